@@ -1,0 +1,176 @@
+/**
+ * What a folder engine takes and gives. Two engines implement it: `native` (the C++ addon) and `portable`
+ * (TypeScript). Both are synchronous and run in a worker thread; one call moves one folder. Everything that
+ * is one per message travels in typed arrays ("columns") of the same length, so that a call costs the same
+ * for ten messages or a million.
+ *
+ * The C++ side reads these objects in native/src/addon.cc: a change here changes ADDON_ABI (fs/addon.ts).
+ */
+
+/** Bits of `MessageTable.flags` and of the flags word in store.idx (docs/formats/store-idx.md). */
+export const FLAG = { seen: 1, answered: 2, flagged: 4, deleted: 8, draft: 16 } as const;
+
+/** How a message came into 4.x; the values of `EngineOutput.methods`. */
+export const METHOD = { failed: 0, link: 1, adopted: 2, reflink: 3, copy: 4, rewrite: 5 } as const;
+
+/**
+ * Why a message failed; `EngineOutput.errors` holds indexes into this list (0: it did not fail).
+ * Codes are part of the `--json` promise: appended, never reordered.
+ */
+export const MESSAGE_ERRORS = [
+  '',
+  /** Symbolic link, fifo, socket, device or directory where a message is expected. Never opened. */
+  'MSG_NOT_REGULAR',
+  /** The file belongs to another account than the server account (`--take-foreign` copies it). */
+  'MSG_FOREIGN_OWNER',
+  /** Others may write to the file (mode & 0002). */
+  'MSG_WRITABLE_BY_OTHERS',
+  /** open or read failed; errno says why (EACCES, EIO …). */
+  'MSG_UNREADABLE',
+  /** The file went away between the record and the move. */
+  'MSG_VANISHED',
+  /** Inode, size or time are not those of the record, or changed while it was read. */
+  'MSG_CHANGED',
+  /** The 4.x file could not be made, for a reason of this message only; errno says why. */
+  'MSG_TARGET',
+] as const;
+
+/** One folder's directory, statted. Columns in the order of inode numbers (the order that disks like). */
+export interface DirectoryScan {
+  readonly count: number;
+  /** Raw name bytes, one after the other; name i is names[nameOffsets[i] … nameOffsets[i+1]]. */
+  readonly names: Uint8Array;
+  /** count + 1 entries. */
+  readonly nameOffsets: Uint32Array;
+  readonly inodes: BigUint64Array;
+  /** Bytes; exact up to 2^53. */
+  readonly sizes: Float64Array;
+  /** Modification time, nanoseconds since 1970. */
+  readonly mtimes: BigInt64Array;
+  /** st_mode, type and permissions. */
+  readonly modes: Uint32Array;
+  readonly uids: Uint32Array;
+  readonly nlinks: Uint32Array;
+  /** Entries that could not be statted (errno), by index; sizes and so on are 0 there. Usually empty. */
+  readonly errors: readonly { readonly index: number; readonly errno: number }[];
+}
+
+/** The messages of one folder, ascending uid. */
+export interface MessageTable {
+  readonly count: number;
+  readonly uids: Uint32Array;
+  /** Seconds since 1970, whole numbers. */
+  readonly internalDates: Float64Array;
+  /** FLAG bits. */
+  readonly flags: Uint32Array;
+  /** count + 1 entries; the keywords of message i are keywordRefs[keywordOffsets[i] … keywordOffsets[i+1]], ascending. */
+  readonly keywordOffsets: Uint32Array;
+  /** Indexes into the folder's keyword table. */
+  readonly keywordRefs: Uint32Array;
+  /** 3.x file names, raw bytes, as in DirectoryScan. */
+  readonly names: Uint8Array;
+  readonly nameOffsets: Uint32Array;
+  /** What the migration record says the 3.x file is. */
+  readonly inodes: BigUint64Array;
+  readonly sizes: Float64Array;
+  readonly mtimes: BigInt64Array;
+  /** Index into MESSAGE_ERRORS for a message that the plan refused already; the engine leaves those alone. */
+  readonly refused: Uint8Array;
+}
+
+/** Slots of the shared progress array (Int32Array on a SharedArrayBuffer), one array a run. */
+export const PROGRESS = { cancel: 0, messages: 1, kilobytes: 2 } as const;
+
+export interface EngineInput {
+  /** The 3.x folder, open and locked. */
+  readonly sourceFd: number;
+  /** The 4.x mailbox directory, open; the engine makes `<nn>/<uid>.msg` and `store.idx` in it. */
+  readonly targetFd: number;
+  /** The partition's `=single` directory: the registry of shared copies (docs/formats/partition.md). */
+  readonly singleFd: number;
+  readonly uidvalidity: number;
+  readonly uidnext: number;
+  /** Keyword table in order of first appearance (ascending uid); first spelling. */
+  readonly keywords: readonly string[];
+  /** Opaque bytes for the `admin` section of store.idx. */
+  readonly admin: Uint8Array;
+  readonly messages: MessageTable;
+  /** The server account: owner that files must have and get. */
+  readonly ownerUid: number;
+  readonly ownerGid: number;
+  /** The process is root and sets owners. */
+  readonly setOwner: boolean;
+  readonly takeForeign: boolean;
+  /** Write the index although some messages failed. Without it a folder with failures gets no index. */
+  readonly publishWithFailures: boolean;
+  /** An earlier attempt may have left files in the target: adopt, compare, replace and sweep them. */
+  readonly resumed: boolean;
+  /** PROGRESS slots; `cancel` non-zero stops before the next message (`stopped` in the output). */
+  readonly progress: Int32Array;
+}
+
+/** What the mailbox database keeps of store.idx. */
+export interface IndexSummary {
+  readonly messages: number;
+  readonly bytes: number;
+  /** Highest internal date, seconds; 0 for an empty folder. */
+  readonly lastAppend: number;
+  readonly seen: number;
+  readonly answered: number;
+  readonly flagged: number;
+  readonly deleted: number;
+  readonly draft: number;
+}
+
+export interface EngineOutput {
+  /** METHOD of every message of the table. */
+  readonly methods: Uint8Array;
+  /** Index into MESSAGE_ERRORS of every message. */
+  readonly errors: Uint8Array;
+  /** errno behind errors[i], 0 for none. */
+  readonly errnos: Int32Array;
+  /** Present when store.idx was written (not yet synced). */
+  readonly summary: IndexSummary | null;
+  /** Bytes of the messages moved (CRLF form). */
+  readonly bytes: number;
+  /**
+   * The device or process cannot go on (ENOSPC, EDQUOT, EROFS, EMFILE, ENFILE, ENOMEM, EIO on the target):
+   * nothing was published, the run halts with exit 4. `call` is the system call.
+   */
+  readonly halt: { readonly errno: number; readonly call: string } | null;
+  /** `cancel` was set: nothing was published. */
+  readonly stopped: boolean;
+}
+
+export interface RemoveInput {
+  readonly sourceFd: number;
+  /** Names, inodes, sizes and mtimes are used. */
+  readonly messages: MessageTable;
+  /** 1 where the 3.x file may go. */
+  readonly remove: Uint8Array;
+}
+
+export interface RemoveOutput {
+  readonly removed: number;
+  readonly bytes: number;
+  /** Not there any more. */
+  readonly missing: number;
+  /** Kept because inode, size or time differ from the record, or unlink failed (errno). */
+  readonly kept: readonly { readonly index: number; readonly errno: number }[];
+}
+
+/** One of the two engines. */
+export interface FolderEngine {
+  readonly name: 'native' | 'portable';
+  /** Names and stats of a directory, without `.`, `..` and names that begin with a dot. */
+  scan(directoryFd: number): DirectoryScan;
+  /**
+   * Moves the messages of one folder and writes store.idx beside them (temporary name, then rename).
+   * Nothing is durable yet: the caller syncs the file system, then commits the database (design.md).
+   */
+  migrate(input: EngineInput): EngineOutput;
+  /** Unlinks 3.x files that still are what the record says (4x-store.md, promise 1). */
+  removeSources(input: RemoveInput): RemoveOutput;
+  /** Makes everything written through this descriptor's file system durable. */
+  syncFileSystem(fd: number): void;
+}

@@ -1,0 +1,68 @@
+/**
+ * Finds the native addon. It is optional: without it the portable engine works (design.md, "Durable choices").
+ * The typed surface of the addon is `NativeAddon` below; its C++ side is native/src/addon.cc.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type { DirectoryScan, EngineInput, EngineOutput, RemoveInput, RemoveOutput } from '../engine/types.js';
+import { armedFaults } from './seam.js';
+
+/** What build/Release/mailhaul.node exports. All calls are synchronous and throw Errors with `code`. */
+export interface NativeAddon {
+  /** Bumped when this interface changes; a mismatch counts as "not there". */
+  readonly abi: number;
+  /** Takes flock(2) LOCK_EX or LOCK_SH with LOCK_NB; false when another holds it. */
+  flock(fd: number, exclusive: boolean): boolean;
+  /** syncfs(2) of the file system of an open descriptor. */
+  syncfs(fd: number): void;
+  /** engine/types.ts, FolderEngine.scan. */
+  scan(directoryFd: number): DirectoryScan;
+  migrate(input: EngineInput): EngineOutput;
+  removeSources(input: RemoveInput): RemoveOutput;
+  /** store-idx.md, "Cache entry", of a message in CRLF form; headerBytes includes the blank line. */
+  parseMessage(message: Uint8Array): { headerBytes: number; cache: Uint8Array };
+  /** XXH3-128, canonical (big-endian) byte order. */
+  digest(data: Uint8Array): Uint8Array;
+  /** The CRLF form (3x-profile.md); the same array when it is in that form already. */
+  crlfForm(data: Uint8Array): Uint8Array;
+  /** Arms the seam of the addon: shared counter, 1-based call, action 0 none 1 kill 2 fail, errno. */
+  setFault(counter: Int32Array, at: number, action: number, errno: number): void;
+}
+
+export const ADDON_ABI = 1;
+
+let loaded: NativeAddon | null | undefined;
+
+/** Where the addon may lie: the cmake-js build, then the node-gyp build. */
+export function addonPaths(): string[] {
+  return ['build/Release/mailhaul.node', 'build/gyp/Release/mailhaul.node'].map((path) =>
+    fileURLToPath(new URL(`../../${path}`, import.meta.url)),
+  );
+}
+
+/** The addon, or undefined when it was not built. `MAILHAUL_ADDON` names another file, or `none`. */
+export function loadAddon(): NativeAddon | undefined {
+  if (loaded === undefined) loaded = tryLoad() ?? null;
+  return loaded ?? undefined;
+}
+
+function tryLoad(): NativeAddon | undefined {
+  const named = process.env.MAILHAUL_ADDON;
+  if (named === 'none') return undefined;
+  const path = named ?? addonPaths().find((candidate) => existsSync(candidate));
+  if (path === undefined) return undefined;
+  try {
+    const addon = createRequire(import.meta.url)(path) as NativeAddon;
+    if (addon.abi !== ADDON_ABI) return undefined;
+    const faults = armedFaults();
+    if (faults !== undefined) {
+      const action = { count: 0, kill: 1, fail: 2 }[faults.plan.mode];
+      addon.setFault(faults.counter, faults.plan.at, action, faults.plan.errno);
+    }
+    return addon;
+  } catch {
+    // Built for another Node, C library or processor: the same as not built; `upgrade` says so in one line.
+    return undefined;
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * Held directories, and calls relative to them.
+ *
+ * A `Dir` is an open directory descriptor. Every open, link, rename, unlink and mkdir of the package goes
+ * through a held `Dir` and one name: no path is walked twice, so nobody can swap a directory for a link
+ * between two calls (4x-store.md, promise 6), and no path ever exceeds PATH_MAX.
+ *
+ * Node has no `openat`. On Linux `/proc/self/fd/<fd>/<name>` is the same thing: the kernel resolves the
+ * descriptor, then exactly one name. Elsewhere the joined path is used, which protects less; migrating an
+ * untrusted store is supported on Linux only (docs/operations.md).
+ */
+import * as fs from 'node:fs';
+import { MailhaulError } from '../errors.js';
+import { effect } from './seam.js';
+
+const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_CREAT, O_EXCL, O_WRONLY } = fs.constants;
+
+/** An open directory. Close it with `closeDir`, or hold it for the life of the process. */
+export interface Dir {
+  readonly fd: number;
+  /** For messages only; never opened again. Bytes that are not UTF-8 show as U+FFFD. */
+  readonly path: string;
+}
+
+/** One path component, never with `/`. Bytes when it comes from a directory that users control. */
+export type Name = string | Uint8Array;
+
+const throughProc = process.platform === 'linux' && fs.existsSync('/proc/self/fd');
+
+/** `path` for display: a name that may hold any bytes appended to a directory's path. */
+export function displayPath(dir: Dir, name: Name): string {
+  return `${dir.path}/${typeof name === 'string' ? name : Buffer.from(name).toString('utf8')}`;
+}
+
+/** The path that Node's calls take for `name` in `dir`. Refuses anything that is not one component. */
+export function at(dir: Dir, name: Name): string | Buffer {
+  const prefix = throughProc ? `/proc/self/fd/${dir.fd}/` : `${dir.path}/`;
+  if (typeof name === 'string') {
+    checkComponent(name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0'), name);
+    return prefix + name;
+  }
+  const bytes = Buffer.from(name.buffer, name.byteOffset, name.byteLength);
+  const text = bytes.length <= 2 ? bytes.toString('latin1') : '';
+  checkComponent(
+    bytes.length === 0 || text === '.' || text === '..' || bytes.includes(0x2f) || bytes.includes(0),
+    bytes.toString(),
+  );
+  return Buffer.concat([Buffer.from(prefix), bytes]);
+}
+
+function checkComponent(bad: boolean, name: string): void {
+  if (bad) throw new MailhaulError('FS_NAME', 'A name that is not one path component was refused.', { where: name });
+}
+
+/** Opens an absolute path that the administrator named (a root). Links in it are followed, once, here. */
+export function openRoot(path: string): Dir {
+  return { fd: fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK), path };
+}
+
+/** Opens the sub-directory `name`; a symbolic link in its place is ELOOP or ENOTDIR, never followed. */
+export function openDir(dir: Dir, name: Name): Dir {
+  const fd = fs.openSync(at(dir, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
+  return { fd, path: displayPath(dir, name) };
+}
+
+/** Opens the directory reached by walking `names` below `dir`; intermediate descriptors are closed. */
+export function walk(dir: Dir, names: readonly Name[]): Dir {
+  let current: Dir | undefined;
+  for (const name of names) {
+    const parent: Dir = current ?? dir;
+    try {
+      current = openDir(parent, name);
+    } finally {
+      if (parent !== dir) closeDir(parent);
+    }
+  }
+  return current ?? openDir2(dir);
+}
+
+/** A second, independent descriptor of `dir`. */
+function openDir2(dir: Dir): Dir {
+  const path = throughProc ? `/proc/self/fd/${dir.fd}/.` : dir.path;
+  return { fd: fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK), path: dir.path };
+}
+
+export function closeDir(dir: Dir): void {
+  fs.closeSync(dir.fd);
+}
+
+/** Who owns what is made, and with which mode; undefined fields are left to the process and its umask. */
+export interface Ownership {
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/** True when this process may and must give files to another account. */
+function mustChown(owner: Ownership | undefined): owner is { uid: number; gid: number } {
+  return owner?.uid !== undefined && owner.gid !== undefined && process.geteuid?.() === 0;
+}
+
+/** Sets owner and mode of an open file or directory. */
+export function own(fd: number, mode: number, owner?: Ownership): void {
+  if (mustChown(owner)) {
+    effect('chown');
+    fs.fchownSync(fd, owner.uid, owner.gid);
+  }
+  effect('chmod');
+  fs.fchmodSync(fd, mode);
+}
+
+/** Makes `name` (mode 0700) when it is missing; opens it without following a link. */
+export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700): Dir {
+  try {
+    return openDir(dir, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  effect('mkdir');
+  try {
+    fs.mkdirSync(at(dir, name), { mode });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    return openDir(dir, name);
+  }
+  const made = openDir(dir, name);
+  own(made.fd, mode, owner);
+  return made;
+}
+
+/** Walks `names` below `dir`, making what is missing. */
+export function ensureDirs(dir: Dir, names: readonly Name[], owner?: Ownership): Dir {
+  let current: Dir | undefined;
+  for (const name of names) {
+    const parent: Dir = current ?? dir;
+    try {
+      current = ensureDir(parent, name, owner);
+    } finally {
+      if (parent !== dir) closeDir(parent);
+    }
+  }
+  return current ?? openDir2(dir);
+}
+
+/** Opens a regular file for reading; anything else (link, fifo, device, directory) throws FS_NOT_REGULAR. */
+export function openFile(dir: Dir, name: Name, flags = O_RDONLY): number {
+  const path = at(dir, name);
+  // A device or fifo must not even be opened, so the type is looked at first and checked again on the descriptor.
+  if (!fs.lstatSync(path).isFile()) throw notRegular(dir, name);
+  const fd = fs.openSync(path, flags | O_NOFOLLOW | O_NONBLOCK);
+  if (!fs.fstatSync(fd).isFile()) {
+    fs.closeSync(fd);
+    throw notRegular(dir, name);
+  }
+  return fd;
+}
+
+function notRegular(dir: Dir, name: Name): MailhaulError {
+  return new MailhaulError('FS_NOT_REGULAR', 'A regular file was expected.', { where: displayPath(dir, name) });
+}
+
+/** The whole content of a regular file; undefined when there is none. `limit` bytes at most, else FS_TOO_LARGE. */
+export function readFile(dir: Dir, name: Name, limit = 1 << 30): Buffer | undefined {
+  let fd: number;
+  try {
+    fd = openFile(dir, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    if (fs.fstatSync(fd).size > limit) {
+      throw new MailhaulError('FS_TOO_LARGE', `The file is larger than ${limit} bytes.`, {
+        where: displayPath(dir, name),
+      });
+    }
+    return fs.readFileSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** `lstat` with exact numbers; undefined when there is nothing of that name. */
+export function stat(dir: Dir, name: Name): fs.BigIntStats | undefined {
+  return fs.lstatSync(at(dir, name), { bigint: true, throwIfNoEntry: false });
+}
+
+export function fstat(dir: Dir): fs.BigIntStats {
+  return fs.fstatSync(dir.fd, { bigint: true });
+}
+
+/** Names in `dir` as raw bytes, unsorted, without `.` and `..`. */
+export function list(dir: Dir): Buffer[] {
+  return fs.readdirSync(throughProc ? `/proc/self/fd/${dir.fd}` : dir.path, { encoding: 'buffer' });
+}
+
+/** Names with types as raw bytes. The type is a hint: open with `openDir` or `openFile`, which check. */
+export function listTyped(dir: Dir): fs.Dirent<Buffer>[] {
+  return fs.readdirSync(throughProc ? `/proc/self/fd/${dir.fd}` : dir.path, {
+    encoding: 'buffer',
+    withFileTypes: true,
+  }) as unknown as fs.Dirent<Buffer>[];
+}
+
+export function unlink(dir: Dir, name: Name): void {
+  effect('unlink');
+  fs.unlinkSync(at(dir, name));
+}
+
+export function rename(from: Dir, name: Name, to: Dir, newName: Name): void {
+  effect('rename');
+  fs.renameSync(at(from, name), at(to, newName));
+}
+
+/** Hard link; like link(2) it does not follow a symbolic link in place of `name`. */
+export function link(from: Dir, name: Name, to: Dir, newName: Name): void {
+  effect('link');
+  fs.linkSync(at(from, name), at(to, newName));
+}
+
+/** Creates `name`, which must not exist, for writing. Mode and owner are set before anything is written. */
+export function createFile(dir: Dir, name: Name, owner?: Ownership, mode = 0o600): number {
+  effect('create');
+  const fd = fs.openSync(at(dir, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  try {
+    own(fd, mode, owner);
+  } catch (error) {
+    fs.closeSync(fd);
+    throw error;
+  }
+  return fd;
+}
+
+/** Writes all of `data` at the descriptor's position. */
+export function writeAll(fd: number, data: Uint8Array): void {
+  let done = 0;
+  while (done < data.length) {
+    effect('write');
+    done += fs.writeSync(fd, data, done, data.length - done);
+  }
+}
+
+/** fsync of a file or directory. A failed sync is never retried by the caller (design.md). */
+export function sync(fd: number): void {
+  effect('sync');
+  fs.fsyncSync(fd);
+}

@@ -1,0 +1,61 @@
+/** Types of the 4.x store's databases (docs/formats/mboxlist.md). */
+import type { IndexSummary } from '../engine/types.js';
+
+export type FolderState = 'TRANSITION' | 'NON-TRANSITION';
+
+/** One ACL line: identifier and RFC 2086 rights, in file order. */
+export interface AclEntry {
+  readonly identifier: string;
+  readonly rights: string;
+}
+
+export interface MailboxRecord {
+  /** 4.x name, `user/<uid>/<folder>/…`, modified UTF-7. */
+  readonly name: string;
+  /** Owner's uid, case kept. */
+  readonly owner: string;
+  /** 3.x folder path in UTF-8, `/` between levels; null for a mailbox made in 4.x. */
+  readonly legacyName: string | null;
+  readonly partition: string;
+  readonly acl: readonly AclEntry[];
+  readonly uidvalidity: number;
+  readonly uidnext: number;
+  readonly state: FolderState;
+  /** Copy of the counts in store.idx; null in TRANSITION. */
+  readonly summary: IndexSummary | null;
+  /** Id in the mapping database; null for a mailbox made in 4.x. */
+  readonly mappingId: number | null;
+  /** Absolute path of the partition that holds the mailbox directory, fixed at the first attempt; null before. */
+  readonly root: string | null;
+}
+
+export interface QuotaRecord {
+  /** Bytes; 0 no limit; null: server default. */
+  readonly limit: number | null;
+  readonly usedBytes: number;
+  readonly usedMessages: number;
+}
+
+/** Changes inside one transaction. All synchronous; an exception aborts the transaction. */
+export interface MailboxWrites {
+  get(name: string): MailboxRecord | undefined;
+  put(record: MailboxRecord): void;
+  /** NON-TRANSITION with its summary, quota of the owner, tombstone of the mapping id: one change. */
+  publish(name: string, change: { summary: IndexSummary; uidvalidity: number; uidnext: number; root: string }): void;
+  setQuota(uid: string, quota: QuotaRecord): void;
+  setSubscriptions(uid: string, names: readonly string[]): void;
+}
+
+/** The one LMDB environment in `store/mboxlist`. Only one thread of a process opens it. */
+export interface MailboxDatabase {
+  get(name: string): MailboxRecord | undefined;
+  /** Mailboxes in the order of their names, all or those that begin with `prefix`. */
+  list(prefix?: string): Iterable<MailboxRecord>;
+  /** A folder of this mapping id was published once; true for ever, also after delete or rename. */
+  wasPublished(mappingId: number): boolean;
+  quota(uid: string): QuotaRecord | undefined;
+  subscriptions(uid: string): string[];
+  /** Runs `change` in one transaction; resolves when it is durable (LMDB `flushed`). */
+  update<T>(change: (writes: MailboxWrites) => T): Promise<T>;
+  close(): Promise<void>;
+}
