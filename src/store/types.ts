@@ -48,6 +48,8 @@ export interface MailboxWrites {
 
 /** The one LMDB environment in `store/mboxlist`. Only one thread of a process opens it. */
 export interface MailboxDatabase {
+  /** Lets go of the current read snapshot: the next read sees every commit of other processes before this call. */
+  refresh(): void;
   get(name: string): MailboxRecord | undefined;
   /** Mailboxes in the order of their names, all or those that begin with `prefix`. */
   list(prefix?: string): Iterable<MailboxRecord>;

@@ -100,6 +100,8 @@ export interface MappingWrites {
 }
 
 export interface MappingDatabase {
+  /** As MailboxDatabase.refresh. */
+  refresh(): void;
   meta(): MappingMeta | undefined;
   user(uid: string): MappingUser | undefined;
   users(): Iterable<MappingUser>;
