@@ -30,6 +30,8 @@ export interface MappingFolder {
   readonly indexBytes: number;
   /** uidvalidity of the index header, or the one `-s` chose when the header is lost. Never changed but for uid overflow. */
   readonly uidvalidity: number;
+  /** The header was lost and `-s` chose: a later `-s` keeps the value even when the header is back. Absent: false. */
+  readonly uidvalidityChosen?: boolean;
   readonly partition: string;
   /** Absolute partition path, fixed with the first migration record; null before. */
   readonly root: string | null;
