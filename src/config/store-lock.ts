@@ -1,0 +1,201 @@
+/**
+ * The store-wide lock, `lock/__lock.share` (4x-store.md, Layout): a flock, shared by every process that uses
+ * the store, exclusive for `upgrade -s`, `--reset` and format upgrades. The kernel lets go of it when its
+ * holder ends; the file itself stays and means nothing when nobody holds the lock.
+ *
+ * The lock is never waited for. Who is refused learns which process is in the way: an exclusive holder
+ * writes its pid and what it does into the file, and /proc tells who has the file open with a lock on it.
+ */
+import * as fs from 'node:fs';
+import { hasErrno, MailhaulError } from '../errors.js';
+import { createFile, type Dir, type Ownership, openDir, openFile, own, stat } from '../fs/dir.js';
+import { tryFlock } from '../fs/flock.js';
+import { effect } from '../fs/seam.js';
+
+export const STORE_LOCK_FILE = '__lock.share';
+
+export type LockMode = 'exclusive' | 'shared';
+
+/** A held lock. It dies with the process, or when it is let go. */
+export interface StoreLock {
+  readonly mode: LockMode;
+  release(): void;
+}
+
+/** A process that is in the way. */
+export interface LockHolder {
+  readonly pid: number;
+  /** Command line, or what the holder wrote about itself; '' when neither can be read. */
+  readonly command: string;
+}
+
+/** Bytes of `__lock.share` that are read: a pid and a command. */
+const NOTE_LIMIT = 4096;
+
+/**
+ * Takes the store-wide lock in the instance's `lock` directory.
+ *
+ * @param purpose what the holder does, for whoever is refused, such as `upgrade -s`
+ * @throws MailhaulError STORE_LOCKED (exit 3) naming the processes that hold it
+ */
+export function lockStore(lockDir: Dir, mode: LockMode, purpose: string, owner?: Ownership): StoreLock {
+  for (;;) {
+    const fd = openLockFile(lockDir, owner);
+    try {
+      if (!tryFlock(fd, mode)) throw lockedError('STORE_LOCKED', 'The message store', fd, lockDir.path);
+      if (isStillNamed(lockDir, fd)) {
+        if (mode === 'exclusive') writeNote(fd, `${process.pid} ${purpose}\n`);
+        return held(fd, mode);
+      }
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+    // Somebody removed the file between open and lock (the guide's clean-up does): lock the new one.
+    fs.closeSync(fd);
+  }
+}
+
+/**
+ * Locks a directory itself, exclusively: no two `upgrade -s` write the same mapping database, also when they
+ * were given different instances or the instance does not exist yet.
+ *
+ * @throws MailhaulError UPGRADE_RUNNING (exit 3) naming the processes that hold it
+ */
+export function lockDirectory(parent: Dir, what: string): StoreLock {
+  const fd = fs.openSync(`/proc/self/fd/${parent.fd}/.`, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  if (tryFlock(fd, 'exclusive')) return held(fd, 'exclusive');
+  const error = lockedError('UPGRADE_RUNNING', what, fd, parent.path);
+  fs.closeSync(fd);
+  throw error;
+}
+
+function held(fd: number, mode: LockMode): StoreLock {
+  let open = true;
+  return {
+    mode,
+    release() {
+      if (open) fs.closeSync(fd);
+      open = false;
+    },
+  };
+}
+
+function openLockFile(lockDir: Dir, owner: Ownership | undefined): number {
+  for (;;) {
+    try {
+      const fd = openFile(lockDir, STORE_LOCK_FILE, fs.constants.O_RDWR);
+      // A run that was killed right after it made the file as root would lock the server account out.
+      if (process.geteuid?.() === 0 && owner?.uid !== undefined && fs.fstatSync(fd).uid !== owner.uid) {
+        own(fd, 0o600, owner);
+      }
+      return fd;
+    } catch (error) {
+      if (!hasErrno(error, 'ENOENT')) throw error;
+    }
+    try {
+      fs.closeSync(createFile(lockDir, STORE_LOCK_FILE, owner));
+    } catch (error) {
+      if (!hasErrno(error, 'EEXIST')) throw error;
+    }
+  }
+}
+
+function isStillNamed(lockDir: Dir, fd: number): boolean {
+  const mine = fs.fstatSync(fd, { bigint: true });
+  const named = stat(lockDir, STORE_LOCK_FILE);
+  return named !== undefined && named.ino === mine.ino && named.dev === mine.dev;
+}
+
+function writeNote(fd: number, note: string): void {
+  effect('truncate');
+  fs.ftruncateSync(fd, 0);
+  effect('write');
+  fs.writeSync(fd, note, 0);
+}
+
+function lockedError(code: string, what: string, fd: number, where: string): MailhaulError {
+  const holders = lockHolders(fd);
+  const named = holders.map(({ pid, command }) => (command === '' ? `process ${pid}` : `process ${pid} (${command})`));
+  const by = named.length === 0 ? 'another process' : named.join(', ');
+  return new MailhaulError(code, `${what} is in use by ${by}.`, {
+    where,
+    hint: 'Wait until it has ended or stop it, then run the command again.',
+  });
+}
+
+/** The processes that hold a lock on the file or directory behind `fd`, this process excluded if others do. */
+export function lockHolders(fd: number): LockHolder[] {
+  const pids = lockingPids(fs.fstatSync(fd, { bigint: true }));
+  const note = readNote(fd);
+  if (pids.length === 0) return note !== undefined && isAlive(note.pid) ? [note] : [];
+  return pids.map((pid) => (note?.pid === pid ? note : { pid, command: commandLine(pid) }));
+}
+
+/**
+ * Pids with a descriptor of this inode that carries a flock, from /proc/<pid>/fdinfo. Unlike /proc/locks this
+ * names the holder also when flock(1) took the lock for it and has ended.
+ */
+function lockingPids(file: fs.BigIntStats): number[] {
+  const pids: number[] = [];
+  for (const entry of list('/proc')) {
+    if (!/^[1-9][0-9]*$/.test(entry)) continue;
+    for (const descriptor of list(`/proc/${entry}/fdinfo`)) {
+      try {
+        const open = fs.statSync(`/proc/${entry}/fd/${descriptor}`, { bigint: true });
+        if (open.ino !== file.ino || open.dev !== file.dev) continue;
+        if (!/^lock:.*\bFLOCK\b/m.test(fs.readFileSync(`/proc/${entry}/fdinfo/${descriptor}`, 'latin1'))) continue;
+        pids.push(Number(entry));
+        break;
+      } catch {
+        // The process or its descriptor went away while we looked, or is not ours to look at.
+      }
+    }
+  }
+  const others = pids.filter((pid) => pid !== process.pid);
+  return others.length > 0 ? others : pids;
+}
+
+function list(path: string): string[] {
+  try {
+    return fs.readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+function readNote(fd: number): LockHolder | undefined {
+  if (!fs.fstatSync(fd).isFile()) return undefined;
+  const bytes = Buffer.alloc(NOTE_LIMIT);
+  const text = bytes.subarray(0, fs.readSync(fd, bytes, 0, NOTE_LIMIT, 0)).toString('latin1');
+  const match = /^([1-9][0-9]{0,9}) ([ -~]*)\n/.exec(text);
+  return match === null ? undefined : { pid: Number(match[1]), command: match[2]! };
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return hasErrno(error, 'EPERM');
+  }
+}
+
+function commandLine(pid: number): string {
+  try {
+    const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    return words.join(' ').trim().slice(0, 200);
+  } catch {
+    return '';
+  }
+}
+
+/** The `lock` directory of an instance, when it is there. */
+export function openLockDirectory(instance: Dir): Dir | undefined {
+  try {
+    return openDir(instance, 'lock');
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
