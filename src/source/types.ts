@@ -1,0 +1,171 @@
+/**
+ * What a migration can read from.
+ *
+ * `MailSource` is the only way by which the rest of the program sees a 3.x installation. It says *what is
+ * there*, damage included, and decides nothing: uids for messages without one, refusals and order are the
+ * plan's (upgrade/plan.ts). A second format is one more object of this shape; the mover knows none of them.
+ *
+ * All calls are synchronous: they run in `-s` and in transfer threads, where one folder is one piece of work.
+ * Everything read is hostile. A call either answers, with what was wrong in `warnings`, or throws a
+ * MailhaulError; it never throws anything else for content, and its memory is bounded by the limits below.
+ */
+
+import type { Dir, Ownership } from '../fs/dir.js';
+import type { AclEntry } from '../store/types.js';
+
+/** Something a person should know that loses nothing; it never changes an exit code. */
+export interface SourceWarning {
+  /** Stable: codes are added, never renamed. */
+  readonly code: string;
+  readonly message: string;
+  /** Line number (`line 12`) or file name; empty when it is about the whole. */
+  readonly where: string;
+}
+
+/** Where the users are, as the source's configuration names it. */
+export interface SourceDirectorySettings {
+  readonly url: string | null;
+  readonly baseDn: string | null;
+  readonly bindDn: string | null;
+  readonly bindPasswordFile: string | null;
+}
+
+/** Settings carried into the 4.x configuration; null: the product's default. */
+export interface SourceSettings {
+  readonly postmaster: string | null;
+  readonly smtpPort: number | null;
+  readonly imapPort: number | null;
+  readonly popPort: number | null;
+  readonly httpPort: number | null;
+  /** Bytes, 0 no limit. */
+  readonly quotaDefault: number | null;
+  /** As written; the unit was never documented. */
+  readonly maxQueueTime: string | null;
+  readonly logLevel: string | null;
+  readonly allowBareLf: boolean | null;
+  readonly singleCopy: boolean | null;
+}
+
+/** An installation's configuration. */
+export interface SourceConfiguration {
+  readonly version: string;
+  /** Equals `mailHost` in the directory entries of this server's users. */
+  readonly hostName: string;
+  /** Normalised absolute path of the default mail store path. */
+  readonly mailboxDirectory: string;
+  readonly postOfficeDirectory: string | null;
+  readonly directory: SourceDirectorySettings;
+  /** Account that owns the mail files; whether it exists is the caller's to check (config/account.ts). */
+  readonly serverUser: string;
+  readonly serverGroup: string;
+  readonly settings: SourceSettings;
+  /** Keys that this program does not know, in file order, spelled as found. */
+  readonly unknown: readonly { readonly key: string; readonly value: string; readonly line: number }[];
+  readonly warnings: readonly SourceWarning[];
+}
+
+/** Whether the source's own server is running. */
+export type ServerState =
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'running'; readonly pid: number }
+  /** There is a pid file, but no pid can be read from it. */
+  | { readonly kind: 'unknown'; readonly reason: string };
+
+/** One step of walking a user's mailbox directory. */
+export type FolderItem =
+  | {
+      readonly kind: 'folder';
+      /** Raw directory names below the mailbox directory, outermost first. */
+      readonly path: readonly Uint8Array[];
+      /** Held open until the next step of the generator only. */
+      readonly dir: Dir;
+      readonly inode: bigint;
+    }
+  | {
+      readonly kind: 'problem';
+      /** `error`: a folder, or what lies below it, could not be read; it counts for the exit code. */
+      readonly severity: 'error' | 'warning';
+      readonly path: readonly Uint8Array[];
+      /** FOLDER_UNREADABLE, FOLDER_LINK, FOLDER_VANISHED, FOLDER_STRAY. */
+      readonly code: string;
+      readonly message: string;
+    };
+
+export interface IndexHeader {
+  /** 1 … 4294967295. */
+  readonly uidvalidity: number;
+  readonly uidnext: number;
+}
+
+/**
+ * A folder's index in columns: its usable lines in file order, nothing corrected. Column i of every array
+ * belongs to the same line.
+ */
+export interface FolderIndex {
+  /** undefined: lost (no index, or a first line that cannot be read). */
+  readonly header: IndexHeader | undefined;
+  readonly count: number;
+  /** 1 … 4294967295; may repeat, may descend. */
+  readonly uids: Uint32Array;
+  /** Seconds since 1970; NaN when the line's date cannot be used. */
+  readonly internalDates: Float64Array;
+  /** FLAG bits (engine/types.ts). */
+  readonly flags: Uint8Array;
+  /** Bytes, as the line claims; NaN when unreadable. */
+  readonly sizes: Float64Array;
+  /** 1-based line numbers in the index file. */
+  readonly lines: Uint32Array;
+  /** Raw file names, one after the other; name i is names[nameOffsets[i] … nameOffsets[i+1]]. */
+  readonly names: Uint8Array;
+  readonly nameOffsets: Uint32Array;
+  /** Every spelling once, in order of first appearance; spellings that differ in case are separate here. */
+  readonly keywords: readonly string[];
+  readonly keywordOffsets: Uint32Array;
+  /** Indexes into `keywords`, in the order of the line. */
+  readonly keywordRefs: Uint32Array;
+  /** Highest uid of any usable line; 0 when there is none. */
+  readonly highestUid: number;
+  readonly warnings: readonly SourceWarning[];
+}
+
+export interface SourceAcl {
+  readonly entries: readonly AclEntry[];
+  readonly warnings: readonly SourceWarning[];
+}
+
+export interface SourceSubscriptions {
+  /** Raw directory names of each subscribed folder, outermost first, in file order; it may not exist. */
+  readonly folders: readonly (readonly Uint8Array[])[];
+  readonly warnings: readonly SourceWarning[];
+}
+
+/** A held kernel lock on a folder. It ends with `release`, with closing `fd`, or with the process. */
+export interface FolderLock {
+  /** Close it to let go, from any thread of the process. */
+  readonly fd: number;
+  /** What is locked: the folder's lock file, or the directory itself where no lock file can be made. */
+  readonly target: 'file' | 'directory';
+  release(): void;
+}
+
+export interface MailSource {
+  /** Name of the format, for messages and records. */
+  readonly format: string;
+  /** Reads the installation's configuration. Throws MailhaulError CONF_* when it cannot be migrated from. */
+  readConfiguration(instance: Dir): SourceConfiguration;
+  /** Looks whether the source's server runs. Never throws for content. */
+  serverState(instance: Dir): ServerState;
+  /** Walks a user's mailbox directory: parents before children, names ascending by bytes. Never throws. */
+  listFolders(mailbox: Dir): Generator<FolderItem, void, undefined>;
+  /** Only the header of a folder's index; undefined when lost. Throws MailhaulError FOLDER_INDEX. */
+  readHeader(folder: Dir): IndexHeader | undefined;
+  /** Throws MailhaulError FOLDER_INDEX (cannot be read: type, permission, I/O) or FOLDER_INDEX_SIZE. */
+  readIndex(folder: Dir): FolderIndex;
+  /** Bytes of the index, an estimate of the folder's messages; 0 when there is none. */
+  indexBytes(folder: Dir): number;
+  readAcl(folder: Dir): SourceAcl;
+  /** `mailbox` is the user's mailbox directory. */
+  readSubscriptions(mailbox: Dir): SourceSubscriptions;
+  /** Tries once, never waits. Throws MailhaulError FOLDER_LOCK when the lock cannot be used at all. */
+  tryLockFolder(folder: Dir, owner: Ownership): FolderLock | 'busy';
+}
