@@ -1,0 +1,341 @@
+#!/usr/bin/env node
+/**
+ * `configutil`: lists, shows, sets, clears and reads options of the 4.x configuration (commands.md).
+ *
+ *     configutil [-p prefix] [-e] [;lang]       list `option|value`
+ *     configutil -o option [;lang]              show one value
+ *     configutil -o option -v value [;lang]     set it; -v "" clears it
+ *     configutil -i [file]                      read `option|value` lines from a file or standard input
+ *
+ * Without a language only values without one are touched; a list of everything shows all.
+ */
+import { realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError } from 'commander';
+import {
+  type ConfigDb,
+  type ConfigEntry,
+  checkValue,
+  matchesPrefix,
+  type OptionKey,
+  openConfigDb,
+  parseConfigLine,
+  parseLanguage,
+  parseOptionKey,
+} from '../config/configdb.js';
+import { checkOptionChange, type PartitionInUse } from '../config/rules.js';
+import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError } from '../errors.js';
+import { closeDir, type Dir, fstat, openRoot, readFile } from '../fs/dir.js';
+import { DEFAULT_LOG_LEVEL, openLog, parseLogLevel } from '../log/log.js';
+
+export interface ConfigutilHooks {
+  /** Asks the databases of an instance whether a partition holds migrated mail. */
+  partitionInUse(instance: string, partition: string): boolean | Promise<boolean>;
+}
+
+interface Flags {
+  readonly instance?: string;
+  readonly file?: string;
+  readonly prefix?: string;
+  readonly empty?: boolean;
+  readonly option?: string;
+  readonly value?: string;
+  /** true: standard input. */
+  readonly input?: string | true;
+  readonly json?: boolean;
+  readonly logLevel?: string;
+}
+
+interface Problem {
+  readonly code: string;
+  readonly message: string;
+  readonly where: string | null;
+}
+
+/** Bytes of an import. */
+const INPUT_LIMIT = 16 << 20;
+
+function usage(message: string): MailhaulError {
+  return new MailhaulError('USAGE', message, { hint: 'See configutil --help.', exit: EXIT.usage });
+}
+
+/** Runs the command; prints to the standard streams; returns the exit code. */
+export async function configutil(argv: readonly string[], hooks: ConfigutilHooks): Promise<ExitCode> {
+  const program = makeProgram();
+  let json = argv.includes('--json');
+  try {
+    program.parse(argv, { from: 'user' });
+    const flags = program.opts<Flags>();
+    json = flags.json === true;
+    return await run(flags, program.args, hooks);
+  } catch (error) {
+    // commander has printed its own message already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const problem = toProblem(error);
+    if (json) print(JSON.stringify({ errors: [problem] }));
+    complain(error);
+    return error instanceof MailhaulError ? error.exit : EXIT.refused;
+  }
+}
+
+function makeProgram(): Command {
+  return new Command('configutil')
+    .description('Lists, shows, sets and reads configuration options of a 4.x instance.')
+    .argument('[;lang]', 'touch the values of this language, for example “;lang-fr”')
+    .option('--instance <dir>', '4.x instance directory (environment MSG_INSTANCE)')
+    .option('-f, --file <file>', 'use this configdb instead of that of the instance')
+    .option('-p, --prefix <prefix>', 'list options whose names begin with the prefix')
+    .option('-e, --empty', 'list options with empty values too')
+    .option('-o, --option <name>', 'show one option, or set it with -v')
+    .option('-v, --value <value>', 'the new value of -o; "" clears it')
+    .option('-i, --input [file]', 'read option|value lines from a file or standard input')
+    .option('--json', 'print the result as one JSON object')
+    .option('--log-level <level>', 'threshold of the log that names changed options')
+    .version(packageVersion(), '--version')
+    .exitOverride();
+}
+
+async function run(flags: Flags, args: readonly string[], hooks: ConfigutilHooks): Promise<ExitCode> {
+  const { option, value, input } = flags;
+  const [prefix, prefixLanguage] = splitPrefix(flags.prefix);
+  if (args[0] !== undefined && !args[0].startsWith(';')) throw usage(`“${args[0]}” is not a language (“;lang-xx”).`);
+  if (value !== undefined && option === undefined) throw usage('-v needs -o.');
+  if (option !== undefined && (prefix !== undefined || flags.empty)) throw usage('-o goes with neither -p nor -e.');
+  if (input !== undefined && (option !== undefined || prefix !== undefined || flags.empty || args.length > 0)) {
+    throw usage('-i stands alone, or with -f.');
+  }
+  if (flags.logLevel !== undefined) parseLogLevel(flags.logLevel);
+  const language = args[0] === undefined ? prefixLanguage : parseLanguage(args[0]);
+  const key = option === undefined ? undefined : withLanguage(option, language);
+
+  const target = openTarget(flags, hooks);
+  try {
+    if (input !== undefined) return await readOptions(target, input, flags);
+    if (key === undefined) return list(target.db, prefix, language, flags);
+    if (value === undefined) return show(target.db, key, flags);
+    checkValue(key.option, value);
+    await change(target, { ...key, value });
+    if (flags.json) print(JSON.stringify({ changed: [spell(key)], errors: [] }));
+    recordChanges(target, [key], flags);
+    return EXIT.ok;
+  } finally {
+    closeDir(target.directory);
+    if (target.instance !== undefined) closeDir(target.instance);
+  }
+}
+
+/** `-p prefix;lang` in its parts. */
+function splitPrefix(text: string | undefined): [prefix: string | undefined, language: string | null] {
+  const at = text?.indexOf(';') ?? -1;
+  if (text === undefined || at < 0) return [text, null];
+  return [text.slice(0, at), parseLanguage(text.slice(at))];
+}
+
+/** `name;lang` and a separate `;lang` mean the same; two different ones are wrong usage. */
+function withLanguage(text: string, language: string | null): OptionKey {
+  const key = parseOptionKey(text);
+  if (language !== null && key.language !== null && key.language !== language) {
+    throw usage('Two different languages were given.');
+  }
+  return { option: key.option, language: key.language ?? language };
+}
+
+interface Target {
+  readonly db: ConfigDb;
+  /** Directory of the configdb. */
+  readonly directory: Dir;
+  /** Undefined with -f. */
+  readonly instance: Dir | undefined;
+  readonly partitionInUse: PartitionInUse;
+}
+
+function openTarget(flags: Flags, hooks: ConfigutilHooks): Target {
+  const path = flags.instance ?? process.env.MSG_INSTANCE;
+  if (flags.file !== undefined) {
+    const file = resolve(flags.file);
+    const directory = openDirectoryOf(file);
+    return {
+      db: openConfigDb(directory, { name: basename(file), owner: ownerOf(directory) }),
+      directory,
+      instance: undefined,
+      partitionInUse: () => false,
+    };
+  }
+  if (path === undefined || path === '') {
+    throw new MailhaulError('INSTANCE_UNKNOWN', 'No 4.x instance was named.', {
+      hint: 'Give --instance, or set MSG_INSTANCE.',
+    });
+  }
+  const instance = openExisting(resolve(path), 'INSTANCE_MISSING', 'There is no 4.x instance here.');
+  const config = join(resolve(path), 'config');
+  try {
+    const directory = openExisting(config, 'INSTANCE_MISSING', 'The instance has no configuration directory.');
+    const partitionInUse = (partition: string) => hooks.partitionInUse(resolve(path), partition);
+    return { db: openConfigDb(directory, { owner: ownerOf(directory) }), directory, instance, partitionInUse };
+  } catch (error) {
+    closeDir(instance);
+    throw error;
+  }
+}
+
+function openDirectoryOf(file: string): Dir {
+  if (basename(file) === '') throw usage('-f names no file.');
+  return openExisting(dirname(file), 'CONF_FILE', 'The directory of the file cannot be opened.');
+}
+
+function openExisting(path: string, code: string, message: string): Dir {
+  try {
+    return openRoot(path);
+  } catch (cause) {
+    const reason = hasErrno(cause, 'ENOENT', 'ENOTDIR') ? message : `${message} ${describeError(cause)}.`;
+    throw new MailhaulError(code, reason, {
+      where: path,
+      hint: 'Check the path; msg-setup and upgrade -s make an instance.',
+      cause,
+    });
+  }
+}
+
+function ownerOf(directory: Dir): { uid: number; gid: number } {
+  const { uid, gid } = fstat(directory);
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+function list(db: ConfigDb, prefix: string | undefined, language: string | null, flags: Flags): ExitCode {
+  // All languages appear only in the list of everything (facts.md 4.1).
+  const everything = prefix === undefined && language === null;
+  const found = db
+    .entries()
+    .filter((entry) => (everything || matchesPrefix(entry, prefix ?? '', language)) && (flags.empty || entry.value))
+    .sort((a, b) => compare(spell(a), spell(b)));
+  if (flags.json) print(JSON.stringify({ options: found.map(toJson) }));
+  else if (found.length > 0) print(found.map((entry) => `${spell(entry)}|${entry.value}`).join('\n'));
+  return EXIT.ok;
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function show(db: ConfigDb, key: OptionKey, flags: Flags): ExitCode {
+  const entry = db.entry(key.option, key.language);
+  if (entry === undefined) {
+    throw new MailhaulError('CONF_NOT_SET', 'This option is not set.', { where: spell(key), exit: EXIT.partial });
+  }
+  print(flags.json ? JSON.stringify(toJson(entry)) : entry.value);
+  return EXIT.ok;
+}
+
+async function change(target: Target, entry: ConfigEntry): Promise<void> {
+  const current = target.db.get(entry.option, entry.language) ?? '';
+  await checkOptionChange(entry.option, entry.value, current, target.partitionInUse);
+  await target.db.update([entry]);
+}
+
+/** Lines that cannot be taken are reported with their number; all others are set in one change. */
+async function readOptions(target: Target, input: string | true, flags: Flags): Promise<ExitCode> {
+  const content = input === true ? await readStandardInput() : readInputFile(resolve(input));
+  const name = input === true ? 'standard input' : input;
+  const present = new Map(target.db.entries().map((entry) => [spell(entry).toLowerCase(), entry.value]));
+  const changes: ConfigEntry[] = [];
+  const problems: Problem[] = [];
+  let number = 0;
+  for (let start = 0; start < content.length; ) {
+    const end = content.indexOf(0x0a, start);
+    const raw = content.subarray(start, end < 0 ? content.length : end);
+    start += raw.length + 1;
+    number += 1;
+    if (/^\s*(#|$)/.test(raw.subarray(0, 80).toString('latin1'))) continue;
+    try {
+      const entry = parseConfigLine(raw);
+      if (entry === undefined) throw new MailhaulError('CONF_LINE', 'This is not an option|value line.');
+      checkValue(entry.option, entry.value);
+      const current = present.get(spell(entry).toLowerCase()) ?? '';
+      await checkOptionChange(entry.option, entry.value, current, target.partitionInUse);
+      changes.push(entry);
+    } catch (error) {
+      const problem = toProblem(error);
+      problems.push({ ...problem, where: `${name}:${number}` });
+      process.stderr.write(`configutil: ${name}:${number}: ${problem.code}: ${problem.message}\n`);
+    }
+  }
+  if (changes.length > 0) await target.db.update(changes);
+  if (flags.json) print(JSON.stringify({ changed: changes.map(spell), errors: problems }));
+  recordChanges(target, changes, flags);
+  return problems.length > 0 ? EXIT.partial : EXIT.ok;
+}
+
+function readInputFile(path: string): Buffer {
+  const directory = openDirectoryOf(path);
+  try {
+    const content = readFile(directory, basename(path), INPUT_LIMIT);
+    if (content === undefined) throw new MailhaulError('CONF_FILE', 'There is no such file.', { where: path });
+    return content;
+  } finally {
+    closeDir(directory);
+  }
+}
+
+async function readStandardInput(): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > INPUT_LIMIT) throw new MailhaulError('FS_TOO_LARGE', `The input is larger than ${INPUT_LIMIT} bytes.`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Names, never values, of what was changed go into the instance's log. */
+function recordChanges(target: Target, keys: readonly OptionKey[], flags: Flags): void {
+  if (target.instance === undefined || keys.length === 0) return;
+  try {
+    const level = flags.logLevel ?? target.db.get('logfile.default.loglevel') ?? DEFAULT_LOG_LEVEL;
+    const owner = ownerOf(target.instance);
+    const log = openLog({ instance: target.instance, owner, level: parseLogLevel(level), process: 'configutil' });
+    for (const key of keys) log.write('General', 'Notice', `Option ${spell(key)} was changed.`);
+    log.close();
+  } catch (error) {
+    process.stderr.write(`configutil: warning: the change was made but not logged: ${describeError(error)}\n`);
+  }
+}
+
+function spell(key: OptionKey): string {
+  return key.language === null ? key.option : `${key.option};${key.language}`;
+}
+
+function toJson(entry: ConfigEntry): { option: string; language: string | null; value: string } {
+  return { option: entry.option, language: entry.language, value: entry.value };
+}
+
+function toProblem(error: unknown): Problem {
+  const code = error instanceof MailhaulError ? error.code : 'INTERNAL';
+  const message = error instanceof Error ? error.message : String(error);
+  return { code, message, where: (error instanceof MailhaulError ? error.where : undefined) ?? null };
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function complain(error: unknown): void {
+  process.stderr.write(`configutil: ${describeError(error)}\n`);
+}
+
+function packageVersion(): string {
+  return (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
+}
+
+/** True when Node was started with this file. */
+function startedDirectly(): boolean {
+  return process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url);
+}
+
+if (startedDirectly()) {
+  // A reader that closed the pipe early (head) is no failure of ours.
+  process.stdout.on('error', (error) => process.exit(hasErrno(error, 'EPIPE') ? EXIT.ok : EXIT.refused));
+  process.exitCode = await configutil(process.argv.slice(2), { partitionInUse: () => false });
+}
