@@ -9,10 +9,9 @@
  * disk, and mail must not go into the mount point (4x-store.md, Layout).
  */
 import * as fs from 'node:fs';
+import { PRIMARY } from '../config/instance.js';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, ensureDir, fstat, type Ownership, openRoot, own, stat } from '../fs/dir.js';
-
-export const PRIMARY = 'primary';
 
 /** Permissions of every directory of a partition. */
 const PARTITION_MODE = 0o700;

@@ -1,0 +1,300 @@
+/**
+ * The 4.x instance directory (4x-store.md, Layout).
+ *
+ *     <server-root>/msg-<instance>/
+ *       config/configdb          options; written last: an instance without it is not there yet
+ *       log/default/default      the log
+ *       lock/__lock.share        the store-wide lock (store-lock.ts)
+ *       queue/active, deferred   message queue
+ *       store/mboxlist           mailbox databases
+ *       store/user
+ *       store/partition/primary  the default partition
+ *
+ * Every directory has mode 0700, every file 0600, and all belong to the server account. Making an instance
+ * that is there already changes nothing: what a killed run left unfinished is completed.
+ */
+import { resolve } from 'node:path';
+import { hasErrno, MailhaulError } from '../errors.js';
+import {
+  closeDir,
+  type Dir,
+  ensureDir,
+  ensureDirs,
+  fstat,
+  type Ownership,
+  openDir,
+  openRoot,
+  own,
+  stat,
+  sync,
+  walk,
+} from '../fs/dir.js';
+import { DEFAULT_LOG_LEVEL, LOG_LEVELS, type Log, type LogLevel, openLog } from '../log/log.js';
+import { type Account, lookupAccount } from './account.js';
+import { CONFIGDB, type ConfigDb, openConfigDb } from './configdb.js';
+
+/** Names of the options that this package reads (docs/formats/instance.md). */
+export const OPTION = {
+  hostName: 'local.hostname',
+  instance: 'local.instancedir',
+  serverUser: 'local.serveruid',
+  serverGroup: 'local.servergid',
+  /** The 3.x instance directory that the mail comes from (`--from`). */
+  from: 'local.upgrade.from',
+  /** Where the mapping database and the user lists lie when not in the 3.x default mailbox directory. */
+  workDir: 'local.upgrade.workdir',
+  defaultPartition: 'store.defaultpartition',
+} as const;
+
+/** The partition that always exists: the one of the default mail store path. */
+export const PRIMARY = 'primary';
+
+/** `store.partition.<name>.path` */
+export function partitionPathOption(partition: string): string {
+  return `store.partition.${partition}.path`;
+}
+
+/** An open instance. Paths of held directories are for messages; calls go through the descriptors. */
+export interface Instance {
+  /** Absolute. */
+  readonly path: string;
+  readonly dir: Dir;
+  readonly lockDir: Dir;
+  /** `store/mboxlist`. */
+  readonly mboxlist: Dir;
+  readonly config: ConfigDb;
+  readonly account: Account;
+  /** The server account as owner of files. */
+  readonly owner: { readonly uid: number; readonly gid: number };
+  /** The log of a command of this name; the threshold is `logfile.default.loglevel` unless given. */
+  openLog(process: string, level?: LogLevel): Log;
+  /** Absolute path of a partition, from configdb; undefined for an unknown one. */
+  partitionPath(name: string): string | undefined;
+  close(): void;
+}
+
+/** What is needed to make an instance. */
+export interface InstanceSettings {
+  readonly hostName: string;
+  readonly serverUser: string;
+  readonly serverGroup: string;
+  /** 3.x instance directory; null for a fresh installation. */
+  readonly from: string | null;
+  /** Further options for configdb, by name. */
+  readonly options?: ReadonlyMap<string, string>;
+}
+
+const DIRECTORIES: readonly (readonly string[])[] = [
+  ['config'],
+  ['log', 'default'],
+  ['lock'],
+  ['queue', 'active'],
+  ['queue', 'deferred'],
+  ['store', 'mboxlist'],
+  ['store', 'user'],
+  ['store', 'partition', PRIMARY],
+];
+
+/** Absolute path of the primary partition of an instance. */
+export function primaryPartitionPath(instance: string): string {
+  return `${resolve(instance)}/store/partition/${PRIMARY}`;
+}
+
+/** What lies in a directory that may be an instance. */
+export type Installation = 'none' | '3.x' | '4.x';
+
+/** Looks which product's instance a directory is; one that is missing is `none`. */
+export function detectInstallation(path: string): Installation {
+  let dir: Dir;
+  try {
+    dir = openRoot(resolve(path));
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return 'none';
+    throw instanceError('INSTANCE_UNREADABLE', 'The instance directory cannot be opened.', path, error);
+  }
+  try {
+    const config = openDir(dir, 'config');
+    try {
+      if (stat(config, CONFIGDB)?.isFile()) return '4.x';
+      return stat(config, 'NscpMail.conf') === undefined ? 'none' : '3.x';
+    } finally {
+      closeDir(config);
+    }
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return 'none';
+    throw instanceError('INSTANCE_UNREADABLE', 'The instance directory cannot be opened.', path, error);
+  } finally {
+    closeDir(dir);
+  }
+}
+
+/**
+ * Makes an instance, or completes one; options that configdb has already (cleared ones too) keep their values.
+ *
+ * @throws MailhaulError CONF_ACCOUNT, INSTANCE_CREATE (exit 3)
+ */
+export async function createInstance(path: string, settings: InstanceSettings): Promise<Instance> {
+  const absolute = resolve(path);
+  const account = lookupAccount(settings.serverUser, settings.serverGroup);
+  const owner = { uid: account.uid, gid: account.gid };
+  try {
+    const dir = makeInstanceDirectory(absolute, owner);
+    try {
+      for (const names of DIRECTORIES) makeOwned(dir, names, owner);
+      await writeMissingOptions(dir, owner, defaultOptions(absolute, settings));
+    } finally {
+      closeDir(dir);
+    }
+  } catch (error) {
+    if (error instanceof MailhaulError) throw error;
+    throw instanceError('INSTANCE_CREATE', 'The 4.x instance cannot be made.', absolute, error);
+  }
+  return openInstance(absolute);
+}
+
+/** The options of a new instance, in the order in which configdb lists them. */
+function defaultOptions(path: string, settings: InstanceSettings): Map<string, string> {
+  const options = new Map<string, string>([
+    [OPTION.hostName, settings.hostName],
+    [OPTION.instance, path],
+    [OPTION.serverUser, settings.serverUser],
+    [OPTION.serverGroup, settings.serverGroup],
+    [OPTION.defaultPartition, PRIMARY],
+    [partitionPathOption(PRIMARY), primaryPartitionPath(path)],
+    ['logfile.default.loglevel', 'Notice'],
+  ]);
+  if (settings.from !== null) options.set(OPTION.from, settings.from);
+  for (const [name, value] of settings.options ?? []) options.set(name, value);
+  return options;
+}
+
+async function writeMissingOptions(dir: Dir, owner: Ownership, wanted: ReadonlyMap<string, string>): Promise<void> {
+  const config = openDir(dir, 'config');
+  try {
+    const db = openConfigDb(config, { owner });
+    const present = new Set(db.entries().map(({ option }) => option.toLowerCase()));
+    const missing = [...wanted].filter(([option]) => !present.has(option.toLowerCase()));
+    await db.update(missing.map(([option, value]) => ({ option, language: null, value })));
+  } finally {
+    closeDir(config);
+  }
+}
+
+/** Makes the instance directory; missing parents belong to whoever runs this and everybody may pass them. */
+function makeInstanceDirectory(path: string, owner: Ownership): Dir {
+  const missing: string[] = [];
+  let existing = path;
+  let dir: Dir | undefined;
+  while (dir === undefined) {
+    try {
+      dir = openRoot(existing);
+    } catch (error) {
+      if (!hasErrno(error, 'ENOENT') || existing === '/') throw error;
+      const slash = existing.lastIndexOf('/');
+      missing.unshift(existing.slice(slash + 1));
+      existing = slash <= 0 ? '/' : existing.slice(0, slash);
+    }
+  }
+  for (const [index, name] of missing.entries()) {
+    const parent: Dir = dir;
+    const last = index === missing.length - 1;
+    try {
+      dir = ensureDir(parent, name, last ? owner : undefined, last ? 0o700 : 0o755);
+      sync(parent.fd);
+    } finally {
+      closeDir(parent);
+    }
+  }
+  repairOwner(dir, owner);
+  return dir;
+}
+
+function makeOwned(dir: Dir, names: readonly string[], owner: Ownership): void {
+  for (let depth = 1; depth <= names.length; depth += 1) {
+    const made = ensureDirs(dir, names.slice(0, depth), owner);
+    try {
+      repairOwner(made, owner);
+      sync(made.fd);
+    } finally {
+      closeDir(made);
+    }
+  }
+}
+
+/** A directory that a killed run made as root, and had no time to give away, belongs to the account after this. */
+function repairOwner(dir: Dir, owner: Ownership): void {
+  const status = fstat(dir);
+  if (process.geteuid?.() === 0 && status.uid === 0n && owner.uid !== 0)
+    own(dir.fd, Number(status.mode & 0o777n), owner);
+}
+
+/**
+ * Opens an instance.
+ *
+ * @throws MailhaulError INSTANCE_MISSING, INSTANCE_INCOMPLETE, CONF_ACCOUNT (exit 3)
+ */
+export function openInstance(path: string): Instance {
+  const absolute = resolve(path);
+  const found = detectInstallation(absolute);
+  if (found !== '4.x') {
+    const what = found === '3.x' ? 'This is a 3.x instance, not a 4.x one.' : 'There is no 4.x instance here.';
+    throw new MailhaulError('INSTANCE_MISSING', what, {
+      where: absolute,
+      hint: 'Name it with --instance (or MSG_INSTANCE); `msg-setup` or `upgrade -s --from <3.x instance>` make a new one.',
+    });
+  }
+  const held: Dir[] = [];
+  const hold = (opened: Dir): Dir => {
+    held.push(opened);
+    return opened;
+  };
+  const close = (): void => {
+    for (const dir of held.splice(0)) closeDir(dir);
+  };
+  try {
+    const dir = hold(openRoot(absolute));
+    const configDir = hold(openDir(dir, 'config'));
+    const lockDir = hold(openDir(dir, 'lock'));
+    const mboxlist = hold(walk(dir, ['store', 'mboxlist']));
+    const unowned = openConfigDb(configDir);
+    const account = lookupAccount(required(unowned, OPTION.serverUser), required(unowned, OPTION.serverGroup));
+    const owner = { uid: account.uid, gid: account.gid };
+    const config = openConfigDb(configDir, { owner });
+    return {
+      path: absolute,
+      dir,
+      lockDir,
+      mboxlist,
+      config,
+      account,
+      owner,
+      openLog: (process, level) => openLog({ instance: dir, owner, process, level: level ?? configuredLevel(config) }),
+      partitionPath: (name) => config.get(partitionPathOption(name)),
+      close,
+    };
+  } catch (error) {
+    close();
+    if (error instanceof MailhaulError) throw error;
+    throw instanceError('INSTANCE_INCOMPLETE', 'A part of the instance directory cannot be opened.', absolute, error);
+  }
+}
+
+function required(config: ConfigDb, option: string): string {
+  const value = config.get(option);
+  if (value !== undefined) return value;
+  throw new MailhaulError('CONF_MISSING', `The option ${option} is not set.`, {
+    where: option,
+    hint: `Set it with \`configutil -o ${option} -v <value>\`.`,
+  });
+}
+
+/** A level that is none (somebody's edit) must not keep the commands from running. */
+function configuredLevel(config: ConfigDb): LogLevel {
+  const wanted = config.get('logfile.default.loglevel')?.toLowerCase();
+  return LOG_LEVELS.find((level) => level.toLowerCase() === wanted) ?? DEFAULT_LOG_LEVEL;
+}
+
+function instanceError(code: string, message: string, where: string, cause: unknown): MailhaulError {
+  const hint = cause instanceof Error ? cause.message : '';
+  return new MailhaulError(code, message, { where, hint, cause });
+}
