@@ -1,0 +1,17 @@
+// The CRLF form of a message (3x-profile.md, "Message files"): every LF without a CR before it gets one; a lone CR,
+// a NUL and a last line without an end stay as they are.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace mailhaul::mime {
+
+/// True when every LF of `data` has a CR before it.
+bool isCrlfForm(std::span<const std::uint8_t> data) noexcept;
+
+/// Replaces the content of `out` by the CRLF form of `data`. `out` must not share memory with `data`.
+void toCrlfForm(std::span<const std::uint8_t> data, std::vector<std::uint8_t>& out);
+
+}  // namespace mailhaul::mime
