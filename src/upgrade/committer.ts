@@ -1,0 +1,107 @@
+/**
+ * Group commit: durability for many folders at the price of one sync a file system.
+ *
+ *     moved folders ─▶ group ─▶ syncfs of every target ─▶ sources unchanged? ─▶ mailbox database (durable)
+ *                                                        ─▶ mapping database ─▶ -r ─▶ locks let go
+ *
+ * Invariants. A folder's lock is held until its group is committed. Nothing of a group is published when its
+ * sync failed: the whole group is thrown away and the run halts (a failed sync is never retried, design.md).
+ * 3.x files go only after the database commit that published their folder (4x-store.md, promise 1).
+ * A group closes 250 ms after its first folder, at GROUP_FOLDERS, or when nothing else is under way.
+ */
+
+/** Folders a group holds at most; with the time below it bounds how long locks are held. */
+const GROUP_FOLDERS = 256;
+const GROUP_MILLISECONDS = 250;
+
+export interface Committer<T> {
+  /** Hands over moved folders. Resolves at once, or when there is room again. */
+  add(folders: readonly T[]): Promise<void>;
+  /** Commits what waits and resolves when all is done. */
+  drain(): Promise<void>;
+}
+
+/**
+ * `commit` makes one group durable and publishes it; it must not throw for a reason that concerns one
+ * folder only. What it throws reaches the next `add` or `drain`, and nothing more is committed.
+ */
+export function createCommitter<T>(commit: (group: readonly T[]) => Promise<void>): Committer<T> {
+  const waiting: T[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+  let failure: { error: unknown } | undefined;
+
+  const flush = (): Promise<void> => {
+    clearTimeout(timer);
+    timer = undefined;
+    running ??= run();
+    return running;
+  };
+
+  const run = async (): Promise<void> => {
+    try {
+      while (waiting.length > 0 && failure === undefined) {
+        const group = waiting.splice(0, GROUP_FOLDERS);
+        await commit(group);
+      }
+    } catch (error) {
+      failure = { error };
+    } finally {
+      running = undefined;
+    }
+  };
+
+  const rethrow = (): void => {
+    if (failure !== undefined) throw failure.error;
+  };
+
+  return {
+    async add(folders) {
+      rethrow();
+      waiting.push(...folders);
+      if (waiting.length === 0) return;
+      if (waiting.length >= GROUP_FOLDERS) {
+        // Whoever fills a group pays for it: this is the bound on folders that are moved and not committed.
+        await flush();
+        rethrow();
+      } else {
+        timer ??= setTimeout(() => void flush(), GROUP_MILLISECONDS);
+      }
+    },
+    async drain() {
+      while (waiting.length > 0 && failure === undefined) await flush();
+      clearTimeout(timer);
+      await running;
+      rethrow();
+    },
+  };
+}
+
+/**
+ * Joins calls that come while one is under way into the next: many lanes ask for their records to be made
+ * durable, one transaction serves them all.
+ */
+export function createBatcher<T>(
+  write: (items: readonly T[]) => Promise<void>,
+): (items: readonly T[]) => Promise<void> {
+  let pending: { items: T[]; done: Promise<void> } | undefined;
+  let last: Promise<void> = Promise.resolve();
+
+  return (items) => {
+    if (items.length === 0) return Promise.resolve();
+    if (pending !== undefined) {
+      pending.items.push(...items);
+      return pending.done;
+    }
+    const batch = { items: [...items], done: Promise.resolve() };
+    batch.done = last
+      .catch(() => undefined)
+      .then(() => {
+        pending = undefined;
+        return write(batch.items);
+      });
+    last = batch.done;
+    pending = batch;
+    return batch.done;
+  };
+}

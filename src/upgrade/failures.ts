@@ -1,0 +1,43 @@
+/** What an engine reported about single messages, in words. */
+import { type EngineOutput, MESSAGE_ERRORS, type MessageTable } from '../engine/types.js';
+import { errnoName } from './run.js';
+import type { MessageFailure } from './types.js';
+
+/** Index 1 … of MESSAGE_ERRORS: what was found, and what to do. */
+const EXPLANATIONS: Readonly<Record<(typeof MESSAGE_ERRORS)[number], string>> = {
+  '': '',
+  MSG_NOT_REGULAR:
+    'A link, fifo, socket, device or directory stands where a message is expected; it was not opened. Replace it by the message, or remove it.',
+  MSG_FOREIGN_OWNER:
+    'The file belongs to another account than the mail server. Give it to the server account, or use --take-foreign to copy it.',
+  MSG_WRITABLE_BY_OTHERS: 'Others may write to the file. Correct its mode, or use --take-foreign to copy it.',
+  MSG_UNREADABLE: 'The file cannot be read.',
+  MSG_VANISHED: 'The file went away while the folder was migrated.',
+  MSG_CHANGED: 'The file changed while the folder was migrated. Is a 3.x server running?',
+  MSG_TARGET: 'The 4.x message file cannot be made.',
+};
+
+/** The failed messages of a folder, ascending uid. They are where they were, in 3.x. */
+export function messageFailures(
+  messages: MessageTable,
+  output: Pick<EngineOutput, 'errors' | 'errnos'>,
+): MessageFailure[] {
+  const failures: MessageFailure[] = [];
+  for (let i = 0; i < messages.count; i++) {
+    const code = MESSAGE_ERRORS[output.errors[i] ?? 0];
+    if (code === undefined || code === '') continue;
+    const errno = output.errnos[i] ?? 0;
+    failures.push({
+      uid: messages.uids[i] ?? 0,
+      file: fileName(messages, i),
+      code,
+      message: errno === 0 ? EXPLANATIONS[code] : `${EXPLANATIONS[code]} (${errnoName(errno)})`,
+    });
+  }
+  return failures;
+}
+
+function fileName(messages: MessageTable, index: number): string {
+  const name = messages.names.subarray(messages.nameOffsets[index], messages.nameOffsets[index + 1]);
+  return Buffer.from(name).toString('utf8');
+}

@@ -1,0 +1,91 @@
+/**
+ * `upgrade -m` and `upgrade -u`: the messages of every folder that is in TRANSITION.
+ *
+ * One producer hands batches of folders to lanes; a lane takes a batch through the steps of design.md, "One
+ * folder, in order", with the heavy ones in transfer threads (tasks.ts) and every database call in this one:
+ *
+ *     lane   prepare ─▶ still TRANSITION? ─▶ record durable ─▶ move ─▶ committer        (batch.ts)
+ *     group  sync ─▶ unchanged? ─▶ publish ─▶ -r ─▶ unlock                              (publish.ts)
+ *
+ * A folder that another process holds is set aside and tried again when all else is done.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describeError } from '../errors.js';
+import { processBatch, type RecordWriter } from './batch.js';
+import { type Committer, createBatcher, createCommitter } from './committer.js';
+import { commitGroup } from './publish.js';
+import { folderFailed, halt, halted, type MovedFolder, type Run } from './run.js';
+import type { MappingFolder, MigrationRecord } from './types.js';
+import { batches, estimateMessages } from './worklist.js';
+
+/** Folders set aside because another process or thread holds them, with the pids that do. */
+export type Postponed = Map<number, readonly number[]>;
+
+/** Migrates the folders of `ids`, in that order. Errors of folders are in the report; it throws only when halted. */
+export async function migrateFolders(run: Run, ids: Iterable<number>): Promise<void> {
+  const records = createBatcher((items: readonly { folder: MappingFolder; record: MigrationRecord }[]) =>
+    run.mapping.update((writes) => {
+      for (const { folder, record } of items) {
+        writes.putFolder(folder);
+        writes.putRecord(folder.id, record);
+      }
+    }),
+  );
+  const committer = createCommitter<MovedFolder>((group) => commitGroup(run, group));
+  let postponed = await runLanes(run, ids, records, committer);
+  let waitedMs = 0;
+  for (let pauseMs = 20; postponed.size > 0 && !halted(run); pauseMs = Math.min(pauseMs * 2, 1_000)) {
+    if (waitedMs >= run.options.lockWaitMs) {
+      reportBusy(run, postponed);
+      return;
+    }
+    await sleep(pauseMs);
+    const again = await runLanes(run, postponed.keys(), records, committer);
+    waitedMs = again.size < postponed.size ? 0 : waitedMs + pauseMs;
+    postponed = again;
+  }
+}
+
+/** Lanes: one more than there are threads, so that a thread always finds its next task waiting. */
+async function runLanes(
+  run: Run,
+  ids: Iterable<number>,
+  records: RecordWriter,
+  committer: Committer<MovedFolder>,
+): Promise<Postponed> {
+  const postponed: Postponed = new Map();
+  const lanes = Math.max(1, Math.min(run.options.threads + 1, run.options.queue));
+  const load = (id: number) => {
+    const folder = run.mapping.folder(id);
+    return folder === undefined ? undefined : { item: folder, messages: estimateMessages(folder) };
+  };
+  const source = batches(ids, load, Math.max(1, Math.floor(run.options.queue / lanes)));
+  const lane = async (): Promise<void> => {
+    while (!halted(run)) {
+      const next = source.next();
+      if (next.done === true) return;
+      await processBatch(run, next.value, postponed, records, committer);
+    }
+  };
+  const guarded = (work: Promise<void>): Promise<void> =>
+    work.catch((error: unknown) => {
+      // The first cause stops all lanes; folders in flight finish or are let go (exit 4, run again).
+      halt(run, 'RUN_HALTED', describeError(error));
+    });
+  await Promise.all(Array.from({ length: lanes }, () => guarded(lane())));
+  await guarded(committer.drain());
+  return postponed;
+}
+
+function reportBusy(run: Run, postponed: Postponed): void {
+  for (const [id, holders] of postponed) {
+    const folder = run.mapping.folder(id);
+    if (folder === undefined) continue;
+    const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
+    folderFailed(run, folder, {
+      code: 'FOLDER_BUSY',
+      message: `The folder is locked by ${who}, and did not become free in ${run.options.lockWaitMs / 1000} s. Run again later.`,
+      where: folder.legacyName,
+    });
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * The transfer threads: piscina workers that run compiled JavaScript. Each calls its engine synchronously,
+ * so a worker is busy with exactly one task; progress and the cancel flag travel in shared memory.
+ */
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import type {
+  FinishResult,
+  MoveResult,
+  PrepareResult,
+  RemoveResult,
+  SurveyResult,
+  Task,
+  WorkerContext,
+} from './tasks.js';
+
+/** What each kind of task resolves to. */
+export interface TaskResults {
+  readonly prepare: PrepareResult[];
+  readonly move: MoveResult[];
+  readonly sync: null;
+  readonly finish: FinishResult[];
+  readonly remove: RemoveResult[];
+  readonly survey: SurveyResult[];
+}
+
+export interface WorkerPool {
+  run<K extends Task['kind']>(task: Extract<Task, { kind: K }>): Promise<TaskResults[K]>;
+  close(): Promise<void>;
+}
+
+/** The compiled worker; when this module runs from source (tests) it is the one in dist/. */
+function workerFile(): string {
+  const here = import.meta.url;
+  return fileURLToPath(
+    here.endsWith('.ts') ? new URL('../../dist/upgrade/worker.js', here) : new URL('worker.js', here),
+  );
+}
+
+/** Starts all threads at once: after this nothing has to be loaded from disk any more. */
+export function startPool(threads: number, context: WorkerContext): WorkerPool {
+  const pool = new Piscina({
+    filename: workerFile(),
+    minThreads: threads,
+    maxThreads: threads,
+    maxQueue: Number.POSITIVE_INFINITY,
+    workerData: context,
+  });
+  return {
+    run: (task) => pool.run(task),
+    close: () => pool.destroy(),
+  };
+}

@@ -1,0 +1,157 @@
+/**
+ * What happens to a group of moved folders (design.md, "One folder, in order", steps 4 to 6):
+ *
+ *     sync ─▶ sources unchanged? ─▶ failures on record ─▶ publish ─▶ outcome on record ─▶ `-r` ─▶ unlock
+ *
+ * A message that is not in the published index is on record as failed before the index is published: a late
+ * `-r` can therefore trust the record whenever the process was killed (4x-store.md, promise 1).
+ */
+import { fstatSync } from 'node:fs';
+import { stat } from '../fs/dir.js';
+import { messageFailures } from './failures.js';
+import { addError, addMethods, partitionTotals } from './report.js';
+import { folderFailed, type MovedFolder, type Run, release } from './run.js';
+import type { MessageFailure } from './types.js';
+
+interface Outcome extends MovedFolder {
+  readonly failures: readonly MessageFailure[];
+}
+
+/** Makes a group durable and publishes it. Throws only when the run must halt. */
+export async function commitGroup(run: Run, group: readonly MovedFolder[]): Promise<void> {
+  try {
+    if (run.groupSync) await syncTargets(run, group);
+    const outcomes: Outcome[] = [];
+    for (const moved of group) {
+      if (sourceUnchanged(moved)) {
+        outcomes.push({ ...moved, failures: messageFailures(moved.ready.plan.messages, moved.output) });
+      } else {
+        folderFailed(run, moved.folder, {
+          code: 'FOLDER_CHANGED',
+          message: 'The 3.x folder changed while it was migrated and stays in TRANSITION. Is a 3.x server running?',
+          where: moved.folder.legacyName,
+        });
+      }
+    }
+    await recordFailures(run, outcomes);
+    await publish(run, outcomes);
+    await recordOutcomes(run, outcomes);
+    if (run.options.remove) await removeOriginals(run, outcomes);
+    for (const outcome of outcomes) count(run, outcome);
+  } finally {
+    for (const moved of group) release(moved.ready);
+  }
+}
+
+async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<void> {
+  const fds = new Set<number>();
+  for (const moved of group) {
+    const root = run.roots.partitions.get(moved.rootPath);
+    if (root !== undefined) fds.add(root.dir.fd);
+  }
+  await run.pool.run({ kind: 'sync', fds: [...fds] });
+}
+
+/** The folder's directory and index are what they were when it was read. */
+function sourceUnchanged({ ready }: MovedFolder): boolean {
+  if (ready.stamp === null || ready.sourceFd < 0) return true;
+  const directory = fstatSync(ready.sourceFd, { bigint: true });
+  const index = stat({ fd: ready.sourceFd, path: '' }, '.mailbox');
+  return (
+    directory.mtimeNs === ready.stamp.directoryMtimeNs &&
+    (index?.ino ?? 0n) === ready.stamp.indexInode &&
+    (index?.mtimeNs ?? 0n) === ready.stamp.indexMtimeNs
+  );
+}
+
+/** Old and new failures together, until the new index is published. */
+async function recordFailures(run: Run, outcomes: readonly Outcome[]): Promise<void> {
+  const changed = outcomes.filter((outcome) => outcome.failures.length > 0);
+  if (changed.length === 0) return;
+  await run.mapping.update((writes) => {
+    for (const { folder, failures } of changed) {
+      const uids = new Set(failures.map((failure) => failure.uid));
+      const earlier = run.mapping.failures(folder.id).filter((failure) => !uids.has(failure.uid));
+      writes.setFailures(folder.id, [...failures, ...earlier]);
+    }
+  });
+}
+
+async function publish(run: Run, outcomes: readonly Outcome[]): Promise<void> {
+  const publishable = outcomes.filter((outcome) => outcome.output.summary !== null);
+  if (publishable.length === 0) return;
+  await run.mailboxes.update((writes) => {
+    for (const { folder, ready, rootPath, output } of publishable) {
+      if (output.summary === null) continue;
+      const { uidvalidity, uidnext } = ready.plan;
+      writes.publish(folder.mailbox, { summary: output.summary, uidvalidity, uidnext, root: rootPath });
+    }
+  });
+}
+
+/** The failures that are left, and the copy of the tombstone. */
+async function recordOutcomes(run: Run, outcomes: readonly Outcome[]): Promise<void> {
+  if (outcomes.length === 0) return;
+  await run.mapping.update((writes) => {
+    for (const { folder, output, failures } of outcomes) {
+      writes.putFolder({ ...folder, migrated: folder.migrated || output.summary !== null });
+      writes.setFailures(folder.id, failures);
+    }
+  });
+}
+
+/**
+ * `-r`. The originals of a folder with failures stay until the failures are repaired, because the retry
+ * makes the whole folder again from its originals (docs/operations.md).
+ */
+async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<void> {
+  const complete = outcomes.filter(
+    ({ ready, output, failures }) => ready.sourceFd >= 0 && output.summary !== null && failures.length === 0,
+  );
+  if (complete.length === 0) return;
+  const results = await run.pool.run({
+    kind: 'finish',
+    folders: complete.map(({ folder, ready }) => ({
+      id: folder.id,
+      sourceFd: ready.sourceFd,
+      messages: ready.plan.messages,
+      remove: new Uint8Array(ready.plan.messages.count).fill(1),
+    })),
+  });
+  const gone = new Set<number>();
+  for (const result of results) {
+    run.report.removed.messages += result.output.removed;
+    run.report.removed.kept += result.output.kept.length;
+    if (result.output.kept.length === 0) gone.add(result.id);
+    else
+      run.log.warning(
+        'Store',
+        `mapping ${result.id}: ${result.output.kept.length} 3.x files changed or cannot be removed; they stay.`,
+      );
+  }
+  await run.mapping.update((writes) => {
+    for (const { folder } of complete) {
+      if (gone.has(folder.id)) writes.putFolder({ ...folder, migrated: true, sourcesRemoved: true });
+    }
+  });
+}
+
+function count(run: Run, outcome: Outcome): void {
+  const { folder, output, failures } = outcome;
+  const published = output.summary !== null;
+  for (const failure of failures) {
+    const { file, code, message } = failure;
+    addError(run.report, { user: folder.uid, folder: folder.legacyName, file, code, message });
+    run.log.error('Store', `${folder.mailbox}: ${code}: ${message} [${file}]`);
+  }
+  const done = addMethods(run.report, output.methods, run.options.remove && published && failures.length === 0);
+  run.report.messages.done += done;
+  run.report.messages.failed += failures.length;
+  run.report.bytes += output.bytes;
+  run.report.folders[published ? 'done' : 'failed'] += 1;
+  const totals = partitionTotals(run.report, folder.partition);
+  totals.messages += done;
+  totals.bytes += output.bytes;
+  totals.folders += published ? 1 : 0;
+  run.onFolder?.(folder);
+}

@@ -1,0 +1,99 @@
+/**
+ * What a run of `-m` or `-u` did, counted as it goes: the final `--json` object (commands.md) and the exit
+ * code. Errors beyond `ERRORS_KEPT` are counted and logged, not held in memory.
+ */
+import { METHOD } from '../engine/types.js';
+import { EXIT, type ExitCode } from '../errors.js';
+
+export interface RunError {
+  readonly user: string;
+  /** 3.x folder path, UTF-8. */
+  readonly folder: string;
+  /** 3.x file name, '' when the error is about the folder. */
+  readonly file: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Why a run stopped early; with it the exit code is 4. */
+export interface Halt {
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface PartitionTotals {
+  readonly name: string;
+  folders: number;
+  messages: number;
+  bytes: number;
+}
+
+/** Fields may be added, never removed or renamed (the `--json` promise). */
+export interface MessagesReport {
+  readonly folders: { done: number; skipped: number; failed: number };
+  readonly messages: { done: number; failed: number };
+  bytes: number;
+  seconds: number;
+  readonly engine: string;
+  readonly methods: { rename: number; link: number; reflink: number; copy: number; rewrite: number };
+  readonly partitions: PartitionTotals[];
+  readonly errors: RunError[];
+  errorsNotListed: number;
+  warnings: number;
+  readonly removed: { messages: number; kept: number };
+  halted: Halt | null;
+}
+
+const ERRORS_KEPT = 10_000;
+
+export function emptyReport(engine: string): MessagesReport {
+  return {
+    folders: { done: 0, skipped: 0, failed: 0 },
+    messages: { done: 0, failed: 0 },
+    bytes: 0,
+    seconds: 0,
+    engine,
+    methods: { rename: 0, link: 0, reflink: 0, copy: 0, rewrite: 0 },
+    partitions: [],
+    errors: [],
+    errorsNotListed: 0,
+    warnings: 0,
+    removed: { messages: 0, kept: 0 },
+    halted: null,
+  };
+}
+
+export function addError(report: MessagesReport, error: RunError): void {
+  if (report.errors.length < ERRORS_KEPT) report.errors.push(error);
+  else report.errorsNotListed += 1;
+}
+
+/**
+ * Counts a published folder. A linked message whose 3.x name then goes (`removing`) counts as `rename`:
+ * that is what link and unlink amount to.
+ */
+export function addMethods(report: MessagesReport, methods: Uint8Array, removing: boolean): number {
+  let done = 0;
+  for (const method of methods) {
+    if (method === METHOD.failed) continue;
+    done += 1;
+    if (method === METHOD.link || method === METHOD.adopted) report.methods[removing ? 'rename' : 'link'] += 1;
+    else if (method === METHOD.reflink) report.methods.reflink += 1;
+    else if (method === METHOD.copy) report.methods.copy += 1;
+    else report.methods.rewrite += 1;
+  }
+  return done;
+}
+
+export function partitionTotals(report: MessagesReport, name: string): PartitionTotals {
+  const found = report.partitions.find((totals) => totals.name === name);
+  if (found !== undefined) return found;
+  const made = { name, folders: 0, messages: 0, bytes: 0 };
+  report.partitions.push(made);
+  return made;
+}
+
+export function exitCodeOf(report: MessagesReport): ExitCode {
+  if (report.halted !== null) return EXIT.halted;
+  return report.errors.length + report.errorsNotListed > 0 ? EXIT.partial : EXIT.ok;
+}

@@ -1,0 +1,62 @@
+/**
+ * The roots of a run: every store path and partition is opened once, at the start, and held. Everything
+ * below is reached from these descriptors, one name at a time (4x-store.md, promise 6). A held root is also
+ * the descriptor for syncfs, opened before the first write (design.md, "One folder, in order").
+ */
+import { MailhaulError } from '../errors.js';
+import { closeDir, type Dir, ensureDir, type Ownership, openRoot } from '../fs/dir.js';
+import { SINGLE_DIRECTORY } from '../store/layout.js';
+
+export interface PartitionRoot {
+  readonly name: string;
+  readonly dir: Dir;
+  /** `=single`, the registry of shared copies (docs/formats/partition.md). */
+  readonly single: Dir;
+}
+
+export interface Roots {
+  readonly stores: Map<string, Dir>;
+  /** By absolute path: a folder whose first attempt went elsewhere keeps that root. */
+  readonly partitions: Map<string, PartitionRoot>;
+}
+
+export function emptyRoots(): Roots {
+  return { stores: new Map(), partitions: new Map() };
+}
+
+/** The held directory of a 3.x store path; opened when it is first asked for. */
+export function storeRoot(roots: Roots, path: string): Dir {
+  const held = roots.stores.get(path);
+  if (held !== undefined) return held;
+  const dir = open(path, 'STORE_PATH', 'The 3.x store path cannot be opened.');
+  roots.stores.set(path, dir);
+  return dir;
+}
+
+/** The held root of a partition. The directory itself is never made here (4x-store.md, Layout). */
+export function partitionRoot(roots: Roots, name: string, path: string, owner: Ownership): PartitionRoot {
+  const held = roots.partitions.get(path);
+  if (held !== undefined) return held;
+  const dir = open(path, 'PARTITION_MISSING', `The directory of partition ${name} cannot be opened.`);
+  const root = { name, dir, single: ensureDir(dir, SINGLE_DIRECTORY, owner) };
+  roots.partitions.set(path, root);
+  return root;
+}
+
+function open(path: string, code: string, message: string): Dir {
+  try {
+    return openRoot(path);
+  } catch (error) {
+    throw new MailhaulError(code, message, { where: path, hint: 'Is its disk mounted?', cause: error });
+  }
+}
+
+export function closeRoots(roots: Roots): void {
+  for (const dir of roots.stores.values()) closeDir(dir);
+  for (const root of roots.partitions.values()) {
+    closeDir(root.single);
+    closeDir(root.dir);
+  }
+  roots.stores.clear();
+  roots.partitions.clear();
+}

@@ -1,0 +1,114 @@
+/**
+ * The state of one `-m` or `-u` run, shared by the modules that carry it: options, databases, threads,
+ * roots, counters, and how a run or a folder fails.
+ */
+import { closeSync } from 'node:fs';
+import { constants as osConstants } from 'node:os';
+import { type EngineOutput, PROGRESS } from '../engine/types.js';
+import { describeError, MailhaulError } from '../errors.js';
+import type { MailboxDatabase } from '../store/types.js';
+import type { WorkerPool } from './pool.js';
+import { addError, type MessagesReport } from './report.js';
+import type { Roots } from './roots.js';
+import type { FolderFailure, PrepareResult } from './tasks.js';
+import type { MappingDatabase, MappingFolder } from './types.js';
+
+/** The part of the log that a run uses. */
+export interface RunLog {
+  notice(category: string, message: string): void;
+  warning(category: string, message: string): void;
+  error(category: string, message: string): void;
+}
+
+export interface RunOptions {
+  readonly threads: number;
+  /** Folders read ahead (`-q`). */
+  readonly queue: number;
+  /** `-r`. */
+  readonly remove: boolean;
+  readonly acceptFailures: boolean;
+  /** How long a folder held by another process is waited for without any change, milliseconds. */
+  readonly lockWaitMs: number;
+}
+
+/** Everything a run works with; opened by session.ts. */
+export interface Run {
+  readonly options: RunOptions;
+  readonly mapping: MappingDatabase;
+  readonly mailboxes: MailboxDatabase;
+  readonly pool: WorkerPool;
+  readonly roots: Roots;
+  readonly log: RunLog;
+  readonly report: MessagesReport;
+  /** PROGRESS slots, shared with the workers. */
+  readonly progress: Int32Array;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  /** Sync in the group (native), or already done by the worker that wrote (portable). */
+  readonly groupSync: boolean;
+  /** Partition path now in force, by partition name. */
+  partitionPath(name: string): string;
+  /** Called when a folder is done (published, failed or skipped). */
+  onFolder?: (folder: MappingFolder) => void;
+}
+
+/** A folder that holds its lock and has a plan. */
+export type ReadyFolder = Extract<PrepareResult, { kind: 'ready' }>;
+
+/** A folder that was moved and waits for its group. */
+export interface MovedFolder {
+  readonly folder: MappingFolder;
+  readonly ready: ReadyFolder;
+  /** Absolute path of the partition it went to. */
+  readonly rootPath: string;
+  readonly output: EngineOutput;
+}
+
+/** Whether the run stops: a signal, or a device that cannot go on. */
+export function halted(run: Run): boolean {
+  return Atomics.load(run.progress, PROGRESS.cancel) !== 0 || run.report.halted !== null;
+}
+
+/** Records why the run stops; the first cause is kept and logged. */
+export function halt(run: Run, code: string, message: string): void {
+  if (run.report.halted === null) {
+    run.report.halted = { code, message };
+    run.log.error('Store', `${code}: ${message}`);
+  }
+  Atomics.store(run.progress, PROGRESS.cancel, 1);
+}
+
+/** Lets go of a folder that goes no further. */
+export function release(ready: { sourceFd: number; lockFd: number }): void {
+  if (ready.sourceFd >= 0) closeSync(ready.sourceFd);
+  if (ready.lockFd >= 0 && ready.lockFd !== ready.sourceFd) closeSync(ready.lockFd);
+}
+
+export function failureOf(error: unknown, where: string): FolderFailure {
+  return error instanceof MailhaulError
+    ? { code: error.code, message: error.message, where: error.where ?? where }
+    : { code: 'FOLDER_FAILED', message: describeError(error), where };
+}
+
+export function folderFailed(run: Run, folder: MappingFolder, failure: FolderFailure): void {
+  run.report.folders.failed += 1;
+  addError(run.report, {
+    user: folder.uid,
+    folder: folder.legacyName,
+    file: '',
+    code: failure.code,
+    message: failure.message,
+  });
+  run.log.error('Store', `${folder.mailbox}: ${failure.code}: ${failure.message} [${failure.where}]`);
+  run.onFolder?.(folder);
+}
+
+/** Already done, by this or another process. */
+export function folderSkipped(run: Run, folder: MappingFolder): void {
+  run.report.folders.skipped += 1;
+  run.onFolder?.(folder);
+}
+
+/** `ENOSPC` for 28, and so on. */
+export function errnoName(errno: number): string {
+  return Object.entries(osConstants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
+}

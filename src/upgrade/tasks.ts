@@ -1,0 +1,140 @@
+/**
+ * What the main thread and the transfer threads say to each other. A task carries a batch of folders, so
+ * that ten thousand tiny folders do not cost ten thousand round trips.
+ *
+ *     prepare   lock the 3.x folder, scan it, read its index, plan        ─▶ main: record made durable
+ *     move      link or copy the messages, write store.idx                ─▶ main: group sync, database commit
+ *     sync      make the file systems of a group of folders durable
+ *     finish    remove 3.x message files of folders published in this run (-r)
+ *     remove    the same for folders published by an earlier run: lock, remove, unlock
+ *     survey    read and plan without a lock and without writing (--dry-run)
+ *
+ * Descriptors belong to the process, so a number is all that has to travel; the main thread closes them.
+ */
+import type { EngineOutput, MessageTable, RemoveOutput } from '../engine/types.js';
+import type { FaultPlan } from '../fs/seam.js';
+import type { FolderPlan, MessageFailure, MigrationRecord } from './types.js';
+
+/** Handed to every worker at its start. */
+export interface WorkerContext {
+  readonly engine: 'native' | 'portable';
+  /** PROGRESS slots (engine/types.ts). */
+  readonly progress: Int32Array;
+  readonly faults: { readonly plan: FaultPlan; readonly counter: Int32Array } | null;
+  /** The server account. */
+  readonly ownerUid: number;
+  readonly ownerGid: number;
+  /** The process is root and gives files to the server account. */
+  readonly setOwner: boolean;
+  readonly takeForeign: boolean;
+  readonly publishWithFailures: boolean;
+}
+
+/** A directory below a held root. */
+export interface Place {
+  readonly rootFd: number;
+  readonly rootPath: string;
+  readonly components: readonly (string | Uint8Array)[];
+}
+
+export interface PrepareFolder {
+  readonly id: number;
+  readonly source: Place;
+  readonly target: Place;
+  readonly uidvalidity: number;
+  /** `-s` found no 3.x directory: an empty folder is made. */
+  readonly missing: boolean;
+  readonly previous: MigrationRecord | null;
+  /** Seconds since 1970 for a new uidvalidity after uid overflow. */
+  readonly now: number;
+}
+
+/** What a 3.x folder looked like when it was read; compared again before the commit. */
+export interface SourceStamp {
+  readonly directoryMtimeNs: bigint;
+  readonly indexInode: bigint;
+  readonly indexMtimeNs: bigint;
+}
+
+export type PrepareResult =
+  | {
+      readonly kind: 'ready';
+      readonly id: number;
+      /** -1 when there is no 3.x directory. */
+      readonly sourceFd: number;
+      /** Open while the lock is held. */
+      readonly lockFd: number;
+      readonly plan: FolderPlan;
+      readonly stamp: SourceStamp | null;
+    }
+  | { readonly kind: 'busy'; readonly id: number; readonly holders: readonly number[] }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure };
+
+export interface FolderFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly where: string;
+}
+
+export interface MoveFolder {
+  readonly id: number;
+  readonly sourceFd: number;
+  readonly target: Place;
+  readonly singleFd: number;
+  readonly plan: FolderPlan;
+  readonly admin: Uint8Array;
+  /** An earlier attempt may have left something in the target. */
+  readonly resumed: boolean;
+}
+
+export type MoveResult =
+  | { readonly kind: 'moved'; readonly id: number; readonly output: EngineOutput }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure; readonly halt: boolean };
+
+export interface FinishFolder {
+  readonly id: number;
+  readonly sourceFd: number;
+  readonly messages: MessageTable;
+  readonly remove: Uint8Array;
+}
+
+export interface FinishResult {
+  readonly id: number;
+  readonly output: RemoveOutput;
+}
+
+/** Late removal: the folder was published without `-r`. */
+export interface RemoveFolder {
+  readonly id: number;
+  readonly source: Place;
+  readonly target: Place;
+  readonly record: MigrationRecord;
+  /** The mailbox is still in 4.x: every message must be in its directory before its original goes. */
+  readonly checkTarget: boolean;
+}
+
+export type RemoveResult =
+  | { readonly kind: 'removed'; readonly id: number; readonly output: RemoveOutput; readonly notInTarget: number }
+  | { readonly kind: 'busy'; readonly id: number; readonly holders: readonly number[] }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure };
+
+export type SurveyResult =
+  | {
+      readonly kind: 'planned';
+      readonly id: number;
+      readonly messages: number;
+      readonly bytes: number;
+      readonly warnings: number;
+      readonly refused: readonly MessageFailure[];
+      /** Device number of the 3.x folder, to tell link from copy. */
+      readonly device: bigint;
+    }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure };
+
+export type Task =
+  | { readonly kind: 'prepare'; readonly folders: readonly PrepareFolder[] }
+  | { readonly kind: 'move'; readonly folders: readonly MoveFolder[] }
+  | { readonly kind: 'sync'; readonly fds: readonly number[] }
+  | { readonly kind: 'finish'; readonly folders: readonly FinishFolder[] }
+  | { readonly kind: 'remove'; readonly folders: readonly RemoveFolder[] }
+  | { readonly kind: 'survey'; readonly folders: readonly PrepareFolder[] };
