@@ -74,11 +74,11 @@ export function walk(dir: Dir, names: readonly Name[]): Dir {
       if (parent !== dir) closeDir(parent);
     }
   }
-  return current ?? openDir2(dir);
+  return current ?? reopen(dir);
 }
 
 /** A second, independent descriptor of `dir`. */
-function openDir2(dir: Dir): Dir {
+function reopen(dir: Dir): Dir {
   const path = throughProc ? `/proc/self/fd/${dir.fd}/.` : dir.path;
   return { fd: fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK), path: dir.path };
 }
@@ -138,7 +138,7 @@ export function ensureDirs(dir: Dir, names: readonly Name[], owner?: Ownership):
       if (parent !== dir) closeDir(parent);
     }
   }
-  return current ?? openDir2(dir);
+  return current ?? reopen(dir);
 }
 
 /** Opens a regular file for reading; anything else (link, fifo, device, directory) throws FS_NOT_REGULAR. */
@@ -201,9 +201,30 @@ export function listTyped(dir: Dir): fs.Dirent<Buffer>[] {
   }) as unknown as fs.Dirent<Buffer>[];
 }
 
+/** The same one by one, for directories that may hold a million names. Ends its descriptor with the loop. */
+export function* entries(dir: Dir): Generator<fs.Dirent<Buffer>, void, undefined> {
+  const path = throughProc ? `/proc/self/fd/${dir.fd}` : dir.path;
+  // Node takes `buffer` here as everywhere; its type definitions do not say so.
+  const options = { encoding: 'buffer', bufferSize: 1024 } as unknown as fs.OpenDirOptions;
+  const reader = fs.opendirSync(path, options);
+  try {
+    for (let entry = reader.readSync(); entry !== null; entry = reader.readSync()) {
+      yield entry as unknown as fs.Dirent<Buffer>;
+    }
+  } finally {
+    reader.closeSync();
+  }
+}
+
 export function unlink(dir: Dir, name: Name): void {
   effect('unlink');
   fs.unlinkSync(at(dir, name));
+}
+
+/** Removes an empty directory. */
+export function removeDir(dir: Dir, name: Name): void {
+  effect('unlink');
+  fs.rmdirSync(at(dir, name));
 }
 
 export function rename(from: Dir, name: Name, to: Dir, newName: Name): void {

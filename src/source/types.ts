@@ -168,4 +168,6 @@ export interface MailSource {
   readSubscriptions(mailbox: Dir): SourceSubscriptions;
   /** Tries once, never waits. Throws MailhaulError FOLDER_LOCK when the lock cannot be used at all. */
   tryLockFolder(folder: Dir, owner: Ownership): FolderLock | 'busy';
+  /** Processes that hold the folder's lock, where the system tells; for messages only. */
+  lockHolders(folder: Dir): number[];
 }

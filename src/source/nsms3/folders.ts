@@ -1,0 +1,175 @@
+/**
+ * The folders below a user's mailbox directory: every directory whose name does not begin with a dot, at any
+ * depth (3x-profile.md, "Mail store").
+ *
+ * The walk goes through held directories, so no path is ever too long and no link is followed. It is a stack,
+ * not a recursion, and holds few descriptors however deep the tree is:
+ *
+ *     level   0 · · · · · · 64 · · · · · · 128 · · · · · 170 … 233
+ *             held          held           held          held (the deepest 64)
+ *
+ * A level in between is opened again, from the nearest held one above, when its next sub-folder is due. Memory
+ * is one list of sub-folder names a level; message names pass by without being kept.
+ */
+import type { Dirent } from 'node:fs';
+import { hasErrno } from '../../errors.js';
+import { closeDir, type Dir, entries, fstat, openDir, walk } from '../../fs/dir.js';
+import type { FolderItem } from '../types.js';
+
+/** Deepest levels held open, and the distance of held levels above those. */
+const HELD = 64;
+
+interface Level {
+  /** Raw name; empty for the mailbox directory itself. */
+  readonly name: Uint8Array;
+  /** Closed and undefined when it is not one of the held levels. */
+  dir: Dir | undefined;
+  readonly device: bigint;
+  readonly inode: bigint;
+  /** Sub-folder names still to visit, descending by bytes: the next one is popped. */
+  readonly pending: Buffer[];
+}
+
+type Path = readonly Uint8Array[];
+
+/**
+ * Yields parents before children, names ascending by bytes. A folder's `dir` is open until the next step.
+ * What cannot be read becomes a `problem` and the walk goes on. Never throws; closes what it opened also when
+ * the caller stops early.
+ */
+export function* listFolders(mailbox: Dir): Generator<FolderItem, void, undefined> {
+  const stack: Level[] = [];
+  try {
+    const { dev, ino } = fstat(mailbox);
+    const top = scan(mailbox, [], true);
+    yield* top.problems;
+    stack.push({ name: new Uint8Array(), dir: mailbox, device: dev, inode: ino, pending: top.folders });
+    while (stack.length > 0) {
+      const level = stack[stack.length - 1] as Level;
+      const name = level.pending.pop();
+      if (name === undefined) {
+        leave(stack, mailbox);
+        continue;
+      }
+      const path = [...stack.slice(1).map((above) => above.name), name];
+      const opened = enter(stack, name, path);
+      if ('kind' in opened) {
+        yield opened;
+        continue;
+      }
+      stack.push(opened);
+      yield { kind: 'folder', path, dir: opened.dir, inode: opened.inode };
+      const found = scan(opened.dir, path, false);
+      yield* found.problems;
+      opened.pending.push(...found.folders);
+      release(stack, mailbox);
+    }
+  } finally {
+    while (stack.length > 0) leave(stack, mailbox);
+  }
+}
+
+function leave(stack: Level[], mailbox: Dir): void {
+  const level = stack.pop();
+  if (level?.dir !== undefined && level.dir !== mailbox) closeDir(level.dir);
+}
+
+/** Closes the level that has just become too far from the deepest one, unless it is one of the held distances. */
+function release(stack: readonly Level[], mailbox: Dir): void {
+  const depth = stack.length - 1 - HELD;
+  const level = stack[depth];
+  if (level?.dir === undefined || level.dir === mailbox || depth % HELD === 0) return;
+  closeDir(level.dir);
+  level.dir = undefined;
+}
+
+type OpenLevel = Level & { dir: Dir };
+
+/** Opens sub-folder `name` of the deepest level, or says why not. */
+function enter(stack: readonly Level[], name: Uint8Array, path: Path): OpenLevel | FolderItem {
+  let dir: Dir | undefined;
+  try {
+    dir = openDir(reopen(stack), name);
+    const { dev, ino } = fstat(dir);
+    return { name, dir, device: dev, inode: ino, pending: [] };
+  } catch (error) {
+    if (dir !== undefined) closeDir(dir);
+    return problemOf(error, path);
+  }
+}
+
+/** The deepest level's directory, opened again from the nearest held level above when it was let go. */
+function reopen(stack: readonly Level[]): Dir {
+  const level = stack[stack.length - 1] as Level;
+  if (level.dir !== undefined) return level.dir;
+  let held = stack.length - 1;
+  while (stack[held]?.dir === undefined) held--;
+  const dir = walk(
+    (stack[held] as OpenLevel).dir,
+    stack.slice(held + 1).map((below) => below.name),
+  );
+  const { dev, ino } = fstat(dir);
+  if (dev !== level.device || ino !== level.inode) {
+    closeDir(dir);
+    throw new Error('a directory above it was moved away while folders were listed');
+  }
+  level.dir = dir;
+  return dir;
+}
+
+interface Scanned {
+  /** Names of sub-directories, descending by bytes. */
+  readonly folders: Buffer[];
+  readonly problems: FolderItem[];
+}
+
+/** Sub-directories of an open directory; at the top also what has no business there. */
+function scan(dir: Dir, path: Path, top: boolean): Scanned {
+  const folders: Buffer[] = [];
+  const problems: FolderItem[] = [];
+  try {
+    for (const entry of entries(dir)) {
+      if (entry.name[0] === 0x2e) continue;
+      if (entry.isDirectory()) folders.push(entry.name);
+      else if (top && problems.length < MAX_STRAYS) problems.push(stray(entry, path));
+    }
+  } catch (error) {
+    problems.push(problemOf(error, path));
+  }
+  folders.sort((a, b) => Buffer.compare(b, a));
+  problems.sort((a, b) => Buffer.compare(lastName(a), lastName(b)));
+  return { folders, problems };
+}
+
+/** Things reported one by one that lie beside the folders; a full directory of them is not worth a line each. */
+const MAX_STRAYS = 1000;
+
+const lastName = (item: FolderItem): Uint8Array => item.path.at(-1) ?? new Uint8Array();
+
+/** Inside a folder everything that is no directory is a message's affair; beside the folders nothing owns it. */
+function stray(entry: Dirent<Buffer>, path: Path): FolderItem {
+  const link = entry.isSymbolicLink();
+  return {
+    kind: 'problem',
+    severity: link ? 'error' : 'warning',
+    path: [...path, entry.name],
+    code: link ? 'FOLDER_LINK' : 'FOLDER_STRAY',
+    message: link
+      ? 'A symbolic link where a folder is expected; it is never followed.'
+      : 'It is not a directory, so it is no folder; it is left where it is.',
+  };
+}
+
+function problemOf(error: unknown, path: Path): FolderItem {
+  if (hasErrno(error, 'ENOENT')) {
+    const message = 'The folder went away while folders were listed.';
+    return { kind: 'problem', severity: 'warning', path, code: 'FOLDER_VANISHED', message };
+  }
+  if (hasErrno(error, 'ELOOP', 'ENOTDIR')) {
+    const message = 'It was a directory, and is none any more; it is never followed.';
+    return { kind: 'problem', severity: 'error', path, code: 'FOLDER_LINK', message };
+  }
+  const what = error instanceof Error ? error.message : String(error);
+  const message = `The folder, or what lies below it, cannot be read: ${what}`;
+  return { kind: 'problem', severity: 'error', path, code: 'FOLDER_UNREADABLE', message };
+}

@@ -1,0 +1,237 @@
+/**
+ * Reader of `.mailbox`, a folder's index (3x-profile.md, "`.mailbox`" and "Damage that must not stop a migration").
+ *
+ *     NSMB 3 <uidvalidity> <uidnext>
+ *     <uid> <internaldate> <flags> <size> <file name>
+ *
+ * A line is usable when its uid and its name parse; a bad date or size becomes NaN (the file rules), bad flag
+ * letters and keywords are dropped. Nothing is put in order here: the columns are the file, line by line.
+ */
+import * as fs from 'node:fs';
+import { FLAG } from '../../engine/types.js';
+import { hasErrno, MailhaulError } from '../../errors.js';
+import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
+import type { FolderIndex, IndexHeader } from '../types.js';
+import { quoteBytes, type WarningList, warningList } from '../warnings.js';
+import { IndexColumns, LIMITS, INDEX_NAME as NAME, tooLarge } from './columns.js';
+import { readLines } from './lines.js';
+
+const MAX_UINT32 = 4294967295;
+/** 9999-12-31T23:59:59Z: an IMAP date-time has four digits for the year (RFC 3501, `date-year`). */
+const MAX_DATE = 253402300799;
+
+const SPACE = 0x20;
+const COMMA = 0x2c;
+const DASH = 0x2d;
+
+/** The whole index. Throws FOLDER_INDEX when it cannot be read, FOLDER_INDEX_SIZE when it is beyond LIMITS. */
+export function readIndex(folder: Dir): FolderIndex {
+  const warnings = warningList();
+  const columns = new IndexColumns(folder);
+  const fd = openIndex(folder);
+  if (fd === undefined) {
+    warnings.add('INDEX_MISSING', NAME, 'The folder has no index; its message files are taken without flags.');
+    return columns.finish(undefined, warnings.finish());
+  }
+  try {
+    return parse(folder, fd, columns, warnings);
+  } catch (error) {
+    throw error instanceof MailhaulError ? error : unreadable(folder, error);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Only the first line; undefined when there is no header that can be read. Throws FOLDER_INDEX. */
+export function readHeader(folder: Dir): IndexHeader | undefined {
+  const fd = openIndex(folder);
+  if (fd === undefined) return undefined;
+  try {
+    const bytes = Buffer.alloc(64);
+    const read = fs.readSync(fd, bytes, 0, bytes.length, 0);
+    const line = bytes.subarray(0, read);
+    const end = line.indexOf(0x0a);
+    return parseHeader(line, 0, end === -1 ? read : end);
+  } catch (error) {
+    throw unreadable(folder, error);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Bytes of the index file; 0 when there is none. */
+export function indexBytes(folder: Dir): number {
+  const found = stat(folder, NAME);
+  return found?.isFile() ? Number(found.size) : 0;
+}
+
+function openIndex(folder: Dir): number | undefined {
+  try {
+    return openFile(folder, NAME);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw unreadable(folder, error);
+  }
+}
+
+/**
+ * An index that is there but cannot be read is an error of the folder, not a lost index: to go on without it
+ * would throw away uids and flags that a repair brings back.
+ */
+function unreadable(folder: Dir, cause: unknown): MailhaulError {
+  const what = cause instanceof Error ? cause.message : String(cause);
+  return new MailhaulError('FOLDER_INDEX', `The folder's index cannot be read: ${what}`, {
+    where: displayPath(folder, NAME),
+    hint: 'Repair or remove it, then run the same command again.',
+    cause,
+  });
+}
+
+function parse(folder: Dir, fd: number, columns: IndexColumns, warnings: WarningList): FolderIndex {
+  let header: IndexHeader | undefined;
+  const onLine = (bytes: Buffer, start: number, end: number, number: number): void => {
+    if (number === 1) {
+      header = parseHeader(bytes, start, end);
+      if (header !== undefined) return;
+    }
+    if (!parseLine(bytes, start, end, number, columns, warnings)) {
+      const text = quoteBytes(bytes.subarray(start, end));
+      warnings.add('INDEX_LINE', `line ${number}`, `The line cannot be used: ${text}`);
+    }
+  };
+  const onLong = (number: number): void => {
+    warnings.add('INDEX_LINE', `line ${number}`, `The line is longer than ${LIMITS.lineBytes} bytes and is not used.`);
+  };
+  const read = readLines(fd, LIMITS, onLine, onLong);
+  if (read.cut) throw tooLarge(folder);
+  if (read.lines === 0) {
+    warnings.add('INDEX_EMPTY', NAME, 'The index is empty; the message files are taken without flags.');
+  } else if (header === undefined) {
+    warnings.add('INDEX_HEADER', 'line 1', 'The header of the index is lost; the folder gets a new uidvalidity.');
+  }
+  if (read.unterminated) {
+    warnings.add('INDEX_CUT', `line ${read.lines}`, 'The last line has no end; the index may have been cut here.');
+  }
+  return columns.finish(header, warnings.finish());
+}
+
+/** `NSMB 3 <uidvalidity> <uidnext>`; blanks and a CR at the end do no harm. A half header is a lost one. */
+function parseHeader(bytes: Buffer, start: number, end: number): IndexHeader | undefined {
+  if (end - start > 60) return undefined;
+  const match = /^NSMB 3 (\d{1,20}) (\d{1,20})[ \t\r]*$/.exec(bytes.toString('latin1', start, end));
+  if (match === null) return undefined;
+  const [uidvalidity, uidnext] = [Number(match[1]), Number(match[2])];
+  const valid = (value: number) => value >= 1 && value <= MAX_UINT32;
+  return valid(uidvalidity) && valid(uidnext) ? { uidvalidity, uidnext } : undefined;
+}
+
+/** Adds one line to the columns; false when it is not usable. */
+function parseLine(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  number: number,
+  columns: IndexColumns,
+  warnings: WarningList,
+): boolean {
+  const date = fieldEnd(bytes, start, end) + 1;
+  const flags = fieldEnd(bytes, date, end) + 1;
+  const size = fieldEnd(bytes, flags, end) + 1;
+  const name = fieldEnd(bytes, size, end) + 1;
+  if (name > end) return false;
+  const uid = decimal(bytes, start, date - 1);
+  if (!(uid >= 1 && uid <= MAX_UINT32) || !usableName(bytes, name, end)) return false;
+
+  let seconds = decimal(bytes, date, flags - 1);
+  if (!(seconds <= MAX_DATE)) {
+    seconds = Number.NaN;
+    const text = quoteBytes(bytes.subarray(date, flags - 1));
+    warnings.add('INDEX_DATE', `line ${number}`, `The date cannot be used, the file's is taken: ${text}`);
+  }
+  columns.add(uid, seconds, decimal(bytes, size, name - 1), number, bytes, name, end);
+  parseFlags(bytes, flags, size - 1, number, columns, warnings);
+  return true;
+}
+
+/** Position of the next space, or `end`, so that the field after the last one begins behind `end`. */
+function fieldEnd(bytes: Buffer, from: number, end: number): number {
+  let at = from;
+  while (at < end && bytes[at] !== SPACE) at++;
+  return at;
+}
+
+/** Decimal digits only, at most 20 of them; NaN for anything else. Exact up to 2^53. */
+function decimal(bytes: Buffer, start: number, end: number): number {
+  if (start >= end || end - start > 20) return Number.NaN;
+  let value = 0;
+  for (let at = start; at < end; at++) {
+    const digit = (bytes[at] ?? 0) - 0x30;
+    if (digit < 0 || digit > 9) return Number.NaN;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
+/** "Empty, with `/` or NUL, or with a leading `.`: the line is not usable." */
+function usableName(bytes: Buffer, start: number, end: number): boolean {
+  if (start >= end || bytes[start] === 0x2e) return false;
+  for (let at = start; at < end; at++) {
+    if (bytes[at] === 0x2f || bytes[at] === 0) return false;
+  }
+  return true;
+}
+
+/** Letters by character code; `R`, recent, is read and dropped (3x-profile.md, `flags`). */
+const LETTERS = new Map<number, number>([
+  [0x53, FLAG.seen],
+  [0x41, FLAG.answered],
+  [0x46, FLAG.flagged],
+  [0x44, FLAG.deleted],
+  [0x54, FLAG.draft],
+  [0x52, 0],
+]);
+
+function parseFlags(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  number: number,
+  columns: IndexColumns,
+  warnings: WarningList,
+): void {
+  let at = start;
+  let flags = 0;
+  let bad = false;
+  if (end - start === 1 && bytes[start] === DASH) at = end;
+  for (; at < end && bytes[at] !== COMMA; at++) {
+    const bit = LETTERS.get(bytes[at] ?? 0);
+    if (bit === undefined || (flags & bit) !== 0) bad = true;
+    else flags |= bit;
+  }
+  columns.setFlags(flags);
+  if (bad) {
+    const text = quoteBytes(bytes.subarray(start, at));
+    warnings.add('INDEX_FLAGS', `line ${number}`, `Flag letters that are not valid were dropped: ${text}`);
+  }
+  while (at < end) {
+    const from = at + 1;
+    for (at = from; at < end && bytes[at] !== COMMA; ) at++;
+    if (isAtom(bytes, from, at)) columns.addKeyword(bytes, from, at);
+    else {
+      const text = quoteBytes(bytes.subarray(from, at));
+      warnings.add('INDEX_KEYWORD', `line ${number}`, `A keyword that is not an IMAP atom was dropped: ${text}`);
+    }
+  }
+}
+
+/** RFC 3501 `atom`: 7-bit, no controls, none of `(){%*"\]` and space. */
+function isAtom(bytes: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) {
+    if (ATOM[bytes[at] ?? 0] === 0) return false;
+  }
+  return end > start;
+}
+
+const ATOM = new Uint8Array(256).map((_, c) =>
+  c > SPACE && c < 0x7f && !'(){%*"\\]'.includes(String.fromCharCode(c)) ? 1 : 0,
+);

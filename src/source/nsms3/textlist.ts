@@ -1,0 +1,58 @@
+/**
+ * The small text files beside an index, `.acl` and `.subscriptions`: read whole, tolerant, bounded. Where every
+ * line that is not blank ends in CR, the file came through another system and the CRs are not part of it.
+ */
+import * as fs from 'node:fs';
+import { hasErrno } from '../../errors.js';
+import { type Dir, openFile } from '../../fs/dir.js';
+import type { WarningList } from '../warnings.js';
+import { readLines } from './lines.js';
+
+export interface TextLine {
+  readonly bytes: Buffer;
+  /** 1-based. */
+  readonly number: number;
+}
+
+export interface TextLimits {
+  readonly fileBytes: number;
+  readonly lineBytes: number;
+}
+
+/** Lines of `name` that are not blank. A file that cannot be read is a warning (`code`) and no lines. */
+export function readTextLines(
+  dir: Dir,
+  name: string,
+  limits: TextLimits,
+  code: string,
+  warnings: WarningList,
+): TextLine[] {
+  const lines: TextLine[] = [];
+  let allCr = true;
+  let fd: number | undefined;
+  try {
+    fd = openFile(dir, name);
+    const read = readLines(
+      fd,
+      limits,
+      (bytes, start, end, number) => {
+        if (end === start || (end === start + 1 && bytes[start] === CR)) return;
+        if (bytes[end - 1] !== CR) allCr = false;
+        lines.push({ bytes: Buffer.from(bytes.subarray(start, end)), number });
+      },
+      (number) => warnings.add(code, `line ${number}`, `The line of ${name} is too long and is ignored.`),
+    );
+    if (read.cut) warnings.add(code, name, `Only the first ${limits.fileBytes} bytes of ${name} are used.`);
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT')) {
+      const what = error instanceof Error ? error.message : String(error);
+      warnings.add(code, name, `${name} cannot be read and is ignored: ${what}`);
+      return [];
+    }
+  } finally {
+    if (fd !== undefined) fs.closeSync(fd);
+  }
+  return allCr ? lines.map(({ bytes, number }) => ({ bytes: bytes.subarray(0, -1), number })) : lines;
+}
+
+const CR = 0x0d;

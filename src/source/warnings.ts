@@ -1,0 +1,53 @@
+/**
+ * Warnings about hostile input: of each kind the first `LISTED` are kept and the rest are counted, so that a
+ * million bad lines cost a hundred sentences and one that says how many more there are.
+ */
+import type { SourceWarning } from './types.js';
+
+/** Warnings of one code that are listed one by one. */
+export const LISTED = 100;
+
+export interface WarningList {
+  add(code: string, where: string, message: string): void;
+  /** Everything added, in order of codes' first appearance; a code with more than LISTED ends in its count. */
+  finish(): SourceWarning[];
+}
+
+export function warningList(): WarningList {
+  const byCode = new Map<string, { listed: SourceWarning[]; total: number }>();
+  return {
+    add(code, where, message) {
+      let kind = byCode.get(code);
+      if (kind === undefined) {
+        kind = { listed: [], total: 0 };
+        byCode.set(code, kind);
+      }
+      kind.total++;
+      if (kind.listed.length < LISTED) kind.listed.push({ code, where, message });
+    },
+    finish() {
+      const all: SourceWarning[] = [];
+      for (const [code, { listed, total }] of byCode) {
+        all.push(...listed);
+        if (total > listed.length) {
+          all.push({ code, where: '', message: `${total - listed.length} more of this kind are not listed.` });
+        }
+      }
+      return all;
+    },
+  };
+}
+
+/** Longest piece of somebody else's text that a message quotes. */
+const QUOTED = 200;
+
+/** Raw bytes as text for messages: not UTF-8 shows as U+FFFD, control characters as `\x1b`, cut when long. */
+export function quoteBytes(bytes: Uint8Array): string {
+  const view = bytes.subarray(0, QUOTED);
+  const text = new TextDecoder().decode(view);
+  const safe = text.replace(
+    /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
+    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+  return bytes.length > QUOTED ? `${safe}…` : safe;
+}
