@@ -188,9 +188,7 @@ function shellIn(env: NodeJS.ProcessEnv): (line: string, limit?: number) => Resu
   return (line, limit = 24) => {
     print(`\n  $ ${line}`);
     const started = Date.now();
-    // exec: a signal that ends the command must not be turned into a status by the shell.
-    const command = line.replace(/^((?:\w+=\S+ )*)/, '$1exec ');
-    const run = spawnSync('sh', ['-c', `${command} 2>&1`], { env, encoding: 'utf8', maxBuffer: 1 << 28 });
+    const run = spawnSync('sh', ['-c', `${line} 2>&1`], { env, encoding: 'utf8', maxBuffer: 1 << 28 });
     const lines = run.stdout.replace(/\n$/, '').split('\n');
     for (const text of lines.slice(0, limit)) print(`  ${text}`);
     if (lines.length > limit) print(`  … ${lines.length - limit} more lines`);
