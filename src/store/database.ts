@@ -1,0 +1,138 @@
+/**
+ * The mailbox databases in `store/mboxlist` (docs/formats/mboxlist.md): one LMDB environment, so that one
+ * transaction covers a folder's state, its quota and its subscriptions.
+ *
+ *     folder     mailbox name → MailboxRecord
+ *     quota      uid → QuotaRecord
+ *     peruser    per-user flags (written by services)
+ *     subscr     uid → subscribed mailbox names
+ *     published  mapping id → tombstone: this folder was published once
+ */
+import type { IndexSummary } from '../engine/types.js';
+import { MailhaulError } from '../errors.js';
+import { closeDir, type Dir, type Ownership, openRoot } from '../fs/dir.js';
+import { type Environment, openEnvironment, type Table } from './environment.js';
+import { nameKey, prefixKey } from './keys.js';
+import { decodeMailbox, decodeQuota, encodeMailbox, encodeQuota } from './records.js';
+import type { MailboxDatabase, MailboxRecord, MailboxWrites, QuotaRecord } from './types.js';
+import { decodeValue, encodeValue, textArray } from './values.js';
+
+/** Data file in `store/mboxlist`; its lock file is `mboxlist.mdb-lock`. */
+export const MAILBOX_DATABASE_FILE = 'mboxlist.mdb';
+
+/** 64 GiB of address space: ten million mailboxes take about 5. */
+const MAP_SIZE = 64 * 2 ** 30;
+
+export interface MailboxDatabaseOptions {
+  /** The server account, owner of the files. */
+  readonly owner?: Ownership;
+  readonly readOnly?: boolean;
+  /** Make the database when it is missing (`upgrade -s`, `msg-setup`); without this DB_MISSING. */
+  readonly create?: boolean;
+}
+
+interface Tables {
+  readonly path: string;
+  readonly folder: Table;
+  readonly quota: Table;
+  readonly subscr: Table;
+  readonly published: Table;
+}
+
+/**
+ * Opens the databases in `directory` (`store/mboxlist`, held or by path). One thread of a process has it open at
+ * a time. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_OPEN.
+ */
+export async function openMailboxDatabase(
+  directory: Dir | string,
+  options: MailboxDatabaseOptions = {},
+): Promise<MailboxDatabase> {
+  const dir = typeof directory === 'string' ? openRoot(directory) : directory;
+  try {
+    const environment = openEnvironment(dir, MAILBOX_DATABASE_FILE, { ...options, mapSize: MAP_SIZE, tables: 8 });
+    return mailboxDatabase(environment);
+  } finally {
+    if (dir !== directory) closeDir(dir);
+  }
+}
+
+function mailboxDatabase(environment: Environment): MailboxDatabase {
+  const tables: Tables = {
+    path: environment.path,
+    folder: environment.table('folder'),
+    quota: environment.table('quota'),
+    subscr: environment.table('subscr'),
+    published: environment.table('published'),
+  };
+  environment.table('peruser');
+  const writes = mailboxWrites(tables);
+  return {
+    refresh: environment.refresh,
+    get: writes.get,
+    list: (prefix = '') => listMailboxes(tables, prefix),
+    wasPublished: (mappingId) => tables.published.get(idKey(mappingId)) !== undefined,
+    quota: (uid) => getQuota(tables, uid),
+    subscriptions(uid) {
+      const value = tables.subscr.get(nameKey(uid));
+      return value === undefined ? [] : decodeValue(value, `${tables.path}, subscriptions of ${uid}`, textArray);
+    },
+    update: (change) => environment.update(() => change(writes)),
+    close: environment.close,
+  };
+}
+
+function* listMailboxes(tables: Tables, prefix: string): Generator<MailboxRecord> {
+  for (const { key, value } of tables.folder.scan(prefixKey(prefix))) {
+    const record = decodeMailbox(value, `${tables.path}, ${key.toString()}`);
+    // The key of a long name holds only its beginning.
+    if (record.name.startsWith(prefix)) yield record;
+  }
+}
+
+function getQuota(tables: Tables, uid: string): QuotaRecord | undefined {
+  const value = tables.quota.get(nameKey(uid));
+  return value === undefined ? undefined : decodeQuota(value, `${tables.path}, quota of ${uid}`);
+}
+
+function mailboxWrites(tables: Tables): MailboxWrites {
+  const get = (name: string): MailboxRecord | undefined => {
+    const value = tables.folder.get(nameKey(name));
+    return value === undefined ? undefined : decodeMailbox(value, `${tables.path}, ${name}`);
+  };
+  const put = (record: MailboxRecord): void => tables.folder.put(nameKey(record.name), encodeMailbox(record));
+  const setQuota = (uid: string, quota: QuotaRecord): void => tables.quota.put(nameKey(uid), encodeQuota(quota));
+  return {
+    get,
+    put,
+    setQuota,
+    setSubscriptions: (uid, names) => tables.subscr.put(nameKey(uid), encodeValue(names)),
+    publish(name, change) {
+      const before = get(name);
+      if (before === undefined) {
+        throw new MailhaulError('DB_NO_MAILBOX', 'A mailbox that is not in the database cannot be published.', {
+          where: name,
+        });
+      }
+      put({ ...before, ...change, state: 'NON-TRANSITION' });
+      setQuota(before.owner, addUse(getQuota(tables, before.owner), before, change.summary));
+      if (before.mappingId !== null) tables.published.put(idKey(before.mappingId), encodeValue(name));
+    },
+  };
+}
+
+/** Quota use with the folder's old contribution taken out and the new one added: publishing twice counts once. */
+function addUse(quota: QuotaRecord | undefined, before: MailboxRecord, after: IndexSummary): QuotaRecord {
+  const counted = before.state === 'NON-TRANSITION' ? before.summary : null;
+  return {
+    limit: quota?.limit ?? null,
+    usedBytes: Math.max(0, (quota?.usedBytes ?? 0) - (counted?.bytes ?? 0)) + after.bytes,
+    usedMessages: Math.max(0, (quota?.usedMessages ?? 0) - (counted?.messages ?? 0)) + after.messages,
+  };
+}
+
+/** Ids as 8 big-endian bytes, so that the order of keys is the order of numbers. */
+function idKey(id: number): Buffer {
+  const key = Buffer.alloc(8);
+  key.writeBigUInt64BE(BigInt(id));
+  return key;
+}

@@ -1,0 +1,242 @@
+/**
+ * The mapping database `__upfolder.db` (docs/formats/upfolder.md): which 3.x folder is which 4.x mailbox, and the
+ * migration record of each.
+ *
+ *     meta      "meta" → MappingMeta, "nextId" → number
+ *     user      uid → MappingUser
+ *     folder    id → MappingFolder
+ *     mailbox   4.x name → id
+ *     owned     uid, 00, id → nothing
+ *     record    id, chunk → chunk of the migration record (record.ts)
+ *     failure   id, chunk → failures
+ *
+ * It lies in the 3.x mailbox directory, beside directories that users control: `openEnvironment` refuses a
+ * symbolic link, another kind of file or another owner in its place before LMDB opens anything.
+ */
+import { MailhaulError } from '../../errors.js';
+import type { Dir, Ownership } from '../../fs/dir.js';
+import { type Environment, openEnvironment, type Table } from '../../store/environment.js';
+import { nameKey } from '../../store/keys.js';
+import { asFields, countField, decodeValue, encodeValue } from '../../store/values.js';
+import type { MappingDatabase, MappingFolder, MappingUser, MappingWrites, MessageFailure } from '../types.js';
+import { decodeRecord, encodeRecord } from './record.js';
+import {
+  decodeFailures,
+  decodeFolder,
+  decodeMeta,
+  decodeUser,
+  encodeFailures,
+  encodeFolder,
+  encodeMeta,
+  encodeUser,
+} from './values.js';
+
+export const MAPPING_DATABASE_FILE = '__upfolder.db';
+
+/** 1 TiB of address space: a billion messages on record take about 60 GB. */
+const MAP_SIZE = 2 ** 40;
+/** Failures a value holds. */
+const FAILURES_PER_VALUE = 1000;
+const META_KEY = Buffer.from('meta');
+const NEXT_ID_KEY = Buffer.from('nextId');
+const NOTHING = Buffer.of(1);
+
+export interface MappingDatabaseOptions {
+  /** The server account, owner of the files. */
+  readonly owner?: Ownership;
+  readonly readOnly?: boolean;
+  /** Make the database when it is missing (`upgrade -s`); without this DB_MISSING. */
+  readonly create?: boolean;
+}
+
+interface Tables {
+  readonly path: string;
+  readonly meta: Table;
+  readonly user: Table;
+  readonly folder: Table;
+  readonly mailbox: Table;
+  readonly owned: Table;
+  readonly record: Table;
+  readonly failure: Table;
+}
+
+/**
+ * Opens `__upfolder.db` in the 3.x default mailbox directory, or in `--work-dir`. One thread of a process has it
+ * open at a time. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_OPEN.
+ */
+export async function openMappingDatabase(
+  directory: Dir,
+  name: string = MAPPING_DATABASE_FILE,
+  options: MappingDatabaseOptions = {},
+): Promise<MappingDatabase> {
+  return mappingDatabase(openEnvironment(directory, name, { ...options, mapSize: MAP_SIZE, tables: 8 }));
+}
+
+function mappingDatabase(environment: Environment): MappingDatabase {
+  const tables: Tables = {
+    path: environment.path,
+    meta: environment.table('meta'),
+    user: environment.table('user'),
+    folder: environment.table('folder'),
+    mailbox: environment.table('mailbox'),
+    owned: environment.table('owned'),
+    record: environment.table('record'),
+    failure: environment.table('failure'),
+  };
+  const writes = mappingWrites(tables);
+  return {
+    refresh: environment.refresh,
+    meta() {
+      const value = tables.meta.get(META_KEY);
+      return value === undefined ? undefined : decodeMeta(value, `${tables.path}, meta`);
+    },
+    user(uid) {
+      const value = tables.user.get(nameKey(uid));
+      return value === undefined ? undefined : decodeUser(value, `${tables.path}, user ${uid}`);
+    },
+    users: () => listUsers(tables),
+    folder: (id) => getFolder(tables, id),
+    folderByMailbox(mailbox) {
+      const id = mailboxId(tables, mailbox);
+      return id === undefined ? undefined : getFolder(tables, id);
+    },
+    foldersOf: (uid) => foldersOf(tables, uid),
+    folders: () => listFolders(tables),
+    record(id) {
+      const chunks = Array.from(tables.record.scan(idKey(id)), ({ value }) => value);
+      return chunks.length === 0 ? undefined : decodeRecord(chunks, `${tables.path}, record of folder ${id}`);
+    },
+    failures(id) {
+      const failures: MessageFailure[] = [];
+      for (const { value } of tables.failure.scan(idKey(id))) {
+        for (const failure of decodeFailures(value, `${tables.path}, failures of folder ${id}`)) failures.push(failure);
+      }
+      return failures;
+    },
+    update: (change) => environment.update(() => change(writes)),
+    close: environment.close,
+  };
+}
+
+function* listUsers(tables: Tables): Generator<MappingUser> {
+  for (const { key, value } of tables.user.scan(Buffer.alloc(0))) {
+    yield decodeUser(value, `${tables.path}, user ${key.toString()}`);
+  }
+}
+
+function* listFolders(tables: Tables): Generator<MappingFolder> {
+  for (const { key, value } of tables.folder.scan(Buffer.alloc(0))) {
+    yield decodeFolder(value, `${tables.path}, folder ${key.toString('hex')}`);
+  }
+}
+
+function getFolder(tables: Tables, id: number): MappingFolder | undefined {
+  const value = tables.folder.get(idKey(id));
+  return value === undefined ? undefined : decodeFolder(value, `${tables.path}, folder ${id}`);
+}
+
+function foldersOf(tables: Tables, uid: string): MappingFolder[] {
+  const folders: MappingFolder[] = [];
+  const prefix = ownedPrefix(uid);
+  for (const { key } of tables.owned.scan(prefix)) {
+    if (key.length !== prefix.length + 8) throw damaged(tables, `owned ${key.toString('hex')}`);
+    const folder = getFolder(tables, Number(key.readBigUInt64BE(prefix.length)));
+    if (folder === undefined) throw damaged(tables, `owned ${key.toString('hex')}`);
+    folders.push(folder);
+  }
+  return folders;
+}
+
+function mailboxId(tables: Tables, mailbox: string): number | undefined {
+  const value = tables.mailbox.get(nameKey(mailbox));
+  return value === undefined ? undefined : decodeId(tables, value, `mailbox ${mailbox}`);
+}
+
+function decodeId(tables: Tables, value: Uint8Array, what: string): number {
+  return decodeValue(value, `${tables.path}, ${what}`, (decoded) => countField(asFields(decoded), 'id'));
+}
+
+function damaged(tables: Tables, what: string): MailhaulError {
+  return new MailhaulError('DB_VALUE', 'The tables of the mapping database do not agree with each other.', {
+    where: `${tables.path}, ${what}`,
+    hint: 'Restore the mapping database from a backup.',
+  });
+}
+
+function mappingWrites(tables: Tables): MappingWrites {
+  return {
+    putMeta: (meta) => tables.meta.put(META_KEY, encodeMeta(meta)),
+    putUser: (user) => tables.user.put(nameKey(user.uid), encodeUser(user)),
+    putFolder(folder) {
+      const id = folder.id === 0 ? nextId(tables) : folder.id;
+      const before = folder.id === 0 ? undefined : getFolder(tables, id);
+      if (folder.id !== 0 && before === undefined) {
+        throw new MailhaulError('DB_FOLDER_ID', `There is no folder ${id} to change.`, { where: folder.mailbox });
+      }
+      const holder = mailboxId(tables, folder.mailbox);
+      if (holder !== undefined && holder !== id) {
+        throw new MailhaulError('DB_FOLDER_NAME', `The 4.x name belongs to folder ${holder} already.`, {
+          where: folder.mailbox,
+        });
+      }
+      if (before !== undefined && before.mailbox !== folder.mailbox) tables.mailbox.remove(nameKey(before.mailbox));
+      if (before !== undefined && before.uid !== folder.uid) tables.owned.remove(ownedKey(before.uid, id));
+      tables.folder.put(idKey(id), encodeFolder({ ...folder, id }));
+      tables.mailbox.put(nameKey(folder.mailbox), encodeValue({ id }));
+      tables.owned.put(ownedKey(folder.uid, id), NOTHING);
+      return id;
+    },
+    putRecord(id, record) {
+      replaceChunks(tables.record, id, encodeRecord(record));
+    },
+    setFailures(id, failures) {
+      const chunks: Buffer[] = [];
+      for (let from = 0; from < failures.length; from += FAILURES_PER_VALUE) {
+        chunks.push(encodeFailures(failures.slice(from, from + FAILURES_PER_VALUE)));
+      }
+      replaceChunks(tables.failure, id, chunks);
+    },
+  };
+}
+
+/** Ids count up from 1 and are never given twice, also when the folder is gone. */
+function nextId(tables: Tables): number {
+  const value = tables.meta.get(NEXT_ID_KEY);
+  const id = value === undefined ? 1 : decodeId(tables, value, 'nextId');
+  tables.meta.put(NEXT_ID_KEY, encodeValue({ id: id + 1 }));
+  return id;
+}
+
+/** Puts the chunks of one folder; what an earlier, longer value left behind goes. */
+function replaceChunks(table: Table, id: number, chunks: readonly Buffer[]): void {
+  const surplus: Buffer[] = [];
+  const last = chunks.length === 0 ? undefined : chunkKey(id, chunks.length - 1);
+  for (const { key } of table.scan(idKey(id), last)) surplus.push(key);
+  for (const key of surplus) table.remove(key);
+  chunks.forEach((chunk, number) => {
+    table.put(chunkKey(id, number), chunk);
+  });
+}
+
+/** Ids as 8 big-endian bytes: the order of keys is the order of ids. */
+function idKey(id: number): Buffer {
+  const key = Buffer.alloc(8);
+  key.writeBigUInt64BE(BigInt(id));
+  return key;
+}
+
+function chunkKey(id: number, chunk: number): Buffer {
+  const key = Buffer.alloc(12);
+  key.writeBigUInt64BE(BigInt(id));
+  key.writeUInt32BE(chunk, 8);
+  return key;
+}
+
+/** No uid holds a 00, so the keys of one uid are no prefix of another's. */
+function ownedPrefix(uid: string): Buffer {
+  return Buffer.concat([nameKey(uid), Buffer.of(0)]);
+}
+
+function ownedKey(uid: string, id: number): Buffer {
+  return Buffer.concat([ownedPrefix(uid), idKey(id)]);
+}
