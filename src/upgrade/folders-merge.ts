@@ -1,0 +1,333 @@
+/**
+ * Brings what lies in 3.x for one user together with what earlier runs of `-s` and `-m` left in the databases.
+ * Pure but for reading the databases: the result is the list of changes, which folders-write.ts makes durable.
+ *
+ * What an earlier run fixed stays (4x-store.md, "The migration record"; commands.md, `-s` run again):
+ *
+ *     published once (also deleted or renamed since)   left alone
+ *     first attempt made (`root` is set)               partition, root and uidvalidity stay
+ *     a uidvalidity that `-s` chose                    stays, also when the header is back
+ *     4.x name                                         stays
+ */
+import { INBOX, inboxName } from '../store/names.js';
+import type { MailboxDatabase, MailboxRecord, QuotaRecord } from '../store/types.js';
+import { INBOX_PATH, nameFolders, pathKey, subscriptionName } from './folders-names.js';
+import type { FolderProblem } from './folders-report.js';
+import type { SourceFolder, UserMailbox } from './folders-user.js';
+import type { MappingDatabase, MappingFolder, MappingUser } from './types.js';
+
+const UINT32_MAX = 0xffffffff;
+
+/** Read access to what earlier runs left; without databases (first dry run) there is nothing. */
+export interface Earlier {
+  readonly mapping: Pick<MappingDatabase, 'user' | 'foldersOf'>;
+  readonly mailboxes: Pick<MailboxDatabase, 'get' | 'wasPublished' | 'quota' | 'subscriptions'>;
+}
+
+/** A folder to write: the mapping entry (id 0: new) and its mailbox entry without the id. */
+export interface FolderChange {
+  readonly folder: MappingFolder;
+  /** The mapping database does not have this entry yet. */
+  readonly putFolder: boolean;
+  readonly mailbox: Omit<MailboxRecord, 'mappingId'>;
+}
+
+export interface UserChanges {
+  readonly user: MappingUser;
+  readonly putUser: boolean;
+  readonly folders: readonly FolderChange[];
+  readonly quota: QuotaRecord | null;
+  readonly subscriptions: readonly string[] | null;
+  readonly counts: {
+    readonly found: number;
+    readonly added: number;
+    readonly waiting: number;
+    readonly migrated: number;
+  };
+  readonly indexBytes: number;
+  readonly errors: readonly FolderProblem[];
+  readonly warnings: readonly FolderProblem[];
+}
+
+/**
+ * @param now seconds since 1970, the uidvalidity of folders whose header is lost
+ */
+export function mergeUser(
+  user: MappingUser,
+  found: Extract<UserMailbox, { kind: 'read' | 'missing' }>,
+  earlier: Earlier,
+  now: number,
+): UserChanges {
+  const merge = new UserMerge(user, earlier, now);
+  if (found.kind === 'missing') merge.withoutMailbox();
+  else merge.mailbox(found);
+  return merge.result(found);
+}
+
+/** The state of one merge; `mergeUser` is its only user. */
+class UserMerge {
+  private readonly known: MappingFolder[];
+  private readonly byKey: Map<string, MappingFolder>;
+  private readonly changes: FolderChange[] = [];
+  private readonly errors: FolderProblem[] = [];
+  private readonly warnings: FolderProblem[] = [];
+  private readonly names = new Map<string, string>();
+  private readonly addedKeys = new Set<string>();
+  private readonly counts = { found: 0, added: 0, waiting: 0, migrated: 0 };
+  private indexBytes = 0;
+  private published = false;
+
+  constructor(
+    private readonly user: MappingUser,
+    private readonly earlier: Earlier,
+    private readonly now: number,
+  ) {
+    this.known = earlier.mapping.foldersOf(user.uid);
+    this.byKey = new Map(this.known.map((folder) => [pathKey(folder.path), folder]));
+    for (const folder of this.known) {
+      if (this.isPublished(folder)) this.published = true;
+      this.names.set(pathKey(folder.path), folder.mailbox);
+    }
+  }
+
+  /** No mailbox directory: an empty INBOX (3x-profile.md, Directory entries), unless there was one earlier. */
+  withoutMailbox(): void {
+    const gone = this.known.filter((folder) => !folder.missing && !this.isPublished(folder));
+    if (gone.length > 0) {
+      const message =
+        `The mailbox directory is gone, ${gone.length} folders of it are not migrated yet; they were left as they ` +
+        'are. Is the disk mounted?';
+      this.errors.push({ user: this.user.uid, folder: '', code: 'USER_DIRECTORY_GONE', message });
+      return;
+    }
+    this.emptyInbox('USER_NO_MAILBOX', 'The user has no mailbox directory and gets an empty INBOX.');
+  }
+
+  mailbox(found: Extract<UserMailbox, { kind: 'read' }>): void {
+    this.errors.push(...found.errors);
+    this.warnings.push(...found.warnings);
+    const names = nameFolders({
+      uid: this.user.uid,
+      paths: [...found.folders.map(({ path }) => path), ...found.unread, INBOX_PATH],
+      known: this.known,
+      isTaken: (mailbox) => this.isTaken(mailbox),
+    });
+    for (const [key, { mailbox }] of names) this.names.set(key, mailbox);
+    for (const folder of found.folders) {
+      const name = names.get(folder.key);
+      if (name !== undefined) this.folder(folder, name.mailbox, name.collided);
+    }
+    const unread = new Set(found.unread.map(pathKey));
+    const present = new Set(found.folders.map(({ key }) => key));
+    if (!present.has(INBOX) && !unread.has(INBOX) && !unread.has('')) {
+      this.emptyInbox('USER_NO_INBOX', 'The mailbox directory holds no INBOX; the user gets an empty one.');
+    }
+    if (unread.size === 0) this.vanished(present);
+  }
+
+  private folder(found: SourceFolder, mailbox: string, collided: boolean): void {
+    this.counts.found += 1;
+    const old = this.byKey.get(found.key);
+    if (old !== undefined && this.isPublished(old)) {
+      this.counts.migrated += 1;
+      if (old.missing) {
+        const message =
+          'The folder appeared in 3.x after an empty one was made for it in 4.x; its mail is not migrated.';
+        this.errors.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_LATE', message });
+      }
+      return;
+    }
+    this.indexBytes += found.indexBytes;
+    const { uidvalidity, chosen } = this.uidvalidity(found, old, mailbox);
+    const folder: MappingFolder = {
+      ...this.fresh(found.path, mailbox, found.legacyName, old),
+      missing: false,
+      inode: found.inode,
+      indexBytes: found.indexBytes,
+      uidvalidity,
+      uidvalidityChosen: chosen,
+    };
+    if (collided) {
+      const message = `Another folder has the 4.x name already; this one is ${mailbox}.`;
+      this.warnings.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_RENAMED', message });
+    }
+    this.put(folder, old, found.header?.uidnext ?? 1, found.acl);
+  }
+
+  /** The header's, or the run's own time above any earlier one of that name (3x-profile.md, Damage). */
+  private uidvalidity(
+    found: SourceFolder,
+    old: MappingFolder | undefined,
+    mailbox: string,
+  ): { uidvalidity: number; chosen: boolean } {
+    if (old !== undefined && (old.root !== null || (old.uidvalidityChosen === true && !old.missing))) {
+      return { uidvalidity: old.uidvalidity, chosen: old.uidvalidityChosen === true };
+    }
+    if (found.header !== undefined) return { uidvalidity: found.header.uidvalidity, chosen: false };
+    const before = Math.max(old?.uidvalidity ?? 0, this.earlier.mailboxes.get(mailbox)?.uidvalidity ?? 0);
+    const uidvalidity = Math.min(UINT32_MAX, Math.max(1, this.now, before + 1));
+    const message = `The header of the folder's index is lost; its uidvalidity is ${uidvalidity} from now on.`;
+    this.warnings.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_HEADER_LOST', message });
+    return { uidvalidity, chosen: true };
+  }
+
+  private emptyInbox(code: string, message: string): void {
+    const old = this.byKey.get(INBOX);
+    if (old !== undefined && (this.isPublished(old) || !old.missing)) return;
+    const mailbox = old?.mailbox ?? inboxName(this.user.uid);
+    // The user has an inbox that was made in 4.x.
+    if (old === undefined && this.isTaken(mailbox)) return;
+    this.counts.found += 1;
+    this.warnings.push({ user: this.user.uid, folder: '', code, message });
+    const folder: MappingFolder = {
+      ...this.fresh(INBOX_PATH, mailbox, INBOX, old),
+      missing: true,
+      inode: '0',
+      indexBytes: 0,
+      uidvalidity: old?.uidvalidity ?? Math.min(UINT32_MAX, Math.max(1, this.now)),
+    };
+    this.names.set(INBOX, mailbox);
+    this.put(folder, old, 1, []);
+  }
+
+  /** Folders of earlier runs whose directory is gone while their user's is there: deleted in 3.x since. */
+  private vanished(present: ReadonlySet<string>): void {
+    for (const old of this.known) {
+      if (old.missing || present.has(pathKey(old.path)) || this.isPublished(old)) continue;
+      const folder = { user: this.user.uid, folder: old.legacyName, code: 'FOLDER_VANISHED' };
+      if (old.root !== null) {
+        this.errors.push({ ...folder, message: 'The folder is gone from 3.x, but its migration had begun.' });
+        continue;
+      }
+      this.warnings.push({
+        ...folder,
+        message: 'The folder is gone from 3.x since the last `upgrade -s`; it will be empty.',
+      });
+      const record = this.earlier.mailboxes.get(old.mailbox);
+      this.put({ ...old, missing: true, inode: '0', indexBytes: 0 }, old, 1, record?.acl ?? []);
+    }
+  }
+
+  private fresh(
+    path: readonly Uint8Array[],
+    mailbox: string,
+    legacyName: string,
+    old: MappingFolder | undefined,
+  ): MappingFolder {
+    return {
+      id: 0,
+      uid: this.user.uid,
+      path,
+      mailbox,
+      legacyName,
+      isInbox: path.length === 1 && pathKey(path) === INBOX,
+      missing: false,
+      inode: '0',
+      indexBytes: 0,
+      uidvalidity: 1,
+      root: null,
+      attempts: 0,
+      migrated: false,
+      sourcesRemoved: false,
+      ...old,
+      // What has begun in one partition ends there.
+      partition: old !== undefined && old.root !== null ? old.partition : this.user.partition,
+    };
+  }
+
+  private put(folder: MappingFolder, old: MappingFolder | undefined, uidnext: number, acl: MailboxRecord['acl']): void {
+    if (old === undefined) {
+      this.counts.added += 1;
+      this.addedKeys.add(pathKey(folder.path));
+    } else this.counts.waiting += 1;
+    const mailbox: Omit<MailboxRecord, 'mappingId'> = {
+      name: folder.mailbox,
+      owner: this.user.uid,
+      legacyName: folder.legacyName,
+      partition: folder.partition,
+      acl,
+      uidvalidity: folder.uidvalidity,
+      uidnext,
+      state: 'TRANSITION',
+      summary: null,
+      root: folder.root,
+    };
+    const putFolder = old === undefined || !sameFolder(old, folder);
+    const before = old === undefined ? undefined : this.earlier.mailboxes.get(folder.mailbox);
+    if (!putFolder && before !== undefined && sameMailbox(before, mailbox)) return;
+    this.changes.push({ folder, putFolder, mailbox });
+  }
+
+  result(found: Extract<UserMailbox, { kind: 'read' | 'missing' }>): UserChanges {
+    const before = this.earlier.mapping.user(this.user.uid);
+    const quota = this.earlier.mailboxes.quota(this.user.uid);
+    return {
+      user: this.user,
+      putUser: before === undefined || !sameUser(before, this.user),
+      folders: this.changes,
+      quota:
+        quota?.limit === this.user.quota && quota !== undefined
+          ? null
+          : { limit: this.user.quota, usedBytes: quota?.usedBytes ?? 0, usedMessages: quota?.usedMessages ?? 0 },
+      subscriptions: found.kind === 'read' ? this.subscriptions(found.subscriptions) : null,
+      counts: this.counts,
+      indexBytes: this.indexBytes,
+      errors: this.errors,
+      warnings: this.warnings,
+    };
+  }
+
+  /**
+   * Those of 3.x, until a folder of the user is published: from then on the user's 4.x subscriptions count, and
+   * only folders that are new join them. null: no change.
+   */
+  private subscriptions(paths: readonly (readonly Uint8Array[])[] | undefined): readonly string[] | null {
+    if (paths === undefined) return null;
+    const before = this.earlier.mailboxes.subscriptions(this.user.uid);
+    const wanted = new Set(this.published ? before : []);
+    for (const path of paths) {
+      if (this.published && !this.addedKeys.has(pathKey(path))) continue;
+      wanted.add(subscriptionName(this.user.uid, path, (key) => this.names.get(key)));
+    }
+    const after = [...wanted];
+    return after.length === before.length && after.every((name, i) => name === before[i]) ? null : after;
+  }
+
+  private isPublished(folder: MappingFolder): boolean {
+    return folder.migrated || this.earlier.mailboxes.wasPublished(folder.id);
+  }
+
+  private isTaken(mailbox: string): boolean {
+    const record = this.earlier.mailboxes.get(mailbox);
+    return (
+      record !== undefined && !this.known.some((folder) => folder.id === record.mappingId && folder.mailbox === mailbox)
+    );
+  }
+}
+
+function sameUser(a: MappingUser, b: MappingUser): boolean {
+  return a.storePath === b.storePath && a.partition === b.partition && a.quota === b.quota;
+}
+
+function sameFolder(a: MappingFolder, b: MappingFolder): boolean {
+  return (
+    a.mailbox === b.mailbox &&
+    a.partition === b.partition &&
+    a.missing === b.missing &&
+    a.inode === b.inode &&
+    a.indexBytes === b.indexBytes &&
+    a.uidvalidity === b.uidvalidity &&
+    (a.uidvalidityChosen ?? false) === (b.uidvalidityChosen ?? false)
+  );
+}
+
+function sameMailbox(a: MailboxRecord, b: Omit<MailboxRecord, 'mappingId'>): boolean {
+  return (
+    a.partition === b.partition &&
+    a.uidvalidity === b.uidvalidity &&
+    a.uidnext === b.uidnext &&
+    a.root === b.root &&
+    a.acl.length === b.acl.length &&
+    a.acl.every((entry, i) => entry.identifier === b.acl[i]?.identifier && entry.rights === b.acl[i]?.rights)
+  );
+}

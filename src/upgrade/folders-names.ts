@@ -1,0 +1,144 @@
+/**
+ * The 4.x names of one user's folders.
+ *
+ * Rules: docs/formats/partition.md, "4.x names from 3.x names". Names are given level by level, parents first,
+ * because a child's name begins with its parent's. A name that the mapping database holds never changes; a name
+ * that a mailbox made in 4.x has taken since is nobody else's.
+ */
+import { assignNames, componentName, formatMailboxName, INBOX, parseMailboxName, rawKey } from '../store/names.js';
+
+/** Key of a 3.x folder path in a Map: raw bytes as ISO-8859-1, `/` between levels (no name holds one). */
+export function pathKey(path: readonly Uint8Array[]): string {
+  return path.map(rawKey).join('/');
+}
+
+/** Name of a folder and where it came from. */
+export interface FolderName {
+  /** 4.x name. */
+  readonly mailbox: string;
+  /** The plain name was taken, so it has a suffix: new in this run, to be reported. */
+  readonly collided: boolean;
+}
+
+export interface NamingInput {
+  readonly uid: string;
+  /** Every folder of the user, the ones that could not be read too; any order. */
+  readonly paths: readonly (readonly Uint8Array[])[];
+  /** Folders named by an earlier run. */
+  readonly known: readonly { readonly path: readonly Uint8Array[]; readonly mailbox: string }[];
+  /** True when a 4.x name belongs to a mailbox that is no folder of the mapping. */
+  readonly isTaken: (mailbox: string) => boolean;
+}
+
+/** 4.x names by `pathKey`. */
+export function nameFolders(input: NamingInput): Map<string, FolderName> {
+  const fixed = fixedComponents(input.known);
+  const byParent = groupByParent(input.paths);
+  const names = new Map<string, FolderName>();
+  const components = new Map<string, readonly string[]>([['', []]]);
+  // Parents before children: a parent's key is a prefix of its children's, and comes earlier by depth.
+  for (const parent of [...byParent.keys()].sort((a, b) => depth(a) - depth(b))) {
+    const prefix = components.get(parent);
+    if (prefix === undefined) continue;
+    const siblings = byParent.get(parent)!;
+    const assigned = assignFree(input, parent, prefix, siblings, fixed.get(parent) ?? new Map());
+    for (const { key, component, collided } of assigned) {
+      const path = parent === '' ? key : `${parent}/${key}`;
+      components.set(path, [...prefix, component]);
+      names.set(path, { mailbox: formatMailboxName(input.uid, [...prefix, component]), collided });
+    }
+  }
+  return names;
+}
+
+function depth(key: string): number {
+  return key === '' ? 0 : key.split('/').length;
+}
+
+/** Every level that a path goes through, so that a folder whose parent could not be read has a name too. */
+function groupByParent(paths: readonly (readonly Uint8Array[])[]): Map<string, Uint8Array[]> {
+  const groups = new Map<string, Map<string, Uint8Array>>();
+  for (const path of paths) {
+    let parent = '';
+    for (const name of path) {
+      const key = rawKey(name);
+      let group = groups.get(parent);
+      if (group === undefined) {
+        group = new Map();
+        groups.set(parent, group);
+      }
+      group.set(key, name);
+      parent = parent === '' ? key : `${parent}/${key}`;
+    }
+  }
+  return new Map([...groups].map(([parent, group]) => [parent, [...group.values()]]));
+}
+
+/** Components of earlier runs: parent key → raw name → 4.x component, at every level of each known folder. */
+function fixedComponents(known: NamingInput['known']): Map<string, Map<string, string>> {
+  const fixed = new Map<string, Map<string, string>>();
+  for (const { path, mailbox } of known) {
+    const components = parseMailboxName(mailbox)?.components;
+    if (components === undefined || components.length !== path.length) continue;
+    let parent = '';
+    for (const [level, name] of path.entries()) {
+      const key = rawKey(name);
+      let group = fixed.get(parent);
+      if (group === undefined) {
+        group = new Map();
+        fixed.set(parent, group);
+      }
+      group.set(key, components[level]!);
+      parent = parent === '' ? key : `${parent}/${key}`;
+    }
+  }
+  return fixed;
+}
+
+interface AssignedComponent {
+  readonly key: string;
+  readonly component: string;
+  readonly collided: boolean;
+}
+
+/** `assignNames`, again with the taken names added until no new name belongs to a mailbox made in 4.x. */
+function assignFree(
+  input: NamingInput,
+  parent: string,
+  prefix: readonly string[],
+  siblings: readonly Uint8Array[],
+  fixed: ReadonlyMap<string, string>,
+): AssignedComponent[] {
+  const taken = new Map(fixed);
+  for (;;) {
+    const assigned = assignNames(siblings, { topLevel: parent === '', fixed: taken });
+    const stolen = assigned.filter(
+      ({ raw, name }) => !fixed.has(rawKey(raw)) && input.isTaken(formatMailboxName(input.uid, [...prefix, name])),
+    );
+    if (stolen.length === 0) {
+      return assigned.map(({ raw, name, collided }) => {
+        const key = rawKey(raw);
+        return { key, component: name, collided: collided && !fixed.has(key) };
+      });
+    }
+    // No raw name begins with a slash: such a key only reserves the name.
+    for (const { name } of stolen) taken.set(`/${name}`, name);
+  }
+}
+
+/** The 4.x name of a subscribed path, also of one that does not exist: known as far as it goes, then plain. */
+export function subscriptionName(
+  uid: string,
+  path: readonly Uint8Array[],
+  nameOf: (key: string) => string | undefined,
+): string {
+  for (let length = path.length; length > 0; length -= 1) {
+    const known = nameOf(pathKey(path.slice(0, length)));
+    if (known === undefined) continue;
+    return [known, ...path.slice(length).map(componentName)].join('/');
+  }
+  return formatMailboxName(uid, path.map(componentName));
+}
+
+/** The path of the inbox. */
+export const INBOX_PATH: readonly Uint8Array[] = [new Uint8Array(Buffer.from(INBOX))];

@@ -1,0 +1,144 @@
+/**
+ * Reads the folders of one user from the 3.x store: what is there, and what could not be read. Nothing is
+ * decided here but what a folder is; nothing is written.
+ */
+import { hasErrno, MailhaulError } from '../errors.js';
+import { closeDir, type Dir, openDir } from '../fs/dir.js';
+import type { FolderItem, MailSource } from '../source/types.js';
+import { legacyPath } from '../store/names.js';
+import type { AclEntry } from '../store/types.js';
+import { pathKey } from './folders-names.js';
+import type { FolderProblem } from './folders-report.js';
+
+/** A folder as it lies in 3.x. */
+export interface SourceFolder {
+  readonly path: readonly Uint8Array[];
+  readonly key: string;
+  readonly legacyName: string;
+  /** Decimal. */
+  readonly inode: string;
+  readonly indexBytes: number;
+  /** undefined: the header is lost. */
+  readonly header: { readonly uidvalidity: number; readonly uidnext: number } | undefined;
+  readonly acl: readonly AclEntry[];
+}
+
+/** What was found for one user. */
+export type UserMailbox =
+  /** No mailbox directory. */
+  | { readonly kind: 'missing' }
+  /** The mailbox directory is something else, or cannot be opened. */
+  | { readonly kind: 'unusable'; readonly code: string; readonly message: string }
+  | {
+      readonly kind: 'read';
+      readonly folders: readonly SourceFolder[];
+      /** Paths that could not be read; the folder, and what lies below it, is unknown. */
+      readonly unread: readonly (readonly Uint8Array[])[];
+      /** undefined: could not be read. */
+      readonly subscriptions: readonly (readonly Uint8Array[])[] | undefined;
+      readonly errors: readonly FolderProblem[];
+      readonly warnings: readonly FolderProblem[];
+    };
+
+/** @param store the user's store path, held */
+export function readUserMailbox(source: MailSource, store: Dir, uid: string): UserMailbox {
+  let mailbox: Dir;
+  try {
+    mailbox = openDir(store, uid);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return { kind: 'missing' };
+    if (hasErrno(error, 'ENOTDIR', 'ELOOP')) {
+      const message = 'The mailbox directory is a symbolic link or no directory; it was not opened.';
+      return { kind: 'unusable', code: 'USER_DIRECTORY', message };
+    }
+    if (hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) throw error;
+    return {
+      kind: 'unusable',
+      code: 'USER_DIRECTORY',
+      message: `The mailbox directory cannot be opened: ${reason(error)}.`,
+    };
+  }
+  try {
+    return readFolders(source, mailbox, uid);
+  } finally {
+    closeDir(mailbox);
+  }
+}
+
+function readFolders(source: MailSource, mailbox: Dir, uid: string): UserMailbox {
+  const folders: SourceFolder[] = [];
+  const unread: (readonly Uint8Array[])[] = [];
+  const errors: FolderProblem[] = [];
+  const warnings: FolderProblem[] = [];
+  for (const item of source.listFolders(mailbox)) {
+    if (item.kind === 'problem') {
+      const problem = { user: uid, folder: legacyPath(item.path), code: item.code, message: item.message };
+      if (item.severity === 'error') {
+        errors.push(problem);
+        unread.push(item.path);
+      } else warnings.push(problem);
+      continue;
+    }
+    try {
+      folders.push(readFolder(source, item, uid, warnings));
+    } catch (error) {
+      if (hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) throw error;
+      const code = codeOf(error, 'FOLDER_UNREADABLE');
+      errors.push({ user: uid, folder: legacyPath(item.path), code, message: reason(error) });
+      unread.push(item.path);
+    }
+  }
+  const subscriptions = readSubscriptions(source, mailbox, uid, errors, warnings);
+  return { kind: 'read', folders, unread, subscriptions, errors, warnings };
+}
+
+function readFolder(
+  source: MailSource,
+  item: Extract<FolderItem, { kind: 'folder' }>,
+  uid: string,
+  warnings: FolderProblem[],
+): SourceFolder {
+  const legacyName = legacyPath(item.path);
+  const header = source.readHeader(item.dir);
+  const acl = source.readAcl(item.dir);
+  for (const { code, message, where } of acl.warnings) {
+    warnings.push({ user: uid, folder: legacyName, code, message: where === '' ? message : `${message} (${where})` });
+  }
+  return {
+    // The generator may reuse its array while it walks on.
+    path: [...item.path],
+    key: pathKey(item.path),
+    legacyName,
+    inode: String(item.inode),
+    indexBytes: source.indexBytes(item.dir),
+    header,
+    acl: acl.entries,
+  };
+}
+
+function readSubscriptions(
+  source: MailSource,
+  mailbox: Dir,
+  uid: string,
+  errors: FolderProblem[],
+  warnings: FolderProblem[],
+): readonly (readonly Uint8Array[])[] | undefined {
+  try {
+    const read = source.readSubscriptions(mailbox);
+    for (const { code, message, where } of read.warnings) {
+      warnings.push({ user: uid, folder: '', code, message: where === '' ? message : `${message} (${where})` });
+    }
+    return read.folders;
+  } catch (error) {
+    errors.push({ user: uid, folder: '', code: codeOf(error, 'SUBSCRIPTIONS_UNREADABLE'), message: reason(error) });
+    return undefined;
+  }
+}
+
+function codeOf(error: unknown, otherwise: string): string {
+  return error instanceof MailhaulError ? error.code : otherwise;
+}
+
+function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,132 @@
+/**
+ * The users of this server and the partitions their mail goes to. Everything here is checked before anything
+ * is written: the directory is read to its end, every store path is looked at, all names are known.
+ */
+import type { DirectoryItem, UserDirectory } from '../directory/types.js';
+import { MailhaulError } from '../errors.js';
+import {
+  checkDistinct,
+  checkStorePath,
+  type PartitionPlan,
+  planPartitions,
+  type StorePathIdentity,
+} from '../store/partitions.js';
+import type { Recorder } from './folders-report.js';
+import type { MappingUser } from './types.js';
+
+/**
+ * The valid users in directory order: one string, two numbers each, so that 1,000,000 users take some 60 MB.
+ * Column i of each array belongs to one user.
+ */
+export interface UserTable {
+  readonly uids: string[];
+  /** Bytes, 0 no limit, null server default. */
+  readonly quotas: (number | null)[];
+  /** Index into `paths`. */
+  readonly pathOf: number[];
+  /** Distinct store paths, normalised, in order of first use. */
+  readonly paths: string[];
+  /** Users of each path. */
+  readonly usersOf: number[];
+}
+
+/** Reads the directory; what it could not use is recorded. */
+export async function collectUsers(
+  directory: UserDirectory,
+  defaultStorePath: string,
+  recorder: Recorder,
+  signal?: AbortSignal,
+): Promise<{ table: UserTable; skipped: number }> {
+  const table: UserTable = { uids: [], quotas: [], pathOf: [], paths: [], usersOf: [] };
+  const indexOf = new Map<string, number>();
+  let skipped = 0;
+  for await (const item of directory.users(signal)) {
+    if (item.kind === 'problem') {
+      recorder.error({ user: item.dn, folder: '', code: item.code, message: item.message });
+      skipped += 1;
+    } else addUser(table, indexOf, item, defaultStorePath);
+  }
+  return { table, skipped };
+}
+
+function addUser(
+  table: UserTable,
+  indexOf: Map<string, number>,
+  user: Extract<DirectoryItem, { kind: 'user' }>,
+  defaultStorePath: string,
+): void {
+  const path = user.storePath ?? defaultStorePath;
+  let index = indexOf.get(path);
+  if (index === undefined) {
+    index = table.paths.push(path) - 1;
+    table.usersOf.push(0);
+    indexOf.set(path, index);
+  }
+  table.uids.push(user.uid);
+  table.quotas.push(user.quota);
+  table.pathOf.push(index);
+  table.usersOf[index]! += 1;
+}
+
+export interface StorePlan {
+  /** Every usable store path; `primary` first. */
+  readonly partitions: readonly PartitionPlan[];
+  /** Partition by store path; a path that is missing here is not used, and its users are skipped. */
+  readonly byPath: ReadonlyMap<string, PartitionPlan>;
+  /** Why a store path is not used. */
+  readonly refused: ReadonlyMap<string, MailhaulError>;
+}
+
+export interface StorePlanInput {
+  readonly table: UserTable;
+  readonly defaultStorePath: string;
+  readonly primaryPath: string;
+  readonly accountUid: number;
+  /** Normalised; named with `--store-path`. */
+  readonly exempt: ReadonlySet<string>;
+  /** Users of earlier runs: a path that only they have keeps its name. */
+  readonly known: Iterable<MappingUser>;
+}
+
+/**
+ * Checks all store paths and names the partitions.
+ *
+ * @throws MailhaulError (exit 3) STORE_PATH_* for the default path, PARTITION_NAMES, STORE_PATHS_OVERLAP
+ */
+export function planStores(input: StorePlanInput): StorePlan {
+  const { table, defaultStorePath } = input;
+  const identities = new Map<string, StorePathIdentity>();
+  const refused = new Map<string, MailhaulError>();
+  const check = (path: string): StorePathIdentity => checkStorePath(path, input.accountUid, input.exempt.has(path));
+  identities.set(defaultStorePath, check(defaultStorePath));
+  for (const path of table.paths) {
+    if (path === defaultStorePath) continue;
+    try {
+      identities.set(path, check(path));
+    } catch (error) {
+      if (!(error instanceof MailhaulError)) throw error;
+      refused.set(path, error);
+    }
+  }
+  // A path that is not there (an unmounted disk) takes part in the names: all collisions are told at once.
+  const uses = table.paths
+    .map((path, index) => ({ path, users: table.usersOf[index]! }))
+    .filter(({ path }) => (refused.get(path)?.code ?? 'STORE_PATH_MISSING') === 'STORE_PATH_MISSING');
+  const named = planPartitions([...uses, ...earlierPaths(input)], { defaultStorePath, primaryPath: input.primaryPath });
+  checkDistinct(identities);
+  const partitions = named.filter(({ path }) => identities.has(path));
+  return { partitions, byPath: new Map(partitions.map((plan) => [plan.path, plan])), refused };
+}
+
+/** Store paths that only users of earlier runs have, who are in the directory no more. */
+function earlierPaths(input: StorePlanInput): { path: string; users: number }[] {
+  const current = new Set(input.table.paths);
+  const counts = new Map<string, number>();
+  let uids: Set<string> | undefined;
+  for (const user of input.known) {
+    if (current.has(user.storePath) || user.storePath === input.defaultStorePath) continue;
+    uids ??= new Set(input.table.uids);
+    if (!uids.has(user.uid)) counts.set(user.storePath, (counts.get(user.storePath) ?? 0) + 1);
+  }
+  return [...counts].map(([path, users]) => ({ path, users }));
+}
