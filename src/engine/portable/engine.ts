@@ -1,0 +1,31 @@
+/**
+ * The portable engine: FolderEngine in TypeScript, for machines without the addon. Same rules, same results
+ * and the same store.idx, byte for byte, as the native one; slower.
+ *
+ * Needs Linux (`/proc/self/fd`): it is handed descriptors, and Node can work beneath a held directory only
+ * through that. Before the first call: `await loadDigest()`.
+ */
+import { loadAddon } from '../../fs/addon.js';
+import { crlfForm, parseMessage } from '../message/parse.js';
+import type { FolderEngine } from '../types.js';
+import { heldDir, type MessageParser, migrate } from './migrate.js';
+import { removeSources } from './remove.js';
+import { scan } from './scan.js';
+import { ReadBuffer } from './source.js';
+import { syncFileSystem } from './syncfs.js';
+
+/** One engine a thread: it keeps a read buffer of up to 64 MiB. */
+export function portableEngine(parser: MessageParser = { parseMessage, crlfForm }): FolderEngine {
+  const buffer = new ReadBuffer();
+  return {
+    name: 'portable',
+    scan: (directoryFd) => scan(heldDir(directoryFd)),
+    migrate: (input) => migrate(input, parser, buffer),
+    removeSources: (input) => removeSources(heldDir(input.sourceFd), input),
+    syncFileSystem(fd) {
+      const addon = loadAddon();
+      if (addon === undefined) return syncFileSystem(fd);
+      addon.syncfs(fd);
+    },
+  };
+}

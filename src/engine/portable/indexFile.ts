@@ -1,0 +1,45 @@
+/**
+ * The folder's store.idx while it is written: `store.idx.new` until everything is in it, then renamed over
+ * `store.idx`. Made durable by the caller, with everything else of the folder.
+ */
+import * as fs from 'node:fs';
+import { rename } from '../../fs/dir.js';
+import { fileSink } from '../../store/index/io.js';
+import { IndexBuilder, type IndexFrame } from '../../store/index/writer.js';
+import { INDEX_FILE } from '../../store/layout.js';
+import type { IndexSummary } from '../types.js';
+import type { TargetFolder } from './target.js';
+
+const TEMPORARY = `${INDEX_FILE}.new`;
+
+export class IndexFile {
+  readonly builder: IndexBuilder;
+  private readonly target: TargetFolder;
+  private readonly fd: number;
+
+  constructor(target: TargetFolder, frame: IndexFrame, expected: number) {
+    this.target = target;
+    this.fd = target.createOver(TEMPORARY);
+    this.builder = new IndexBuilder(fileSink(this.fd), frame, expected);
+  }
+
+  /** Writes what is left and gives the file its name. */
+  publish(): IndexSummary {
+    let summary: IndexSummary;
+    try {
+      summary = this.builder.finish();
+    } catch (error) {
+      this.abandon();
+      throw error;
+    }
+    fs.closeSync(this.fd);
+    rename(this.target.dir, TEMPORARY, this.target.dir, INDEX_FILE);
+    return summary;
+  }
+
+  /** Closes and removes the unfinished file. */
+  abandon(): void {
+    fs.closeSync(this.fd);
+    this.target.discard(TEMPORARY);
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * How moving one message can end badly. Inside the portable engine these are thrown; `migrate` turns them
+ * into the columns of its output. Which errors end one message and which the run: the same table as in
+ * native/src/engine/outcome.cc.
+ */
+import { constants as osConstants } from 'node:os';
+import { MailhaulError } from '../../errors.js';
+import type { MESSAGE_ERRORS } from '../types.js';
+
+export type MessageErrorCode = Exclude<(typeof MESSAGE_ERRORS)[number], ''>;
+
+/** This message fails, the folder goes on. */
+export class MessageFailed extends Error {
+  readonly code: MessageErrorCode;
+  /** 0 for none. */
+  readonly errno: number;
+
+  constructor(code: MessageErrorCode, errno = 0) {
+    super(code);
+    this.code = code;
+    this.errno = errno;
+  }
+}
+
+/** The device or the process cannot go on: the run halts. */
+export class Halted extends Error {
+  readonly errno: number;
+  /** The system call. */
+  readonly call: string;
+
+  constructor(errno: number, call: string) {
+    super(`${call}: errno ${errno}`);
+    this.errno = errno;
+    this.call = call;
+  }
+}
+
+const { EDQUOT, EIO, EISDIR, ELOOP, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EROFS, ENXIO, ENODEV } =
+  osConstants.errno;
+
+/** Errors that the next message would meet as well. */
+const ENDS_THE_RUN: readonly number[] = [ENOSPC, EDQUOT, EROFS, EMFILE, ENFILE, ENOMEM];
+
+/** A failed call on a source file: only a lack of resources ends the run, anything else is this message's failure. */
+export function sourceFailure(error: unknown): Error {
+  if (error instanceof MailhaulError && error.code === 'FS_NOT_REGULAR') return new MessageFailed('MSG_NOT_REGULAR');
+  const failed = systemError(error);
+  if (failed === undefined) return asError(error);
+  if (ENDS_THE_RUN.includes(failed.errno)) return new Halted(failed.errno, failed.call);
+  if (failed.errno === ENOENT) return new MessageFailed('MSG_VANISHED', failed.errno);
+  if ([ELOOP, ENXIO, ENODEV, EISDIR, ENOTDIR].includes(failed.errno)) return new MessageFailed('MSG_NOT_REGULAR');
+  return new MessageFailed('MSG_UNREADABLE', failed.errno);
+}
+
+/** A failed call on the target: a full, read-only or broken device ends the run too. */
+export function targetFailure(error: unknown): Error {
+  if (error instanceof MailhaulError && error.code === 'FS_NOT_REGULAR') return new MessageFailed('MSG_TARGET');
+  const failed = systemError(error);
+  if (failed === undefined) return asError(error);
+  if (ENDS_THE_RUN.includes(failed.errno) || failed.errno === EIO) return new Halted(failed.errno, failed.call);
+  return new MessageFailed('MSG_TARGET', failed.errno);
+}
+
+/** Runs calls on the target, turning what they throw into what it means. */
+export function onTarget<T>(calls: () => T): T {
+  try {
+    return calls();
+  } catch (error) {
+    throw targetFailure(error);
+  }
+}
+
+/** Positive errno and call of an error of Node's file system calls, ENOMEM for memory; undefined for others. */
+export function systemError(error: unknown): { errno: number; call: string } | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { code, errno, syscall } = error as NodeJS.ErrnoException;
+  if (typeof errno === 'number') return { errno: Math.abs(errno), call: syscall ?? 'system call' };
+  const noMemory = code === 'ERR_MEMORY_ALLOCATION_FAILED' || error.message === 'Array buffer allocation failed';
+  return noMemory ? { errno: ENOMEM, call: 'malloc' } : undefined;
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

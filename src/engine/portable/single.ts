@@ -1,0 +1,114 @@
+/**
+ * The registry of shared copies, `=single` (docs/formats/partition.md): where a 3.x inode with several links
+ * has to become a new file (another file system, bare LF, a full link count), the new file is registered
+ * under `<dev>-<inode>-<size>-<digest>`, and the next folder that holds the same inode links it instead of
+ * writing it again.
+ */
+import * as fs from 'node:fs';
+import { constants as osConstants } from 'node:os';
+import { hasErrno } from '../../errors.js';
+import { type Dir, link, openFile, rename, stat, unlink } from '../../fs/dir.js';
+import { FILE_MODE } from '../../store/layout.js';
+import { hasContent } from './compare.js';
+import { MessageFailed, onTarget } from './outcome.js';
+import type { TargetFolder } from './target.js';
+
+/** Other threads and processes register, fill up and replace the same copy meanwhile; each round one got further. */
+const ROUNDS = 64;
+
+export interface SharedPlacement {
+  /** The 3.x file. */
+  readonly source: fs.BigIntStats;
+  /** Digest of `content`. */
+  readonly digest: Uint8Array;
+  readonly content: Uint8Array;
+  readonly uid: number;
+  /** Where the 4.x file goes. */
+  readonly dir: Dir;
+  readonly name: string;
+}
+
+export class SharedCopies {
+  private readonly registry: Dir;
+  private readonly target: TargetFolder;
+
+  constructor(registry: Dir, target: TargetFolder) {
+    this.registry = registry;
+    this.target = target;
+  }
+
+  /** Makes the 4.x file: a link of the registered copy, or a new one that gets registered. */
+  place(message: SharedPlacement): void {
+    const { dev, ino, size } = message.source;
+    const key = `${dev}-${ino}-${size}-${Buffer.from(message.digest).toString('hex')}`;
+    onTarget(() => {
+      this.target.checkFree(message.dir, message.name);
+      for (let round = 0; round < ROUNDS; round++) {
+        if (this.linkRegistered(key, message) || this.register(key, message)) return;
+      }
+      throw new MessageFailed('MSG_TARGET', osConstants.errno.EAGAIN);
+    });
+  }
+
+  /** Links the registered copy. False when there is none; one that cannot be used any more is taken away. */
+  private linkRegistered(key: string, message: SharedPlacement): boolean {
+    const seen = stat(this.registry, key);
+    if (seen === undefined) return false;
+    if (seen.isFile()) {
+      const fd = openFile(this.registry, key);
+      try {
+        const opened = fs.fstatSync(fd, { bigint: true });
+        if (this.isUsable(fd, opened, message.content) && this.tryLink(key, opened, message)) return true;
+      } finally {
+        fs.closeSync(fd);
+      }
+    }
+    // Full, left without its data by a power loss, or nothing that was registered: later folders get a new one.
+    removeIfThere(this.registry, key);
+    return false;
+  }
+
+  private isUsable(fd: number, opened: fs.BigIntStats, content: Uint8Array): boolean {
+    return (
+      Number(opened.uid) === this.target.account.uid &&
+      (opened.mode & 0o7777n) === BigInt(FILE_MODE) &&
+      hasContent(fd, content)
+    );
+  }
+
+  /** False when the copy's link count is full, or when another process replaced it just now. */
+  private tryLink(key: string, opened: fs.BigIntStats, message: SharedPlacement): boolean {
+    try {
+      link(this.registry, key, message.dir, message.name);
+    } catch (error) {
+      if (hasErrno(error, 'EMLINK', 'ENOENT')) return false;
+      throw error;
+    }
+    const linked = stat(message.dir, message.name);
+    if (linked?.ino === opened.ino && linked.dev === opened.dev) return true;
+    unlink(message.dir, message.name);
+    return false;
+  }
+
+  /** Writes a copy, registers it, and gives it its place. False when another process registered one first. */
+  private register(key: string, message: SharedPlacement): boolean {
+    const temporary = this.target.writeTemporary(message.uid, message.content);
+    try {
+      link(this.target.dir, temporary, this.registry, key);
+    } catch (error) {
+      this.target.discard(temporary);
+      if (hasErrno(error, 'EEXIST')) return false;
+      throw error;
+    }
+    rename(this.target.dir, temporary, message.dir, message.name);
+    return true;
+  }
+}
+
+function removeIfThere(dir: Dir, name: string): void {
+  try {
+    unlink(dir, name);
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT')) throw error;
+  }
+}

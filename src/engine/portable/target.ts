@@ -1,0 +1,130 @@
+/**
+ * The 4.x side of one folder: its hash directories, opened once and kept while used, and new files in it.
+ *
+ *     <folder>/<nn>/<uid>.msg     docs/formats/partition.md
+ *     <folder>/.new-<uid>         a message file that has no content or no name yet
+ */
+import * as fs from 'node:fs';
+import { constants as osConstants } from 'node:os';
+import { hasErrno } from '../../errors.js';
+import { closeDir, createFile, type Dir, ensureDir, type Ownership, stat, unlink, writeAll } from '../../fs/dir.js';
+import { effect } from '../../fs/seam.js';
+import { DIRECTORY_MODE, FILE_MODE, hashDirectory } from '../../store/layout.js';
+import { MessageFailed, onTarget } from './outcome.js';
+
+/** Hash directories held open at once; uids that are far apart must not use up the descriptors. */
+const HELD_DIRECTORIES = 128;
+const TEMPORARY = '.new-';
+
+/** The server account. */
+export interface Account {
+  readonly uid: number;
+  readonly gid: number;
+  /** This process is root and gives files away. */
+  readonly set: boolean;
+}
+
+/** Bits of st_mode below the type. */
+const MODE_BITS = 0o7777n;
+
+/** Sets owner and mode of an open file or directory where they differ. */
+export function fixOwner(fd: number, stat: fs.BigIntStats, account: Account, mode: number): void {
+  if (account.set && (Number(stat.uid) !== account.uid || Number(stat.gid) !== account.gid)) {
+    effect('chown');
+    fs.fchownSync(fd, account.uid, account.gid);
+  }
+  if ((stat.mode & MODE_BITS) !== BigInt(mode)) {
+    effect('chmod');
+    fs.fchmodSync(fd, mode);
+  }
+}
+
+export class TargetFolder {
+  readonly dir: Dir;
+  readonly account: Account;
+  private readonly held = new Map<string, Dir>();
+
+  constructor(dir: Dir, account: Account) {
+    this.dir = dir;
+    this.account = account;
+  }
+
+  /** The hash directory of a message, made when it is missing. Valid until the next call. */
+  hashDirectory(uid: number): Dir {
+    const name = hashDirectory(uid);
+    const known = this.held.get(name);
+    if (known !== undefined) return known;
+    if (this.held.size >= HELD_DIRECTORIES) this.close();
+    const made = onTarget(() => this.openHashDirectory(name));
+    this.held.set(name, made);
+    return made;
+  }
+
+  private openHashDirectory(name: string): Dir {
+    const made = ensureDir(this.dir, name, this.ownership());
+    try {
+      // A run that was killed between making a directory and giving it away left it to root.
+      fixOwner(made.fd, fs.fstatSync(made.fd, { bigint: true }), this.account, DIRECTORY_MODE);
+    } catch (error) {
+      closeDir(made);
+      throw error;
+    }
+    return made;
+  }
+
+  /**
+   * Makes sure that a rename to `name` replaces nothing: it fails as link(2) would. Only the holder of the
+   * mailbox lock makes files here, so the name stays free.
+   */
+  checkFree(dir: Dir, name: string): void {
+    if (onTarget(() => stat(dir, name)) !== undefined) {
+      throw new MessageFailed('MSG_TARGET', osConstants.errno.EEXIST);
+    }
+  }
+
+  /** A new file with owner, mode and content, under its temporary name. Throws MessageFailed or Halted. */
+  writeTemporary(uid: number, content: Uint8Array): string {
+    const name = `${TEMPORARY}${uid}`;
+    return onTarget(() => {
+      const fd = this.createOver(name);
+      try {
+        writeAll(fd, content);
+      } catch (error) {
+        this.discard(name);
+        throw error;
+      } finally {
+        fs.closeSync(fd);
+      }
+      return name;
+    });
+  }
+
+  /** Creates a file of the account in the folder; one that a killed run left under the name is replaced. */
+  createOver(name: string): number {
+    try {
+      return createFile(this.dir, name, this.ownership(), FILE_MODE);
+    } catch (error) {
+      if (!hasErrno(error, 'EEXIST')) throw error;
+      unlink(this.dir, name);
+      return createFile(this.dir, name, this.ownership(), FILE_MODE);
+    }
+  }
+
+  /** Removes a temporary file after a failure. That failure is what counts, so one more is not reported. */
+  discard(name: string): void {
+    try {
+      unlink(this.dir, name);
+    } catch {
+      // The next attempt replaces or sweeps it.
+    }
+  }
+
+  close(): void {
+    for (const dir of this.held.values()) closeDir(dir);
+    this.held.clear();
+  }
+
+  private ownership(): Ownership | undefined {
+    return this.account.set ? { uid: this.account.uid, gid: this.account.gid } : undefined;
+  }
+}

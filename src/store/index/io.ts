@@ -1,0 +1,88 @@
+/** Where the bytes of store.idx and store.jnl come from and go to: an open descriptor, or memory. */
+import * as fs from 'node:fs';
+import { effect } from '../../fs/seam.js';
+
+/** A file of fixed length that is read in pieces. */
+export interface ByteSource {
+  readonly size: number;
+  /** The bytes at `offset`; fewer than `length` at the end of the file. Never changed by a later call. */
+  read(offset: number, length: number): Uint8Array;
+}
+
+export function bytesSource(data: Uint8Array): ByteSource {
+  return { size: data.length, read: (offset, length) => data.subarray(offset, offset + length) };
+}
+
+/** Small reads are served from a window of this many bytes, so that reading along costs few calls. */
+const WINDOW_BYTES = 65_536;
+
+/** An open regular file, which the caller closes. Its length is taken now. */
+export function fileSource(fd: number): ByteSource {
+  const size = fs.fstatSync(fd).size;
+  let window: Uint8Array = new Uint8Array(0);
+  let windowAt = 0;
+  return {
+    size,
+    read(offset, length) {
+      if (length > WINDOW_BYTES) return readAt(fd, offset, Math.min(length, Math.max(0, size - offset)));
+      if (offset < windowAt || offset + length > windowAt + window.length) {
+        // A new window each time: pieces of the old one may still be in a caller's hands.
+        window = readAt(fd, offset, WINDOW_BYTES);
+        windowAt = offset;
+      }
+      return window.subarray(offset - windowAt, offset - windowAt + length);
+    },
+  };
+}
+
+/** Up to `length` bytes at `offset`, fewer only at the end of the file. */
+function readAt(fd: number, offset: number, length: number): Uint8Array {
+  const bytes = Buffer.allocUnsafeSlow(length);
+  let done = 0;
+  while (done < length) {
+    const count = fs.readSync(fd, bytes, done, Math.min(length - done, 1 << 30), offset + done);
+    if (count === 0) break;
+    done += count;
+  }
+  return bytes.subarray(0, done);
+}
+
+/** Takes what an index writer makes; positions are mostly, not always, ascending. */
+export interface ByteSink {
+  write(data: Uint8Array, position: number): void;
+}
+
+/** An open file, which the caller syncs and closes. */
+export function fileSink(fd: number): ByteSink {
+  return {
+    write(data, position) {
+      let done = 0;
+      while (done < data.length) {
+        effect('write');
+        done += fs.writeSync(fd, data, done, Math.min(data.length - done, 1 << 30), position + done);
+      }
+    },
+  };
+}
+
+/** Bytes that grow by doubling; `position` may lie behind the end, the gap holds zeros. */
+export class MemorySink implements ByteSink {
+  private buffer = new Uint8Array(4096);
+  private length = 0;
+
+  write(data: Uint8Array, position: number): void {
+    const end = position + data.length;
+    if (end > this.buffer.length) {
+      const larger = new Uint8Array(Math.max(end, this.buffer.length * 2));
+      larger.set(this.buffer.subarray(0, this.length));
+      this.buffer = larger;
+    }
+    this.buffer.set(data, position);
+    this.length = Math.max(this.length, end);
+  }
+
+  /** What was written so far; a view that later writes may change. */
+  bytes(): Uint8Array {
+    return this.buffer.subarray(0, this.length);
+  }
+}
