@@ -22,6 +22,7 @@ import {
   type Run,
   release,
 } from './run.js';
+import { isDue } from './selection.js';
 import type { MoveFolder, Place, PrepareFolder } from './tasks.js';
 import type { MappingFolder, MigrationRecord } from './types.js';
 
@@ -143,14 +144,14 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
       continue;
     }
     const mailbox = run.mailboxes.get(folder.mailbox);
-    if (mailbox === undefined || !mayMigrate(run, folder, mailbox)) {
+    if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) {
       release(result);
       folderSkipped(run, folder);
       continue;
     }
     for (const warning of result.plan.warnings) {
       run.report.warnings += 1;
-      run.log.warning('Store', `${folder.mailbox}: ${warning.code}: ${warning.message} [${warning.where}]`);
+      run.log.write('Store', 'Warning', `${folder.mailbox}: ${warning.code}: ${warning.message} [${warning.where}]`);
     }
     prepared.push({
       // The root and the attempt are part of what is made durable before the first link.
@@ -165,16 +166,11 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
         plan: result.plan,
         admin: adminOf(run, folder, mailbox),
         resumed: folder.attempts > 0,
+        published: mailbox.state === 'NON-TRANSITION',
       },
     });
   }
   return prepared;
-}
-
-/** Only TRANSITION goes on; a published folder with failures on record is made again to add those. */
-export function mayMigrate(run: Run, folder: MappingFolder, mailbox: MailboxRecord): boolean {
-  if (mailbox.state === 'TRANSITION') return !run.mailboxes.wasPublished(folder.id);
-  return !folder.sourcesRemoved && run.mapping.failures(folder.id).length > 0;
 }
 
 function adminOf(run: Run, folder: MappingFolder, mailbox: MailboxRecord): Uint8Array {

@@ -19,6 +19,7 @@ export interface TaskResults {
   readonly prepare: PrepareResult[];
   readonly move: MoveResult[];
   readonly sync: null;
+  readonly warm: null;
   readonly finish: FinishResult[];
   readonly remove: RemoveResult[];
   readonly survey: SurveyResult[];
@@ -26,6 +27,8 @@ export interface TaskResults {
 
 export interface WorkerPool {
   run<K extends Task['kind']>(task: Extract<Task, { kind: K }>): Promise<TaskResults[K]>;
+  /** Resolves when every thread has loaded its code and its engine. */
+  ready(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -48,6 +51,13 @@ export function startPool(threads: number, context: WorkerContext): WorkerPool {
   });
   return {
     run: (task) => pool.run(task),
+    async ready() {
+      // A barrier: no thread leaves its task before all have come, so each has one, and is loaded.
+      const arrived = new Int32Array(new SharedArrayBuffer(4));
+      await Promise.all(
+        Array.from({ length: threads }, () => pool.run({ kind: 'warm', arrived, threads } satisfies Task)),
+      );
+    },
     close: () => pool.destroy(),
   };
 }

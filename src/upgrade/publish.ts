@@ -124,8 +124,9 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
     run.report.removed.kept += result.output.kept.length;
     if (result.output.kept.length === 0) gone.add(result.id);
     else
-      run.log.warning(
+      run.log.write(
         'Store',
+        'Warning',
         `mapping ${result.id}: ${result.output.kept.length} 3.x files changed or cannot be removed; they stay.`,
       );
   }
@@ -142,7 +143,7 @@ function count(run: Run, outcome: Outcome): void {
   for (const failure of failures) {
     const { file, code, message } = failure;
     addError(run.report, { user: folder.uid, folder: folder.legacyName, file, code, message });
-    run.log.error('Store', `${folder.mailbox}: ${code}: ${message} [${file}]`);
+    run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message} [${file}]`);
   }
   const done = addMethods(run.report, output.methods, run.options.remove && published && failures.length === 0);
   run.report.messages.done += done;

@@ -68,8 +68,9 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
       run.report.removed.messages += result.output.removed;
       run.report.removed.kept += kept;
       if (kept > 0) {
-        run.log.warning(
+        run.log.write(
           'Store',
+          'Warning',
           `${folder.mailbox}: ${kept} 3.x files stay: ${result.output.kept.length} changed or cannot be removed, ` +
             `${result.notInTarget} have no message file in 4.x.`,
         );

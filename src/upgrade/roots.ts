@@ -6,6 +6,7 @@
 import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, ensureDir, type Ownership, openRoot } from '../fs/dir.js';
 import { SINGLE_DIRECTORY } from '../store/layout.js';
+import { openPartition } from '../store/partitions.js';
 
 export interface PartitionRoot {
   readonly name: string;
@@ -28,7 +29,7 @@ export function emptyRoots(): Roots {
 export function storeRoot(roots: Roots, path: string): Dir {
   const held = roots.stores.get(path);
   if (held !== undefined) return held;
-  const dir = open(path, 'STORE_PATH', 'The 3.x store path cannot be opened.');
+  const dir = openStorePath(path);
   roots.stores.set(path, dir);
   return dir;
 }
@@ -37,17 +38,18 @@ export function storeRoot(roots: Roots, path: string): Dir {
 export function partitionRoot(roots: Roots, name: string, path: string, owner: Ownership): PartitionRoot {
   const held = roots.partitions.get(path);
   if (held !== undefined) return held;
-  const dir = open(path, 'PARTITION_MISSING', `The directory of partition ${name} cannot be opened.`);
+  const dir = openPartition(name, path, owner);
   const root = { name, dir, single: ensureDir(dir, SINGLE_DIRECTORY, owner) };
   roots.partitions.set(path, root);
   return root;
 }
 
-function open(path: string, code: string, message: string): Dir {
+function openStorePath(path: string): Dir {
   try {
     return openRoot(path);
   } catch (error) {
-    throw new MailhaulError(code, message, { where: path, hint: 'Is its disk mounted?', cause: error });
+    const hint = 'Is its disk mounted?';
+    throw new MailhaulError('STORE_PATH', 'The 3.x store path cannot be opened.', { where: path, hint, cause: error });
   }
 }
 

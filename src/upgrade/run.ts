@@ -6,19 +6,13 @@ import { closeSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { type EngineOutput, PROGRESS } from '../engine/types.js';
 import { describeError, MailhaulError } from '../errors.js';
+import type { Log } from '../log/log.js';
 import type { MailboxDatabase } from '../store/types.js';
 import type { WorkerPool } from './pool.js';
 import { addError, type MessagesReport } from './report.js';
 import type { Roots } from './roots.js';
 import type { FolderFailure, PrepareResult } from './tasks.js';
 import type { MappingDatabase, MappingFolder } from './types.js';
-
-/** The part of the log that a run uses. */
-export interface RunLog {
-  notice(category: string, message: string): void;
-  warning(category: string, message: string): void;
-  error(category: string, message: string): void;
-}
 
 export interface RunOptions {
   readonly threads: number;
@@ -38,7 +32,7 @@ export interface Run {
   readonly mailboxes: MailboxDatabase;
   readonly pool: WorkerPool;
   readonly roots: Roots;
-  readonly log: RunLog;
+  readonly log: Log;
   readonly report: MessagesReport;
   /** PROGRESS slots, shared with the workers. */
   readonly progress: Int32Array;
@@ -72,7 +66,7 @@ export function halted(run: Run): boolean {
 export function halt(run: Run, code: string, message: string): void {
   if (run.report.halted === null) {
     run.report.halted = { code, message };
-    run.log.error('Store', `${code}: ${message}`);
+    run.log.write('Store', 'Error', `${code}: ${message}`);
   }
   Atomics.store(run.progress, PROGRESS.cancel, 1);
 }
@@ -98,7 +92,7 @@ export function folderFailed(run: Run, folder: MappingFolder, failure: FolderFai
     code: failure.code,
     message: failure.message,
   });
-  run.log.error('Store', `${folder.mailbox}: ${failure.code}: ${failure.message} [${failure.where}]`);
+  run.log.write('Store', 'Error', `${folder.mailbox}: ${failure.code}: ${failure.message} [${failure.where}]`);
   run.onFolder?.(folder);
 }
 

@@ -4,6 +4,7 @@
  *
  *     prepare   lock the 3.x folder, scan it, read its index, plan        ─▶ main: record made durable
  *     move      link or copy the messages, write store.idx                ─▶ main: group sync, database commit
+ *     warm      wait until every thread has loaded its code
  *     sync      make the file systems of a group of folders durable
  *     finish    remove 3.x message files of folders published in this run (-r)
  *     remove    the same for folders published by an earlier run: lock, remove, unlock
@@ -13,7 +14,7 @@
  */
 import type { EngineOutput, MessageTable, RemoveOutput } from '../engine/types.js';
 import type { FaultPlan } from '../fs/seam.js';
-import type { FolderPlan, MessageFailure, MigrationRecord } from './types.js';
+import type { FolderPlan, MigrationRecord } from './types.js';
 
 /** Handed to every worker at its start. */
 export interface WorkerContext {
@@ -85,6 +86,8 @@ export interface MoveFolder {
   readonly admin: Uint8Array;
   /** An earlier attempt may have left something in the target. */
   readonly resumed: boolean;
+  /** Published with failures before: only done again while no service has changed it. */
+  readonly published: boolean;
 }
 
 export type MoveResult =
@@ -125,7 +128,8 @@ export type SurveyResult =
       readonly messages: number;
       readonly bytes: number;
       readonly warnings: number;
-      readonly refused: readonly MessageFailure[];
+      /** Messages that would fail: MESSAGE_ERRORS index and file name. */
+      readonly refused: readonly { readonly uid: number; readonly refused: number; readonly file: string }[];
       /** Device number of the 3.x folder, to tell link from copy. */
       readonly device: bigint;
     }
@@ -134,6 +138,7 @@ export type SurveyResult =
 export type Task =
   | { readonly kind: 'prepare'; readonly folders: readonly PrepareFolder[] }
   | { readonly kind: 'move'; readonly folders: readonly MoveFolder[] }
+  | { readonly kind: 'warm'; readonly arrived: Int32Array; readonly threads: number }
   | { readonly kind: 'sync'; readonly fds: readonly number[] }
   | { readonly kind: 'finish'; readonly folders: readonly FinishFolder[] }
   | { readonly kind: 'remove'; readonly folders: readonly RemoveFolder[] }

@@ -1,0 +1,64 @@
+/**
+ * Which folders a run of `-m` or `-u` is about: everybody's, or those of user lists; INBOXes only; one folder
+ * by its 3.x name; only those with failures on record.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { MailboxDatabase } from '../store/types.js';
+import type { MappingDatabase, MappingFolder } from './types.js';
+import { readUserList, type UserList } from './userlists.js';
+
+export interface SelectionOptions {
+  /** `-u`: user list files; undefined for `-m`. */
+  readonly userLists?: readonly string[] | undefined;
+  /** `-i` */
+  readonly inboxOnly?: boolean | undefined;
+  /** `--folder`: 3.x folder path, UTF-8, `/` between levels. */
+  readonly folder?: string | undefined;
+  /** `--failed` */
+  readonly failedOnly?: boolean | undefined;
+}
+
+export interface Selection {
+  /** Folders in scope, done or not. */
+  folders(): Iterable<MappingFolder>;
+  readonly lists: readonly { readonly path: string; readonly list: UserList }[];
+}
+
+/** Reads the user lists. Throws MailhaulError USERLIST_* (exit 2). */
+export function selectFolders(mapping: MappingDatabase, workDir: string, options: SelectionOptions): Selection {
+  const lists = (options.userLists ?? []).map((named) => {
+    const path = listPath(named, workDir);
+    return { path, list: readUserList(path, (uid) => mapping.user(uid)) };
+  });
+  const inScope = (folder: MappingFolder): boolean =>
+    (options.inboxOnly !== true || folder.isInbox) &&
+    (options.folder === undefined || folder.legacyName === options.folder) &&
+    (options.failedOnly !== true || mapping.failures(folder.id).length > 0);
+  return {
+    lists,
+    *folders() {
+      if (options.userLists === undefined) {
+        for (const folder of mapping.folders()) if (inScope(folder)) yield folder;
+        return;
+      }
+      const users = new Set(lists.flatMap(({ list }) => list.users));
+      for (const uid of users) for (const folder of mapping.foldersOf(uid)) if (inScope(folder)) yield folder;
+    },
+  };
+}
+
+/** `-u __up.primary.txt` works from anywhere, as in the guide: a bare name is looked for beside the mapping too. */
+function listPath(named: string, workDir: string): string {
+  if (named.includes('/') || existsSync(named)) return named;
+  const beside = join(workDir, named);
+  return existsSync(beside) ? beside : named;
+}
+
+/** Whether there is something to do for a folder: in TRANSITION, or published with failures on record. */
+export function isDue(mapping: MappingDatabase, mailboxes: MailboxDatabase, folder: MappingFolder): boolean {
+  const mailbox = mailboxes.get(folder.mailbox);
+  if (mailbox === undefined || mailbox.mappingId !== folder.id) return false;
+  if (mailbox.state === 'TRANSITION') return !mailboxes.wasPublished(folder.id);
+  return !folder.sourcesRemoved && mapping.failures(folder.id).length > 0;
+}

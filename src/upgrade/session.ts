@@ -1,0 +1,141 @@
+/**
+ * What `-m`, `-u`, `--status` and `--verify` open before they start: instance, log, store-wide lock, mapping
+ * and mailbox databases; and the refusals that come first (commands.md, exit 3).
+ */
+import { resolve } from 'node:path';
+import { type Instance, OPTION, openInstance } from '../config/instance.js';
+import { lockStore, type StoreLock } from '../config/store-lock.js';
+import { EXIT, hasErrno, MailhaulError } from '../errors.js';
+import { closeDir, type Dir, openRoot } from '../fs/dir.js';
+import { type Log, type LogLevel, nullLog } from '../log/log.js';
+import { nsms3 } from '../source/nsms3/source.js';
+import { openMailboxDatabase } from '../store/database.js';
+import type { MailboxDatabase } from '../store/types.js';
+import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
+import type { MappingDatabase, MappingMeta } from './types.js';
+
+export interface SessionOptions {
+  /** The 4.x instance directory. */
+  readonly instance: string;
+  /** Where `-s` put its files when not in the 3.x default mailbox directory. */
+  readonly workDir?: string | undefined;
+  readonly logLevel?: LogLevel | undefined;
+  /** Do not look whether a 3.x server runs. */
+  readonly pidIsStale?: boolean | undefined;
+  /** Nothing is written: no log, databases read only, no lock file made. */
+  readonly readOnly?: boolean | undefined;
+}
+
+export interface Session {
+  readonly instance: Instance;
+  readonly log: Log;
+  readonly mapping: MappingDatabase;
+  readonly mailboxes: MailboxDatabase;
+  readonly meta: MappingMeta;
+  /** The directory that holds `__upfolder.db` and the user lists. */
+  readonly workDir: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a finished `-s` for work. `purpose` is the command, for whoever finds the store locked.
+ *
+ * @throws MailhaulError INSTANCE_*, STORE_LOCKED, SERVER_RUNNING, FOLDERS_FIRST, DB_* (exit 3)
+ */
+export async function openSession(options: SessionOptions, purpose: string): Promise<Session> {
+  const instance = openInstance(options.instance);
+  const undo: (() => void | Promise<void>)[] = [() => instance.close()];
+  const close = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    const readOnly = options.readOnly === true;
+    const log = readOnly ? nullLog : instance.openLog('upgrade', options.logLevel);
+    undo.push(() => log.close());
+    if (!readOnly) {
+      const lock: StoreLock = lockStore(instance.lockDir, 'shared', purpose, instance.owner);
+      undo.push(() => lock.release());
+    }
+    if (options.pidIsStale !== true) refuseRunningServer(instance);
+    const { dir, path } = openWorkDir(instance, options.workDir);
+    let mapping: MappingDatabase;
+    try {
+      mapping = await openMappingDatabase(dir, MAPPING_DATABASE_FILE, { owner: instance.owner, readOnly });
+    } catch (error) {
+      throw error instanceof MailhaulError && error.code === 'DB_MISSING' ? foldersFirst(path) : error;
+    } finally {
+      closeDir(dir);
+    }
+    undo.push(() => mapping.close());
+    const meta = mapping.meta();
+    if (meta === undefined || meta.finished === null) throw foldersFirst(path);
+    const mailboxes = await openMailboxDatabase(instance.mboxlist, { owner: instance.owner, readOnly });
+    undo.push(() => mailboxes.close());
+    return { instance, log, mapping, mailboxes, meta, workDir: path, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function foldersFirst(where: string): MailhaulError {
+  return new MailhaulError('FOLDERS_FIRST', 'The folders have not been upgraded yet.', {
+    where,
+    hint: 'Run `upgrade -s` to its end first.',
+  });
+}
+
+/** 3x-profile.md, Installation: while the 3.x server lives, nothing may read or change mail. */
+function refuseRunningServer(instance: Instance): void {
+  const from = instance.config.get(OPTION.from);
+  if (from === undefined || from === '') return;
+  let dir: Dir;
+  try {
+    dir = openRoot(from);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return;
+    throw new MailhaulError('FROM_UNREADABLE', 'The 3.x instance cannot be opened to see whether its server runs.', {
+      where: from,
+      cause: error,
+    });
+  }
+  try {
+    const state = nsms3.serverState(dir);
+    if (state.kind === 'stopped') return;
+    const what = state.kind === 'running' ? `The 3.x server runs (process ${state.pid}).` : state.reason;
+    throw new MailhaulError('SERVER_RUNNING', what, {
+      where: `${from}/NscpMail.pid`,
+      hint: 'Stop it first; when the pid belongs to another program, use --pid-is-stale.',
+    });
+  } finally {
+    closeDir(dir);
+  }
+}
+
+function openWorkDir(instance: Instance, named: string | undefined): { dir: Dir; path: string } {
+  const path = named ?? instance.config.get(OPTION.workDir) ?? mailboxDirectory(instance);
+  if (path === undefined || path === '') throw foldersFirst(instance.path);
+  const absolute = resolve(path);
+  try {
+    return { dir: openRoot(absolute), path: absolute };
+  } catch (error) {
+    throw new MailhaulError('WORK_DIR', 'The directory of the mapping database cannot be opened.', {
+      where: absolute,
+      hint: 'Is its disk mounted? --work-dir names another one.',
+      exit: EXIT.refused,
+      cause: error,
+    });
+  }
+}
+
+/** The 3.x default mailbox directory, from the 3.x configuration. */
+function mailboxDirectory(instance: Instance): string | undefined {
+  const from = instance.config.get(OPTION.from);
+  if (from === undefined || from === '') return undefined;
+  const dir = openRoot(from);
+  try {
+    return nsms3.readConfiguration(dir).mailboxDirectory;
+  } finally {
+    closeDir(dir);
+  }
+}

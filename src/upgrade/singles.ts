@@ -1,0 +1,36 @@
+/**
+ * The end of the registry of shared copies (docs/formats/partition.md): once no folder of a partition is left
+ * in TRANSITION nobody will look for a shared copy there, and `=single` goes, names only: every copy has its
+ * names in mailboxes.
+ */
+import { hasErrno } from '../errors.js';
+import { list, removeDir, unlink } from '../fs/dir.js';
+import { SINGLE_DIRECTORY } from '../store/layout.js';
+import type { Run } from './run.js';
+import { isDue } from './selection.js';
+
+/** Empties and removes `=single` of every partition of the run that has nothing left to do. */
+export function removeSharedCopies(run: Run): void {
+  run.mailboxes.refresh();
+  run.mapping.refresh();
+  const busy = new Set<string>();
+  for (const folder of run.mapping.folders()) {
+    if (isDue(run.mapping, run.mailboxes, folder)) busy.add(folder.root ?? run.partitionPath(folder.partition));
+  }
+  for (const [path, root] of run.roots.partitions) {
+    if (busy.has(path)) continue;
+    for (const name of list(root.single)) {
+      try {
+        unlink(root.single, name);
+      } catch (error) {
+        // Another process that ends at the same moment tidies up as well.
+        if (!hasErrno(error, 'ENOENT')) throw error;
+      }
+    }
+    try {
+      removeDir(root.dir, SINGLE_DIRECTORY);
+    } catch (error) {
+      if (!hasErrno(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw error;
+    }
+  }
+}

@@ -1,0 +1,352 @@
+/**
+ * The steps of one folder that touch mail: what a transfer thread does (worker.ts), and what a service does
+ * in its own process when it opens a folder in TRANSITION. Nothing here opens a database.
+ */
+import type { DirectoryScan, FolderEngine, MessageTable } from '../engine/types.js';
+import { describeError, hasErrno, MailhaulError } from '../errors.js';
+import { closeDir, type Dir, ensureDirs, fstat, stat, sync, walk } from '../fs/dir.js';
+import { flockHolders, tryFlock } from '../fs/flock.js';
+import type { FolderLock, MailSource } from '../source/types.js';
+import { hashDirectory, messageFile } from '../store/layout.js';
+import { planFolder } from './plan.js';
+import type {
+  FinishFolder,
+  FinishResult,
+  FolderFailure,
+  MoveFolder,
+  MoveResult,
+  Place,
+  PrepareFolder,
+  PrepareResult,
+  RemoveFolder,
+  RemoveResult,
+  SourceStamp,
+  SurveyResult,
+  WorkerContext,
+} from './tasks.js';
+import type { FolderPlan, MigrationRecord } from './types.js';
+
+/** What a thread works with. */
+export interface StepTools {
+  readonly engine: FolderEngine;
+  readonly source: MailSource;
+  readonly context: WorkerContext;
+}
+
+/** Errors with which no folder of the same device can go on. */
+const HALTING = ['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'ENFILE', 'ENOMEM', 'EIO'] as const;
+
+function ownerOf(context: WorkerContext): { uid: number; gid: number } {
+  return { uid: context.ownerUid, gid: context.ownerGid };
+}
+
+function rootOf(place: Place): Dir {
+  return { fd: place.rootFd, path: place.rootPath };
+}
+
+function failure(error: unknown, code: string, where: string): FolderFailure {
+  if (error instanceof MailhaulError) return { code: error.code, message: error.message, where: error.where ?? where };
+  return { code, message: describeError(error), where };
+}
+
+/** Locks, scans, reads and plans a folder. */
+export function prepareFolder(tools: StepTools, task: PrepareFolder): PrepareResult {
+  const opened = openSource(task);
+  if (opened === 'missing') return task.missing ? prepareMissing(tools, task) : gone(task);
+  if ('kind' in opened) return opened;
+  let lock: FolderLock | 'busy' | undefined;
+  try {
+    lock = tools.source.tryLockFolder(opened, ownerOf(tools.context));
+    if (lock === 'busy') {
+      const holders = tools.source.lockHolders(opened);
+      closeDir(opened);
+      return { kind: 'busy', id: task.id, holders };
+    }
+    // Taken before anything is read: what changes from here on is seen before the commit (publish.ts).
+    const stamp = stampOf(opened);
+    const { plan } = readAndPlan(tools, task, opened);
+    return { kind: 'ready', id: task.id, sourceFd: opened.fd, lockFd: lock.fd, plan, stamp };
+  } catch (error) {
+    if (lock !== undefined && lock !== 'busy') lock.release();
+    closeDir(opened);
+    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };
+  }
+}
+
+/** The same without a lock and without a trace on disk. */
+export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResult {
+  const opened = openSource(task);
+  if (opened === 'missing') {
+    if (!task.missing) return { kind: 'failed', id: task.id, failure: gone(task).failure };
+    return { kind: 'planned', id: task.id, messages: 0, bytes: 0, warnings: 0, refused: [], device: 0n };
+  }
+  if ('kind' in opened) return { kind: 'failed', id: task.id, failure: opened.failure };
+  try {
+    const { plan } = readAndPlan(tools, task, opened);
+    const { messages } = plan;
+    let bytes = 0;
+    for (const size of messages.sizes) bytes += size;
+    return {
+      kind: 'planned',
+      id: task.id,
+      messages: messages.count,
+      bytes,
+      warnings: plan.warnings.length,
+      refused: refusedOf(messages),
+      device: fstat(opened).dev,
+    };
+  } catch (error) {
+    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };
+  } finally {
+    closeDir(opened);
+  }
+}
+
+function refusedOf(messages: MessageTable): { uid: number; refused: number; file: string }[] {
+  const refused: { uid: number; refused: number; file: string }[] = [];
+  for (let i = 0; i < messages.count; i++) {
+    const code = messages.refused[i] ?? 0;
+    if (code === 0) continue;
+    const name = messages.names.subarray(messages.nameOffsets[i], messages.nameOffsets[i + 1]);
+    refused.push({ uid: messages.uids[i] ?? 0, refused: code, file: Buffer.from(name).toString('utf8') });
+  }
+  return refused;
+}
+
+function openSource(task: { id: number; source: Place }): Dir | 'missing' | Extract<PrepareResult, { kind: 'failed' }> {
+  try {
+    return walk(rootOf(task.source), task.source.components);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return 'missing';
+    const link = hasErrno(error, 'ELOOP', 'ENOTDIR');
+    const what = link
+      ? 'A link or another file stands in place of the 3.x folder; it was not followed.'
+      : describeError(error);
+    const where = sourcePath(task.source);
+    return {
+      kind: 'failed',
+      id: task.id,
+      failure: { code: link ? 'FOLDER_LINK' : 'FOLDER_UNREADABLE', message: what, where },
+    };
+  }
+}
+
+function sourcePath(place: Place): string {
+  const names = place.components.map((name) => (typeof name === 'string' ? name : Buffer.from(name).toString('utf8')));
+  return [place.rootPath, ...names].join('/');
+}
+
+function gone(task: PrepareFolder): Extract<PrepareResult, { kind: 'failed' }> {
+  const message = 'The 3.x folder is not there any more; upgrade -s saw it. Is its disk mounted?';
+  return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_GONE', message, where: sourcePath(task.source) } };
+}
+
+/** A user without a 3.x mailbox directory gets an empty INBOX; its 4.x directory carries the lock. */
+function prepareMissing(tools: StepTools, task: PrepareFolder): PrepareResult {
+  let target: Dir | undefined;
+  try {
+    target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(tools.context));
+    if (!tryFlock(target.fd, 'exclusive')) {
+      const holders = flockHolders(target.fd);
+      closeDir(target);
+      return { kind: 'busy', id: task.id, holders };
+    }
+    const scan = emptyScan();
+    const plan = planFolder({
+      index: undefined,
+      scan,
+      previous: task.previous ?? undefined,
+      chosenUidvalidity: task.uidvalidity,
+      ownerUid: tools.context.ownerUid,
+      takeForeign: tools.context.takeForeign,
+      now: task.now,
+    });
+    return { kind: 'ready', id: task.id, sourceFd: -1, lockFd: target.fd, plan, stamp: null };
+  } catch (error) {
+    if (target !== undefined) closeDir(target);
+    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_TARGET', task.target.rootPath) };
+  }
+}
+
+function emptyScan(): DirectoryScan {
+  return {
+    count: 0,
+    names: new Uint8Array(0),
+    nameOffsets: new Uint32Array(1),
+    inodes: new BigUint64Array(0),
+    sizes: new Float64Array(0),
+    mtimes: new BigInt64Array(0),
+    modes: new Uint32Array(0),
+    uids: new Uint32Array(0),
+    nlinks: new Uint32Array(0),
+    errors: [],
+  };
+}
+
+function stampOf(dir: Dir): SourceStamp {
+  const index = stat(dir, '.mailbox');
+  return {
+    directoryMtimeNs: fstat(dir).mtimeNs,
+    indexInode: index?.ino ?? 0n,
+    indexMtimeNs: index?.mtimeNs ?? 0n,
+  };
+}
+
+function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): { plan: FolderPlan } {
+  const plan = planFolder({
+    index: tools.source.readIndex(dir),
+    scan: tools.engine.scan(dir.fd),
+    previous: task.previous ?? undefined,
+    chosenUidvalidity: task.uidvalidity,
+    ownerUid: tools.context.ownerUid,
+    takeForeign: tools.context.takeForeign,
+    now: task.now,
+  });
+  return { plan };
+}
+
+/** Makes the mailbox directory and moves the messages. */
+export function moveFolder(tools: StepTools, task: MoveFolder): MoveResult {
+  const { context, engine } = tools;
+  let target: Dir | undefined;
+  try {
+    target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(context));
+    const output = engine.migrate({
+      sourceFd: task.sourceFd,
+      targetFd: target.fd,
+      singleFd: task.singleFd,
+      uidvalidity: task.plan.uidvalidity,
+      uidnext: task.plan.uidnext,
+      keywords: task.plan.keywords,
+      admin: task.admin,
+      messages: task.plan.messages,
+      ownerUid: context.ownerUid,
+      ownerGid: context.ownerGid,
+      setOwner: context.setOwner,
+      takeForeign: context.takeForeign,
+      publishWithFailures: context.publishWithFailures,
+      resumed: task.resumed,
+      progress: context.progress,
+    });
+    return { kind: 'moved', id: task.id, output };
+  } catch (error) {
+    return {
+      kind: 'failed',
+      id: task.id,
+      failure: failure(error, 'FOLDER_TARGET', sourcePath(task.target)),
+      halt: halts(error),
+    };
+  } finally {
+    if (target !== undefined) closeDir(target);
+  }
+}
+
+function halts(error: unknown): boolean {
+  return hasErrno(error, ...HALTING);
+}
+
+/**
+ * Makes what was moved durable without syncfs: the engine syncs what it wrote, then every directory on the
+ * way from the partition root to the mailboxes.
+ */
+export function syncMoved(tools: StepTools, folders: readonly MoveFolder[]): void {
+  for (const fd of new Set(folders.map((folder) => folder.target.rootFd))) tools.engine.syncFileSystem(fd);
+  const done = new Set<string>();
+  for (const { target } of folders) {
+    for (let depth = target.components.length; depth >= 0; depth--) {
+      const key = `${target.rootPath}/${target.components.slice(0, depth).join('/')}`;
+      if (done.has(key)) break;
+      done.add(key);
+      const dir = walk(rootOf(target), target.components.slice(0, depth));
+      try {
+        sync(dir.fd);
+      } finally {
+        closeDir(dir);
+      }
+    }
+  }
+}
+
+/** `-r` right after the folder was published; the lock is still held by the main thread's descriptor. */
+export function finishFolder(tools: StepTools, task: FinishFolder): FinishResult {
+  const { sourceFd, messages, remove } = task;
+  return { id: task.id, output: tools.engine.removeSources({ sourceFd, messages, remove }) };
+}
+
+/** Late `-r`: lock, see that every message is in 4.x, remove, unlock. */
+export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult {
+  const opened = openSource(task);
+  if (opened === 'missing') {
+    const output = { removed: 0, bytes: 0, missing: task.record.count, kept: [] };
+    return { kind: 'removed', id: task.id, output, notInTarget: 0 };
+  }
+  if ('kind' in opened) return { kind: 'failed', id: task.id, failure: opened.failure };
+  try {
+    const lock = tools.source.tryLockFolder(opened, ownerOf(tools.context));
+    if (lock === 'busy') return { kind: 'busy', id: task.id, holders: tools.source.lockHolders(opened) };
+    try {
+      const remove = new Uint8Array(task.record.count).fill(1);
+      const notInTarget = task.checkTarget ? keepUnlessInTarget(task, remove) : 0;
+      const output = tools.engine.removeSources({ sourceFd: opened.fd, messages: tableOf(task.record), remove });
+      return { kind: 'removed', id: task.id, output, notInTarget };
+    } finally {
+      lock.release();
+    }
+  } catch (error) {
+    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };
+  } finally {
+    closeDir(opened);
+  }
+}
+
+/** Clears `remove` where the 4.x message file is not there; returns how many. */
+function keepUnlessInTarget(task: RemoveFolder, remove: Uint8Array): number {
+  const mailbox = walk(rootOf(task.target), task.target.components);
+  let kept = 0;
+  let hash: { name: string; dir: Dir | undefined } = { name: '', dir: undefined };
+  try {
+    for (let i = 0; i < task.record.count; i++) {
+      const uid = task.record.uids[i] ?? 0;
+      const name = hashDirectory(uid);
+      if (name !== hash.name) {
+        if (hash.dir !== undefined) closeDir(hash.dir);
+        hash = { name, dir: openIfThere(mailbox, name) };
+      }
+      if (hash.dir !== undefined && stat(hash.dir, messageFile(uid))?.isFile()) continue;
+      remove[i] = 0;
+      kept += 1;
+    }
+  } finally {
+    if (hash.dir !== undefined) closeDir(hash.dir);
+    closeDir(mailbox);
+  }
+  return kept;
+}
+
+function openIfThere(dir: Dir, name: string): Dir | undefined {
+  try {
+    return walk(dir, [name]);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** The columns that removal needs, from the record. */
+function tableOf(record: MigrationRecord): MessageTable {
+  const { count, uids, names, nameOffsets, inodes, sizes, mtimes } = record;
+  return {
+    count,
+    uids,
+    names,
+    nameOffsets,
+    inodes,
+    sizes,
+    mtimes,
+    internalDates: new Float64Array(count),
+    flags: new Uint32Array(count),
+    keywordOffsets: new Uint32Array(count + 1),
+    keywordRefs: new Uint32Array(0),
+    refused: new Uint8Array(count),
+  };
+}

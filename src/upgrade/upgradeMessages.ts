@@ -1,0 +1,213 @@
+/**
+ * `upgrade -m` and `upgrade -u` from the first check to the report: opens the session, holds every root,
+ * starts the threads, becomes the server account, migrates, removes (`-r`), tidies up.
+ */
+import { becomeAccount, checkIdentity } from '../config/privileges.js';
+import { selectEngine } from '../engine/engines.js';
+import { PROGRESS } from '../engine/types.js';
+import { describeError, EXIT, MailhaulError } from '../errors.js';
+import { armedFaults } from '../fs/seam.js';
+import type { LogLevel } from '../log/log.js';
+import { migrateFolders } from './messages.js';
+import { startPool, type WorkerPool } from './pool.js';
+import { type Progress, type ProgressOutput, startProgress } from './progress.js';
+import { removePublishedOriginals } from './removal.js';
+import { addError, emptyReport, exitCodeOf, type MessagesReport } from './report.js';
+import { closeRoots, emptyRoots, partitionRoot, storeRoot } from './roots.js';
+import { halt, type Run } from './run.js';
+import { isDue, type Selection, type SelectionOptions, selectFolders } from './selection.js';
+import { openSession, type Session, type SessionOptions } from './session.js';
+import { removeSharedCopies } from './singles.js';
+import { buildWorklist } from './worklist.js';
+
+export interface MessagesOptions extends SessionOptions, SelectionOptions {
+  readonly threads: number;
+  readonly queue: number;
+  readonly remove: boolean;
+  readonly engine: 'native' | 'portable' | 'auto';
+  readonly acceptFailures: boolean;
+  readonly takeForeign: boolean;
+  /** How long folders of other processes are waited for without any change; milliseconds. */
+  readonly lockWaitMs?: number | undefined;
+  readonly progressOutput?: ProgressOutput | undefined;
+  /** One line for people, such as which engine is used. */
+  readonly notice?: ((line: string) => void) | undefined;
+  /** Given the means to stop the run (drain) and to print progress, once it is under way. */
+  readonly onStart?: ((controls: RunControls) => void) | undefined;
+}
+
+export interface RunControls {
+  /** Folders under way finish, nothing new is begun; the report says halted. */
+  stop(reason: string): void;
+  progressLine(): string;
+}
+
+const LOCK_WAIT_MS = 60_000;
+
+/** Migrates. Throws MailhaulError when it could not start; everything later is in the report. */
+export async function upgradeMessages(options: MessagesOptions): Promise<MessagesReport> {
+  const engine = await selectEngine(options.engine);
+  if (options.engine === 'auto' && engine.name === 'portable') {
+    options.notice?.('The native addon is not there; the portable engine is used.');
+  }
+  const session = await openSession(options, commandName(options));
+  const { instance } = session;
+  const progress = new Int32Array(new SharedArrayBuffer(64));
+  const report = emptyReport(engine.name);
+  const startedMs = performance.now();
+  const roots = emptyRoots();
+  let pool: WorkerPool | undefined;
+  let shown: Progress | undefined;
+  try {
+    checkIdentity(instance.account, instance.account.user);
+    const selection = selectFolders(session.mapping, session.workDir, options);
+    reportListErrors(session, report, selection);
+    const scope = scopeOf(session, selection, report, options.remove);
+    const partitionPath = (name: string): string => pathOfPartition(session, name);
+    for (const [name, path] of scope.partitions)
+      partitionRoot(roots, name, path ?? partitionPath(name), instance.owner);
+    for (const path of scope.storePaths) storeRoot(roots, path);
+    const faults = armedFaults() ?? null;
+    pool = startPool(options.threads, {
+      engine: engine.name,
+      progress,
+      faults,
+      ownerUid: instance.owner.uid,
+      ownerGid: instance.owner.gid,
+      setOwner: process.geteuid?.() === 0,
+      takeForeign: options.takeForeign,
+      publishWithFailures: options.acceptFailures,
+    });
+    // Every thread must have loaded its code before the process gives up the right to read it.
+    await pool.ready();
+    if (!options.takeForeign) becomeAccount(instance.account);
+    shown = startProgress(scope.totals, progress, options.progressOutput);
+    const run: Run = {
+      options: {
+        threads: options.threads,
+        queue: options.queue,
+        remove: options.remove,
+        acceptFailures: options.acceptFailures,
+        lockWaitMs: options.lockWaitMs ?? LOCK_WAIT_MS,
+      },
+      mapping: session.mapping,
+      mailboxes: session.mailboxes,
+      pool,
+      roots,
+      log: session.log,
+      report,
+      progress,
+      owner: instance.owner,
+      groupSync: engine.name === 'native',
+      partitionPath,
+      onFolder: (folder) => shown?.folderDone(folder.partition),
+    };
+    options.onStart?.({
+      stop: (reason) => halt(run, 'RUN_STOPPED', reason),
+      progressLine: () => shown?.line() ?? '',
+    });
+    session.log.write('Store', 'Notice', startLine(options, engine.name, scope.ids.length));
+    await migrateFolders(run, scope.ids);
+    if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
+    if (report.halted === null) removeSharedCopies(run);
+  } catch (error) {
+    if (report.halted === null && error instanceof MailhaulError && pool === undefined) throw error;
+    report.halted ??= { code: 'RUN_HALTED', message: describeError(error) };
+    Atomics.store(progress, PROGRESS.cancel, 1);
+  } finally {
+    shown?.stop();
+    await pool?.close();
+    closeRoots(roots);
+    report.seconds = Math.round(performance.now() - startedMs) / 1000;
+    logEnd(session, report);
+    await session.close();
+  }
+  return report;
+}
+
+interface Scope {
+  /** Mapping ids that are due, in working order. */
+  readonly ids: Uint32Array;
+  /** All ids in scope, for late removal. */
+  readonly all: readonly number[];
+  /** Partition names with the recorded root of their folders (undefined: the path in force). */
+  readonly partitions: readonly (readonly [string, string | undefined])[];
+  readonly storePaths: ReadonlySet<string>;
+  readonly totals: Parameters<typeof startProgress>[0];
+}
+
+/** Goes over the folders in scope once: what is due, and which roots it needs. */
+function scopeOf(session: Session, selection: Selection, report: MessagesReport, remove: boolean): Scope {
+  const { mapping, mailboxes } = session;
+  const all: number[] = [];
+  const partitions = new Map<string, readonly [string, string | undefined]>();
+  const storePaths = new Set<string>();
+  const folderCountByPartition = new Map<string, number>();
+  const storePathOf = new Map<string, string>();
+  for (const user of mapping.users()) storePathOf.set(user.uid, user.storePath);
+  const worklist = buildWorklist(selection.folders(), (folder) => {
+    const due = isDue(mapping, mailboxes, folder);
+    const removalDue = remove && !folder.sourcesRemoved && !folder.missing;
+    if (!due) report.folders.skipped += 1;
+    if (removalDue) all.push(folder.id);
+    if (due || removalDue) {
+      partitions.set(`${folder.partition}\n${folder.root ?? ''}`, [folder.partition, folder.root ?? undefined]);
+      const storePath = storePathOf.get(folder.uid);
+      if (storePath !== undefined) storePaths.add(storePath);
+    }
+    if (due) folderCountByPartition.set(folder.partition, (folderCountByPartition.get(folder.partition) ?? 0) + 1);
+    return due;
+  });
+  return {
+    ids: worklist.ids,
+    all,
+    partitions: [...partitions.values()],
+    storePaths,
+    totals: { folders: worklist.ids.length, messages: worklist.estimatedMessages, folderCountByPartition },
+  };
+}
+
+function pathOfPartition(session: Session, name: string): string {
+  const path = session.instance.partitionPath(name);
+  if (path !== undefined && path !== '') return path;
+  throw new MailhaulError('PARTITION_PATH', `The path of partition ${name} is not set.`, {
+    where: `store.partition.${name}.path`,
+    hint: 'Set it with configutil, or run `upgrade -s` again.',
+  });
+}
+
+function reportListErrors(session: Session, report: MessagesReport, selection: Selection): void {
+  for (const { path, list } of selection.lists) {
+    for (const { line, code, message } of list.errors) {
+      const text = `${path}, line ${line}: ${message}`;
+      addError(report, { user: '', folder: '', file: path, code, message: text });
+      session.log.write('Store', 'Error', `${code}: ${text}`);
+    }
+    report.errorsNotListed += list.errorsNotListed;
+    for (const { line, code, message } of list.warnings) {
+      report.warnings += 1;
+      session.log.write('Store', 'Warning', `${code}: ${path}, line ${line}: ${message}`);
+    }
+  }
+}
+
+function commandName(options: MessagesOptions): string {
+  return options.userLists === undefined ? 'upgrade -m' : 'upgrade -u';
+}
+
+function startLine(options: MessagesOptions, engine: string, folders: number): string {
+  const removing = options.remove ? ', removing originals' : '';
+  return `${commandName(options)}: ${folders} folders, ${options.threads} threads, ${engine} engine${removing}`;
+}
+
+function logEnd(session: Session, report: MessagesReport): void {
+  const { folders, messages } = report;
+  const level: LogLevel = exitCodeOf(report) === EXIT.ok ? 'Notice' : 'Error';
+  const halted = report.halted === null ? 'finished' : `halted (${report.halted.code})`;
+  session.log.write(
+    'Store',
+    level,
+    `upgrade ${halted}: folders ${folders.done} done, ${folders.skipped} skipped, ${folders.failed} failed; ` +
+      `messages ${messages.done} done, ${messages.failed} failed; ${report.bytes} bytes in ${report.seconds} s`,
+  );
+}
