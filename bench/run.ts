@@ -84,7 +84,8 @@ async function main(): Promise<void> {
     imageDirectory: values['image-dir'],
     directory: values.dir ?? null,
   };
-  if (!fs.existsSync(UPGRADE)) throw new Error('dist/cli/upgrade.js is missing: npm run build');
+  if (settings.engines.length > 0 && !fs.existsSync(UPGRADE))
+    throw new Error('dist/cli/upgrade.js is missing: npm run build');
   const samples: Sample[] = [];
   let where = '';
   for (let round = 1; round <= settings.rounds; round++) {
