@@ -1,0 +1,199 @@
+// The Node-API surface: interface NativeAddon of src/fs/addon.ts. Each export checks its arguments, makes one
+// synchronous call, and turns what comes back into JavaScript values. No C++ exception leaves this file.
+#include <errno.h>
+#include <napi.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+#include <vector>
+
+#include "engine/migrate.h"
+#include "engine/remove.h"
+#include "hash/xxh3.h"
+#include "mime/crlf.h"
+#include "mime/parse.h"
+#include "napi/values.h"
+#include "scan/scan.h"
+#include "sys/calls.h"
+#include "sys/fault.h"
+
+namespace mailhaul {
+namespace {
+
+/// ADDON_ABI of src/fs/addon.ts.
+constexpr double kAbi = 1;
+
+/// What one environment (a thread) holds; it goes when the environment ends.
+struct Instance {
+  engine::Scratch scratch;
+  Napi::Reference<Napi::Value> faultCounter;  ///< keeps the armed counter's memory alive
+
+  Instance() = default;
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+  ~Instance() { sys::armFault({}); }
+};
+
+using Export = Napi::Value (*)(const Napi::CallbackInfo&);
+
+/// node-addon-api turns Napi::Error into a JavaScript exception; this does so for the one other that can come up.
+template <Export function>
+Napi::Value guarded(const Napi::CallbackInfo& info) {
+  try {
+    return function(info);
+  } catch (const std::bad_alloc&) {
+    throw js::systemError(info.Env(), ENOMEM, "malloc");
+  }
+}
+
+Napi::Value flock(const Napi::CallbackInfo& info) {
+  const int fd = js::descriptor(info[0], "fd");
+  const int error = sys::lockFile(fd, info[1].ToBoolean());
+  if (error != 0 && error != EWOULDBLOCK) throw js::systemError(info.Env(), error, "flock");
+  return Napi::Boolean::New(info.Env(), error == 0);
+}
+
+Napi::Value syncfs(const Napi::CallbackInfo& info) {
+  const int error = sys::syncFileSystem(js::descriptor(info[0], "fd"));
+  if (error != 0) throw js::systemError(info.Env(), error, "syncfs");
+  return info.Env().Undefined();
+}
+
+Napi::Value scanDirectory(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  scan::Scan found;
+  const int failed = scan::scan(js::descriptor(info[0], "directoryFd"), found);
+  if (failed != 0) throw js::systemError(env, failed, "getdents64");
+  const std::size_t count = found.rows.size();
+  std::size_t nameBytes = 0;
+  for (const scan::Row& row : found.rows) nameBytes += row.entry.nameBytes;
+  auto names = Napi::Uint8Array::New(env, nameBytes);
+  auto nameOffsets = Napi::Uint32Array::New(env, count + 1);
+  auto inodes = Napi::BigUint64Array::New(env, count);
+  auto sizes = Napi::Float64Array::New(env, count);
+  auto mtimes = Napi::BigInt64Array::New(env, count);
+  auto modes = Napi::Uint32Array::New(env, count);
+  auto uids = Napi::Uint32Array::New(env, count);
+  auto nlinks = Napi::Uint32Array::New(env, count);
+  Napi::Array errors = Napi::Array::New(env);
+  std::uint32_t at = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const scan::Row& row = found.rows[i];
+    const char* name = found.listing.name(row.entry);
+    std::copy(name, name + row.entry.nameBytes, names.Data() + at);
+    nameOffsets.Data()[i] = at;
+    at += row.entry.nameBytes;
+    inodes.Data()[i] = row.entry.inode;
+    sizes.Data()[i] = row.size;
+    mtimes.Data()[i] = row.mtime;
+    modes.Data()[i] = row.mode;
+    uids.Data()[i] = row.uid;
+    nlinks.Data()[i] = row.nlink;
+    if (row.error == 0) continue;
+    Napi::Object error = Napi::Object::New(env);
+    error.Set("index", Napi::Number::New(env, static_cast<double>(i)));
+    error.Set("errno", Napi::Number::New(env, row.error));
+    errors.Set(errors.Length(), error);
+  }
+  nameOffsets.Data()[count] = at;
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("count", Napi::Number::New(env, static_cast<double>(count)));
+  out.Set("names", names);
+  out.Set("nameOffsets", nameOffsets);
+  out.Set("inodes", inodes);
+  out.Set("sizes", sizes);
+  out.Set("mtimes", mtimes);
+  out.Set("modes", modes);
+  out.Set("uids", uids);
+  out.Set("nlinks", nlinks);
+  out.Set("errors", errors);
+  return out;
+}
+
+Napi::Value migrate(const Napi::CallbackInfo& info) {
+  const engine::Folder folder = js::folder(info[0]);
+  return js::output(info.Env(), engine::migrate(folder, info.Env().GetInstanceData<Instance>()->scratch));
+}
+
+Napi::Value removeSources(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsObject()) throw Napi::TypeError::New(env, "input: an object was expected");
+  const auto input = info[0].As<Napi::Object>();
+  const engine::MessageTable messages = js::messageTable(input.Get("messages"));
+  const std::span<const std::uint8_t> remove = js::elements<std::uint8_t>(input.Get("remove"), "remove");
+  if (remove.size() != messages.count)
+    throw Napi::TypeError::New(env, "remove: another number of elements was expected");
+  const engine::Removal removal =
+      engine::removeSources(js::descriptor(input.Get("sourceFd"), "sourceFd"), messages, remove);
+  Napi::Array kept = Napi::Array::New(env, removal.kept.size());
+  for (std::uint32_t i = 0; i < removal.kept.size(); ++i) {
+    Napi::Object one = Napi::Object::New(env);
+    one.Set("index", Napi::Number::New(env, removal.kept[i].index));
+    one.Set("errno", Napi::Number::New(env, removal.kept[i].errorNumber));
+    kept.Set(i, one);
+  }
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("removed", Napi::Number::New(env, removal.removed));
+  out.Set("bytes", Napi::Number::New(env, static_cast<double>(removal.bytes)));
+  out.Set("missing", Napi::Number::New(env, removal.missing));
+  out.Set("kept", kept);
+  return out;
+}
+
+Napi::Value parseMessage(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::vector<std::uint8_t> cache;
+  const std::uint64_t headerBytes = mime::parseMessage(js::elements<std::uint8_t>(info[0], "message"), cache);
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("headerBytes", Napi::Number::New(env, static_cast<double>(headerBytes)));
+  out.Set("cache", js::bytes(env, cache));
+  return out;
+}
+
+Napi::Value digest(const Napi::CallbackInfo& info) {
+  return js::bytes(info.Env(), hash::digest(js::elements<std::uint8_t>(info[0], "data")));
+}
+
+Napi::Value crlfForm(const Napi::CallbackInfo& info) {
+  const std::span<const std::uint8_t> data = js::elements<std::uint8_t>(info[0], "data");
+  if (mime::isCrlfForm(data)) return info[0];
+  std::vector<std::uint8_t> out;
+  mime::toCrlfForm(data, out);
+  return js::bytes(info.Env(), out);
+}
+
+Napi::Value setFault(const Napi::CallbackInfo& info) {
+  const std::span<std::int32_t> counter = js::elements<std::int32_t>(info[0], "counter");
+  if (counter.empty()) throw Napi::TypeError::New(info.Env(), "counter: one slot was expected");
+  const auto number = [&](std::size_t i) { return info[i].ToNumber().Int32Value(); };
+  const std::int32_t action = number(2);
+  if (action < 0 || action > 2) throw Napi::RangeError::New(info.Env(), "action: 0, 1 or 2 was expected");
+  info.Env().GetInstanceData<Instance>()->faultCounter = Napi::Reference<Napi::Value>::New(info[0], 1);
+  sys::armFault({counter.data(), number(1), static_cast<sys::FaultAction>(action), number(3)});
+  return info.Env().Undefined();
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(std::make_unique<Instance>().release());
+  exports.Set("abi", Napi::Number::New(env, kAbi));
+  exports.Set("flock", Napi::Function::New<guarded<flock>>(env, "flock"));
+  exports.Set("syncfs", Napi::Function::New<guarded<syncfs>>(env, "syncfs"));
+  exports.Set("scan", Napi::Function::New<guarded<scanDirectory>>(env, "scan"));
+  exports.Set("migrate", Napi::Function::New<guarded<migrate>>(env, "migrate"));
+  exports.Set("removeSources", Napi::Function::New<guarded<removeSources>>(env, "removeSources"));
+  exports.Set("parseMessage", Napi::Function::New<guarded<parseMessage>>(env, "parseMessage"));
+  exports.Set("digest", Napi::Function::New<guarded<digest>>(env, "digest"));
+  exports.Set("crlfForm", Napi::Function::New<guarded<crlfForm>>(env, "crlfForm"));
+  exports.Set("setFault", Napi::Function::New<guarded<setFault>>(env, "setFault"));
+  return exports;
+}
+
+}  // namespace
+}  // namespace mailhaul
+
+// node-addon-api's macro needs an unqualified function.
+static Napi::Object initMailhaul(Napi::Env env, Napi::Object exports) { return mailhaul::init(env, exports); }
+NODE_API_MODULE(mailhaul, initMailhaul)

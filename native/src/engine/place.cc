@@ -1,0 +1,147 @@
+#include "engine/place.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "sys/calls.h"
+
+namespace mailhaul::engine {
+namespace {
+
+bool sameInode(const struct stat& a, const struct stat& b) noexcept {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/// The source's own inode may become the 4.x file.
+bool isLinkable(const Message& message) noexcept { return !message.rewritten && !message.source->isForeign(); }
+
+/// FICLONE will not work for the next file either.
+bool neverClones(int error) noexcept {
+  return error == EOPNOTSUPP || error == EXDEV || error == ENOTTY || error == EINVAL || error == ENOSYS;
+}
+
+}  // namespace
+
+Outcome Placer::place(const Message& message, Method& method) {
+  const ShortName name = messageFileName(message.uid);
+  Spot spot{-1, name.data()};
+  if (const Outcome opened = directories_.open(message.uid, spot.dir); !opened.ok()) return opened;
+  return place(message, spot, method);
+}
+
+Outcome Placer::place(const Message& message, const Spot& spot, Method& method) {
+  if (folder_.resumed) {
+    bool adopted = false;
+    const Outcome earlier = adopt(message, spot, adopted);
+    if (adopted || !earlier.ok()) {
+      method = Method::adopted;
+      return earlier;
+    }
+  }
+  if (isLinkable(message) && canLink_) {
+    const Outcome linked = linkSource(message, spot, method);
+    if (!linked.ok() || method != Method::failed) return linked;
+  }
+  return make(message, spot, method);
+}
+
+// Looks at what an earlier attempt left under the target's name: the message itself stays, anything else goes. The
+// folder is not published, so nothing there is the only copy of a message but what is adopted here.
+Outcome Placer::adopt(const Message& message, const Spot& spot, bool& adopted) {
+  struct stat st {};
+  int error = sys::statAt(spot.dir, spot.name, st);
+  if (error == ENOENT) return {};
+  if (error != 0) return targetFailure(error, "fstatat");
+  if (S_ISDIR(st.st_mode)) return targetFailure(EISDIR, "fstatat");
+  const bool own = sameInode(st, message.source->st());
+  if (own && isLinkable(message)) {
+    adopted = true;
+    return claim(message.source->fd(), message.source->st(), folder_.owner);
+  }
+  if (!own && S_ISREG(st.st_mode)) {
+    sys::Fd fd;
+    bool equal = false;
+    error = sys::openRead(spot.dir, spot.name, fd);
+    if (error == 0) error = sys::statFd(fd.get(), st);
+    const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || st.st_uid == 0;
+    // A file of ours that cannot be read is replaced: what it should hold is at hand.
+    if (error == 0 && S_ISREG(st.st_mode) && ours) error = sameContent(fd.get(), message.content, compare_, equal);
+    if (equal) {
+      adopted = true;
+      return claim(fd.get(), st, folder_.owner);
+    }
+  }
+  error = sys::unlinkAt(spot.dir, spot.name);
+  return error == 0 || error == ENOENT ? Outcome{} : targetFailure(error, "unlinkat");
+}
+
+// Leaves `method` at `failed` when a new file has to be made instead.
+Outcome Placer::linkSource(const Message& message, const Spot& spot, Method& method) {
+  const int error = sys::linkFd(message.source->fd(), spot.dir, spot.name);
+  switch (error) {
+    case 0:
+      method = Method::link;
+      return claim(message.source->fd(), message.source->st(), folder_.owner);
+    case EXDEV:
+      canLink_ = false;
+      return {};
+    case EMLINK:  // the inode's link count is full
+    case EPERM:   // immutable file, or a file system without hard links
+    case EOPNOTSUPP:
+      return {};
+    case EEXIST: {
+      struct stat st {};
+      if (sys::statAt(spot.dir, spot.name, st) != 0 || !sameInode(st, message.source->st())) break;
+      method = Method::adopted;
+      return claim(message.source->fd(), message.source->st(), folder_.owner);
+    }
+    case ENOENT: {
+      struct stat st {};
+      if (sys::statFd(message.source->fd(), st) != 0 || st.st_nlink != 0) break;
+      return Outcome::fail(MessageError::vanished, ENOENT);
+    }
+    default:
+      break;
+  }
+  return targetFailure(error, "linkat");
+}
+
+Outcome Placer::make(const Message& message, const Spot& spot, Method& method) {
+  Method how = message.rewritten ? Method::rewrite : Method::copy;
+  const auto fillFile = [&](NewFile& file) { return fill(message, file, how); };
+  Outcome made;
+  if (message.source->st().st_nlink > 1) {
+    made = shared_.place(message.source->st(), message.digest, message.content, fillFile, spot.dir, spot.name);
+  } else {
+    NewFile file;
+    made = file.create(spot.dir, temporaryName(message.uid).data(), folder_.owner);
+    if (made.ok()) made = fillFile(file);
+    if (made.ok()) {
+      if (const int error = file.link(spot.dir, spot.name); error != 0) made = targetFailure(error, "linkat");
+    }
+  }
+  if (made.ok()) method = how;
+  return made;
+}
+
+Outcome Placer::fill(const Message& message, NewFile& file, Method& method) {
+  if (isLinkable(message) && canClone_ && !message.content.empty()) {
+    const int error = sys::cloneFile(message.source->fd(), file.fd());
+    if (error == 0) {
+      method = Method::reflink;
+      // The clone is of the file as it is now; it has to be what was read.
+      return message.source->check();
+    }
+    if (!neverClones(error)) return targetFailure(error, "ioctl(FICLONE)");
+    canClone_ = false;
+  }
+  return file.write(message.content);
+}
+
+Outcome Placer::openEarlier(std::uint32_t uid, const Identity& record, Source& out) {
+  int dir = -1;
+  if (const Outcome opened = directories_.open(uid, dir); !opened.ok()) return opened;
+  return out.open(dir, messageFileName(uid).data(), record, {folder_.owner.uid, false});
+}
+
+}  // namespace mailhaul::engine

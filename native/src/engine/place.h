@@ -1,0 +1,60 @@
+// Gives one message its 4.x file: by a link of the very descriptor that was read, where that can be, else by a new
+// file that shares its blocks (reflink) or holds what was read (copy) or its CRLF form (rewrite).
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "engine/buffer.h"
+#include "engine/single.h"
+#include "engine/source.h"
+#include "engine/target.h"
+#include "engine/types.h"
+#include "hash/xxh3.h"
+
+namespace mailhaul::engine {
+
+/// What is placed: an opened source and the bytes that its 4.x file has to hold.
+struct Message {
+  std::uint32_t uid = 0;
+  Source* source = nullptr;
+  std::span<const std::uint8_t> content;  ///< in CRLF form
+  bool rewritten = false;                 ///< content is not what the source holds
+  hash::Digest digest{};                  ///< of content
+};
+
+class Placer {
+ public:
+  Placer(const Folder& folder, Buffer& compare) noexcept
+      : folder_(folder),
+        compare_(compare),
+        directories_(folder.targetFd, folder.owner),
+        shared_(folder.singleFd, folder.owner, compare) {}
+
+  /// Makes `<nn>/<uid>.msg`; `method` says how. Throws std::bad_alloc.
+  [[nodiscard]] Outcome place(const Message& message, Method& method);
+
+  /// The 4.x file that an earlier attempt linked, opened as a source: for a message whose 3.x name is gone.
+  [[nodiscard]] Outcome openEarlier(std::uint32_t uid, const Identity& record, Source& out);
+
+ private:
+  struct Spot {
+    int dir = -1;
+    const char* name = nullptr;
+  };
+
+  [[nodiscard]] Outcome place(const Message& message, const Spot& spot, Method& method);
+  [[nodiscard]] Outcome adopt(const Message& message, const Spot& spot, bool& adopted);
+  [[nodiscard]] Outcome linkSource(const Message& message, const Spot& spot, Method& method);
+  [[nodiscard]] Outcome make(const Message& message, const Spot& spot, Method& method);
+  [[nodiscard]] Outcome fill(const Message& message, NewFile& file, Method& method);
+
+  const Folder& folder_;
+  Buffer& compare_;
+  HashDirectories directories_;
+  SingleCopies shared_;
+  bool canLink_ = true;   ///< no EXDEV so far
+  bool canClone_ = true;  ///< FICLONE was not refused for good so far
+};
+
+}  // namespace mailhaul::engine

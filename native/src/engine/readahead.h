@@ -1,0 +1,66 @@
+// Messages that are not in the page cache are opened and asked for some files ahead, in inode order: then the disk
+// always has a queue to sort. Warm mail pays nothing: the window opens when a read had to wait, and closes again.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "engine/source.h"
+#include "engine/types.h"
+#include "sys/calls.h"
+
+namespace mailhaul::engine {
+
+class ReadAhead {
+ public:
+  /// `order`: indexes of messages, in the order they are going to be asked for.
+  ReadAhead(const Folder& folder, std::span<const std::uint32_t> order) noexcept : folder_(folder), order_(order) {}
+
+  /// The source of order[k], opened ahead or now.
+  [[nodiscard]] Outcome open(std::size_t k, Source*& source) noexcept {
+    for (next_ = std::max(next_, k); next_ < std::min(k + 1 + window_, order_.size()); ++next_) start(next_);
+    Slot& slot = slots_[k % slots_.size()];
+    source = &slot.source;
+    return slot.outcome;
+  }
+
+  /// Tells how reading it went.
+  void observe(bool cold) noexcept {
+    warm_ = cold ? 0 : warm_ + 1;
+    if (cold) window_ = kWindow;
+    if (warm_ > 4 * kWindow) window_ = 0;
+  }
+
+ private:
+  static constexpr std::size_t kWindow = 64;
+  struct Slot {
+    Source source;
+    Outcome outcome;
+  };
+
+  void start(std::size_t k) noexcept {
+    const std::uint32_t i = order_[k];
+    Slot& slot = slots_[k % slots_.size()];
+    NameBuffer buffer;
+    const char* name = fileName(folder_.messages.name(i), buffer);
+    if (name == nullptr) {
+      slot.outcome = Outcome::fail(MessageError::notRegular);
+      return;
+    }
+    const SourceRules rules{folder_.owner.uid, folder_.takeForeign};
+    slot.outcome = slot.source.open(folder_.sourceFd, name, recordOf(folder_.messages, i), rules);
+    if (slot.outcome.ok() && window_ > 0) sys::willNeed(slot.source.fd());
+  }
+
+  const Folder& folder_;
+  std::span<const std::uint32_t> order_;
+  std::array<Slot, kWindow + 1> slots_;
+  std::size_t window_ = 0;
+  std::size_t next_ = 0;  ///< the first one not started
+  std::size_t warm_ = 0;  ///< reads in a row that did not wait
+};
+
+}  // namespace mailhaul::engine

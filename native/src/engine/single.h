@@ -1,0 +1,41 @@
+// The registry of shared copies, `=single` (docs/formats/partition.md): where a 3.x inode with several links has to
+// become a new file (another file system, bare LF, a full link count), the new file is registered under
+// `<dev>-<inode>-<size>-<digest>`, and the next folder that holds the same inode links it instead of writing it again.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "engine/buffer.h"
+#include "engine/newfile.h"
+#include "engine/types.h"
+#include "hash/xxh3.h"
+
+namespace mailhaul::engine {
+
+class SingleCopies {
+ public:
+  SingleCopies(int registryFd, const Owner& owner, Buffer& compare) noexcept
+      : registryFd_(registryFd), owner_(owner), compare_(compare) {}
+
+  /// Puts content into a new file; the caller knows how (write or clone).
+  using Fill = std::function<Outcome(NewFile&)>;
+
+  /// Links the shared copy of `source` with exactly this content as `name` in `dir`, registering a new one (made by
+  /// `fill`) when there is none or its link count is full. EEXIST of `name` comes back as a target failure.
+  /// Throws std::bad_alloc.
+  [[nodiscard]] Outcome place(const struct stat& source, const hash::Digest& digest,
+                              std::span<const std::uint8_t> content, const Fill& fill, int dir, const char* name);
+
+ private:
+  [[nodiscard]] int openRegistered(const char* key, std::span<const std::uint8_t> content, sys::Fd& out, bool& usable);
+
+  int registryFd_;
+  Owner owner_;
+  Buffer& compare_;
+};
+
+}  // namespace mailhaul::engine

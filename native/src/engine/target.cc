@@ -1,0 +1,104 @@
+#include "engine/target.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "sys/calls.h"
+
+namespace mailhaul::engine {
+namespace {
+
+constexpr std::uint32_t kMessagesPerDirectory = 100;
+constexpr mode_t kDirectoryMode = 0700;
+constexpr std::size_t kCompareBytes = 256 * 1024;
+
+}  // namespace
+
+ShortName hashDirectoryName(std::uint32_t uid) noexcept {
+  ShortName name{};
+  std::snprintf(name.data(), name.size(), "%02u", uid / kMessagesPerDirectory);
+  return name;
+}
+
+ShortName messageFileName(std::uint32_t uid) noexcept {
+  ShortName name{};
+  std::snprintf(name.data(), name.size(), "%u.msg", uid);
+  return name;
+}
+
+ShortName temporaryName(std::uint32_t uid) noexcept {
+  ShortName name{};
+  std::snprintf(name.data(), name.size(), ".new-%u", uid);
+  return name;
+}
+
+Outcome HashDirectories::open(std::uint32_t uid, int& fd) noexcept {
+  const std::uint32_t number = uid / kMessagesPerDirectory;
+  Slot& slot = slots_[number % kOpen];
+  if (!slot.fd.isOpen() || slot.number != number) {
+    const ShortName name = hashDirectoryName(uid);
+    slot.fd.reset();
+    int error = openOrMake(name.data(), slot.fd);
+    if (error == EMFILE || error == ENFILE) {
+      closeAll();
+      error = openOrMake(name.data(), slot.fd);
+    }
+    if (error != 0) return targetFailure(error, "mkdirat");
+    slot.number = number;
+    if (const Outcome owned = own(slot.fd.get()); !owned.ok()) {
+      slot.fd.reset();
+      return owned;
+    }
+  }
+  fd = slot.fd.get();
+  return {};
+}
+
+int HashDirectories::openOrMake(const char* name, sys::Fd& out) noexcept {
+  const int error = sys::openDirectory(mailboxFd_, name, out);
+  if (error != ENOENT) return error;
+  if (const int made = sys::makeDirectory(mailboxFd_, name, kDirectoryMode); made != 0 && made != EEXIST) return made;
+  return sys::openDirectory(mailboxFd_, name, out);
+}
+
+// Also of a directory that exists: an earlier attempt may have been stopped between mkdir and chown.
+Outcome HashDirectories::own(int fd) noexcept {
+  struct stat st {};
+  if (const int error = sys::statFd(fd, st); error != 0) return targetFailure(error, "fstat");
+  if (owner_.set && (st.st_uid != owner_.uid || st.st_gid != owner_.gid)) {
+    if (const int error = sys::changeOwner(fd, owner_.uid, owner_.gid); error != 0) {
+      return targetFailure(error, "fchown");
+    }
+  }
+  if ((st.st_mode & 07777) != kDirectoryMode) {
+    if (const int error = sys::changeMode(fd, kDirectoryMode); error != 0) return targetFailure(error, "fchmod");
+  }
+  return {};
+}
+
+void HashDirectories::closeAll() noexcept {
+  for (Slot& slot : slots_) slot.fd.reset();
+}
+
+int sameContent(int fd, std::span<const std::uint8_t> content, Buffer& buffer, bool& equal) {
+  equal = false;
+  struct stat st {};
+  if (const int error = sys::statFd(fd, st); error != 0) return error;
+  if (static_cast<std::uint64_t>(st.st_size) != content.size()) return 0;
+  const std::span<std::uint8_t> piece = buffer.take(kCompareBytes);
+  for (std::size_t at = 0; at < content.size();) {
+    const std::size_t want = std::min(piece.size(), content.size() - at);
+    std::size_t got = 0;
+    if (const int error = sys::readAt(fd, piece.first(want), at, got); error != 0) return error;
+    if (got != want || std::memcmp(piece.data(), content.data() + at, want) != 0) return 0;
+    at += want;
+  }
+  equal = true;
+  return 0;
+}
+
+}  // namespace mailhaul::engine

@@ -1,0 +1,56 @@
+// The 4.x side: hash directories of one mailbox and the files in them (docs/formats/partition.md, "<nn>").
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "engine/buffer.h"
+#include "engine/types.h"
+#include "sys/fd.h"
+
+namespace mailhaul::engine {
+
+/// A number as a NUL-terminated file name.
+using ShortName = std::array<char, 32>;
+
+/// `<nn>`: floor(uid / 100) in decimal, at least two digits.
+[[nodiscard]] ShortName hashDirectoryName(std::uint32_t uid) noexcept;
+/// `<uid>.msg`.
+[[nodiscard]] ShortName messageFileName(std::uint32_t uid) noexcept;
+/// `.new-<uid>`: the temporary name of a message file where there is no O_TMPFILE.
+[[nodiscard]] ShortName temporaryName(std::uint32_t uid) noexcept;
+
+/// Opens, and makes, the hash directories of one mailbox; keeps those in use open.
+class HashDirectories {
+ public:
+  HashDirectories(int mailboxFd, const Owner& owner) noexcept : mailboxFd_(mailboxFd), owner_(owner) {}
+
+  /// The directory of `uid`; the descriptor stays valid until the next call.
+  [[nodiscard]] Outcome open(std::uint32_t uid, int& fd) noexcept;
+
+  /// Closes what is kept open.
+  void closeAll() noexcept;
+
+ private:
+  // Messages come in inode order, so the directories of a slice of some 4,000 uids (41 when dense) are met in any
+  // order. Twice the gaps still fit; a sparser folder opens its directories again.
+  static constexpr std::size_t kOpen = 96;
+  struct Slot {
+    sys::Fd fd;
+    std::uint32_t number = 0;
+  };
+
+  [[nodiscard]] int openOrMake(const char* name, sys::Fd& out) noexcept;
+  [[nodiscard]] Outcome own(int fd) noexcept;
+
+  int mailboxFd_;
+  Owner owner_;
+  std::array<Slot, kOpen> slots_;
+};
+
+/// True in `equal` when the open file has exactly this content. Returns 0 or the errno of reading it.
+/// Throws std::bad_alloc.
+[[nodiscard]] int sameContent(int fd, std::span<const std::uint8_t> content, Buffer& buffer, bool& equal);
+
+}  // namespace mailhaul::engine

@@ -1,0 +1,249 @@
+#include "napi/values.h"
+
+#include <errno.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <string_view>
+
+namespace mailhaul::js {
+namespace {
+
+Napi::Error wrong(Napi::Env env, const char* what, const char* expected) {
+  return Napi::TypeError::New(env, std::string(what) + ": " + expected + " was expected");
+}
+
+template <typename T>
+constexpr napi_typedarray_type arrayType() {
+  if constexpr (std::is_same_v<T, std::uint8_t>) return napi_uint8_array;
+  if constexpr (std::is_same_v<T, std::int32_t>) return napi_int32_array;
+  if constexpr (std::is_same_v<T, std::uint32_t>) return napi_uint32_array;
+  if constexpr (std::is_same_v<T, double>) return napi_float64_array;
+  if constexpr (std::is_same_v<T, std::uint64_t>) return napi_biguint64_array;
+  if constexpr (std::is_same_v<T, std::int64_t>) return napi_bigint64_array;
+}
+
+/// A column of exactly `length` elements.
+template <typename T>
+std::span<const T> column(Napi::Object table, const char* name, std::size_t length) {
+  const std::span<T> all = elements<T>(table.Get(name), name);
+  if (all.size() != length) throw wrong(table.Env(), name, "another number of elements");
+  return all;
+}
+
+/// Offsets have to ascend within [0, limit], from 0.
+void checkOffsets(Napi::Env env, std::span<const std::uint32_t> offsets, std::size_t limit, const char* name) {
+  std::uint32_t last = 0;
+  for (const std::uint32_t offset : offsets) {
+    if (offset < last || offset > limit) throw wrong(env, name, "an ascending offset within the data");
+    last = offset;
+  }
+}
+
+std::uint32_t uint32(Napi::Object object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 0 && number <= std::numeric_limits<std::uint32_t>::max()) || number != std::floor(number)) {
+    throw wrong(object.Env(), name, "a whole number of 32 bits");
+  }
+  return static_cast<std::uint32_t>(number);
+}
+
+bool boolean(Napi::Object object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsBoolean()) throw wrong(object.Env(), name, "a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::vector<std::string> strings(Napi::Object object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsArray()) throw wrong(object.Env(), name, "an array of strings");
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::string> out;
+  out.reserve(array.Length());
+  for (std::uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value element = array.Get(i);
+    if (!element.IsString()) throw wrong(object.Env(), name, "an array of strings");
+    out.push_back(element.As<Napi::String>().Utf8Value());
+  }
+  return out;
+}
+
+Napi::Object summaryObject(Napi::Env env, const engine::Summary& summary) {
+  const auto number = [&](auto value) { return Napi::Number::New(env, static_cast<double>(value)); };
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("messages", number(summary.messages));
+  out.Set("bytes", number(summary.bytes));
+  out.Set("lastAppend", number(summary.lastAppend));
+  out.Set("seen", number(summary.seen));
+  out.Set("answered", number(summary.answered));
+  out.Set("flagged", number(summary.flagged));
+  out.Set("deleted", number(summary.deleted));
+  out.Set("draft", number(summary.draft));
+  return out;
+}
+
+}  // namespace
+
+std::string errorName(int error) {
+  switch (error) {
+#define NAME(code) \
+  case code:       \
+    return #code
+    NAME(EACCES);
+    NAME(EAGAIN);
+    NAME(EBADF);
+    NAME(EBUSY);
+    NAME(EDQUOT);
+    NAME(EEXIST);
+    NAME(EFBIG);
+    NAME(EINVAL);
+    NAME(EIO);
+    NAME(EISDIR);
+    NAME(ELOOP);
+    NAME(EMFILE);
+    NAME(EMLINK);
+    NAME(ENAMETOOLONG);
+    NAME(ENFILE);
+    NAME(ENODEV);
+    NAME(ENOENT);
+    NAME(ENOLCK);
+    NAME(ENOMEM);
+    NAME(ENOSPC);
+    NAME(ENOSYS);
+    NAME(ENOTDIR);
+    NAME(ENXIO);
+    NAME(EOPNOTSUPP);
+    NAME(EPERM);
+    NAME(EROFS);
+    NAME(ESTALE);
+    NAME(EXDEV);
+#undef NAME
+    default:
+      return std::string("E").append(std::to_string(error));
+  }
+}
+
+Napi::Error systemError(Napi::Env env, int error, const char* call) {
+  const std::string code = errorName(error);
+  Napi::Error out = Napi::Error::New(env, code + ": " + std::strerror(error) + ", " + call);
+  out.Set("code", Napi::String::New(env, code));
+  out.Set("errno", Napi::Number::New(env, -error));
+  out.Set("syscall", Napi::String::New(env, call));
+  return out;
+}
+
+int descriptor(Napi::Value value, const char* what) {
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 0 && number <= std::numeric_limits<int>::max()) || number != std::floor(number)) {
+    throw wrong(value.Env(), what, "an open descriptor");
+  }
+  return static_cast<int>(number);
+}
+
+template <typename T>
+std::span<T> elements(Napi::Value value, const char* what) {
+  if (!value.IsTypedArray()) throw wrong(value.Env(), what, "a typed array");
+  napi_typedarray_type type{};
+  std::size_t length = 0;
+  void* data = nullptr;
+  const napi_status status = napi_get_typedarray_info(value.Env(), value, &type, &length, &data, nullptr, nullptr);
+  if (status != napi_ok || type != arrayType<T>()) throw wrong(value.Env(), what, "another kind of typed array");
+  return {static_cast<T*>(data), data == nullptr ? 0 : length};
+}
+
+template std::span<std::uint8_t> elements<std::uint8_t>(Napi::Value, const char*);
+template std::span<std::int32_t> elements<std::int32_t>(Napi::Value, const char*);
+
+engine::MessageTable messageTable(Napi::Value value) {
+  if (!value.IsObject()) throw wrong(value.Env(), "messages", "an object");
+  const auto object = value.As<Napi::Object>();
+  const Napi::Env env = value.Env();
+  engine::MessageTable table;
+  table.count = uint32(object, "count");
+  const std::size_t count = table.count;
+  table.uids = column<std::uint32_t>(object, "uids", count);
+  table.internalDates = column<double>(object, "internalDates", count);
+  table.flags = column<std::uint32_t>(object, "flags", count);
+  table.keywordOffsets = column<std::uint32_t>(object, "keywordOffsets", count + 1);
+  table.keywordRefs = elements<std::uint32_t>(object.Get("keywordRefs"), "keywordRefs");
+  table.names = elements<std::uint8_t>(object.Get("names"), "names");
+  table.nameOffsets = column<std::uint32_t>(object, "nameOffsets", count + 1);
+  table.inodes = column<std::uint64_t>(object, "inodes", count);
+  table.sizes = column<double>(object, "sizes", count);
+  table.mtimes = column<std::int64_t>(object, "mtimes", count);
+  table.refused = column<std::uint8_t>(object, "refused", count);
+  checkOffsets(env, table.keywordOffsets, table.keywordRefs.size(), "keywordOffsets");
+  checkOffsets(env, table.nameOffsets, table.names.size(), "nameOffsets");
+  std::uint32_t last = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (table.uids[i] <= last) throw wrong(env, "uids", "a strictly ascending uid above 0");
+    last = table.uids[i];
+    if (table.refused[i] > static_cast<std::uint8_t>(engine::MessageError::target)) {
+      throw wrong(env, "refused", "an index into MESSAGE_ERRORS");
+    }
+    if (!(std::abs(table.internalDates[i]) < 9e15)) throw wrong(env, "internalDates", "seconds since 1970");
+  }
+  return table;
+}
+
+engine::Folder folder(Napi::Value value) {
+  if (!value.IsObject()) throw wrong(value.Env(), "input", "an object");
+  const auto object = value.As<Napi::Object>();
+  engine::Folder out;
+  out.sourceFd = descriptor(object.Get("sourceFd"), "sourceFd");
+  out.targetFd = descriptor(object.Get("targetFd"), "targetFd");
+  out.singleFd = descriptor(object.Get("singleFd"), "singleFd");
+  out.uidvalidity = uint32(object, "uidvalidity");
+  out.uidnext = uint32(object, "uidnext");
+  out.keywords = strings(object, "keywords");
+  out.admin = elements<std::uint8_t>(object.Get("admin"), "admin");
+  out.messages = messageTable(object.Get("messages"));
+  for (const std::uint32_t reference : out.messages.keywordRefs) {
+    if (reference >= out.keywords.size()) throw wrong(value.Env(), "keywordRefs", "an index into keywords");
+  }
+  out.owner = {uint32(object, "ownerUid"), uint32(object, "ownerGid"), boolean(object, "setOwner")};
+  out.takeForeign = boolean(object, "takeForeign");
+  out.publishWithFailures = boolean(object, "publishWithFailures");
+  out.resumed = boolean(object, "resumed");
+  const std::span<std::int32_t> progress = elements<std::int32_t>(object.Get("progress"), "progress");
+  if (progress.size() < 3) throw wrong(value.Env(), "progress", "three slots");
+  out.progress = progress.data();
+  return out;
+}
+
+Napi::Object output(Napi::Env env, const engine::Result& result) {
+  const std::size_t count = result.methods.size();
+  auto methods = Napi::Uint8Array::New(env, count);
+  auto errors = Napi::Uint8Array::New(env, count);
+  auto errnos = Napi::Int32Array::New(env, count);
+  for (std::size_t i = 0; i < count; ++i) {
+    methods.Data()[i] = static_cast<std::uint8_t>(result.methods[i]);
+    errors.Data()[i] = static_cast<std::uint8_t>(result.errors[i]);
+    errnos.Data()[i] = result.errorNumbers[i];
+  }
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("methods", methods);
+  out.Set("errors", errors);
+  out.Set("errnos", errnos);
+  out.Set("summary", result.published ? Napi::Value(summaryObject(env, result.summary)) : env.Null());
+  out.Set("bytes", Napi::Number::New(env, static_cast<double>(result.bytes)));
+  out.Set("halt", env.Null());
+  if (result.haltCall != nullptr) {
+    Napi::Object halt = Napi::Object::New(env);
+    halt.Set("errno", Napi::Number::New(env, result.haltError));
+    halt.Set("call", Napi::String::New(env, result.haltCall));
+    out.Set("halt", halt);
+  }
+  out.Set("stopped", Napi::Boolean::New(env, result.stopped));
+  return out;
+}
+
+Napi::Uint8Array bytes(Napi::Env env, std::span<const std::uint8_t> data) {
+  auto out = Napi::Uint8Array::New(env, data.size());
+  if (!data.empty()) std::memcpy(out.Data(), data.data(), data.size());
+  return out;
+}
+
+}  // namespace mailhaul::js

@@ -1,0 +1,93 @@
+#include "scan/scan.h"
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <string_view>
+
+#include "sys/calls.h"
+
+namespace mailhaul::scan {
+namespace {
+
+// Measured best for getdents64 (design.md, "Speed").
+constexpr std::size_t kReadBytes = 256 * 1024;
+
+// struct linux_dirent64: ino u64, off i64, reclen u16, type u8, name.
+constexpr std::size_t kLengthAt = 16;
+constexpr std::size_t kTypeAt = 18;
+constexpr std::size_t kNameAt = 19;
+
+template <typename T>
+T load(const std::uint8_t* at) noexcept {
+  T value;
+  std::memcpy(&value, at, sizeof value);
+  return value;
+}
+
+std::string_view nameOf(const Listing& listing, const Entry& entry) noexcept {
+  return {listing.name(entry), entry.nameBytes};
+}
+
+bool byInode(const Listing& listing, const Entry& a, const Entry& b) noexcept {
+  return a.inode != b.inode ? a.inode < b.inode : nameOf(listing, a) < nameOf(listing, b);
+}
+
+void add(Listing& out, const std::uint8_t* record, bool withHidden) {
+  const char* name = reinterpret_cast<const char*>(record + kNameAt);
+  const std::size_t bytes = std::strlen(name);
+  const bool self = std::string_view(name, bytes) == "." || std::string_view(name, bytes) == "..";
+  if (self || (name[0] == '.' && !withHidden)) return;
+  out.entries.push_back(
+      {load<std::uint64_t>(record), out.names.size(), static_cast<std::uint32_t>(bytes), record[kTypeAt]});
+  out.names.append(name, bytes + 1);
+}
+
+void stat(int fd, const Listing& listing, Row& row) {
+  struct stat st {};
+  row.error = sys::statAt(fd, listing.name(row.entry), st);
+  if (row.error != 0) return;
+  row.entry.inode = st.st_ino;  // d_ino differs on mount points and on some overlays
+  row.size = static_cast<double>(st.st_size);
+  row.mtime = sys::modifiedNs(st);
+  row.mode = st.st_mode;
+  row.uid = st.st_uid;
+  row.nlink = static_cast<std::uint32_t>(std::min<nlink_t>(st.st_nlink, UINT32_MAX));
+}
+
+}  // namespace
+
+int list(int fd, bool withHidden, Listing& out) {
+  sys::Fd own;
+  if (const int error = sys::openDirectory(fd, ".", own); error != 0) return error;
+  std::vector<std::uint8_t> buffer(kReadBytes);
+  for (;;) {
+    std::size_t got = 0;
+    if (const int error = sys::readDirectory(own.get(), buffer, got); error != 0) return error;
+    if (got == 0) return 0;
+    for (std::size_t at = 0; at < got; at += load<std::uint16_t>(buffer.data() + at + kLengthAt)) {
+      add(out, buffer.data() + at, withHidden);
+    }
+  }
+}
+
+int scan(int fd, Scan& out) {
+  if (const int error = list(fd, false, out.listing); error != 0) return error;
+  std::vector<Entry>& entries = out.listing.entries;
+  const auto order = [&](const Entry& a, const Entry& b) { return byInode(out.listing, a, b); };
+  std::sort(entries.begin(), entries.end(), order);
+  out.rows.resize(entries.size());
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    out.rows[i].entry = entries[i];
+    stat(fd, out.listing, out.rows[i]);
+  }
+  const auto rowOrder = [&](const Row& a, const Row& b) { return order(a.entry, b.entry); };
+  if (!std::is_sorted(out.rows.begin(), out.rows.end(), rowOrder)) {
+    std::sort(out.rows.begin(), out.rows.end(), rowOrder);
+  }
+  return 0;
+}
+
+}  // namespace mailhaul::scan

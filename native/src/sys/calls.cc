@@ -1,0 +1,217 @@
+#include "sys/calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+
+#include "sys/fault.h"
+
+namespace mailhaul::sys {
+namespace {
+
+// read(2) and write(2) move at most 0x7ffff000 bytes a call.
+constexpr std::size_t kMaxTransfer = std::size_t{1} << 30;
+
+/// Calls until it is not interrupted; 0 or errno.
+template <typename Call>
+int retry(Call&& call) noexcept {
+  for (;;) {
+    if (call() >= 0) return 0;
+    if (errno != EINTR) return errno;
+  }
+}
+
+template <typename Call>
+int effective(Call&& call) noexcept {
+  if (const int error = effect(); error != 0) return error;
+  return retry(call);
+}
+
+// openat2 came with Linux 5.6; the first ENOSYS sends every later call to openat with O_NOFOLLOW, which is the same
+// for the single components that are opened here.
+std::atomic<bool> haveOpenat2{true};
+
+int openBeneath(int dir, const char* name, int flags, Fd& out) noexcept {
+  int fd = -1;
+  int error = ENOSYS;
+  if (haveOpenat2.load(std::memory_order_relaxed)) {
+    open_how how{};
+    how.flags = static_cast<std::uint64_t>(flags);
+    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+    error = retry([&] { return fd = static_cast<int>(::syscall(SYS_openat2, dir, name, &how, sizeof how)); });
+    if (error == ENOSYS) haveOpenat2.store(false, std::memory_order_relaxed);
+  }
+  if (error == ENOSYS) error = retry([&] { return fd = ::openat(dir, name, flags); });
+  if (error == 0) out.reset(fd);
+  return error;
+}
+
+int linkThroughProc(int fd, int dir, const char* name) noexcept {
+  std::array<char, 32> path{};
+  std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", fd);
+  return retry([&] { return ::linkat(AT_FDCWD, path.data(), dir, name, AT_SYMLINK_FOLLOW); });
+}
+
+// AT_EMPTY_PATH needs CAP_DAC_READ_SEARCH (or a recent kernel); ENOENT tells that it may not be used.
+std::atomic<bool> emptyPathFails{false};
+
+}  // namespace
+
+int openRead(int dir, const char* name, Fd& out) noexcept {
+  return openBeneath(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, out);
+}
+
+int openDirectory(int dir, const char* name, Fd& out) noexcept {
+  return openBeneath(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, out);
+}
+
+int statAt(int dir, const char* name, struct stat& out) noexcept {
+  return retry([&] { return ::fstatat(dir, name, &out, AT_SYMLINK_NOFOLLOW); });
+}
+
+int statFd(int fd, struct stat& out) noexcept {
+  return retry([&] { return ::fstat(fd, &out); });
+}
+
+int readFull(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept {
+  got = 0;
+  while (got < into.size()) {
+    ssize_t n = 0;
+    const std::size_t want = std::min(into.size() - got, kMaxTransfer);
+    if (const int error = retry([&] { return n = ::read(fd, into.data() + got, want); }); error != 0) return error;
+    if (n == 0) break;
+    got += static_cast<std::size_t>(n);
+  }
+  return 0;
+}
+
+int readCached(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept {
+  got = 0;
+  ssize_t n = 0;
+  iovec part{into.data(), std::min(into.size(), kMaxTransfer)};
+  // Offset -1 is the descriptor's own position, as with read(2).
+  if (const int error = retry([&] { return n = ::preadv2(fd, &part, 1, -1, RWF_NOWAIT); }); error != 0) return error;
+  got = static_cast<std::size_t>(n);
+  return 0;
+}
+
+int readAt(int fd, std::span<std::uint8_t> into, std::uint64_t offset, std::size_t& got) noexcept {
+  got = 0;
+  while (got < into.size()) {
+    ssize_t n = 0;
+    const std::size_t want = std::min(into.size() - got, kMaxTransfer);
+    const int error = retry([&] { return n = ::pread(fd, into.data() + got, want, static_cast<off_t>(offset + got)); });
+    if (error != 0) return error;
+    if (n == 0) break;
+    got += static_cast<std::size_t>(n);
+  }
+  return 0;
+}
+
+int readDirectory(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept {
+  long n = 0;
+  const int error = retry([&] { return n = ::syscall(SYS_getdents64, fd, into.data(), into.size()); });
+  got = error == 0 ? static_cast<std::size_t>(n) : 0;
+  return error;
+}
+
+void willNeed(int fd) noexcept { static_cast<void>(::posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED)); }
+
+int linkFd(int fd, int dir, const char* name) noexcept {
+  if (const int error = effect(); error != 0) return error;
+  if (emptyPathFails.load(std::memory_order_relaxed)) return linkThroughProc(fd, dir, name);
+  const int error = retry([&] { return ::linkat(fd, "", dir, name, AT_EMPTY_PATH); });
+  if (error != ENOENT) return error;
+  const int second = linkThroughProc(fd, dir, name);
+  if (second == 0) emptyPathFails.store(true, std::memory_order_relaxed);
+  return second;
+}
+
+int unlinkAt(int dir, const char* name) noexcept {
+  return effective([&] { return ::unlinkat(dir, name, 0); });
+}
+
+int renameAt(int fromDir, const char* from, int toDir, const char* to) noexcept {
+  return effective([&] { return ::renameat(fromDir, from, toDir, to); });
+}
+
+int makeDirectory(int dir, const char* name, mode_t mode) noexcept {
+  return effective([&] { return ::mkdirat(dir, name, mode); });
+}
+
+int openUnnamed(int dir, mode_t mode, Fd& out) noexcept {
+  int fd = -1;
+  const int error = effective([&] { return fd = ::openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode); });
+  if (error == 0) out.reset(fd);
+  return error;
+}
+
+int createFile(int dir, const char* name, mode_t mode, Fd& out) noexcept {
+  int fd = -1;
+  const int error =
+      effective([&] { return fd = ::openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode); });
+  if (error == 0) out.reset(fd);
+  return error;
+}
+
+int writeAll(int fd, std::span<const std::uint8_t> data) noexcept {
+  for (std::size_t done = 0; done < data.size();) {
+    ssize_t n = 0;
+    const std::size_t want = std::min(data.size() - done, kMaxTransfer);
+    if (const int error = effective([&] { return n = ::write(fd, data.data() + done, want); }); error != 0)
+      return error;
+    done += static_cast<std::size_t>(n);
+  }
+  return 0;
+}
+
+int writeAllAt(int fd, std::span<const std::uint8_t> data, std::uint64_t offset) noexcept {
+  for (std::size_t done = 0; done < data.size();) {
+    ssize_t n = 0;
+    const std::size_t want = std::min(data.size() - done, kMaxTransfer);
+    const int error =
+        effective([&] { return n = ::pwrite(fd, data.data() + done, want, static_cast<off_t>(offset + done)); });
+    if (error != 0) return error;
+    done += static_cast<std::size_t>(n);
+  }
+  return 0;
+}
+
+int cloneFile(int from, int to) noexcept {
+  return effective([&] { return ::ioctl(to, FICLONE, from); });
+}
+
+int changeOwner(int fd, uid_t uid, gid_t gid) noexcept {
+  return effective([&] { return ::fchown(fd, uid, gid); });
+}
+
+int changeMode(int fd, mode_t mode) noexcept {
+  return effective([&] { return ::fchmod(fd, mode); });
+}
+
+int syncFileSystem(int fd) noexcept {
+  return effective([&] { return ::syncfs(fd); });
+}
+
+int lockFile(int fd, bool exclusive) noexcept {
+  return retry([&] { return ::flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB); });
+}
+
+std::int64_t modifiedNs(const struct stat& st) noexcept {
+  // Unsigned arithmetic: a hostile time stamp wraps instead of being undefined.
+  return static_cast<std::int64_t>(static_cast<std::uint64_t>(st.st_mtim.tv_sec) * 1'000'000'000U +
+                                   static_cast<std::uint64_t>(st.st_mtim.tv_nsec));
+}
+
+}  // namespace mailhaul::sys
