@@ -10,6 +10,7 @@
  *
  * The kill test (test/kill) walks n over every effective call of a run.
  */
+import { writeFileSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 
 /** Kinds of effective calls, as they appear in traces. */
@@ -57,6 +58,10 @@ export function parseFaultPlan(text: string | undefined): FaultPlan | undefined 
 export function armFaults(newPlan: FaultPlan | undefined, shared?: Int32Array): Int32Array | undefined {
   plan = newPlan;
   counter = newPlan === undefined ? undefined : (shared ?? new Int32Array(new SharedArrayBuffer(64)));
+  if (newPlan?.mode === 'count' && shared === undefined && counter !== undefined) {
+    const calls = counter;
+    process.once('exit', () => writeFileSync(newPlan.report, `${Atomics.load(calls, 0)}\n`));
+  }
   return counter;
 }
 

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import type { MappingFolder } from '../../src/upgrade/types.js';
+import { batches, buildWorklist } from '../../src/upgrade/worklist.js';
+
+function folder(id: number, indexBytes: number, isInbox = false): MappingFolder {
+  return { id, indexBytes, isInbox } as MappingFolder;
+}
+
+describe('buildWorklist', () => {
+  it('takes INBOXes first, then the largest first', () => {
+    const list = buildWorklist(
+      [folder(1, 100), folder(2, 9_000), folder(3, 50, true), folder(4, 800, true)],
+      () => true,
+    );
+    expect([...list.ids]).toEqual([4, 3, 2, 1]);
+  });
+
+  it('leaves out what is not due', () => {
+    const list = buildWorklist([folder(1, 100), folder(2, 100)], ({ id }) => id === 2);
+    expect([...list.ids]).toEqual([2]);
+  });
+});
+
+describe('batches', () => {
+  const load = (messages: number) => (id: number) => ({ item: id, messages });
+
+  it('puts tiny folders together up to the share of the queue', () => {
+    expect([...batches([1, 2, 3, 4, 5], load(1), 2)]).toEqual([[1, 2], [3, 4], [5]]);
+  });
+
+  it('gives a large folder a batch of its own', () => {
+    expect([...batches([1, 2], load(5_000), 50)]).toEqual([[1], [2]]);
+  });
+
+  it('passes over ids that are gone', () => {
+    expect([...batches([1, 2, 3], (id) => (id === 2 ? undefined : { item: id, messages: 1 }), 50)]).toEqual([[1, 3]]);
+  });
+});
