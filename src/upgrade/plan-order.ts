@@ -1,0 +1,52 @@
+/** The two orders of a plan, on numbers only: by uid, and by (modification time, name). */
+import { compareNames, type PackedNames } from './plan-names.js';
+
+/** Which 32-bit half of a 64-bit element holds its low bits on this machine. */
+const LOW = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1 ? 0 : 1;
+const HIGH = 1 - LOW;
+
+/** Elements `i` of `keys`, ascending by key, equal keys in the order given. */
+export function sortByKey(items: Uint32Array, keys: Uint32Array): Uint32Array {
+  let ascending = true;
+  for (let i = 1; i < items.length && ascending; i++) {
+    ascending = (keys[items[i - 1] ?? 0] ?? 0) <= (keys[items[i] ?? 0] ?? 0);
+  }
+  if (ascending) return items.slice();
+  // Key and position side by side in one 64-bit number: sorted without a call back for each comparison.
+  const packed = new BigUint64Array(items.length);
+  const halves = new Uint32Array(packed.buffer);
+  for (let i = 0; i < items.length; i++) {
+    halves[2 * i + HIGH] = keys[items[i] ?? 0] ?? 0;
+    halves[2 * i + LOW] = i;
+  }
+  packed.sort();
+  const sorted = new Uint32Array(items.length);
+  for (let i = 0; i < items.length; i++) sorted[i] = items[halves[2 * i + LOW] ?? 0] ?? 0;
+  return sorted;
+}
+
+/** `files` by modification time (ns), equal times by name bytes. */
+export function sortByTime(files: Uint32Array, mtimes: BigInt64Array, names: PackedNames): Uint32Array {
+  const halves = new Uint32Array(mtimes.buffer, mtimes.byteOffset, mtimes.length * 2);
+  let order = files.slice();
+  let other = new Uint32Array(files.length);
+  // Radix sort from the lowest 16 bits to the highest; the sign bit is turned so that times before 1970 come first.
+  for (let digit = 0; digit < 4; digit++) {
+    const half = digit < 2 ? LOW : HIGH;
+    const shift = (digit & 1) * 16;
+    const flip = digit === 3 ? 0x8000 : 0;
+    const digitOf = (file: number) => (((halves[2 * file + half] ?? 0) >>> shift) & 0xffff) ^ flip;
+    const starts = new Uint32Array(0x10001);
+    for (const file of order) starts[digitOf(file) + 1]!++;
+    if (starts.includes(order.length)) continue;
+    for (let value = 0; value < 0x10000; value++) starts[value + 1]! += starts[value]!;
+    for (const file of order) other[starts[digitOf(file)]!++] = file;
+    [order, other] = [other, order];
+  }
+  const sameTime = (a: number, b: number) => halves[2 * a] === halves[2 * b] && halves[2 * a + 1] === halves[2 * b + 1];
+  for (let start = 0, end = 1; start < order.length; start = end++) {
+    while (end < order.length && sameTime(order[start] ?? 0, order[end] ?? 0)) end++;
+    if (end - start > 1) order.subarray(start, end).sort((a, b) => compareNames(names, a, b));
+  }
+  return order;
+}

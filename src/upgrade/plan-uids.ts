@@ -1,0 +1,216 @@
+/**
+ * Which uid every message of a folder gets (3x-profile.md, "Damage"; 4x-store.md, "The migration record").
+ *
+ *     1. on record:  a file that the migration record of an earlier attempt knows keeps that uid
+ *     2. on a line:  the first line with a uid has it; of a repeated uid the later lines get new ones
+ *     3. new uids:   from the base up: files of repeated lines in the order of the lines, then files without a
+ *                    line by (modification time, name bytes)
+ *
+ * The base is above every uid that any line, the header or the record has ever named, so a deleted uid is not
+ * used again. When the new uids do not fit below 2^32 - 1, the folder gets a new uidvalidity and is numbered
+ * from 1 in the same order. The result depends on nothing but the arguments.
+ */
+import type { DirectoryScan } from '../engine/types.js';
+import type { FolderIndex } from '../source/types.js';
+import type { WarningList } from '../source/warnings.js';
+import type { NameTable } from './plan-names.js';
+import { sortByKey, sortByTime } from './plan-order.js';
+import type { MigrationRecord } from './types.js';
+
+/** Highest value of uid, uidnext and uidvalidity (RFC 3501 2.3.1.1: 32 bits, not 0). */
+const MAX_UID = 4294967295;
+
+export interface UidInput {
+  readonly index: FolderIndex;
+  readonly scan: DirectoryScan;
+  readonly table: NameTable;
+  /** By file of the scan: its line, or -1. */
+  readonly lineOf: Int32Array;
+  /** By line: 1 when it is a second line for a file, which is ignored. */
+  readonly ignored: Uint8Array;
+  /** Files of the scan that are messages, refused ones too. */
+  readonly messages: Uint32Array;
+  readonly previous: MigrationRecord | undefined;
+  readonly chosenUidvalidity: number;
+  /** Seconds since 1970. */
+  readonly now: number;
+}
+
+export interface UidResult {
+  readonly uidvalidity: number;
+  readonly uidnext: number;
+  /** By file of the scan; 0 where there is no message. */
+  readonly uids: Uint32Array;
+}
+
+export function assignUids(input: UidInput, warnings: WarningList): UidResult {
+  const { index, scan, messages, previous, chosenUidvalidity } = input;
+  const wanted = uidsOfLines(input, warnings);
+  const recorded = previous === undefined ? new Uint32Array(scan.count) : uidsOnRecord(input, previous, wanted);
+
+  const uidvalidity = previous?.uidvalidity ?? Math.max(index.header?.uidvalidity ?? 0, chosenUidvalidity, 1);
+  const numbered = previous === undefined || linesApply(input, previous, wanted, recorded);
+  const first = number(input, wanted, recorded, numbered);
+  if (first.uidnext <= MAX_UID) return { uidvalidity, ...first };
+  if (previous !== undefined && numbered) {
+    // Lines near the end of the numbers must not disturb a folder that was numbered anew before.
+    const again = number(input, wanted, recorded, false);
+    if (again.uidnext <= MAX_UID) return { uidvalidity, ...again };
+  }
+
+  const renewed = newUidvalidity(uidvalidity, input.now);
+  warnings.add('UID_OVERFLOW', '', `No uids are left: the folder gets uidvalidity ${renewed} and is numbered anew.`);
+  const uids = new Uint32Array(scan.count);
+  let next = 1;
+  for (const file of inUidOrder(input, first)) uids[file] = next++;
+  return { uidvalidity: renewed, uidnext: Math.max(next, messages.length + 1), uids };
+}
+
+/** Higher than the one before, as RFC 3501 2.3.1.1 asks; at the end of the numbers at least another one. */
+function newUidvalidity(before: number, now: number): number {
+  const next = Math.max(before + 1, Math.min(now, MAX_UID));
+  return next <= MAX_UID ? next : before - 1;
+}
+
+/** By file: the uid of its line; 0 without a line, or when an earlier line has that uid. */
+function uidsOfLines(input: UidInput, warnings: WarningList): Uint32Array {
+  const { index, scan, lineOf, ignored, messages } = input;
+  const repeated = new Uint8Array(index.count);
+  const counted = Uint32Array.from({ length: index.count }, (_, line) => line).filter((line) => ignored[line] === 0);
+  let ordered = true;
+  for (let i = 1; i < counted.length && ordered; i++) {
+    const line = counted[i] ?? 0;
+    ordered = (index.uids[counted[i - 1] ?? 0] ?? 0) < (index.uids[line] ?? 0);
+    if (!ordered) {
+      warnings.add(
+        'UID_ORDER',
+        `line ${index.lines[line]}`,
+        'The uids do not ascend; the messages were sorted by uid.',
+      );
+    }
+  }
+  if (!ordered) {
+    const sorted = sortByKey(counted, index.uids);
+    for (let i = 1; i < sorted.length; i++) {
+      const line = sorted[i] ?? 0;
+      if (index.uids[sorted[i - 1] ?? 0] === index.uids[line]) repeated[line] = 1;
+    }
+  }
+  for (const line of counted) {
+    if (repeated[line] === 0) continue;
+    const message = `The uid ${index.uids[line]} is on an earlier line too; this message gets a new one.`;
+    warnings.add('UID_REPEATED', `line ${index.lines[line]}`, message);
+  }
+  const wanted = new Uint32Array(scan.count);
+  for (const file of messages) {
+    const line = lineOf[file] ?? -1;
+    if (line >= 0 && repeated[line] === 0) wanted[file] = index.uids[line] ?? 0;
+  }
+  return wanted;
+}
+
+/** By file: the uid that the record gave it; 0 for a file that the record does not know. */
+function uidsOnRecord(input: UidInput, previous: MigrationRecord, wanted: Uint32Array): Uint32Array {
+  const { scan, table, lineOf, messages } = input;
+  const isMessage = new Uint8Array(scan.count);
+  for (const file of messages) isMessage[file] = 1;
+  const recorded = new Uint32Array(scan.count);
+  for (let i = 0; i < previous.count; i++) {
+    const file = table.find(previous.names, previous.nameOffsets[i] ?? 0, previous.nameOffsets[i + 1] ?? 0);
+    if (file < 0 || isMessage[file] === 0 || recorded[file] !== 0) continue;
+    const uid = previous.uids[i] ?? 0;
+    // Under the same name another file: repaired, or replaced by the 3.x server ("it replaces message files").
+    // It is the recorded message unless its line says that it is a different one.
+    if (sameFile(scan, file, previous, i) || (lineOf[file] ?? -1) < 0 || wanted[file] === 0 || wanted[file] === uid) {
+      recorded[file] = uid;
+    }
+  }
+  return recorded;
+}
+
+function sameFile(scan: DirectoryScan, file: number, record: MigrationRecord, i: number): boolean {
+  return (
+    scan.inodes[file] === record.inodes[i] &&
+    scan.sizes[file] === record.sizes[i] &&
+    scan.mtimes[file] === record.mtimes[i]
+  );
+}
+
+/**
+ * Whether lines number the same folder as the record. They do not after a uid overflow, when the record has a
+ * uidvalidity of its own. Without a header a file whose line and record differ shows it.
+ */
+function linesApply(input: UidInput, previous: MigrationRecord, wanted: Uint32Array, recorded: Uint32Array): boolean {
+  if (input.index.header !== undefined) return input.index.header.uidvalidity === previous.uidvalidity;
+  return input.messages.every((file) => wanted[file] === 0 || recorded[file] === 0 || wanted[file] === recorded[file]);
+}
+
+interface Numbering {
+  readonly uids: Uint32Array;
+  /** May be past MAX_UID: then the numbers do not fit. */
+  readonly uidnext: number;
+  /** Files with new uids, in their order. */
+  readonly fresh: Uint32Array;
+}
+
+/** Gives the uids of rules 1 to 3; `useLines` false leaves out rule 2 and the header. */
+function number(input: UidInput, wanted: Uint32Array, recorded: Uint32Array, useLines: boolean): Numbering {
+  const { index, scan, lineOf, messages, previous } = input;
+  const { header } = index;
+  const uids = recorded.slice();
+  let base = Math.max(1, previous?.uidnext ?? 1);
+  if (useLines && (previous === undefined || header !== undefined)) {
+    base = Math.max(base, header?.uidnext ?? 1, index.highestUid + 1);
+  }
+  const byLine: number[] = [];
+  const unlisted: number[] = [];
+  for (const file of messages) {
+    if (uids[file] !== 0) continue;
+    const uid = wanted[file] ?? 0;
+    if (useLines && uid !== 0 && !hasUid(previous, uid)) {
+      uids[file] = uid;
+      base = Math.max(base, uid + 1);
+    } else if ((lineOf[file] ?? -1) >= 0) {
+      byLine.push(file);
+    } else {
+      unlisted.push(file);
+    }
+  }
+  const lines = Uint32Array.from(lineOf, (line) => Math.max(line, 0));
+  const inLineOrder = sortByKey(Uint32Array.from(byLine), lines);
+  const inTimeOrder = sortByTime(Uint32Array.from(unlisted), scan.mtimes, scan);
+  const fresh = new Uint32Array(byLine.length + unlisted.length);
+  fresh.set(inLineOrder);
+  fresh.set(inTimeOrder, inLineOrder.length);
+  const uidnext = base + fresh.length;
+  if (uidnext <= MAX_UID) {
+    fresh.forEach((file, i) => {
+      uids[file] = base + i;
+    });
+  }
+  return { uids, uidnext, fresh };
+}
+
+/** True when the record gave this uid to some file, also to one that is gone. */
+function hasUid(record: MigrationRecord | undefined, uid: number): boolean {
+  if (record === undefined) return false;
+  let [low, high] = [0, record.count];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((record.uids[middle] ?? 0) < uid) low = middle + 1;
+    else high = middle;
+  }
+  return low < record.count && record.uids[low] === uid;
+}
+
+/** All messages: those with a uid ascending, then those that would have got new ones. */
+function inUidOrder(input: UidInput, numbering: Numbering): Uint32Array {
+  const kept = sortByKey(
+    input.messages.filter((file) => numbering.uids[file] !== 0),
+    numbering.uids,
+  );
+  const order = new Uint32Array(kept.length + numbering.fresh.length);
+  order.set(kept);
+  order.set(numbering.fresh, kept.length);
+  return order;
+}
