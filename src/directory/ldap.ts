@@ -160,7 +160,7 @@ export function escapeFilterValue(value: string): string {
 
 function reference(urls: readonly string[]): SourceItem {
   const shown = escapeLogText(urls.join(' ').slice(0, 1000));
-  const message = `A part of the directory is on another server and was not read: ${shown}. Give that server with another run.`;
+  const message = `A part of the directory is on another server and was not read, so its users are missing here: ${shown}.`;
   return problem(null, 'DIR_REFERRAL', '', message);
 }
 
