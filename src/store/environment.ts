@@ -152,6 +152,8 @@ function openRootDatabase(
       mapSize: options.mapSize,
       maxDbs: options.tables + 1,
       maxReaders: 1024,
+      // Batching by event turn makes a promise of its own that nobody sees: a failed commit would end the process.
+      eventTurnBatching: false,
       encoding: 'binary',
       keyEncoding: 'binary',
       // Not in lmdb's types: the mode of files that it makes.
