@@ -1,0 +1,120 @@
+/** What `upgrade` says to people: the ends of its runs, in a few plain lines. */
+import type { FoldersReport } from '../upgrade/folders-report.js';
+import { clockText } from '../upgrade/progress.js';
+import type { MessagesReport } from '../upgrade/report.js';
+import type { StatusReport } from '../upgrade/status.js';
+import type { SurveyReport } from '../upgrade/survey.js';
+
+/** Errors and warnings shown on the terminal; all of them are in the log. */
+const SHOWN = 20;
+
+/** `1,234 folders`, `1 folder` */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Decimal megabytes or gigabytes. */
+export function bytesText(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
+  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e3).toFixed(1)} kB`;
+}
+
+interface Problem {
+  readonly user: string;
+  readonly folder: string;
+  readonly file?: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+function problemLines(problems: readonly Problem[], notListed: number, kind: string): string[] {
+  const lines = problems.slice(0, SHOWN).map(({ user, folder, file, code, message }) => {
+    const where = [user, folder, file ?? ''].filter((part) => part !== '').join(', ');
+    return `  ${kind} ${code}${where === '' ? '' : ` [${where}]`}: ${message}`;
+  });
+  const more = problems.length - Math.min(problems.length, SHOWN) + notListed;
+  return more > 0 ? [...lines, `  … and ${counted(more, `more ${kind}`)}; the log has them all.`] : lines;
+}
+
+export function foldersText(report: FoldersReport): string {
+  const { users, folders } = report;
+  const created = report.instanceCreated ? [`Made the 4.x instance ${report.instance}.`] : [];
+  return [
+    ...created,
+    `${report.dryRun ? 'Would upgrade' : 'Upgraded'} the folders of ${counted(users.found, 'user')} ` +
+      `(${users.added} new, ${users.skipped} skipped, ${users.withoutMailbox} without a mailbox directory).`,
+    `${counted(folders.found, 'folder')}: ${folders.added} new, ${folders.waiting} waiting, ${folders.migrated} migrated ` +
+      `before, ${folders.failed} failed.`,
+    ...report.partitions.map((partition) => {
+      const how = partition.moves === null ? '' : `, by ${partition.moves}`;
+      const kept =
+        partition.kept === null ? '' : partition.kept === 'migrated' ? ' (kept: it holds migrated mail)' : ' (kept)';
+      const reset = partition.resetFrom === null ? '' : ` (was ${partition.resetFrom}; set it again with configutil)`;
+      return (
+        `  partition ${partition.name}: ${partition.storePath} -> ${partition.path}${kept}${reset}, ` +
+        `${counted(partition.users, 'user')}, ${counted(partition.folders, 'folder')}${how}`
+      );
+    }),
+    ...problemLines(report.errors, report.errorsNotListed, 'error'),
+    ...problemLines(report.warnings, report.warningsNotListed, 'warning'),
+  ].join('\n');
+}
+
+export function messagesText(report: MessagesReport): string {
+  const { folders, messages, methods } = report;
+  const moved = Object.entries(methods).filter(([, count]) => count > 0);
+  const removed = report.removed.messages + report.removed.kept > 0;
+  return [
+    `${counted(folders.done, 'folder')} done, ${folders.skipped} skipped, ${folders.failed} failed; ` +
+      `${counted(messages.done, 'message')} (${bytesText(report.bytes)}), ${messages.failed} failed; ` +
+      `${report.seconds.toFixed(2)} s, ${report.engine} engine.`,
+    ...(moved.length > 0
+      ? [`  by ${moved.map(([method, count]) => `${method} ${count.toLocaleString('en-US')}`).join(', ')}`]
+      : []),
+    ...report.partitions.map(
+      (totals) =>
+        `  partition ${totals.name}: ${counted(totals.folders, 'folder')}, ${counted(totals.messages, 'message')}, ${bytesText(totals.bytes)}`,
+    ),
+    ...(removed ? [`  3.x files removed: ${report.removed.messages}, kept: ${report.removed.kept}`] : []),
+    ...(report.warnings > 0 ? [`  ${counted(report.warnings, 'warning')} in the log`] : []),
+    ...problemLines(report.errors, report.errorsNotListed, 'error'),
+    ...(report.halted === null ? [] : [`Halted: ${report.halted.message} The same command goes on where it stopped.`]),
+    ...(messages.failed > 0 && report.halted === null
+      ? ['Folders with failed messages stay in TRANSITION. Repair the causes and run the same command again.']
+      : []),
+  ].join('\n');
+}
+
+export function surveyText(report: SurveyReport): string {
+  return [
+    `Dry run, nothing written: ${counted(report.folders, 'folder')}, ${counted(report.messages, 'message')}, ` +
+      `${bytesText(report.bytes)}, ${report.engine} engine, ${counted(report.warnings, 'warning')}.`,
+    ...report.partitions.map((partition) => {
+      const short = partition.spaceNeeded > partition.spaceFree ? ' NOT ENOUGH SPACE' : '';
+      const space =
+        partition.method === 'copy'
+          ? `, needs ${bytesText(partition.spaceNeeded)} of ${bytesText(partition.spaceFree)} free${short}`
+          : '';
+      return (
+        `  partition ${partition.name} (${partition.path}): ${partition.method}, ${counted(partition.folders, 'folder')}, ` +
+        `${counted(partition.messages, 'message')}, ${bytesText(partition.bytes)}${space}`
+      );
+    }),
+    ...problemLines(report.problems, report.problemsNotListed, 'problem'),
+  ].join('\n');
+}
+
+export function statusText(report: StatusReport): string {
+  const row = ({ folders, messages, bytes }: StatusReport['totals']): string =>
+    `${folders.done}/${counted(folders.total, 'folder')} done, ${folders.left} left` +
+    `${folders.failed > 0 ? `, ${folders.failed} with failures` : ''}; ${counted(messages.done, 'message')} ` +
+    `(${bytesText(bytes)}), about ${messages.leftEstimate.toLocaleString('en-US')} left, ${messages.failed} failed`;
+  const left = report.secondsLeft === null ? '' : `, about ${clockText(report.secondsLeft)} left`;
+  return [
+    ...report.partitions.map((partition) => `partition ${partition.name} (${partition.path}): ${row(partition)}`),
+    `all: ${row(report.totals)}`,
+    ...report.running.map(({ pid, command }) => `running: process ${pid}${command === '' ? '' : ` (${command})`}`),
+    ...(report.messagesPerSecond === null ? [] : [`rate: ${report.messagesPerSecond} messages/s${left}`]),
+    ...problemLines(report.failures, report.failuresNotListed, 'failure'),
+  ].join('\n');
+}
