@@ -110,7 +110,7 @@ Outcome Placer::make(const Message& message, const Spot& spot, Method& method) {
   Method how = message.rewritten ? Method::rewrite : Method::copy;
   const auto fillFile = [&](NewFile& file) { return fill(message, file, how); };
   Outcome made;
-  if (message.source->st().st_nlink > 1) {
+  if (message.source->st().st_nlink > 1 && folder_.singleFd >= 0) {
     made = shared_.place(message.source->st(), message.digest, message.content, fillFile, spot.dir, spot.name);
   } else {
     NewFile file;

@@ -7,6 +7,13 @@
 #include "sys/calls.h"
 
 namespace mailhaul::engine {
+namespace {
+
+/// Larger messages are mapped instead of read into memory.
+constexpr std::size_t kMapAbove = std::size_t{256} << 20;
+constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+
+}  // namespace
 
 const char* fileName(std::string_view name, NameBuffer& buffer) noexcept {
   if (name.empty() || name.size() >= buffer.size() || name.front() == '.') return nullptr;
@@ -25,7 +32,7 @@ Identity recordOf(const MessageTable& messages, std::size_t i) noexcept {
 }
 
 Outcome Source::open(int dir, const char* name, const Identity& record, const SourceRules& rules) noexcept {
-  fd_.reset();
+  close();
   record_ = record;
   cold_ = false;
   // Looked at before it is opened: opening a fifo or a device can have an effect on others.
@@ -42,8 +49,13 @@ Outcome Source::open(int dir, const char* name, const Identity& record, const So
 }
 
 Outcome Source::read(Buffer& buffer) {
-  // One byte more than the size: a file that grew shows itself, and the end needs no second call.
   const auto size = static_cast<std::size_t>(st_.st_size);
+  const Outcome got = size > kMapAbove ? mapWhole(size, buffer) : readWhole(size, buffer);
+  return got.ok() ? check() : got;
+}
+
+Outcome Source::readWhole(std::size_t size, Buffer& buffer) {
+  // One byte more than the size: a file that grew shows itself, and the end needs no second call.
   const std::span<std::uint8_t> into = buffer.take(size + 1);
   std::size_t got = 0;
   // Whatever the reason that this gave less than the file (not cached, not supported), the plain read tells.
@@ -58,7 +70,22 @@ Outcome Source::read(Buffer& buffer) {
   }
   if (got != size) return Outcome::fail(MessageError::changed);
   bytes_ = into.first(size);
-  return check();
+  return {};
+}
+
+// Giant messages are mapped, so that their memory can be taken back. They are read before: a file that is shorter
+// than it says, or a disk error, is then an error of this message.
+Outcome Source::mapWhole(std::size_t size, Buffer& buffer) {
+  const std::span<std::uint8_t> piece = buffer.take(kPieceBytes);
+  for (std::uint64_t at = 0; at < size;) {
+    std::size_t got = 0;
+    if (const int error = sys::readAt(fd_.get(), piece, at, got); error != 0) return sourceFailure(error, "pread");
+    if (got == 0) return Outcome::fail(MessageError::changed);
+    at += got;
+  }
+  if (const int error = mapping_.map(fd_.get(), size); error != 0) return sourceFailure(error, "mmap");
+  bytes_ = mapping_.bytes();
+  return {};
 }
 
 Outcome Source::check() noexcept {

@@ -14,6 +14,7 @@
 #include "engine/buffer.h"
 #include "engine/types.h"
 #include "sys/fd.h"
+#include "sys/mapping.h"
 
 namespace mailhaul::engine {
 
@@ -52,7 +53,10 @@ class Source {
   /// Looks once more: MSG_CHANGED when the file is not what was opened.
   [[nodiscard]] Outcome check() noexcept;
 
-  void close() noexcept { fd_.reset(); }
+  void close() noexcept {
+    mapping_.reset();
+    fd_.reset();
+  }
 
   [[nodiscard]] bool isOpen() const noexcept { return fd_.isOpen(); }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
@@ -64,7 +68,11 @@ class Source {
   [[nodiscard]] bool wasCold() const noexcept { return cold_; }
 
  private:
+  [[nodiscard]] Outcome readWhole(std::size_t size, Buffer& buffer);
+  [[nodiscard]] Outcome mapWhole(std::size_t size, Buffer& buffer);
+
   sys::Fd fd_;
+  sys::Mapping mapping_;
   struct stat st_ {};
   Identity record_;
   bool foreign_ = false;

@@ -104,7 +104,7 @@ struct Owner {
 struct Folder {
   int sourceFd = -1;
   int targetFd = -1;
-  int singleFd = -1;
+  int singleFd = -1;  ///< -1: copies are not shared
   std::uint32_t uidvalidity = 0;
   std::uint32_t uidnext = 0;
   std::vector<std::string> keywords;

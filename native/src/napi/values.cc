@@ -142,6 +142,11 @@ int descriptor(Napi::Value value, const char* what) {
   return static_cast<int>(number);
 }
 
+int optionalDescriptor(Napi::Value value, const char* what) {
+  const bool none = value.IsNumber() && value.As<Napi::Number>().DoubleValue() == -1;
+  return none ? -1 : descriptor(value, what);
+}
+
 template <typename T>
 std::span<T> elements(Napi::Value value, const char* what) {
   if (!value.IsTypedArray()) throw wrong(value.Env(), what, "a typed array");
@@ -194,7 +199,7 @@ engine::Folder folder(Napi::Value value) {
   engine::Folder out;
   out.sourceFd = descriptor(object.Get("sourceFd"), "sourceFd");
   out.targetFd = descriptor(object.Get("targetFd"), "targetFd");
-  out.singleFd = descriptor(object.Get("singleFd"), "singleFd");
+  out.singleFd = optionalDescriptor(object.Get("singleFd"), "singleFd");
   out.uidvalidity = uint32(object, "uidvalidity");
   out.uidnext = uint32(object, "uidnext");
   out.keywords = strings(object, "keywords");

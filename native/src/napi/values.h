@@ -20,6 +20,9 @@ namespace mailhaul::js {
 /// A descriptor number. Throws Napi::TypeError.
 [[nodiscard]] int descriptor(Napi::Value value, const char* what);
 
+/// A descriptor number, or -1 for none. Throws Napi::TypeError.
+[[nodiscard]] int optionalDescriptor(Napi::Value value, const char* what);
+
 /// The elements of a typed array, in place; they stay valid while the array does and nobody detaches it. Works for
 /// arrays on a SharedArrayBuffer too. Throws Napi::TypeError.
 template <typename T>

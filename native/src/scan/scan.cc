@@ -48,6 +48,7 @@ void add(Listing& out, const std::uint8_t* record, bool withHidden) {
 void stat(int fd, const Listing& listing, Row& row) {
   struct stat st {};
   row.error = sys::statAt(fd, listing.name(row.entry), st);
+  row.entry.inode = 0;
   if (row.error != 0) return;
   row.entry.inode = st.st_ino;  // d_ino differs on mount points and on some overlays
   row.size = static_cast<double>(st.st_size);
