@@ -6,7 +6,6 @@
  * gives an error with an IDX_ code and nothing else. Memory: the records (80 bytes a message), the keyword
  * references and the keyword table, each from their first use on.
  */
-import { MailhaulError } from '../../errors.js';
 import { check32, check64 } from '../digest.js';
 import {
   CACHE_HEAD_BYTES,
@@ -136,6 +135,14 @@ export class IndexReader {
     return this.section('admin');
   }
 
+  /** Checks where a section lies and, but for `cache`, its bytes. Throws IDX_SECTION, IDX_TRUNCATED. */
+  verify(name: SectionName): void {
+    if (name === 'cache') this.place(name);
+    else if (name === 'keywords') this.keywords();
+    else if (name === 'records') this.loadRecords();
+    else this.section(name);
+  }
+
   /** Where a section lies, after checking that it lies inside the file and has a length that is possible. */
   place(name: SectionName): Section {
     const section = this.header.sections[name];
@@ -215,15 +222,4 @@ export function decodeKeywords(
     end += 4 + length;
   }
   return { values, end };
-}
-
-/** Runs `read`, giving the damage it finds; every other error goes on. */
-export function damageOf(read: () => unknown): MailhaulError | undefined {
-  try {
-    read();
-    return undefined;
-  } catch (error) {
-    if (error instanceof MailhaulError && error.code.startsWith('IDX_')) return error;
-    throw error;
-  }
 }

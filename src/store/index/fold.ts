@@ -1,0 +1,88 @@
+/**
+ * Folds the journal into a new index: written beside the old one, made durable, renamed over it; only then
+ * the journal goes. Stopped at any point, the mailbox reads the same: a journal left beside the new index
+ * does not belong to it and is ignored.
+ */
+import * as fs from 'node:fs';
+import type { IndexSummary } from '../../engine/types.js';
+import { hasErrno } from '../../errors.js';
+import { createFile, type Dir, type Ownership, rename, sync, unlink } from '../../fs/dir.js';
+import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
+import { fileSink } from './io.js';
+import { type IndexedMessage, type MailboxIndex, openMailboxIndex } from './mailboxIndex.js';
+import { IndexBuilder } from './writer.js';
+
+const TEMPORARY = `${INDEX_FILE}.new`;
+
+/**
+ * Folds the journal of a mailbox directory, whose lock the caller holds exclusively. Undefined when there is
+ * nothing to fold. Throws IDX_ and JNL_ damage and the file system's errors; the old state is then intact.
+ */
+export function foldJournal(dir: Dir, owner?: Ownership): IndexSummary | undefined {
+  const mailbox = openMailboxIndex(dir);
+  try {
+    if (mailbox.changes === 0) return undefined;
+    const summary = writeIndex(dir, mailbox, owner);
+    rename(dir, TEMPORARY, dir, INDEX_FILE);
+    sync(dir.fd);
+    unlink(dir, JOURNAL_FILE);
+    sync(dir.fd);
+    return summary;
+  } finally {
+    mailbox.close();
+  }
+}
+
+function writeIndex(dir: Dir, mailbox: MailboxIndex, owner: Ownership | undefined): IndexSummary {
+  const fd = createOver(dir, owner);
+  try {
+    const table = new KeywordTable(mailbox.messages());
+    const frame = {
+      uidvalidity: mailbox.uidvalidity,
+      uidnext: mailbox.uidnext,
+      generation: (mailbox.reader.header.generation + 1) >>> 0,
+      keywords: table.keywords,
+      admin: mailbox.reader.admin(),
+    };
+    const builder = new IndexBuilder(fileSink(fd), frame, mailbox.count);
+    for (const message of mailbox.messages()) builder.add(message, table.refs(message.keywords), message.cache());
+    const summary = builder.finish();
+    sync(fd);
+    return summary;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function createOver(dir: Dir, owner: Ownership | undefined): number {
+  try {
+    return createFile(dir, TEMPORARY, owner);
+  } catch (error) {
+    if (!hasErrno(error, 'EEXIST')) throw error;
+    unlink(dir, TEMPORARY);
+    return createFile(dir, TEMPORARY, owner);
+  }
+}
+
+/** Keywords in order of first appearance; those that differ only in case are one (3x-profile.md, `.mailbox`). */
+class KeywordTable {
+  readonly keywords: string[] = [];
+  private readonly numbers = new Map<string, number>();
+
+  constructor(messages: Iterable<IndexedMessage>) {
+    for (const message of messages) {
+      for (const keyword of message.keywords) {
+        const key = keyword.toLowerCase();
+        if (this.numbers.has(key)) continue;
+        this.numbers.set(key, this.keywords.length);
+        this.keywords.push(keyword);
+      }
+    }
+  }
+
+  /** Indexes of a message's keywords, ascending, each once. */
+  refs(keywords: readonly string[]): number[] {
+    const numbers = keywords.map((keyword) => this.numbers.get(keyword.toLowerCase()) ?? 0);
+    return [...new Set(numbers)].sort((a, b) => a - b);
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * The journal beside a store.idx: changes after the migration (docs/formats/store-idx.md, "The journal").
+ *
+ *     header (32) | record | record | …        record: type, length, payload padded to 8, check64
+ *
+ * A record that is cut or does not fit its check was never acknowledged: reading ends there. A record that
+ * fits its check but makes no sense is damage (JNL_RECORD).
+ */
+import { MailhaulError } from '../../errors.js';
+import { check64 } from '../digest.js';
+import { align8, RECORD_BYTES, viewOf } from './format.js';
+import type { ByteSource } from './io.js';
+import { decodeKeywords, type IndexReader } from './reader.js';
+import { decodeRecord, type MessageFacts, recordBytes } from './record.js';
+import { encodeKeywords } from './writer.js';
+
+const JOURNAL_MAGIC = Uint8Array.of(0x89, 0x4e, 0x53, 0x4a, 0x4e, 0x4c, 0x0d, 0x0a);
+const JOURNAL_VERSION = 1;
+export const JOURNAL_HEADER_BYTES = 32;
+const HEADER_CHECK_AT = 24;
+/** Type and payload length in front of a payload. */
+const RECORD_HEAD_BYTES = 8;
+const CHECK_BYTES = 8;
+
+const TYPE = { flags: 1, append: 2, expunge: 3, uidnext: 4 } as const;
+
+/** One change of a folder. */
+export type JournalChange =
+  | { readonly type: 'flags'; readonly uid: number; readonly flags: number; readonly keywords: readonly string[] }
+  | {
+      readonly type: 'append';
+      readonly facts: MessageFacts;
+      readonly keywords: readonly string[];
+      readonly cache: Uint8Array;
+    }
+  | { readonly type: 'expunge'; readonly uid: number }
+  | { readonly type: 'uidnext'; readonly uidnext: number };
+
+/** The index that a journal belongs to; an IndexReader tells it. */
+export interface JournalIndex {
+  readonly generation: number;
+  /** check64 in the header of the index. */
+  readonly headerCheck: bigint;
+}
+
+export function journalIndexOf(reader: IndexReader): JournalIndex {
+  return { generation: reader.header.generation, headerCheck: reader.headerCheck };
+}
+
+export type JournalDamageCode = 'JNL_MAGIC' | 'JNL_VERSION' | 'JNL_TRUNCATED' | 'JNL_HEADER' | 'JNL_RECORD';
+
+export function journalDamage(code: JournalDamageCode, message: string, where?: string): MailhaulError {
+  const hint =
+    code === 'JNL_VERSION'
+      ? 'It was written by a newer release: use that one.'
+      : 'Rebuild the index from the message files with `reconstruct`.';
+  return new MailhaulError(code, message, where === undefined ? { hint } : { where, hint });
+}
+
+/** The header of a new journal. */
+export function encodeJournalHeader(index: JournalIndex): Uint8Array {
+  const bytes = new Uint8Array(JOURNAL_HEADER_BYTES);
+  const view = viewOf(bytes);
+  bytes.set(JOURNAL_MAGIC);
+  view.setUint32(8, JOURNAL_VERSION, true);
+  view.setUint32(12, index.generation, true);
+  view.setBigUint64(16, index.headerCheck, true);
+  view.setBigUint64(HEADER_CHECK_AT, check64(bytes.subarray(0, HEADER_CHECK_AT)), true);
+  return bytes;
+}
+
+/** Which index a journal belongs to. Throws JNL_ damage. */
+function decodeJournalHeader(bytes: Uint8Array): JournalIndex {
+  if (!JOURNAL_MAGIC.every((byte, i) => i >= bytes.length || bytes[i] === byte)) {
+    throw journalDamage('JNL_MAGIC', 'The file does not begin like a store.jnl.');
+  }
+  if (bytes.length < JOURNAL_HEADER_BYTES) {
+    throw journalDamage('JNL_TRUNCATED', `The file has ${bytes.length} bytes, less than a header.`);
+  }
+  const view = viewOf(bytes);
+  const version = view.getUint32(8, true);
+  if (version !== JOURNAL_VERSION) throw journalDamage('JNL_VERSION', `Version ${version} of store.jnl is not known.`);
+  if (view.getBigUint64(HEADER_CHECK_AT, true) !== check64(bytes.subarray(0, HEADER_CHECK_AT))) {
+    throw journalDamage('JNL_HEADER', 'The header does not fit its check.');
+  }
+  return { generation: view.getUint32(12, true), headerCheck: view.getBigUint64(16, true) };
+}
+
+/** Reads a journal from its beginning; each `changes()` starts again. */
+export class JournalReader {
+  /** The journal belongs to `index`. Another one's is ignored: the index it was folded into is newer. */
+  readonly belongs: boolean;
+  private readonly source: ByteSource;
+  private goodBytes = JOURNAL_HEADER_BYTES;
+
+  /** Throws JNL_ damage of the header. */
+  constructor(source: ByteSource, index: JournalIndex) {
+    this.source = source;
+    const written = decodeJournalHeader(source.read(0, JOURNAL_HEADER_BYTES));
+    this.belongs = written.generation === index.generation && written.headerCheck === index.headerCheck;
+  }
+
+  /** Bytes up to the end of the last good record that `changes()` came to. */
+  get end(): number {
+    return this.goodBytes;
+  }
+
+  /** All acknowledged changes in order; none of a journal that does not belong. Throws JNL_RECORD. */
+  *changes(): Generator<JournalChange> {
+    this.goodBytes = JOURNAL_HEADER_BYTES;
+    if (!this.belongs) return;
+    for (;;) {
+      const found = this.recordAt(this.goodBytes);
+      if (found === undefined) return;
+      yield decodeChange(found.type, found.payload, this.goodBytes);
+      this.goodBytes = found.end;
+    }
+  }
+
+  /** The record at `at`, undefined when it is cut or does not fit its check. */
+  private recordAt(at: number): { type: number; payload: Uint8Array; end: number } | undefined {
+    const head = this.source.read(at, RECORD_HEAD_BYTES);
+    if (head.length < RECORD_HEAD_BYTES) return undefined;
+    const length = viewOf(head).getUint32(4, true);
+    const checkAt = align8(RECORD_HEAD_BYTES + length);
+    if (at + checkAt + CHECK_BYTES > this.source.size) return undefined;
+    const record = this.source.read(at, checkAt + CHECK_BYTES);
+    if (record.length < checkAt + CHECK_BYTES) return undefined;
+    const view = viewOf(record);
+    const covered = record.subarray(0, RECORD_HEAD_BYTES + length);
+    if (view.getBigUint64(checkAt, true) !== check64(covered)) return undefined;
+    const payload = covered.subarray(RECORD_HEAD_BYTES);
+    return { type: view.getUint32(0, true), payload, end: at + checkAt + CHECK_BYTES };
+  }
+}
+
+function decodeChange(type: number, payload: Uint8Array, at: number): JournalChange {
+  const change = parseChange(type, payload);
+  if (change === undefined) {
+    throw journalDamage('JNL_RECORD', `A record of type ${type} has no sense.`, `byte ${at}`);
+  }
+  return change;
+}
+
+/** The change in a payload; undefined when it has none. */
+function parseChange(type: number, payload: Uint8Array): JournalChange | undefined {
+  const view = viewOf(payload);
+  if (type === TYPE.flags && payload.length >= 12) {
+    const keywords = decodeKeywords(payload, 12, view.getUint32(8, true));
+    if (keywords?.end !== payload.length) return undefined;
+    const [uid, flags] = [view.getUint32(0, true), view.getUint32(4, true)];
+    return { type: 'flags', uid, flags, keywords: keywords.values };
+  }
+  if (type === TYPE.append && payload.length >= RECORD_BYTES + 4) {
+    const facts = decodeRecord(payload, view, 0);
+    const keywords = decodeKeywords(payload, RECORD_BYTES + 4, view.getUint32(RECORD_BYTES, true));
+    const sound = [facts.size, facts.internalDate].every(Number.isSafeInteger) && facts.headerBytes <= facts.size;
+    if (keywords === undefined || facts.uid === 0 || !sound) return undefined;
+    return { type: 'append', facts: factsOf(facts), keywords: keywords.values, cache: payload.slice(keywords.end) };
+  }
+  if (payload.length !== 4) return undefined;
+  const value = view.getUint32(0, true);
+  if (type === TYPE.expunge) return { type: 'expunge', uid: value };
+  return type === TYPE.uidnext ? { type: 'uidnext', uidnext: value } : undefined;
+}
+
+function factsOf({ uid, flags, internalDate, size, headerBytes, digest }: MessageFacts): MessageFacts {
+  return { uid, flags, internalDate, size, headerBytes, digest };
+}
+
+/** The record of a change, its check included. */
+export function encodeChange(change: JournalChange): Uint8Array {
+  const payload = encodePayload(change);
+  const checkAt = align8(RECORD_HEAD_BYTES + payload.length);
+  const record = new Uint8Array(checkAt + CHECK_BYTES);
+  const view = viewOf(record);
+  view.setUint32(0, TYPE[change.type], true);
+  view.setUint32(4, payload.length, true);
+  record.set(payload, RECORD_HEAD_BYTES);
+  view.setBigUint64(checkAt, check64(record.subarray(0, RECORD_HEAD_BYTES + payload.length)), true);
+  return record;
+}
+
+function encodePayload(change: JournalChange): Uint8Array {
+  switch (change.type) {
+    case 'flags': {
+      const { uid, flags, keywords } = change;
+      return Buffer.concat([u32(uid), u32(flags), u32(keywords.length), encodeKeywords(keywords)]);
+    }
+    case 'append': {
+      const place = { cacheOffset: 0, cacheBytes: 0, cacheCheck: 0, keywordFirst: 0, keywordCount: 0 };
+      const record = recordBytes({ ...change.facts, ...place });
+      return Buffer.concat([record, u32(change.keywords.length), encodeKeywords(change.keywords), change.cache]);
+    }
+    case 'expunge':
+      return u32(change.uid);
+    case 'uidnext':
+      return u32(change.uidnext);
+  }
+}
+
+function u32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  viewOf(bytes).setUint32(0, value, true);
+  return bytes;
+}

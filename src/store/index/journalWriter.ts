@@ -1,0 +1,92 @@
+/**
+ * Appends changes to a mailbox's journal. `append` returns when they are durable.
+ *
+ * The caller holds the mailbox lock exclusively: one writer at a time. A writer whose write or sync failed
+ * takes no more changes: what is on disk is known only after reading it again.
+ */
+import * as fs from 'node:fs';
+import { hasErrno, MailhaulError } from '../../errors.js';
+import { replaceFile } from '../../fs/atomic.js';
+import { type Dir, displayPath, type Ownership, openFile, sync } from '../../fs/dir.js';
+import { effect } from '../../fs/seam.js';
+import { JOURNAL_FILE } from '../layout.js';
+import { fileSink, fileSource } from './io.js';
+import { encodeChange, encodeJournalHeader, type JournalChange, type JournalIndex, JournalReader } from './journal.js';
+
+export class JournalWriter {
+  private readonly fd: number;
+  private readonly where: string;
+  /** Where the next record goes. */
+  private end: number;
+  private failed = false;
+
+  /**
+   * Opens the journal of `index` in the mailbox directory `dir`. It is made when it is missing, replaced when
+   * it belongs to an older index; a record at its end that was never acknowledged is cut off. Throws JNL_
+   * damage of an existing journal's header, and JNL_RECORD.
+   */
+  constructor(dir: Dir, index: JournalIndex, owner?: Ownership) {
+    this.where = displayPath(dir, JOURNAL_FILE);
+    let opened = openBelonging(dir, index);
+    if (opened === undefined) {
+      replaceFile(dir, JOURNAL_FILE, encodeJournalHeader(index), owner);
+      opened = openBelonging(dir, index);
+    }
+    if (opened === undefined) throw this.broken();
+    this.fd = opened.fd;
+    this.end = opened.end;
+  }
+
+  /** Bytes of the journal: a reason to fold it when they are many. */
+  get bytes(): number {
+    return this.end;
+  }
+
+  /** Writes the changes with one call and syncs. Throws the file system's error; then nothing was acknowledged. */
+  append(changes: readonly JournalChange[]): void {
+    if (this.failed) throw this.broken();
+    const data = Buffer.concat(changes.map(encodeChange));
+    this.failed = true;
+    fileSink(this.fd).write(data, this.end);
+    sync(this.fd);
+    this.failed = false;
+    this.end += data.length;
+  }
+
+  close(): void {
+    fs.closeSync(this.fd);
+  }
+
+  private broken(): MailhaulError {
+    return new MailhaulError('JNL_FAILED', 'The journal takes no more changes after an error.', {
+      where: this.where,
+      hint: 'Open the mailbox again.',
+    });
+  }
+}
+
+/** Opens the journal when there is one of this index, and cuts off what was never acknowledged. */
+function openBelonging(dir: Dir, index: JournalIndex): { fd: number; end: number } | undefined {
+  let fd: number;
+  try {
+    fd = openFile(dir, JOURNAL_FILE, fs.constants.O_RDWR);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+  let used = false;
+  try {
+    const source = fileSource(fd);
+    const reader = new JournalReader(source, index);
+    if (!reader.belongs) return undefined;
+    for (const _change of reader.changes());
+    if (reader.end < source.size) {
+      effect('truncate');
+      fs.ftruncateSync(fd, reader.end);
+    }
+    used = true;
+    return { fd, end: reader.end };
+  } finally {
+    if (!used) fs.closeSync(fd);
+  }
+}

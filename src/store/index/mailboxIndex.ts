@@ -1,0 +1,185 @@
+/**
+ * What a mailbox holds now: its store.idx with the journal's changes applied. The index is not changed; in
+ * memory are the changed messages only. Reading needs no lock: what was opened stays as it was.
+ */
+import * as fs from 'node:fs';
+import { hasErrno } from '../../errors.js';
+import { type Dir, openFile, stat } from '../../fs/dir.js';
+import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
+import { type ByteSource, fileSource } from './io.js';
+import { type JournalChange, JournalReader, journalDamage, journalIndexOf } from './journal.js';
+import { IndexReader } from './reader.js';
+import type { IndexRecord, MessageFacts } from './record.js';
+
+export interface IndexedMessage extends MessageFacts {
+  readonly keywords: readonly string[];
+  /** The cache entry (docs/formats/store-idx.md). Throws IDX_CACHE. */
+  cache(): Uint8Array;
+}
+
+interface Appended {
+  readonly facts: MessageFacts;
+  readonly cache: Uint8Array;
+}
+
+interface FlagChange {
+  readonly flags: number;
+  readonly keywords: readonly string[];
+}
+
+/** Highest uidnext that fits: uids end at 4294967295 (3x-profile.md). */
+const MAX_UIDNEXT = 0xffff_ffff;
+
+/** Opens store.idx and store.jnl of a mailbox directory. Throws ENOENT without store.idx, IDX_ and JNL_ damage. */
+export function openMailboxIndex(dir: Dir): MailboxIndex {
+  for (;;) {
+    const mailbox = tryOpen(dir);
+    if (mailbox !== undefined) return mailbox;
+  }
+}
+
+/** Undefined when the journal was folded between opening the index and opening the journal. */
+function tryOpen(dir: Dir): MailboxIndex | undefined {
+  const fds: number[] = [];
+  let mailbox: MailboxIndex | undefined;
+  try {
+    const indexFd = openFile(dir, INDEX_FILE);
+    fds.push(indexFd);
+    const journalFd = openIfThere(dir, JOURNAL_FILE);
+    if (journalFd !== undefined) fds.push(journalFd);
+    // Folding renames the index first: if it is still this one, the journal was the right one, or there was none.
+    if (stat(dir, INDEX_FILE)?.ino !== fs.fstatSync(indexFd, { bigint: true }).ino) return undefined;
+    const journal = journalFd === undefined ? undefined : fileSource(journalFd);
+    mailbox = new MailboxIndex(new IndexReader(fileSource(indexFd)), journal, fds);
+    return mailbox;
+  } finally {
+    if (mailbox === undefined) for (const fd of fds) fs.closeSync(fd);
+  }
+}
+
+function openIfThere(dir: Dir, name: string): number | undefined {
+  try {
+    return openFile(dir, name);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+export class MailboxIndex {
+  readonly reader: IndexReader;
+  /** Records of the journal that were applied. */
+  readonly changes: number;
+  private readonly fds: readonly number[];
+  private readonly flagChanges = new Map<number, FlagChange>();
+  private readonly expunged = new Set<number>();
+  /** In ascending uid, which is the order of their coming. */
+  private readonly appended = new Map<number, Appended>();
+  private next: number;
+
+  /** Applies `journal` to the index. The descriptors are closed with the mailbox. Throws JNL_ damage. */
+  constructor(reader: IndexReader, journal?: ByteSource, fds: readonly number[] = []) {
+    this.reader = reader;
+    this.fds = fds;
+    this.next = reader.header.uidnext;
+    let changes = 0;
+    if (journal !== undefined) {
+      for (const change of new JournalReader(journal, journalIndexOf(reader)).changes()) {
+        this.apply(change);
+        changes++;
+      }
+    }
+    this.changes = changes;
+  }
+
+  get uidvalidity(): number {
+    return this.reader.header.uidvalidity;
+  }
+
+  get uidnext(): number {
+    return this.next;
+  }
+
+  /** Messages now. */
+  get count(): number {
+    return this.reader.count + this.appended.size - this.expunged.size;
+  }
+
+  /** All messages in ascending uid. */
+  *messages(): Generator<IndexedMessage> {
+    for (const record of this.reader.records()) {
+      if (!this.expunged.has(record.uid)) yield this.indexed(record);
+    }
+    for (const appended of this.appended.values()) {
+      if (!this.expunged.has(appended.facts.uid)) yield this.added(appended);
+    }
+  }
+
+  /** The message with this uid, undefined if there is none. */
+  byUid(uid: number): IndexedMessage | undefined {
+    if (this.expunged.has(uid)) return undefined;
+    const appended = this.appended.get(uid);
+    if (appended !== undefined) return this.added(appended);
+    const record = this.reader.byUid(uid);
+    return record === undefined ? undefined : this.indexed(record);
+  }
+
+  close(): void {
+    for (const fd of this.fds) fs.closeSync(fd);
+  }
+
+  private indexed(record: IndexRecord): IndexedMessage {
+    const { uid, internalDate, size, headerBytes, digest } = record;
+    const change = this.flagChanges.get(uid);
+    const { flags, keywords } = change ?? { flags: record.flags, keywords: this.reader.keywordsOf(record) };
+    const cache = () => this.reader.cache(record);
+    return { uid, internalDate, size, headerBytes, digest, flags, keywords, cache };
+  }
+
+  private added({ facts, cache }: Appended): IndexedMessage {
+    const { flags, keywords } = this.flagChanges.get(facts.uid) ?? { flags: facts.flags, keywords: [] };
+    return { ...facts, flags, keywords, cache: () => cache };
+  }
+
+  private apply(change: JournalChange): void {
+    switch (change.type) {
+      case 'flags':
+        this.mustExist(change.uid);
+        this.flagChanges.set(change.uid, { flags: change.flags, keywords: change.keywords });
+        return;
+      case 'expunge':
+        this.mustExist(change.uid);
+        this.expunged.add(change.uid);
+        return;
+      case 'uidnext':
+        this.raise(change.uidnext);
+        return;
+      case 'append': {
+        const { facts, keywords, cache } = change;
+        if (facts.uid < this.next || this.has(facts.uid)) {
+          throw journalDamage('JNL_RECORD', `A message is appended below uidnext, ${this.next}.`, `uid ${facts.uid}`);
+        }
+        this.appended.set(facts.uid, { facts, cache });
+        this.flagChanges.set(facts.uid, { flags: facts.flags, keywords });
+        this.raise(Math.min(facts.uid + 1, MAX_UIDNEXT));
+        return;
+      }
+    }
+  }
+
+  private has(uid: number): boolean {
+    return !this.expunged.has(uid) && (this.appended.has(uid) || this.reader.find(uid) >= 0);
+  }
+
+  private mustExist(uid: number): void {
+    if (!this.has(uid)) throw journalDamage('JNL_RECORD', 'A message that is not there is changed.', `uid ${uid}`);
+  }
+
+  /** uidnext never falls, so that no uid is used twice (3x-profile.md, "Damage"). */
+  private raise(uidnext: number): void {
+    if (uidnext < this.next) {
+      throw journalDamage('JNL_RECORD', `uidnext would fall from ${this.next} to ${uidnext}.`);
+    }
+    this.next = uidnext;
+  }
+}
