@@ -141,7 +141,7 @@ export async function createInstance(path: string, settings: InstanceSettings): 
     const dir = makeInstanceDirectory(absolute, owner);
     try {
       for (const names of DIRECTORIES) makeOwned(dir, names, owner);
-      await writeMissingOptions(dir, owner, defaultOptions(absolute, settings));
+      await writeMissingOptions(dir, owner, instanceOptions(absolute, settings));
     } finally {
       closeDir(dir);
     }
@@ -153,7 +153,7 @@ export async function createInstance(path: string, settings: InstanceSettings): 
 }
 
 /** The options of a new instance, in the order in which configdb lists them. */
-function defaultOptions(path: string, settings: InstanceSettings): Map<string, string> {
+export function instanceOptions(path: string, settings: InstanceSettings): Map<string, string> {
   const options = new Map<string, string>([
     [OPTION.hostName, settings.hostName],
     [OPTION.instance, path],

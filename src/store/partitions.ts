@@ -11,7 +11,7 @@
 import * as fs from 'node:fs';
 import { PRIMARY } from '../config/instance.js';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, ensureDir, fstat, type Ownership, openRoot, own, stat } from '../fs/dir.js';
+import { closeDir, type Dir, ensureDir, fstat, type Ownership, openRoot, own, stat, sync } from '../fs/dir.js';
 
 /** Permissions of every directory of a partition. */
 const PARTITION_MODE = 0o700;
@@ -243,9 +243,43 @@ export function checkDistinct(paths: ReadonlyMap<string, StorePathIdentity>): vo
 // ---- partition directories ----
 
 /**
+ * Looks whether the default directory of a partition can be made, or be used if it is there.
+ *
+ * @returns false when the store path is on a read-only file system
+ * @throws MailhaulError PARTITION_DIRECTORY (exit 3)
+ */
+export function checkPartitionDirectory(storePath: Dir, name: string, owner: Ownership): boolean {
+  const directory = partitionDirectoryName(name);
+  const where = `${storePath.path}/${directory}`;
+  const found = stat(storePath, directory);
+  if (found !== undefined) {
+    checkPartitionStatus(found, name, owner, where);
+    return true;
+  }
+  try {
+    fs.accessSync(`/proc/self/fd/${storePath.fd}`, fs.constants.W_OK | fs.constants.X_OK);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, 'EROFS')) return false;
+    throw partitionError('PARTITION_DIRECTORY', name, 'cannot be made', where, reasonOf(error), error);
+  }
+}
+
+/** A directory of the account, or of root: one that a killed run had no time to give to the account. */
+function checkPartitionStatus(status: fs.BigIntStats, name: string, owner: Ownership, where: string): void {
+  if (!status.isDirectory()) {
+    const hint = 'Something else has its name: remove it.';
+    throw partitionError('PARTITION_DIRECTORY', name, 'cannot be made', where, hint);
+  }
+  const uid = Number(status.uid);
+  if (owner.uid === undefined || uid === owner.uid || uid === 0) return;
+  const what = `belongs to uid ${uid}, not to the server account (uid ${owner.uid})`;
+  throw partitionError('PARTITION_DIRECTORY', name, what, where, 'Remove it or change its owner.');
+}
+
+/**
  * Makes the default directory of a partition, `.0004x.<name>` in its store path, for the server account with
- * mode 0700. One that is there already (an earlier run, perhaps a killed one) gets that owner and mode if root
- * or the account owns it.
+ * mode 0700; one that is there gets that owner and mode.
  *
  * @throws MailhaulError PARTITION_DIRECTORY (exit 3) when something else has the name, or it cannot be made
  */
@@ -256,27 +290,21 @@ export function makePartitionDirectory(storePath: Dir, name: string, owner: Owne
   try {
     dir = ensureDir(storePath, directory, owner, PARTITION_MODE);
   } catch (error) {
-    const exists = hasErrno(error, 'ELOOP', 'ENOTDIR');
-    const why = exists ? 'Something else has its name.' : error instanceof Error ? error.message : '';
-    throw partitionError('PARTITION_DIRECTORY', name, 'cannot be made', where, why, error);
+    throw partitionError('PARTITION_DIRECTORY', name, 'cannot be made', where, reasonOf(error), error);
   }
   try {
     const status = fstat(dir);
-    const uid = Number(status.uid);
-    if (uid !== (owner.uid ?? uid) && uid !== 0) {
-      throw partitionError(
-        'PARTITION_DIRECTORY',
-        name,
-        `belongs to uid ${uid}`,
-        where,
-        'Remove it or change its owner.',
-      );
-    }
-    if (uid !== (owner.uid ?? uid) || (status.mode & 0o7777n) !== BigInt(PARTITION_MODE))
-      own(dir.fd, PARTITION_MODE, owner);
+    checkPartitionStatus(status, name, owner, where);
+    const foreign = owner.uid !== undefined && Number(status.uid) !== owner.uid;
+    if (foreign || (status.mode & 0o7777n) !== BigInt(PARTITION_MODE)) own(dir.fd, PARTITION_MODE, owner);
+    sync(storePath.fd);
   } finally {
     closeDir(dir);
   }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /**

@@ -13,7 +13,7 @@ export const UPGRADE_CONF = 'upgrade4x.conf';
 /** Bytes; a larger file is not one of ours. */
 const CONF_LIMIT = 1 << 20;
 
-/** What `upgrade4x.conf` says; `options` are `store.partition.<name>.path` and the like. */
+/** What `upgrade4x.conf` says. Partition paths are not in it: configdb rules. */
 export interface UpgradeConf {
   readonly instance: string;
   readonly from: string;
@@ -22,7 +22,9 @@ export interface UpgradeConf {
   readonly workDir: string;
   readonly serverUser: string;
   readonly serverGroup: string;
-  readonly partitions: readonly { readonly name: string; readonly path: string; readonly storePath: string }[];
+  readonly partitions: readonly { readonly name: string; readonly storePath: string }[];
+  /** A dynamic upgrade removes the 3.x message files (`-r`). */
+  readonly removeMessages: boolean;
 }
 
 /** The text of `upgrade4x.conf`. */
@@ -36,20 +38,27 @@ export function formatUpgradeConf(conf: UpgradeConf): string {
     ['upgrade.workdir', conf.workDir],
     ['upgrade.serveruser', conf.serverUser],
     ['upgrade.servergroup', conf.serverGroup],
-    ['upgrade.removemessages', 'no'],
-    ...conf.partitions.flatMap(({ name, path, storePath }): [string, string][] => [
-      [`upgrade.partition.${name}.path`, path],
-      [`upgrade.partition.${name}.storepath`, storePath],
+    ['upgrade.removemessages', conf.removeMessages ? 'yes' : 'no'],
+    ...conf.partitions.map(({ name, storePath }): [string, string] => [
+      `upgrade.partition.${name}.storepath`,
+      storePath,
     ]),
   ];
-  const head = '# Written by `upgrade -s` for the upgrade of messages when a folder is first opened; do not edit.\n';
+  const head =
+    '# Written by `upgrade -s`: what an upgrade of messages needs when a folder is first opened.\n' +
+    '# upgrade.removemessages (yes or no) is kept by later runs; everything else is written anew.\n';
   return head + lines.map(([name, value]) => `${name}|${value}\n`).join('');
 }
 
-/** The 4.x instance that an `upgrade4x.conf` in this directory belongs to; undefined when there is none. */
-export function readUpgradeConfInstance(workDir: Dir): string | undefined {
+/** The options of an `upgrade4x.conf` in this directory; empty when there is none. */
+export function readUpgradeConf(workDir: Dir): ReadonlyMap<string, string> {
   const text = readFile(workDir, UPGRADE_CONF, CONF_LIMIT)?.toString('utf8') ?? '';
-  return /^upgrade\.instance\|(.+)$/m.exec(text)?.[1];
+  const options = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const pipe = line.indexOf('|');
+    if (pipe > 0 && !line.startsWith('#')) options.set(line.slice(0, pipe), line.slice(pipe + 1));
+  }
+  return options;
 }
 
 export function writeUpgradeConf(workDir: Dir, conf: UpgradeConf, owner: Ownership): void {

@@ -34,6 +34,8 @@ export interface FolderChange {
 
 export interface UserChanges {
   readonly user: MappingUser;
+  /** The mapping database does not know the user. */
+  readonly newUser: boolean;
   readonly putUser: boolean;
   readonly folders: readonly FolderChange[];
   readonly quota: QuotaRecord | null;
@@ -263,6 +265,7 @@ class UserMerge {
     const quota = this.earlier.mailboxes.quota(this.user.uid);
     return {
       user: this.user,
+      newUser: before === undefined,
       putUser: before === undefined || !sameUser(before, this.user),
       folders: this.changes,
       quota:

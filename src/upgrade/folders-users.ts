@@ -73,6 +73,8 @@ export interface StorePlan {
   readonly partitions: readonly PartitionPlan[];
   /** Partition by store path; a path that is missing here is not used, and its users are skipped. */
   readonly byPath: ReadonlyMap<string, PartitionPlan>;
+  /** What each usable store path is on disk. */
+  readonly identities: ReadonlyMap<string, StorePathIdentity>;
   /** Why a store path is not used. */
   readonly refused: ReadonlyMap<string, MailhaulError>;
 }
@@ -115,7 +117,7 @@ export function planStores(input: StorePlanInput): StorePlan {
   const named = planPartitions([...uses, ...earlierPaths(input)], { defaultStorePath, primaryPath: input.primaryPath });
   checkDistinct(identities);
   const partitions = named.filter(({ path }) => identities.has(path));
-  return { partitions, byPath: new Map(partitions.map((plan) => [plan.path, plan])), refused };
+  return { partitions, byPath: new Map(partitions.map((plan) => [plan.path, plan])), identities, refused };
 }
 
 /** Store paths that only users of earlier runs have, who are in the directory no more. */

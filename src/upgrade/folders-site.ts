@@ -1,0 +1,242 @@
+/**
+ * Everything that `upgrade -s` must know or hold before it reads the directory: both installations, the server
+ * account, the locks, the directory for its files. Each refusal of the guide and of commands.md that needs no
+ * user is made here, and nothing is written.
+ */
+import * as fs from 'node:fs';
+import { resolve } from 'node:path';
+import { type Account, lookupAccount } from '../config/account.js';
+import { detectInstallation, type Instance, OPTION, openInstance } from '../config/instance.js';
+import { asAccount, checkIdentity } from '../config/privileges.js';
+import { lockDirectory, lockStore, type StoreLock } from '../config/store-lock.js';
+import { hasErrno, MailhaulError } from '../errors.js';
+import { closeDir, createFile, type Dir, openRoot, stat, sync, unlink, writeAll } from '../fs/dir.js';
+import { refuseWhileRunning } from '../source/nsms3/running.js';
+import { nsms3 } from '../source/nsms3/source.js';
+import type { MailSource, SourceConfiguration } from '../source/types.js';
+import { openMailboxDatabase } from '../store/database.js';
+import type { MailboxDatabase } from '../store/types.js';
+import type { FoldersOptions } from './folders.js';
+import { readUpgradeConf } from './folders-files.js';
+import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
+import { openSourceInstance } from './setup.js';
+import type { MappingDatabase } from './types.js';
+
+export interface Site {
+  readonly source: MailSource;
+  /** 3.x instance directory. */
+  readonly from: string;
+  readonly configuration: SourceConfiguration;
+  /** The server account of 4.x. */
+  readonly account: Account;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  readonly instancePath: string;
+  /** undefined: it must be made. */
+  readonly instance: Instance | undefined;
+  /** Where mapping database, user lists and upgrade4x.conf lie. */
+  readonly workDir: Dir;
+  /** Left by earlier runs. */
+  readonly mapping: MappingDatabase | undefined;
+  readonly mailboxes: MailboxDatabase | undefined;
+  readonly upgradeConf: ReadonlyMap<string, string>;
+  close(): Promise<void>;
+}
+
+/** @throws MailhaulError (exit 3): every refusal, with its own code */
+export async function openSite(options: FoldersOptions): Promise<Site> {
+  const cleanups: (() => void | Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  };
+  try {
+    return { ...(await open(options, (cleanup) => cleanups.push(cleanup))), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function open(
+  options: FoldersOptions,
+  defer: (cleanup: () => void | Promise<void>) => void,
+): Promise<Omit<Site, 'close'>> {
+  const source = options.source ?? nsms3;
+  const instancePath = resolve(options.instance);
+  const instance = openExisting(instancePath, options.from === undefined);
+  if (instance !== undefined) defer(() => instance.close());
+
+  const from = sourcePath(options, instance);
+  const fromDir = openSourceInstance(from);
+  defer(() => closeDir(fromDir));
+  const configuration = source.readConfiguration(fromDir);
+  refuseWhileRunning(fromDir, source.serverState(fromDir), options.pidIsStale === true);
+
+  const sourceAccount = lookupAccount(configuration.serverUser, configuration.serverGroup);
+  const account = instance?.account ?? sourceAccount;
+  checkIdentity(account, account.user);
+  const owner = { uid: account.uid, gid: account.gid };
+
+  const workDir = openWorkDir(options, instance, configuration);
+  defer(() => closeDir(workDir));
+  // The directory first: it is one for all instances that could write this mapping database.
+  const locks: StoreLock[] = [lockDirectory(workDir, 'The mapping database')];
+  defer(() => {
+    for (const lock of locks) lock.release();
+  });
+  if (instance !== undefined) locks.push(lockStore(instance.lockDir, 'exclusive', 'upgrade -s', owner));
+
+  const readOnly = options.dryRun === true;
+  const mapping = hasFile(workDir, MAPPING_DATABASE_FILE)
+    ? await openMappingDatabase(workDir, MAPPING_DATABASE_FILE, { owner, readOnly })
+    : undefined;
+  if (mapping !== undefined) defer(() => mapping.close());
+  const mailboxes = instance === undefined ? undefined : await openMailboxes(instance, owner, readOnly);
+  if (mailboxes !== undefined) defer(() => mailboxes.close());
+  const upgradeConf = readUpgradeConf(workDir);
+  if (mapping !== undefined) checkMapping(mapping, { configuration, instancePath, upgradeConf, workDir });
+  if (!readOnly) checkWritable(workDir, account, options.becomeServerAccount === true);
+  return {
+    source,
+    from,
+    configuration,
+    account,
+    owner,
+    instancePath,
+    instance,
+    workDir,
+    mapping,
+    mailboxes,
+    upgradeConf,
+  };
+}
+
+/** The instance when it is there. One that is not can only be made with `--from`. */
+function openExisting(path: string, required: boolean): Instance | undefined {
+  return required || detectInstallation(path) !== 'none' ? openInstance(path) : undefined;
+}
+
+function sourcePath(options: FoldersOptions, instance: Instance | undefined): string {
+  const named = options.from ?? instance?.config.get(OPTION.from);
+  if (named !== undefined) return resolve(named);
+  throw new MailhaulError('FROM_UNKNOWN', 'Nobody said which 3.x instance the mail comes from.', {
+    where: OPTION.from,
+    hint: 'Name it with --from <3.x instance directory>; it is remembered.',
+  });
+}
+
+function openWorkDir(options: FoldersOptions, instance: Instance | undefined, configuration: SourceConfiguration): Dir {
+  const remembered = instance?.config.get(OPTION.workDir);
+  const path =
+    options.workDir === undefined ? (remembered ?? configuration.mailboxDirectory) : resolve(options.workDir);
+  const before = remembered ?? configuration.mailboxDirectory;
+  if (instance !== undefined && path !== before && holdsMapping(before)) {
+    throw new MailhaulError('WORK_DIR_CHANGED', 'An earlier `upgrade -s` keeps its mapping database elsewhere.', {
+      where: before,
+      hint: 'Leave out --work-dir, or name that directory: what was migrated is on record there.',
+    });
+  }
+  try {
+    return openRoot(path);
+  } catch (error) {
+    throw new MailhaulError('WORK_DIR', 'The directory for the mapping database cannot be opened.', {
+      where: path,
+      hint: `${error instanceof Error ? error.message : ''} Is its disk mounted?`,
+      cause: error,
+    });
+  }
+}
+
+function holdsMapping(path: string): boolean {
+  try {
+    const dir = openRoot(path);
+    try {
+      return hasFile(dir, MAPPING_DATABASE_FILE);
+    } finally {
+      closeDir(dir);
+    }
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return false;
+    throw error;
+  }
+}
+
+function hasFile(dir: Dir, name: string): boolean {
+  return stat(dir, name) !== undefined;
+}
+
+async function openMailboxes(
+  instance: Instance,
+  owner: Site['owner'],
+  readOnly: boolean,
+): Promise<MailboxDatabase | undefined> {
+  try {
+    return await openMailboxDatabase(instance.mboxlist, { owner, readOnly });
+  } catch (error) {
+    if (error instanceof MailhaulError && error.code === 'DB_MISSING') return undefined;
+    throw error;
+  }
+}
+
+interface MappingContext {
+  readonly configuration: SourceConfiguration;
+  readonly instancePath: string;
+  readonly upgradeConf: ReadonlyMap<string, string>;
+  readonly workDir: Dir;
+}
+
+/** A mapping database of another installation must not be continued: its records are about other mail. */
+function checkMapping(mapping: MappingDatabase, context: MappingContext): void {
+  const meta = mapping.meta();
+  const { configuration, instancePath, upgradeConf, workDir } = context;
+  if (meta !== undefined && meta.mailboxDirectory !== configuration.mailboxDirectory) {
+    throw new MailhaulError('MAPPING_OTHER_SOURCE', `The mapping database is about ${meta.mailboxDirectory}.`, {
+      where: workDir.path,
+      hint: 'Name the 3.x instance that it was made for with --from, or another --work-dir.',
+    });
+  }
+  const other = upgradeConf.get('upgrade.instance');
+  if (other === undefined || other === instancePath) return;
+  for (const folder of mapping.folders()) {
+    if (folder.root === null && !folder.migrated) continue;
+    throw new MailhaulError('MAPPING_OTHER_INSTANCE', `Mail was migrated to another 4.x instance, ${other}.`, {
+      where: workDir.path,
+      hint: `Use --instance ${other}, or clean up with \`upgrade --reset\` first.`,
+    });
+  }
+}
+
+const PROBE = '.__up.probe';
+
+/** Bytes that must fit before anything is written; the databases of an empty site are this large. */
+const PROBE_BYTES = 256 * 1024;
+
+/** A read-only or full directory is refused before anything is written (4x-store.md, Mailbox databases). */
+function checkWritable(dir: Dir, account: Account, asServer: boolean): void {
+  const probe = (): void => {
+    if (stat(dir, PROBE) !== undefined) unlink(dir, PROBE);
+    const fd = createFile(dir, PROBE);
+    try {
+      writeAll(fd, Buffer.alloc(PROBE_BYTES, 1));
+      sync(fd);
+    } finally {
+      fs.closeSync(fd);
+      unlink(dir, PROBE);
+    }
+  };
+  try {
+    if (asServer) asAccount(account, probe);
+    else probe();
+  } catch (error) {
+    const full = hasErrno(error, 'ENOSPC', 'EDQUOT');
+    const what = full ? 'is full' : 'cannot be written';
+    throw new MailhaulError(
+      full ? 'WORK_DIR_FULL' : 'WORK_DIR_READ_ONLY',
+      `The directory for the mapping database ${what}.`,
+      {
+        where: dir.path,
+        hint: `${full ? 'Make space' : `It must belong to ${account.user}`}, or name another directory with --work-dir. Nothing was changed.`,
+        cause: error,
+      },
+    );
+  }
+}

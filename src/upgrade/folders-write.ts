@@ -1,0 +1,68 @@
+/**
+ * Writes the changes of many users at a time: first the mapping database, and only when that is durable the
+ * mailbox database (4x-store.md, Mailbox databases). A run that is killed in between leaves folders in the
+ * mapping that the mailbox database does not have; the next run finds and adds them.
+ */
+import type { MailboxDatabase } from '../store/types.js';
+import type { UserChanges } from './folders-merge.js';
+import type { MappingDatabase } from './types.js';
+
+/** Folders and users of one transaction: enough that the sync costs little, few enough that memory is small. */
+const BATCH = 4000;
+
+export interface ChangeWriter {
+  /** Takes the changes of one user; writes when there are enough. */
+  add(changes: UserChanges): Promise<void>;
+  /** Writes what is left. */
+  flush(): Promise<void>;
+}
+
+export function createChangeWriter(mapping: MappingDatabase, mailboxes: MailboxDatabase): ChangeWriter {
+  let pending: UserChanges[] = [];
+  let size = 0;
+  const flush = async (): Promise<void> => {
+    const batch = pending;
+    pending = [];
+    size = 0;
+    if (batch.length > 0) await writeBatch(batch, mapping, mailboxes);
+  };
+  return {
+    async add(changes) {
+      const work = changes.folders.length + (changes.putUser ? 1 : 0);
+      if (work === 0 && changes.quota === null && changes.subscriptions === null) return;
+      pending.push(changes);
+      size += work + 1;
+      if (size >= BATCH) await flush();
+    },
+    flush,
+  };
+}
+
+async function writeBatch(
+  batch: readonly UserChanges[],
+  mapping: MappingDatabase,
+  mailboxes: MailboxDatabase,
+): Promise<void> {
+  const ids = batch.map((changes) => changes.folders.map(({ folder }) => folder.id));
+  if (batch.some(({ putUser, folders }) => putUser || folders.some(({ putFolder }) => putFolder))) {
+    await mapping.update((writes) => {
+      for (const [i, changes] of batch.entries()) {
+        if (changes.putUser) writes.putUser(changes.user);
+        for (const [j, change] of changes.folders.entries()) {
+          if (change.putFolder) ids[i]![j] = writes.putFolder(change.folder);
+        }
+      }
+    });
+  }
+  await mailboxes.update((writes) => {
+    for (const [i, changes] of batch.entries()) {
+      for (const [j, { mailbox }] of changes.folders.entries()) {
+        const { name, owner, legacyName, partition, acl, uidvalidity, uidnext, state, summary, root } = mailbox;
+        const mappingId = ids[i]![j]!;
+        writes.put({ name, owner, legacyName, partition, acl, uidvalidity, uidnext, state, summary, mappingId, root });
+      }
+      if (changes.quota !== null) writes.setQuota(changes.user.uid, changes.quota);
+      if (changes.subscriptions !== null) writes.setSubscriptions(changes.user.uid, changes.subscriptions);
+    }
+  });
+}
