@@ -1,0 +1,158 @@
+/**
+ * What every command shares (commands.md): the options `--instance`, `--json`, `--log-level`, `--version`, `--help`,
+ * exit codes, how errors are printed, and standard output that survives a reader who leaves early.
+ *
+ * Results go to standard output and nothing else does; errors go to standard error as
+ *
+ *     mboxutil: DB_MISSING: The database does not exist. [/…/mboxlist.mdb]
+ *         Run `upgrade -s` first.
+ */
+import { realpathSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { Command, CommanderError } from 'commander';
+import { EXIT, type ExitCode, hasErrno, MailhaulError } from '../errors.js';
+import { parseLogLevel } from '../log/log.js';
+
+/** Options that every command has. */
+export interface CommonFlags {
+  readonly instance?: string;
+  readonly json?: boolean;
+  readonly logLevel?: string;
+}
+
+/** A commander program with the common options; errors are thrown, help and version are printed by commander. */
+export function makeCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .option('--instance <dir>', '4.x instance directory (environment MSG_INSTANCE)')
+    .option('--json', 'print the result as JSON, everything else on standard error')
+    .option('--log-level <level>', 'threshold of the log', (text) => {
+      parseLogLevel(text);
+      return text;
+    })
+    .version(packageVersion(), '--version')
+    .configureOutput({
+      writeOut: (text) => standardOutput.write(text),
+      writeErr: (text) => writeAllSync(2, text),
+      outputError: (text, write) => write(`${name}: USAGE: ${text.replace(/^error: /, '')}`),
+    })
+    .exitOverride();
+}
+
+export function packageVersion(): string {
+  return (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
+}
+
+/** Wrong usage: exit 2. */
+export function usageError(command: string, message: string): MailhaulError {
+  return new MailhaulError('USAGE', message, { hint: `See ${command} --help.`, exit: EXIT.usage });
+}
+
+/** The instance named by `--instance` or MSG_INSTANCE; INSTANCE_UNKNOWN (exit 3) without one. */
+export function instanceOf(flags: CommonFlags): string {
+  const path = flags.instance ?? process.env.MSG_INSTANCE;
+  if (path === undefined || path === '') {
+    throw new MailhaulError('INSTANCE_UNKNOWN', 'No 4.x instance was named.', {
+      hint: 'Give --instance, or set MSG_INSTANCE.',
+    });
+  }
+  return path;
+}
+
+/**
+ * Parses `argv` (without node and script) and runs `action` with the flags and operands. Whatever is thrown is
+ * printed and becomes the exit code: its own for a MailhaulError, else 3.
+ */
+export async function runCommand<Flags extends CommonFlags>(
+  program: Command,
+  argv: readonly string[],
+  action: (flags: Flags, operands: readonly string[]) => Promise<ExitCode>,
+): Promise<ExitCode> {
+  try {
+    program.parse(argv, { from: 'user' });
+    return await action(program.opts<Flags>(), program.args);
+  } catch (error) {
+    // commander has printed its own message, help or version already.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    printError(program.name(), error);
+    return error instanceof MailhaulError ? error.exit : EXIT.refused;
+  } finally {
+    standardOutput.flush();
+  }
+}
+
+/** Prints an error: code, what failed, where, and on a second line what to do. */
+export function printError(command: string, error: unknown): void {
+  writeAllSync(2, `${command}: ${errorText(error)}\n`);
+}
+
+function errorText(error: unknown): string {
+  if (!(error instanceof MailhaulError))
+    return `INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+  const where = error.where === undefined ? '' : ` [${visible(error.where)}]`;
+  const hint = error.hint === undefined ? '' : `\n    ${visible(error.hint)}`;
+  return `${error.code}: ${visible(error.message)}${where}${hint}`;
+}
+
+/** Text from a mail store made harmless for a terminal: control characters become U+FFFD. */
+export function visible(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '\ufffd');
+}
+
+/** Standard output with a buffer. `closed` once the reader is gone (EPIPE): a command may then stop. */
+export interface Output {
+  write(text: string): void;
+  /** One line of JSON. */
+  json(value: unknown): void;
+  flush(): void;
+  readonly closed: boolean;
+}
+
+/** Characters gathered before they are written. */
+const BUFFER_LIMIT = 64 * 1024;
+
+export const standardOutput: Output = makeOutput(1);
+
+function makeOutput(fd: number): Output {
+  let buffer = '';
+  let closed = false;
+  const flush = (): void => {
+    if (buffer !== '' && !closed) closed = !writeAllSync(fd, buffer);
+    buffer = '';
+  };
+  const write = (text: string): void => {
+    buffer += text;
+    if (buffer.length > BUFFER_LIMIT) flush();
+  };
+  return {
+    write,
+    json: (value) => write(`${JSON.stringify(value)}\n`),
+    flush,
+    get closed() {
+      return closed;
+    },
+  };
+}
+
+/** Writes all of `text`; false when the reader is gone. Waits where the descriptor is full. */
+function writeAllSync(fd: number, text: string): boolean {
+  const bytes = Buffer.from(text);
+  let done = 0;
+  while (done < bytes.length) {
+    try {
+      done += writeSync(fd, bytes, done);
+    } catch (error) {
+      if (hasErrno(error, 'EPIPE')) return false;
+      if (!hasErrno(error, 'EAGAIN')) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+  return true;
+}
+
+/** Runs `command` when Node was started with the module at `url`, and sets the exit code. */
+export async function startIfMain(url: string, command: (argv: readonly string[]) => Promise<ExitCode>): Promise<void> {
+  if (process.argv[1] === undefined || realpathSync(process.argv[1]) !== fileURLToPath(url)) return;
+  process.exitCode = await command(process.argv.slice(2));
+}
