@@ -42,23 +42,23 @@ export class PartitionNamesError extends MailhaulError {
   readonly collisions: readonly NameCollision[];
 
   constructor(collisions: readonly NameCollision[]) {
-    const lines = collisions.flatMap(({ reason, name, paths }) => [
-      `  ${describeCollision(reason, name)}`,
-      ...paths.map(({ path, users }) => `    ${path} (${users} ${users === 1 ? 'user' : 'users'})`),
-    ]);
-    super('PARTITION_NAMES', ['Some mail store paths get no partition name of their own:', ...lines].join('\n'), {
+    const lines = collisions.map(({ reason, name, paths }) => {
+      const listed = paths.map(({ path, users }) => `${path} (${users} ${users === 1 ? 'user' : 'users'})`);
+      return `${describeCollision(reason, name)} ${listed.join(', ')}`;
+    });
+    super('PARTITION_NAMES', `Some mail store paths get no partition name of their own: ${lines.join('; ')}.`, {
       hint:
-        '\nGive each mail store path another last subdirectory: move it, change mailMessageStore of its users, ' +
-        'then run `upgrade -s` again. Nothing was changed.',
+        'Give each mail store path another last subdirectory: move it, change mailMessageStore of its users, then ' +
+        'run `upgrade -s` again. Nothing was changed.',
     });
     this.collisions = collisions;
   }
 }
 
 function describeCollision(reason: NameCollision['reason'], name: string): string {
-  if (reason === 'empty') return 'no letters or digits in the last subdirectory, so no name:';
-  if (reason === 'reserved') return `\`${name}\` is the name of the default path:`;
-  return `\`${name}\` is the name of several:`;
+  if (reason === 'empty') return 'no letters or digits are in the last subdirectory of';
+  if (reason === 'reserved') return `\`${name}\` is the name of the default path, but would be that of`;
+  return `\`${name}\` would be the name of`;
 }
 
 /** The guide's rule: last subdirectory, non-alphanumeric characters stripped, lower case. May be ''. */
