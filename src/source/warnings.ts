@@ -7,8 +7,11 @@ import type { SourceWarning } from './types.js';
 /** Warnings of one code that are listed one by one. */
 export const LISTED = 100;
 
+type Lazy = string | (() => string);
+
 export interface WarningList {
-  add(code: string, where: string, message: string): void;
+  /** `where` may be a line number. What is given as a function is made only for warnings that are listed. */
+  add(code: string, where: number | Lazy, message: Lazy): void;
   /** Everything added, in order of codes' first appearance; a code with more than LISTED ends in its count. */
   finish(): SourceWarning[];
 }
@@ -23,7 +26,10 @@ export function warningList(): WarningList {
         byCode.set(code, kind);
       }
       kind.total++;
-      if (kind.listed.length < LISTED) kind.listed.push({ code, where, message });
+      if (kind.listed.length < LISTED) {
+        const place = typeof where === 'number' ? `line ${where}` : made(where);
+        kind.listed.push({ code, where: place, message: made(message) });
+      }
     },
     finish() {
       const all: SourceWarning[] = [];
@@ -38,13 +44,17 @@ export function warningList(): WarningList {
   };
 }
 
+const made = (text: Lazy): string => (typeof text === 'string' ? text : text());
+
 /** Longest piece of somebody else's text that a message quotes. */
 const QUOTED = 200;
+
+const decoder = new TextDecoder();
 
 /** Raw bytes as text for messages: not UTF-8 shows as U+FFFD, control characters as `\x1b`, cut when long. */
 export function quoteBytes(bytes: Uint8Array): string {
   const view = bytes.subarray(0, QUOTED);
-  const text = new TextDecoder().decode(view);
+  const text = decoder.decode(view);
   const safe = text.replace(
     /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
     (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,

@@ -5,7 +5,22 @@ import { compareNames, type PackedNames } from './plan-names.js';
 const LOW = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1 ? 0 : 1;
 const HIGH = 1 - LOW;
 
-/** Elements `i` of `keys`, ascending by key, equal keys in the order given. */
+/** Numbers below `count` that pass, ascending. */
+export function select(count: number, passes: (i: number) => boolean): Uint32Array {
+  const chosen = new Uint32Array(count);
+  let used = 0;
+  for (let i = 0; i < count; i++) {
+    if (passes(i)) chosen[used++] = i;
+  }
+  return chosen.slice(0, used);
+}
+
+/** Column of 64-bit numbers as 32-bit halves: moved and compared without making a BigInt of each. */
+export function pairs(column: BigUint64Array | BigInt64Array): Uint32Array {
+  return new Uint32Array(column.buffer, column.byteOffset, column.length * 2);
+}
+
+/** `items` ascending by keys[item], equal keys in the order given. */
 export function sortByKey(items: Uint32Array, keys: Uint32Array): Uint32Array {
   let ascending = true;
   for (let i = 1; i < items.length && ascending; i++) {
@@ -27,7 +42,7 @@ export function sortByKey(items: Uint32Array, keys: Uint32Array): Uint32Array {
 
 /** `files` by modification time (ns), equal times by name bytes. */
 export function sortByTime(files: Uint32Array, mtimes: BigInt64Array, names: PackedNames): Uint32Array {
-  const halves = new Uint32Array(mtimes.buffer, mtimes.byteOffset, mtimes.length * 2);
+  const halves = pairs(mtimes);
   let order = files.slice();
   let other = new Uint32Array(files.length);
   // Radix sort from the lowest 16 bits to the highest; the sign bit is turned so that times before 1970 come first.

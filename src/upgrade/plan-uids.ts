@@ -14,7 +14,7 @@ import type { DirectoryScan } from '../engine/types.js';
 import type { FolderIndex } from '../source/types.js';
 import type { WarningList } from '../source/warnings.js';
 import type { NameTable } from './plan-names.js';
-import { sortByKey, sortByTime } from './plan-order.js';
+import { pairs, select, sortByKey, sortByTime } from './plan-order.js';
 import type { MigrationRecord } from './types.js';
 
 /** Highest value of uid, uidnext and uidvalidity (RFC 3501 2.3.1.1: 32 bits, not 0). */
@@ -76,7 +76,7 @@ function newUidvalidity(before: number, now: number): number {
 function uidsOfLines(input: UidInput, warnings: WarningList): Uint32Array {
   const { index, scan, lineOf, ignored, messages } = input;
   const repeated = new Uint8Array(index.count);
-  const counted = Uint32Array.from({ length: index.count }, (_, line) => line).filter((line) => ignored[line] === 0);
+  const counted = select(index.count, (line) => ignored[line] === 0);
   let ordered = true;
   for (let i = 1; i < counted.length && ordered; i++) {
     const line = counted[i] ?? 0;
@@ -98,8 +98,8 @@ function uidsOfLines(input: UidInput, warnings: WarningList): Uint32Array {
   }
   for (const line of counted) {
     if (repeated[line] === 0) continue;
-    const message = `The uid ${index.uids[line]} is on an earlier line too; this message gets a new one.`;
-    warnings.add('UID_REPEATED', `line ${index.lines[line]}`, message);
+    const message = () => `The uid ${index.uids[line]} is on an earlier line too; this message gets a new one.`;
+    warnings.add('UID_REPEATED', index.lines[line] ?? 0, message);
   }
   const wanted = new Uint32Array(scan.count);
   for (const file of messages) {
@@ -115,25 +115,30 @@ function uidsOnRecord(input: UidInput, previous: MigrationRecord, wanted: Uint32
   const isMessage = new Uint8Array(scan.count);
   for (const file of messages) isMessage[file] = 1;
   const recorded = new Uint32Array(scan.count);
+  const sameFile = sameAs(scan, previous);
   for (let i = 0; i < previous.count; i++) {
     const file = table.find(previous.names, previous.nameOffsets[i] ?? 0, previous.nameOffsets[i + 1] ?? 0);
     if (file < 0 || isMessage[file] === 0 || recorded[file] !== 0) continue;
     const uid = previous.uids[i] ?? 0;
     // Under the same name another file: repaired, or replaced by the 3.x server ("it replaces message files").
     // It is the recorded message unless its line says that it is a different one.
-    if (sameFile(scan, file, previous, i) || (lineOf[file] ?? -1) < 0 || wanted[file] === 0 || wanted[file] === uid) {
+    if (sameFile(file, i) || (lineOf[file] ?? -1) < 0 || wanted[file] === 0 || wanted[file] === uid) {
       recorded[file] = uid;
     }
   }
   return recorded;
 }
 
-function sameFile(scan: DirectoryScan, file: number, record: MigrationRecord, i: number): boolean {
-  return (
-    scan.inodes[file] === record.inodes[i] &&
+/** Compares inode, size and modification time; 64-bit numbers as pairs of 32 bits, which costs no BigInt each. */
+function sameAs(scan: DirectoryScan, record: MigrationRecord): (file: number, i: number) => boolean {
+  const [inodes, recordInodes] = [pairs(scan.inodes), pairs(record.inodes)];
+  const [mtimes, recordMtimes] = [pairs(scan.mtimes), pairs(record.mtimes)];
+  return (file, i) =>
     scan.sizes[file] === record.sizes[i] &&
-    scan.mtimes[file] === record.mtimes[i]
-  );
+    inodes[2 * file] === recordInodes[2 * i] &&
+    inodes[2 * file + 1] === recordInodes[2 * i + 1] &&
+    mtimes[2 * file] === recordMtimes[2 * i] &&
+    mtimes[2 * file + 1] === recordMtimes[2 * i + 1];
 }
 
 /**
@@ -176,8 +181,11 @@ function number(input: UidInput, wanted: Uint32Array, recorded: Uint32Array, use
       unlisted.push(file);
     }
   }
-  const lines = Uint32Array.from(lineOf, (line) => Math.max(line, 0));
-  const inLineOrder = sortByKey(Uint32Array.from(byLine), lines);
+  // Files without a line have the key 2^32 - 1, but none of them is among these.
+  const inLineOrder = sortByKey(
+    Uint32Array.from(byLine),
+    new Uint32Array(lineOf.buffer, lineOf.byteOffset, scan.count),
+  );
   const inTimeOrder = sortByTime(Uint32Array.from(unlisted), scan.mtimes, scan);
   const fresh = new Uint32Array(byLine.length + unlisted.length);
   fresh.set(inLineOrder);
@@ -206,7 +214,7 @@ function hasUid(record: MigrationRecord | undefined, uid: number): boolean {
 /** All messages: those with a uid ascending, then those that would have got new ones. */
 function inUidOrder(input: UidInput, numbering: Numbering): Uint32Array {
   const kept = sortByKey(
-    input.messages.filter((file) => numbering.uids[file] !== 0),
+    select(input.scan.count, (file) => numbering.uids[file] !== 0),
     numbering.uids,
   );
   const order = new Uint32Array(kept.length + numbering.fresh.length);

@@ -13,7 +13,7 @@ import { type DirectoryScan, MESSAGE_ERRORS, type MessageTable } from '../engine
 import type { FolderIndex } from '../source/types.js';
 import { quoteBytes, type WarningList, warningList } from '../source/warnings.js';
 import { type NameTable, nameTable } from './plan-names.js';
-import { sortByKey } from './plan-order.js';
+import { pairs, select, sortByKey } from './plan-order.js';
 import { assignUids } from './plan-uids.js';
 import type { FolderPlan, MigrationRecord } from './types.js';
 
@@ -77,7 +77,12 @@ export function planFolder(input: PlanInput): FolderPlan {
     warnings,
   );
   const files = sortByKey(found, numbers.uids);
-  const refused = Uint8Array.from(files, (file) => refusalOf(input, file, unstatted));
+  const refused = new Uint8Array(files.length);
+  const uids = new Uint32Array(files.length);
+  for (let i = 0; i < files.length; i++) {
+    refused[i] = refusalOf(input, files[i] ?? 0, unstatted);
+    uids[i] = numbers.uids[files[i] ?? 0] ?? 0;
+  }
   warnAboutFiles(index, scan, files, refused, lineOf, warnings);
   const keywords = collectKeywords(index, files, lineOf);
   return {
@@ -86,7 +91,7 @@ export function planFolder(input: PlanInput): FolderPlan {
     keywords: keywords.table,
     messages: {
       ...messageColumns(index, scan, files, lineOf),
-      uids: Uint32Array.from(files, (file) => numbers.uids[file] ?? 0),
+      uids,
       keywordOffsets: keywords.offsets,
       keywordRefs: keywords.refs,
       refused,
@@ -131,8 +136,12 @@ function matchLines(
       lineOf[file] = line;
     } else {
       ignored[line] = 1;
-      const message = `The file ${quoteBytes(index.names.subarray(start, end))} has an earlier line; this one is ignored.`;
-      warnings.add('FILE_TWICE', `line ${index.lines[line]}`, message);
+      const name = () => quoteBytes(index.names.subarray(start, end));
+      warnings.add(
+        'FILE_TWICE',
+        index.lines[line] ?? 0,
+        () => `The file ${name()} has an earlier line; this is ignored.`,
+      );
     }
     return true;
   };
@@ -143,22 +152,19 @@ function matchLines(
   for (const line of missing) {
     const [start, end] = [index.nameOffsets[line] ?? 0, index.nameOffsets[line + 1] ?? 0];
     if (index.names[end - 1] === 0x0d && take(line, 1)) continue;
-    const message = `There is no file ${quoteBytes(index.names.subarray(start, end))}; nothing is migrated for the line.`;
-    warnings.add('LINE_WITHOUT_FILE', `line ${index.lines[line]}`, message);
+    const name = () => quoteBytes(index.names.subarray(start, end));
+    warnings.add('LINE_WITHOUT_FILE', index.lines[line] ?? 0, () => `There is no file ${name()}; nothing is migrated.`);
   }
   return { lineOf, ignored };
 }
 
 /** Files of the scan that are messages: all but sub-folders and what went away meanwhile. */
 function messageFiles(scan: DirectoryScan, lineOf: Int32Array, unstatted: ReadonlyMap<number, number>): Uint32Array {
-  const files = new Uint32Array(scan.count);
-  let count = 0;
-  for (let file = 0; file < scan.count; file++) {
-    if (unstatted.size > 0 && unstatted.get(file) === ENOENT) continue;
-    const subfolder = ((scan.modes[file] ?? 0) & S_IFMT) === S_IFDIR && (lineOf[file] ?? -1) < 0;
-    if (!subfolder) files[count++] = file;
-  }
-  return files.subarray(0, count);
+  return select(scan.count, (file) => {
+    if (unstatted.size > 0 && unstatted.get(file) === ENOENT) return false;
+    const directory = ((scan.modes[file] ?? 0) & S_IFMT) === S_IFDIR;
+    return !directory || (lineOf[file] ?? -1) >= 0;
+  });
 }
 
 /** Index into MESSAGE_ERRORS: why a file is not migrated, or 0. */
@@ -186,7 +192,7 @@ function warnAboutFiles(
     const line = lineOf[file] ?? -1;
     const size = scan.sizes[file] ?? 0;
     if (line >= 0 && size !== 0 && index.sizes[line] === size) continue;
-    const name = quoteBytes(scan.names.subarray(scan.nameOffsets[file], scan.nameOffsets[file + 1]));
+    const name = () => quoteBytes(scan.names.subarray(scan.nameOffsets[file], scan.nameOffsets[file + 1]));
     if (line < 0) {
       warnings.add('FILE_WITHOUT_LINE', name, 'The file has no line in the index; it is taken without flags.');
     } else if (index.sizes[line] !== size) {
@@ -235,10 +241,6 @@ function messageColumns(index: FolderIndex, scan: DirectoryScan, files: Uint32Ar
     for (let from = scan.nameOffsets[file] ?? 0; from < end; from++) names[to++] = scan.names[from] ?? 0;
   }
   return { count, internalDates, flags, names, nameOffsets, inodes, sizes, mtimes };
-}
-
-function pairs(column: BigUint64Array | BigInt64Array): Uint32Array {
-  return new Uint32Array(column.buffer, column.byteOffset, column.length * 2);
 }
 
 /** Nanoseconds to seconds, rounded down, also before 1970. */

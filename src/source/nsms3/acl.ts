@@ -19,20 +19,19 @@ export function readAcl(folder: Dir): SourceAcl {
   const entries: AclEntry[] = [];
   const seen = new Set<string>();
   for (const { bytes, number } of readTextLines(folder, '.acl', LIMITS, 'ACL_FILE', warnings)) {
-    const where = `line ${number}`;
     const entry = parseEntry(decode(bytes));
     if (entry === undefined) {
-      warnings.add('ACL_LINE', where, `The line of .acl cannot be used: ${quoteBytes(bytes)}`);
+      warnings.add('ACL_LINE', number, `The line of .acl cannot be used: ${quoteBytes(bytes)}`);
       continue;
     }
     const rights = [...new Set(entry.rights)].filter((letter) => RIGHTS.includes(letter)).join('');
     if (rights !== entry.rights) {
-      warnings.add('ACL_RIGHTS', where, `Letters that are no rights, or repeated, were dropped: ${quoteBytes(bytes)}`);
+      warnings.add('ACL_RIGHTS', number, `Letters that are no rights, or repeated, were dropped: ${quoteBytes(bytes)}`);
     }
     if (seen.has(entry.identifier)) {
-      warnings.add('ACL_TWICE', where, `A second line for an identifier is ignored: ${quoteBytes(bytes)}`);
+      warnings.add('ACL_TWICE', number, `A second line for an identifier is ignored: ${quoteBytes(bytes)}`);
     } else if (rights === '') {
-      warnings.add('ACL_LINE', where, `The line of .acl gives no rights and is ignored: ${quoteBytes(bytes)}`);
+      warnings.add('ACL_LINE', number, `The line of .acl gives no rights and is ignored: ${quoteBytes(bytes)}`);
     } else {
       seen.add(entry.identifier);
       entries.push({ identifier: entry.identifier, rights });

@@ -124,7 +124,7 @@ function parseLines(content: Uint8Array, path: string, warnings: WarningList): P
     const colon = raw.indexOf(':');
     const key = raw.slice(0, Math.max(colon, 0)).trim();
     if (key === '') {
-      warnings.add('CONF_LINE', `line ${number}`, `The line is not "Key: value" and is ignored: ${quoteBytes(bytes)}`);
+      warnings.add('CONF_LINE', number, `The line is not "Key: value" and is ignored: ${quoteBytes(bytes)}`);
       continue;
     }
     const name = KEYS.find((candidate) => candidate === key.toLowerCase());
@@ -132,7 +132,7 @@ function parseLines(content: Uint8Array, path: string, warnings: WarningList): P
     if (name === undefined) {
       const entry = { key: quoteBytes(Buffer.from(key, 'latin1')), value: valueBytes.toString('utf8'), line: number };
       unknown.push(entry);
-      warnings.add('CONF_UNKNOWN_KEY', `line ${number}`, `The key ${entry.key} is not known; it is kept, not used.`);
+      warnings.add('CONF_UNKNOWN_KEY', number, `The key ${entry.key} is not known; it is kept, not used.`);
       continue;
     }
     let value: string;
@@ -197,7 +197,7 @@ function checkHostName(host: Entry, path: string, warnings: WarningList): void {
     throw bad(path, host.line, `HostName ${JSON.stringify(host.value)} is not a host name.`);
   }
   if (!host.value.includes('.')) {
-    warnings.add('CONF_HOST', `line ${host.line}`, 'HostName has no domain; it must equal mailHost of the users.');
+    warnings.add('CONF_HOST', host.line, 'HostName has no domain; it must equal mailHost of the users.');
   }
 }
 
@@ -224,7 +224,7 @@ function readSettings(file: ParsedFile, warnings: WarningList): SourceSettings {
     const value = read(entry.value);
     if (value !== undefined) return value;
     const message = `${entry.key} cannot be read and stays at its default: ${quoteBytes(Buffer.from(entry.value))}`;
-    warnings.add('CONF_SETTING', `line ${entry.line}`, message);
+    warnings.add('CONF_SETTING', entry.line, message);
     return null;
   };
   const whole = (low: number, high: number) => (value: string) =>

@@ -95,22 +95,22 @@ function parse(folder: Dir, fd: number, columns: IndexColumns, warnings: Warning
       if (header !== undefined) return;
     }
     if (!parseLine(bytes, start, end, number, columns, warnings)) {
-      const text = quoteBytes(bytes.subarray(start, end));
-      warnings.add('INDEX_LINE', `line ${number}`, `The line cannot be used: ${text}`);
+      const text = () => `The line cannot be used: ${quoteBytes(bytes.subarray(start, end))}`;
+      warnings.add('INDEX_LINE', number, text);
     }
   };
   const onLong = (number: number): void => {
-    warnings.add('INDEX_LINE', `line ${number}`, `The line is longer than ${LIMITS.lineBytes} bytes and is not used.`);
+    warnings.add('INDEX_LINE', number, `The line is longer than ${LIMITS.lineBytes} bytes and is not used.`);
   };
   const read = readLines(fd, LIMITS, onLine, onLong);
   if (read.cut) throw tooLarge(folder);
   if (read.lines === 0) {
     warnings.add('INDEX_EMPTY', NAME, 'The index is empty; the message files are taken without flags.');
   } else if (header === undefined) {
-    warnings.add('INDEX_HEADER', 'line 1', 'The header of the index is lost; the folder gets a new uidvalidity.');
+    warnings.add('INDEX_HEADER', 1, 'The header of the index is lost; the folder gets a new uidvalidity.');
   }
   if (read.unterminated) {
-    warnings.add('INDEX_CUT', `line ${read.lines}`, 'The last line has no end; the index may have been cut here.');
+    warnings.add('INDEX_CUT', read.lines, 'The last line has no end; the index may have been cut here.');
   }
   return columns.finish(header, warnings.finish());
 }
@@ -145,8 +145,8 @@ function parseLine(
   let seconds = decimal(bytes, date, flags - 1);
   if (!(seconds <= MAX_DATE)) {
     seconds = Number.NaN;
-    const text = quoteBytes(bytes.subarray(date, flags - 1));
-    warnings.add('INDEX_DATE', `line ${number}`, `The date cannot be used, the file's is taken: ${text}`);
+    const text = () => `The date cannot be used, the file's is taken: ${quoteBytes(bytes.subarray(date, flags - 1))}`;
+    warnings.add('INDEX_DATE', number, text);
   }
   columns.add(uid, seconds, decimal(bytes, size, name - 1), number, bytes, name, end);
   parseFlags(bytes, flags, size - 1, number, columns, warnings);
@@ -210,16 +210,16 @@ function parseFlags(
   }
   columns.setFlags(flags);
   if (bad) {
-    const text = quoteBytes(bytes.subarray(start, at));
-    warnings.add('INDEX_FLAGS', `line ${number}`, `Flag letters that are not valid were dropped: ${text}`);
+    const text = () => `Flag letters that are not valid were dropped: ${quoteBytes(bytes.subarray(start, at))}`;
+    warnings.add('INDEX_FLAGS', number, text);
   }
   while (at < end) {
     const from = at + 1;
     for (at = from; at < end && bytes[at] !== COMMA; ) at++;
     if (isAtom(bytes, from, at)) columns.addKeyword(bytes, from, at);
     else {
-      const text = quoteBytes(bytes.subarray(from, at));
-      warnings.add('INDEX_KEYWORD', `line ${number}`, `A keyword that is not an IMAP atom was dropped: ${text}`);
+      const text = () => `A keyword that is not an IMAP atom was dropped: ${quoteBytes(bytes.subarray(from, at))}`;
+      warnings.add('INDEX_KEYWORD', number, text);
     }
   }
 }

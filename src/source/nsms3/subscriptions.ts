@@ -18,7 +18,7 @@ export function readSubscriptions(mailbox: Dir): SourceSubscriptions {
     const path = splitPath(bytes);
     if (path === undefined) {
       const message = `The line of .subscriptions names no folder: ${quoteBytes(bytes)}`;
-      warnings.add('SUBSCRIPTION_LINE', `line ${number}`, message);
+      warnings.add('SUBSCRIPTION_LINE', number, message);
       continue;
     }
     const key = Buffer.from(bytes).toString('latin1');

@@ -40,7 +40,7 @@ export function readTextLines(
         if (bytes[end - 1] !== CR) allCr = false;
         lines.push({ bytes: Buffer.from(bytes.subarray(start, end)), number });
       },
-      (number) => warnings.add(code, `line ${number}`, `The line of ${name} is too long and is ignored.`),
+      (number) => warnings.add(code, number, `The line of ${name} is too long and is ignored.`),
     );
     if (read.cut) warnings.add(code, name, `Only the first ${limits.fileBytes} bytes of ${name} are used.`);
   } catch (error) {
