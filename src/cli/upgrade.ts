@@ -1,0 +1,297 @@
+#!/usr/bin/env node
+/**
+ * `upgrade`: takes a 3.x installation to 4.1 (commands.md).
+ *
+ *     upgrade -s            folders: users from the directory, mapping, partitions, mailbox database
+ *     upgrade -m            messages of all users
+ *     upgrade -u <list>     messages of the users in a list
+ *     upgrade --status      what is done, left and failed
+ *     upgrade --verify      proves source and result equal
+ *
+ * This file parses, calls the library and prints; it decides nothing that a library caller would miss.
+ */
+import { InvalidArgumentError, Option } from 'commander';
+import { EXIT, type ExitCode } from '../errors.js';
+import { armFaults, parseFaultPlan } from '../fs/seam.js';
+import { parseLogLevel } from '../log/log.js';
+import { type FoldersOptions, upgradeFolders } from '../upgrade/folders.js';
+import type { ProgressOutput } from '../upgrade/progress.js';
+import { exitCodeOf } from '../upgrade/report.js';
+import { upgradeStatus } from '../upgrade/status.js';
+import { surveyExitCode, surveyMessages } from '../upgrade/survey.js';
+import { type MessagesOptions, type RunControls, upgradeMessages } from '../upgrade/upgradeMessages.js';
+import { instanceOf, makeCommand, runCommand, standardOutput, startIfMain, usageError, visible } from './common.js';
+import { foldersText, messagesText, statusText, surveyText } from './upgrade-text.js';
+
+interface Flags {
+  readonly instance?: string;
+  readonly json?: boolean;
+  readonly logLevel?: string;
+  readonly s?: boolean;
+  readonly m?: boolean;
+  readonly u?: string[];
+  readonly status?: boolean;
+  readonly verify?: boolean;
+  readonly i?: boolean;
+  readonly t?: number;
+  readonly q?: number;
+  readonly r?: boolean;
+  /** `--native` true, `--no-native` false. */
+  readonly native?: boolean;
+  readonly from?: string;
+  readonly directory?: string;
+  readonly directoryStarttls?: boolean;
+  readonly directoryCa?: string;
+  readonly pageSize?: number;
+  readonly directoryTimeout?: number;
+  readonly folder?: string;
+  readonly failed?: boolean;
+  readonly acceptFailures?: boolean;
+  readonly storePath?: string[];
+  readonly pidIsStale?: boolean;
+  readonly takeForeign?: boolean;
+  readonly workDir?: string;
+  readonly keepPartitionPaths?: boolean;
+  readonly dryRun?: boolean;
+  readonly sample?: number;
+}
+
+type Mode = 's' | 'm' | 'u' | 'status' | 'verify';
+
+/** Which modes an option belongs to; one that is given elsewhere is wrong usage, named. */
+const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
+  i: ['m', 'u'],
+  t: ['m', 'u'],
+  q: ['m', 'u'],
+  r: ['m', 'u'],
+  native: ['m', 'u'],
+  from: ['s'],
+  directory: ['s'],
+  directoryStarttls: ['s'],
+  directoryCa: ['s'],
+  pageSize: ['s'],
+  directoryTimeout: ['s'],
+  folder: ['u'],
+  failed: ['m', 'u'],
+  acceptFailures: ['m', 'u'],
+  storePath: ['s'],
+  pidIsStale: ['s', 'm', 'u', 'verify'],
+  takeForeign: ['m', 'u'],
+  keepPartitionPaths: ['s'],
+  dryRun: ['s', 'm', 'u'],
+  sample: ['verify'],
+};
+
+function atLeastOne(text: string): number {
+  if (!/^\d{1,6}$/.test(text) || Number(text) < 1)
+    throw new InvalidArgumentError('It must be a whole number of at least 1.');
+  return Number(text);
+}
+
+function percent(text: string): number {
+  const value = Number(text.replace(/%$/, ''));
+  if (!(value > 0 && value <= 100)) throw new InvalidArgumentError('It must be a percentage above 0, 100 at most.');
+  return value;
+}
+
+function collect(value: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), value];
+}
+
+function makeProgram() {
+  return makeCommand('upgrade', 'Takes a Netscape Messaging Server 3.x installation to 4.1. First -s, then -m or -u.')
+    .option('-s', 'upgrade folders: find all users, list their 3.x folders, make partitions and 4.x folder entries')
+    .option('-m', 'upgrade messages of all users')
+    .option(
+      '-u <userlist>',
+      'upgrade messages of the users in a list file (repeatable); never asks the directory',
+      collect,
+    )
+    .option('--status', 'show what is done, what is left and what failed')
+    .option('--verify', 'prove source and result equal, message by message, by content')
+    .option('-i', 'INBOXes only')
+    .option('-t <n>', 'transfer threads (default 5)', atLeastOne)
+    .option('-q <n>', 'folder queue size (default 50)', atLeastOne)
+    .option('-r', 'remove 3.x message files after migration, never the directories')
+    .addOption(new Option('--native', 'use the native addon, and fail if it is not there').default(undefined))
+    .option('--no-native', 'use the portable engine')
+    .option('--from <dir>', 'the 3.x instance directory (needed once, recorded by the first -s)')
+    .option('--directory <source>', 'where the users are: an LDAP URL or an LDIF file (default: the configuration)')
+    .option('--directory-starttls', 'ldap:// with StartTLS; the certificate is checked')
+    .option('--directory-ca <file>', 'certificates of the authorities to trust for LDAPS and StartTLS (PEM)')
+    .option('--page-size <n>', 'entries a page of an LDAP search (default 500)', atLeastOne)
+    .option('--directory-timeout <s>', 'seconds to wait for the directory', atLeastOne)
+    .option('--folder <name>', 'with -u: only this 3.x folder')
+    .option('--failed', 'only folders with failures on record')
+    .option('--accept-failures', 'publish folders although some messages failed; those stay in 3.x, on record')
+    .option('--store-path <dir>', 'accept this 3.x store path whatever its owner and mode (repeatable)', collect)
+    .option('--pid-is-stale', 'the pid in NscpMail.pid is not a 3.x server')
+    .option('--take-foreign', 'copy message files of other owners, or that others may write, into new files')
+    .option('--work-dir <dir>', 'keep the mapping database and the user lists here (read-only 3.x stores)')
+    .option('--keep-partition-paths', 'with -s again: leave the partition paths as they are')
+    .option('--dry-run', 'check and show the plan, write nothing')
+    .option('--sample <n%>', 'with --verify: compare only this share of the messages by content', percent)
+    .addHelpText(
+      'after',
+      `
+A site with one server needs two commands:
+  upgrade -s --from /usr/netscape/suitespot/msg-tango --instance /usr/netscape/server4/msg-tango
+  upgrade -m --instance /usr/netscape/server4/msg-tango
+
+SIGINT or SIGTERM stops a run after the folders under way; a second one stops it at once. SIGUSR1 prints progress.
+Run again after any halt: nothing is migrated twice, nothing is lost.`,
+    );
+}
+
+async function perform(flags: Flags): Promise<ExitCode> {
+  const mode = modeOf(flags);
+  const session = {
+    instance: instanceOf(flags),
+    workDir: flags.workDir,
+    logLevel: flags.logLevel === undefined ? undefined : parseLogLevel(flags.logLevel),
+    pidIsStale: flags.pidIsStale,
+  };
+  switch (mode) {
+    case 's': {
+      const options: FoldersOptions = {
+        ...session,
+        from: flags.from,
+        becomeServerAccount: true,
+        directoryTls: {
+          ...(flags.directoryStarttls === undefined ? {} : { startTls: flags.directoryStarttls }),
+          ...(flags.directoryCa === undefined ? {} : { caFile: flags.directoryCa }),
+        },
+        pageSize: flags.pageSize,
+        directoryTimeoutSeconds: flags.directoryTimeout,
+        signal: stopSignal(),
+        directory: flags.directory,
+        storePaths: flags.storePath,
+        keepPartitionPaths: flags.keepPartitionPaths,
+        dryRun: flags.dryRun,
+      };
+      const report = await upgradeFolders(options);
+      show(flags, report, () => foldersText(report));
+      return report.exitCode;
+    }
+    case 'm':
+    case 'u':
+      return messages(flags, session);
+    case 'status': {
+      const report = await upgradeStatus(session);
+      show(flags, report, () => statusText(report));
+      return EXIT.ok;
+    }
+    case 'verify': {
+      const { verifyStore } = await import('../upgrade/verify.js');
+      const report = await verifyStore({ ...session, samplePercent: flags.sample });
+      show(flags, report, () => report.text);
+      return report.exitCode;
+    }
+  }
+}
+
+async function messages(
+  flags: Flags,
+  session: Pick<MessagesOptions, 'instance' | 'workDir' | 'logLevel' | 'pidIsStale'>,
+): Promise<ExitCode> {
+  const options: MessagesOptions = {
+    ...session,
+    userLists: flags.u,
+    inboxOnly: flags.i,
+    folder: flags.folder,
+    failedOnly: flags.failed,
+    threads: flags.t ?? 5,
+    queue: flags.q ?? 50,
+    remove: flags.r === true,
+    engine: flags.native === undefined ? 'auto' : flags.native ? 'native' : 'portable',
+    acceptFailures: flags.acceptFailures === true,
+    takeForeign: flags.takeForeign === true,
+    progressOutput: progressOutput(flags),
+    notice: note,
+    onStart: handleSignals,
+  };
+  if (flags.dryRun === true) {
+    const report = await surveyMessages(options);
+    show(flags, report, () => surveyText(report));
+    return surveyExitCode(report);
+  }
+  const report = await upgradeMessages(options);
+  show(flags, report, () => messagesText(report));
+  return exitCodeOf(report);
+}
+
+/** The one mode of this call, with every option that does not belong to it refused by name. */
+function modeOf(flags: Flags): Mode {
+  const modes = (['s', 'm', 'u', 'status', 'verify'] as const).filter((mode) => flags[mode] !== undefined);
+  const [mode] = modes;
+  if (mode === undefined || modes.length > 1)
+    throw usageError('upgrade', 'Exactly one of -s, -m, -u, --status and --verify is needed.');
+  for (const [option, allowed] of Object.entries(BELONGS)) {
+    const given = (flags as Readonly<Record<string, unknown>>)[option] !== undefined;
+    if (given && !allowed.includes(mode)) {
+      const name =
+        option.length === 1 ? `-${option}` : `--${option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      throw usageError('upgrade', `${name} does not go with ${mode.length === 1 ? `-${mode}` : `--${mode}`}.`);
+    }
+  }
+  return mode;
+}
+
+/** Progress goes to standard error: standard output holds the result only. */
+function progressOutput(flags: Flags): ProgressOutput | undefined {
+  if (flags.json === true && !process.stderr.isTTY) return undefined;
+  return {
+    isTerminal: process.stderr.isTTY === true,
+    columns: process.stderr.columns ?? 80,
+    write: (text) => void process.stderr.write(text),
+  };
+}
+
+/** `-s` stops between two users. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(EXIT.halted);
+      controller.abort(new Error(`Stopped by ${signal}.`));
+    });
+  }
+  return controller.signal;
+}
+
+/** First SIGINT or SIGTERM drains, the second ends at once; SIGUSR1 prints progress. */
+function handleSignals(controls: RunControls): void {
+  let asked = false;
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (asked) process.exit(EXIT.halted);
+      asked = true;
+      controls.stop(`Stopped by ${signal}.`);
+      note(`${signal}: folders under way finish; once more stops at once.`);
+    });
+  }
+  process.on('SIGUSR1', () => note(controls.progressLine()));
+}
+
+function show(flags: Flags, report: unknown, text: () => string): void {
+  if (flags.json === true) standardOutput.json(report);
+  else say(text());
+}
+
+/** Result for people: lines from a mail store are made harmless, line by line. */
+function say(text: string): void {
+  standardOutput.write(`${text.split('\n').map(visible).join('\n')}\n`);
+}
+
+function note(line: string): void {
+  process.stderr.write(`upgrade: ${visible(line)}\n`);
+}
+
+/** Runs the command; prints; returns the exit code. */
+export function upgrade(argv: readonly string[]): Promise<ExitCode> {
+  process.umask(0o077);
+  armFaults(parseFaultPlan(process.env.MAILHAUL_FAULT));
+  return runCommand<Flags>(makeProgram(), argv, perform);
+}
+
+await startIfMain(import.meta.url, upgrade);
