@@ -10,7 +10,9 @@ export interface ByteSource {
 }
 
 export function bytesSource(data: Uint8Array): ByteSource {
-  return { size: data.length, read: (offset, length) => data.subarray(offset, offset + length) };
+  // A plain array, also over a Buffer, whose `slice` would not copy.
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return { size: bytes.length, read: (offset, length) => bytes.subarray(offset, offset + length) };
 }
 
 /** Small reads are served from a window of this many bytes, so that reading along costs few calls. */
@@ -37,7 +39,7 @@ export function fileSource(fd: number): ByteSource {
 
 /** Up to `length` bytes at `offset`, fewer only at the end of the file. */
 function readAt(fd: number, offset: number, length: number): Uint8Array {
-  const bytes = Buffer.allocUnsafeSlow(length);
+  const bytes = new Uint8Array(length);
   let done = 0;
   while (done < length) {
     const count = fs.readSync(fd, bytes, done, Math.min(length - done, 1 << 30), offset + done);
