@@ -20,10 +20,14 @@ import {
   OPEN_BRACKET,
   QUOTE,
   SEMICOLON,
+  type Span,
   skipCfws,
   skipComment,
 } from './bytes.js';
 import { Writer } from './writer.js';
+
+/** Addresses of one list that are shown; what follows is passed over. The end of a group may come on top. */
+export const MAX_ADDRESSES = 32_768;
 
 /** What an address list is written through: the bytes and three scratch buffers that live as long as the parser. */
 export interface AddressScratch {
@@ -47,9 +51,18 @@ interface Words {
   readonly quoted: boolean;
 }
 
-/** Writes the addresses of one field; the parentheses around the list are the caller's. Returns how many. */
-export function writeAddresses(data: Uint8Array, start: number, end: number, out: Writer, s: AddressScratch): number {
-  let count = 0;
+/**
+ * Writes the addresses of one field behind the `before` that the list has; returns the new count. The parentheses
+ * around the list are the caller's.
+ */
+export function writeAddresses(
+  data: Uint8Array,
+  { start, end }: Span,
+  before: number,
+  out: Writer,
+  s: AddressScratch,
+): number {
+  let count = before;
   let inGroup = false;
   const group = (open: boolean): void => {
     out.ascii('(NIL NIL ');
@@ -60,7 +73,7 @@ export function writeAddresses(data: Uint8Array, start: number, end: number, out
     count++;
   };
   let at = start;
-  while (at < end) {
+  while (at < end && count < MAX_ADDRESSES) {
     const from = at;
     const phrase = readWords(data, from, end, 'list', false, s.name);
     at = phrase.at;

@@ -5,9 +5,6 @@ import { writeEnvelope } from './envelope.js';
 import { KIND, type MessageTree, type Part, parseTree } from './structure.js';
 import { Writer } from './writer.js';
 
-/** Bytes of `fields` at most, not counting the mark that says some are missing. */
-export const MAX_FIELDS_BYTES = 65_536;
-
 const HEAD_BYTES = 16;
 
 /**
@@ -52,12 +49,6 @@ function writeParts(tree: MessageTree, out: Writer): void {
 }
 
 function writeFields(message: Uint8Array, tree: MessageTree, out: Writer): void {
-  const start = out.length;
-  for (const field of tree.cached) {
-    if (out.length - start + field.end - field.start > MAX_FIELDS_BYTES) {
-      out.byte(0);
-      return;
-    }
-    out.bytes(message, field.start, field.end);
-  }
+  for (const field of tree.cached) out.bytes(message, field.start, field.end);
+  if (tree.cachedCut) out.byte(0);
 }

@@ -55,7 +55,7 @@ function writeList(
   out.byte(0x28);
   let count = 0;
   for (const field of fields) {
-    if (field.kind === kind) count += writeAddresses(data, field.start, field.end, out, scratch);
+    if (field.kind === kind) count = writeAddresses(data, field, count, out, scratch);
   }
   if (count === 0) {
     out.length = before;

@@ -22,6 +22,9 @@ import {
 } from './bytes.js';
 import type { Writer } from './writer.js';
 
+/** Parameters of a field that are read; what follows is passed over. */
+export const MAX_PARAMETERS = 1000;
+
 /** Sections are put together among this many first parameters of a field; bounds the work on hostile fields. */
 export const MAX_SECTIONED = 128;
 
@@ -112,7 +115,7 @@ export function parseParameters(data: Uint8Array, from: number, end: number): re
   const list: Parameter[] = [];
   let starred = false;
   let at = nextSemicolon(data, from, end);
-  while (at < end) {
+  while (at < end && list.length < MAX_PARAMETERS) {
     const nameStart = skipCfws(data, at + 1, end);
     const nameEnd = tokenEnd(data, nameStart, end);
     at = skipCfws(data, nameEnd, end);

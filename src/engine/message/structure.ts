@@ -8,13 +8,19 @@
  * Work and memory are bounded: 100 levels and 10,000 parts, as Dovecot has it; a part that would go deeper is a leaf,
  * and after the last part no boundary is looked for. The pass keeps its own stack, the writers recurse 100 deep at most.
  */
-import { DASH, equalsLower, nextLf } from './bytes.js';
+import { DASH, equalsLower, nextLf, type Span } from './bytes.js';
 import { colonOf, FIELD, fieldKind, type HeaderField, isCachedField, nameEnd, valueSpan } from './header.js';
 import { appendValue, type ContentType, parseContentType } from './parameters.js';
 import { Writer } from './writer.js';
 
 export const MAX_LEVELS = 100;
 export const MAX_PARTS = 10_000;
+/** Fields of a part that ENVELOPE and BODYSTRUCTURE look at. */
+export const MAX_FIELDS = 1000;
+/** Bytes of all values of a message that they look at; the first field past them ends it. */
+export const MAX_VALUE_BYTES = 16 * 1024 * 1024;
+/** Bytes of `fields` in the cache entry, not counting the mark that says some are missing. */
+export const MAX_CACHED_BYTES = 65_536;
 
 export const KIND = { leaf: 0, multipart: 1, message: 2 } as const;
 
@@ -39,7 +45,9 @@ export interface Part {
 export interface MessageTree {
   readonly root: Part;
   /** Raw fields that the cache keeps: spans from the name to the end of the last line. */
-  readonly cached: { start: number; end: number }[];
+  readonly cached: readonly Span[];
+  /** Some did not fit in MAX_CACHED_BYTES. */
+  readonly cachedCut: boolean;
   readonly parts: number;
 }
 
@@ -64,7 +72,9 @@ class TreeParser {
   private lines = 0;
   private parts = 0;
   private readonly open: Boundary[] = [];
-  private readonly cached: { start: number; end: number }[] = [];
+  private readonly cached: Span[] = [];
+  private cachedBytes = 0;
+  private valueBytes = 0;
   private readonly scratch = new Writer(128);
 
   constructor(private readonly data: Uint8Array) {}
@@ -82,7 +92,7 @@ class TreeParser {
       if (next === undefined) break;
       part = this.begin(next, this.at);
     }
-    return { root, cached: this.cached, parts: this.parts };
+    return { root, cached: this.cached, cachedCut: this.cachedBytes > MAX_CACHED_BYTES, parts: this.parts };
   }
 
   private begin(parent: Part | undefined, headerStart: number): Part {
@@ -159,11 +169,18 @@ class TreeParser {
     if (colon === end) return;
     const last = nameEnd(data, start, colon);
     const kind = fieldKind(data, start, last);
-    const inEnvelope = part.parent === undefined || part.parent.kind === KIND.message;
-    if (kind >= FIELD.contentType || (kind >= 0 && inEnvelope)) {
-      part.fields.push({ kind, ...valueSpan(data, colon, end) });
+    if (kind >= 0 && this.valueBytes <= MAX_VALUE_BYTES && part.fields.length < MAX_FIELDS) {
+      const inEnvelope = part.parent === undefined || part.parent.kind === KIND.message;
+      if (kind >= FIELD.contentType || inEnvelope) {
+        const value = valueSpan(data, colon, end);
+        this.valueBytes += value.end - value.start;
+        if (this.valueBytes <= MAX_VALUE_BYTES) part.fields.push({ kind, ...value });
+      }
     }
-    if (part.parent === undefined && isCachedField(data, start, last)) this.cached.push({ start, end });
+    if (part.parent === undefined && this.cachedBytes <= MAX_CACHED_BYTES && isCachedField(data, start, last)) {
+      this.cachedBytes += end - start;
+      if (this.cachedBytes <= MAX_CACHED_BYTES) this.cached.push({ start, end });
+    }
   }
 
   private decide(part: Part, blank: boolean): void {

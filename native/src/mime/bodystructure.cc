@@ -1,0 +1,218 @@
+#include "bodystructure.h"
+
+#include <algorithm>
+
+#include "envelope.h"
+
+namespace mailhaul::mime {
+namespace {
+
+constexpr std::string_view defaultCharset = "\"charset\" \"us-ascii\"";
+/// A multipart must have a part: one without any shows an empty text, as both servers have it.
+constexpr std::string_view emptyPart =
+    "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0 NIL NIL NIL NIL)";
+
+class StructureWriter {
+ public:
+  StructureWriter(Bytes data, MessageTree& tree, Writer& out, AddressScratch& scratch) noexcept
+      : data_(data), tree_(tree), out_(out), scratch_(scratch) {}
+
+  void part(std::uint32_t index) {
+    const Part& part = tree_.parts[index];
+    out_.byte('(');
+    if (part.kind == Kind::multipart) {
+      multipart(part, index);
+    } else {
+      single(part, index);
+    }
+    out_.byte(' ');
+    disposition(part);
+    out_.byte(' ');
+    languages(part);
+    out_.byte(' ');
+    text(part, Field::contentLocation);
+    out_.byte(')');
+  }
+
+ private:
+  void multipart(const Part& part, std::uint32_t index) {
+    if (part.children == 0) {
+      out_.ascii(emptyPart);
+    } else {
+      for (std::uint32_t child = index + 1; child != noPart; child = tree_.parts[child].nextSibling) this->part(child);
+    }
+    out_.byte(' ');
+    string(part.type->subtype);
+    out_.byte(' ');
+    typeParameters(part, false);
+  }
+
+  void single(const Part& part, std::uint32_t index) {
+    bool isText = false;
+    if (part.overflow) {
+      out_.ascii("\"application\" \"octet-stream\"");
+    } else if (part.type) {
+      isText = equalsLower(data_, part.type->type, "text");
+      string(part.type->type);
+      out_.byte(' ');
+      string(part.type->subtype);
+    } else if (part.isMessage) {
+      out_.ascii("\"message\" \"rfc822\"");
+    } else {
+      isText = true;
+      out_.ascii("\"text\" \"plain\"");
+    }
+    out_.byte(' ');
+    typeParameters(part, isText);
+    out_.byte(' ');
+    text(part, Field::contentId);
+    out_.byte(' ');
+    text(part, Field::contentDescription);
+    out_.byte(' ');
+    encoding(part);
+    out_.byte(' ');
+    out_.decimal(part.bodyEnd - part.bodyStart);
+    if (part.kind == Kind::message) {
+      out_.byte(' ');
+      writeEnvelope(data_, fields(tree_.parts[index + 1]), out_, scratch_);
+      out_.byte(' ');
+      this->part(index + 1);
+    }
+    if (isText || part.kind == Kind::message) {
+      out_.byte(' ');
+      out_.decimal(part.lines);
+    }
+    out_.byte(' ');
+    text(part, Field::contentMd5);
+  }
+
+  [[nodiscard]] std::span<const HeaderField> fields(const Part& part) const noexcept {
+    return {tree_.fields.data() + part.firstField, part.lastField - part.firstField};
+  }
+
+  void string(Span span) { out_.string(data_.subspan(span.start, span.end - span.start)); }
+
+  /// The first field of this kind as a text, or NIL.
+  void text(const Part& part, Field kind) {
+    const HeaderField* found = nullptr;
+    for (const HeaderField& field : fields(part)) {
+      if (field.kind != kind) continue;
+      found = &field;
+      break;
+    }
+    writeText(data_, found, out_, scratch_.name);
+  }
+
+  void encoding(const Part& part) {
+    for (const HeaderField& field : fields(part)) {
+      if (field.kind != Field::contentTransferEncoding) continue;
+      const std::optional<Span> found = parseEncoding(data_, field.value);
+      if (!found) continue;
+      string(*found);
+      return;
+    }
+    out_.ascii("\"7bit\"");
+  }
+
+  void disposition(const Part& part) {
+    std::optional<Disposition> chosen;
+    tree_.parameters.clear();
+    for (const HeaderField& field : fields(part)) {
+      if (field.kind != Field::contentDisposition) continue;
+      const std::optional<Disposition> found = parseDisposition(data_, field.value);
+      if (!found) continue;
+      chosen = found;
+      parseParameters(data_, found->rest, field.value.end, tree_.parameters);
+      if (!tree_.parameters.empty()) break;
+    }
+    if (!chosen) {
+      out_.nil();
+      return;
+    }
+    out_.byte('(');
+    string(chosen->token);
+    out_.byte(' ');
+    parameters(false);
+    out_.byte(')');
+  }
+
+  void languages(const Part& part) {
+    for (const HeaderField& field : fields(part)) {
+      if (field.kind != Field::contentLanguage) continue;
+      std::size_t at = field.value.start;
+      std::optional<Span> tag = nextLanguage(data_, at, field.value.end);
+      if (!tag) continue;
+      out_.byte('(');
+      string(*tag);
+      while ((tag = nextLanguage(data_, at, field.value.end))) {
+        out_.byte(' ');
+        string(*tag);
+      }
+      out_.byte(')');
+      return;
+    }
+    out_.nil();
+  }
+
+  void typeParameters(const Part& part, bool isText) {
+    tree_.parameters.clear();
+    if (part.type) {
+      const std::span<const HeaderField> all = fields(part);
+      const auto field = std::find_if(
+          all.begin(), all.end(), [](const HeaderField& candidate) { return candidate.kind == Field::contentType; });
+      parseParameters(data_, part.type->rest, field->value.end, tree_.parameters);
+    }
+    parameters(isText);
+  }
+
+  /// Writes `tree_.parameters`; a text without a charset has us-ascii (RFC 2046 4.1.2).
+  void parameters(bool isText) {
+    const Parameters& list = tree_.parameters;
+    const bool addCharset =
+        isText && std::none_of(list.begin(), list.end(), [&](const Parameter& parameter) {
+          return !parameter.consumed && !parameter.star && equalsLower(data_, parameter.name, "charset");
+        });
+    if (list.empty() && !addCharset) {
+      out_.nil();
+      return;
+    }
+    out_.byte('(');
+    bool separate = false;
+    for (std::size_t i = 0; i < list.size(); i++) {
+      if (list[i].consumed) continue;
+      if (separate) out_.byte(' ');
+      separate = true;
+      name(list[i]);
+      out_.byte(' ');
+      scratch_.name.clear();
+      appendValue(data_, list, i, scratch_.name);
+      out_.string(scratch_.name.view());
+    }
+    if (addCharset) {
+      if (separate) out_.byte(' ');
+      out_.ascii(defaultCharset);
+    }
+    out_.byte(')');
+  }
+
+  /// A name is a token, so it never needs a literal or a backslash.
+  void name(const Parameter& parameter) {
+    out_.byte('"');
+    out_.bytes(data_.subspan(parameter.name.start, parameter.name.end - parameter.name.start));
+    if (parameter.star) out_.byte('*');
+    out_.byte('"');
+  }
+
+  Bytes data_;
+  MessageTree& tree_;
+  Writer& out_;
+  AddressScratch& scratch_;
+};
+
+}  // namespace
+
+void writeBodyStructure(Bytes data, MessageTree& tree, Writer& out, AddressScratch& scratch) {
+  StructureWriter(data, tree, out, scratch).part(0);
+}
+
+}  // namespace mailhaul::mime

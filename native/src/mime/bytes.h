@@ -1,0 +1,106 @@
+// Byte classes and spans of the message parser. The twin of src/engine/message/bytes.ts.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+namespace mailhaul::mime {
+
+using Bytes = std::span<const std::uint8_t>;
+
+/// A half-open range [start, end) of the message.
+struct Span {
+  std::size_t start = 0;
+  std::size_t end = 0;
+};
+
+namespace detail {
+
+/// 1 for the bytes of a MIME token (RFC 2045 5.1), 2 for SPACE, TAB, CR and LF.
+constexpr std::array<std::uint8_t, 256> makeClasses() {
+  std::array<std::uint8_t, 256> classes{};
+  constexpr std::string_view specials = "()<>@,;:\\\"/[]?=";
+  for (std::size_t byte = 0x21; byte < 0x7f; byte++) {
+    classes[byte] = specials.find(static_cast<char>(byte)) == std::string_view::npos ? 1 : 0;
+  }
+  for (const char byte : {' ', '\t', '\r', '\n'}) classes[static_cast<std::uint8_t>(byte)] = 2;
+  return classes;
+}
+
+inline constexpr std::array<std::uint8_t, 256> classes = makeClasses();
+
+}  // namespace detail
+
+inline bool isToken(std::uint8_t byte) noexcept { return detail::classes[byte] == 1; }
+
+/// SPACE or TAB: what a folded line begins with.
+inline bool isBlank(std::uint8_t byte) noexcept { return byte == ' ' || byte == '\t'; }
+
+/// White space of a header value: SPACE, TAB and the CR and LF of its folds.
+inline bool isFold(std::uint8_t byte) noexcept { return detail::classes[byte] == 2; }
+
+inline std::uint8_t toLower(std::uint8_t byte) noexcept {
+  return byte >= 'A' && byte <= 'Z' ? static_cast<std::uint8_t>(byte + 0x20) : byte;
+}
+
+/// Compares without case; `lower` is ASCII in lower case.
+inline bool equalsLower(Bytes data, std::size_t start, std::size_t end, std::string_view lower) noexcept {
+  if (end - start != lower.size()) return false;
+  for (std::size_t i = 0; i < lower.size(); i++) {
+    if (toLower(data[start + i]) != static_cast<std::uint8_t>(lower[i])) return false;
+  }
+  return true;
+}
+
+inline bool equalsLower(Bytes data, Span span, std::string_view lower) noexcept {
+  return equalsLower(data, span.start, span.end, lower);
+}
+
+/// Offset of the next `byte` in [from, end), or `end`.
+inline std::size_t findByte(Bytes data, std::size_t from, std::size_t end, char byte) noexcept {
+  if (from >= end) return end;
+  const void* found = std::memchr(data.data() + from, byte, end - from);
+  return found == nullptr ? end : static_cast<std::size_t>(static_cast<const std::uint8_t*>(found) - data.data());
+}
+
+/// True when the byte at `at` belongs to a line end: an LF, or a CR that an LF follows.
+inline bool isLineEnd(Bytes data, std::size_t at, std::size_t end) noexcept {
+  return data[at] == '\n' || (data[at] == '\r' && at + 1 < end && data[at + 1] == '\n');
+}
+
+/// Position after the comment that opens at `from`; one that is never closed reaches to the end.
+inline std::size_t skipComment(Bytes data, std::size_t from, std::size_t end) noexcept {
+  std::size_t depth = 0;
+  for (std::size_t at = from; at < end; at++) {
+    const std::uint8_t byte = data[at];
+    if (byte == '\\') {
+      at++;
+    } else if (byte == '(') {
+      depth++;
+    } else if (byte == ')' && --depth == 0) {
+      return at + 1;
+    }
+  }
+  return end;
+}
+
+/// Position after comments and white space (CFWS, RFC 5322 3.2.2), at most `end`.
+inline std::size_t skipCfws(Bytes data, std::size_t from, std::size_t end) noexcept {
+  std::size_t at = from;
+  while (at < end) {
+    if (data[at] == '(') {
+      at = skipComment(data, at, end);
+    } else if (isFold(data[at])) {
+      at++;
+    } else {
+      break;
+    }
+  }
+  return at < end ? at : end;
+}
+
+}  // namespace mailhaul::mime

@@ -1,0 +1,79 @@
+// Builds the bytes of a cache entry: a growing buffer with the IMAP forms of strings and numbers.
+// The twin of src/engine/message/writer.ts.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "bytes.h"
+
+namespace mailhaul::mime {
+
+/// Grows, never shrinks by itself; clear() keeps the memory, so that a worker allocates only for its largest messages.
+class Writer {
+ public:
+  [[nodiscard]] std::size_t size() const noexcept { return length_; }
+  [[nodiscard]] Bytes view() const noexcept { return {store_.data(), length_}; }
+  [[nodiscard]] std::uint8_t last() const noexcept { return store_[length_ - 1]; }
+
+  void clear() noexcept { length_ = 0; }
+  /// Drops what was written after `length`.
+  void truncate(std::size_t length) noexcept { length_ = length; }
+  /// Gives memory above `limit` bytes back.
+  void release(std::size_t limit) noexcept {
+    if (store_.size() > limit) std::vector<std::uint8_t>().swap(store_);
+    length_ = 0;
+  }
+
+  void byte(std::uint8_t value) {
+    ensure(1);
+    store_[length_++] = value;
+  }
+
+  void bytes(Bytes data) {
+    ensure(data.size());
+    if (!data.empty()) std::memcpy(store_.data() + length_, data.data(), data.size());
+    length_ += data.size();
+  }
+
+  void ascii(std::string_view text) {
+    ensure(text.size());
+    std::memcpy(store_.data() + length_, text.data(), text.size());
+    length_ += text.size();
+  }
+
+  void nil() { ascii("NIL"); }
+
+  void decimal(std::uint64_t value);
+
+  /// Unsigned LEB128.
+  void leb128(std::uint64_t value) {
+    for (; value >= 0x80; value >>= 7U) byte(static_cast<std::uint8_t>(value | 0x80U));
+    byte(static_cast<std::uint8_t>(value));
+  }
+
+  /// Overwrites four bytes with a little-endian u32.
+  void u32At(std::size_t offset, std::uint32_t value) noexcept {
+    for (std::size_t i = 0; i < 4; i++) store_[offset + i] = static_cast<std::uint8_t>(value >> (8 * i));
+  }
+
+  /// A string, quoted where its bytes allow it, else a literal (store-idx.md, "Cache entry").
+  void string(Bytes data);
+
+  /// The bytes of [start, end) without the line ends in them (unfolding, RFC 5322 2.2.3).
+  void unfolded(Bytes data, std::size_t start, std::size_t end);
+
+ private:
+  void ensure(std::size_t more) {
+    if (store_.size() - length_ < more) grow(more);
+  }
+  void grow(std::size_t more);
+
+  std::vector<std::uint8_t> store_;
+  std::size_t length_ = 0;
+};
+
+}  // namespace mailhaul::mime
