@@ -9,12 +9,9 @@
  *
  * Without a language only values without one are touched; a list of everything shows all.
  */
-import { realpathSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Command, CommanderError } from 'commander';
 import {
+  CONFIGDB,
   type ConfigDb,
   type ConfigEntry,
   checkValue,
@@ -27,16 +24,20 @@ import {
 } from '../config/configdb.js';
 import { checkOptionChange, type PartitionInUse } from '../config/rules.js';
 import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, fstat, openRoot, readFile } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, openRoot, readFile, stat, walk } from '../fs/dir.js';
 import { DEFAULT_LOG_LEVEL, openLog, parseLogLevel } from '../log/log.js';
+import {
+  type CommonFlags,
+  instanceOf,
+  makeCommand,
+  printError,
+  runCommand,
+  standardOutput,
+  startIfMain,
+  usageError,
+} from './common.js';
 
-export interface ConfigutilHooks {
-  /** Asks the databases of an instance whether a partition holds migrated mail. */
-  partitionInUse(instance: string, partition: string): boolean | Promise<boolean>;
-}
-
-interface Flags {
-  readonly instance?: string;
+interface Flags extends CommonFlags {
   readonly file?: string;
   readonly prefix?: string;
   readonly empty?: boolean;
@@ -44,8 +45,6 @@ interface Flags {
   readonly value?: string;
   /** true: standard input. */
   readonly input?: string | true;
-  readonly json?: boolean;
-  readonly logLevel?: string;
 }
 
 interface Problem {
@@ -58,46 +57,30 @@ interface Problem {
 const INPUT_LIMIT = 16 << 20;
 
 function usage(message: string): MailhaulError {
-  return new MailhaulError('USAGE', message, { hint: 'See configutil --help.', exit: EXIT.usage });
+  return usageError('configutil', message);
 }
 
-/** Runs the command; prints to the standard streams; returns the exit code. */
-export async function configutil(argv: readonly string[], hooks: ConfigutilHooks): Promise<ExitCode> {
-  const program = makeProgram();
-  let json = argv.includes('--json');
-  try {
-    program.parse(argv, { from: 'user' });
-    const flags = program.opts<Flags>();
-    json = flags.json === true;
-    return await run(flags, program.args, hooks);
-  } catch (error) {
-    // commander has printed its own message already.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    const problem = toProblem(error);
-    if (json) print(JSON.stringify({ errors: [problem] }));
-    complain(error);
-    return error instanceof MailhaulError ? error.exit : EXIT.refused;
-  }
-}
-
-function makeProgram(): Command {
-  return new Command('configutil')
-    .description('Lists, shows, sets and reads configuration options of a 4.x instance.')
-    .argument('[;lang]', 'touch the values of this language, for example “;lang-fr”')
-    .option('--instance <dir>', '4.x instance directory (environment MSG_INSTANCE)')
+/** Runs the command; returns the exit code. */
+export function configutil(argv: readonly string[]): Promise<ExitCode> {
+  const program = makeCommand('configutil', 'Lists, shows, sets and reads configuration options of a 4.x instance.')
+    .argument('[;lang]', 'touch the values of this language, for example ";lang-fr"')
     .option('-f, --file <file>', 'use this configdb instead of that of the instance')
     .option('-p, --prefix <prefix>', 'list options whose names begin with the prefix')
     .option('-e, --empty', 'list options with empty values too')
     .option('-o, --option <name>', 'show one option, or set it with -v')
     .option('-v, --value <value>', 'the new value of -o; "" clears it')
-    .option('-i, --input [file]', 'read option|value lines from a file or standard input')
-    .option('--json', 'print the result as one JSON object')
-    .option('--log-level <level>', 'threshold of the log that names changed options')
-    .version(packageVersion(), '--version')
-    .exitOverride();
+    .option('-i, --input [file]', 'read option|value lines from a file or standard input');
+  return runCommand<Flags>(program, argv, async (flags, operands) => {
+    try {
+      return await run(flags, operands);
+    } catch (error) {
+      if (flags.json === true) standardOutput.json({ errors: [toProblem(error)] });
+      throw error;
+    }
+  });
 }
 
-async function run(flags: Flags, args: readonly string[], hooks: ConfigutilHooks): Promise<ExitCode> {
+async function run(flags: Flags, args: readonly string[]): Promise<ExitCode> {
   const { option, value, input } = flags;
   const [prefix, prefixLanguage] = splitPrefix(flags.prefix);
   if (args[0] !== undefined && !args[0].startsWith(';')) throw usage(`“${args[0]}” is not a language (“;lang-xx”).`);
@@ -106,18 +89,17 @@ async function run(flags: Flags, args: readonly string[], hooks: ConfigutilHooks
   if (input !== undefined && (option !== undefined || prefix !== undefined || flags.empty || args.length > 0)) {
     throw usage('-i stands alone, or with -f.');
   }
-  if (flags.logLevel !== undefined) parseLogLevel(flags.logLevel);
   const language = args[0] === undefined ? prefixLanguage : parseLanguage(args[0]);
   const key = option === undefined ? undefined : withLanguage(option, language);
 
-  const target = openTarget(flags, hooks);
+  const target = openTarget(flags);
   try {
     if (input !== undefined) return await readOptions(target, input, flags);
     if (key === undefined) return list(target.db, prefix, language, flags);
     if (value === undefined) return show(target.db, key, flags);
     checkValue(key.option, value);
     await change(target, { ...key, value });
-    if (flags.json) print(JSON.stringify({ changed: [spell(key)], errors: [] }));
+    if (flags.json) standardOutput.json({ changed: [spell(key)], errors: [] });
     recordChanges(target, [key], flags);
     return EXIT.ok;
   } finally {
@@ -151,11 +133,15 @@ interface Target {
   readonly partitionInUse: PartitionInUse;
 }
 
-function openTarget(flags: Flags, hooks: ConfigutilHooks): Target {
-  const path = flags.instance ?? process.env.MSG_INSTANCE;
+function openTarget(flags: Flags): Target {
   if (flags.file !== undefined) {
     const file = resolve(flags.file);
     const directory = openDirectoryOf(file);
+    // A new file may be made by a change; a list of one that is not there would look like an empty one.
+    if (flags.value === undefined && flags.input === undefined && stat(directory, basename(file)) === undefined) {
+      closeDir(directory);
+      throw new MailhaulError('CONF_FILE', 'There is no such file.', { where: file });
+    }
     return {
       db: openConfigDb(directory, { name: basename(file), owner: ownerOf(directory) }),
       directory,
@@ -163,20 +149,56 @@ function openTarget(flags: Flags, hooks: ConfigutilHooks): Target {
       partitionInUse: () => false,
     };
   }
-  if (path === undefined || path === '') {
-    throw new MailhaulError('INSTANCE_UNKNOWN', 'No 4.x instance was named.', {
-      hint: 'Give --instance, or set MSG_INSTANCE.',
-    });
-  }
+  const path = instanceOf(flags);
   const instance = openExisting(resolve(path), 'INSTANCE_MISSING', 'There is no 4.x instance here.');
   const config = join(resolve(path), 'config');
   try {
     const directory = openExisting(config, 'INSTANCE_MISSING', 'The instance has no configuration directory.');
-    const partitionInUse = (partition: string) => hooks.partitionInUse(resolve(path), partition);
-    return { db: openConfigDb(directory, { owner: ownerOf(directory) }), directory, instance, partitionInUse };
+    // Written last by whoever makes an instance (instance.ts): without it there is none yet, or a 3.x one.
+    if (stat(directory, CONFIGDB) === undefined) {
+      closeDir(directory);
+      throw new MailhaulError('INSTANCE_MISSING', 'There is no 4.x configuration here.', {
+        where: join(config, CONFIGDB),
+        hint: 'Check the path; msg-setup and upgrade -s make an instance.',
+      });
+    }
+    return {
+      db: openConfigDb(directory, { owner: ownerOf(directory) }),
+      directory,
+      instance,
+      partitionInUse: (partition) => holdsMigratedMail(instance, partition),
+    };
   } catch (error) {
     closeDir(instance);
     throw error;
+  }
+}
+
+/** Asks the mailbox database; one that does not exist knows of no mail. */
+async function holdsMigratedMail(instance: Dir, partition: string): Promise<boolean> {
+  // LMDB is loaded for this question only.
+  const { MAILBOX_DATABASE_FILE, openMailboxDatabase } = await import('../store/database.js');
+  let mboxlist: Dir;
+  try {
+    mboxlist = walk(instance, ['store', 'mboxlist']);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+  try {
+    if (stat(mboxlist, MAILBOX_DATABASE_FILE) === undefined) return false;
+    const mailboxes = await openMailboxDatabase(mboxlist, { owner: ownerOf(instance), readOnly: true });
+    try {
+      for (const mailbox of mailboxes.list()) {
+        const migrated = mailbox.state === 'NON-TRANSITION' || mailbox.root !== null;
+        if (migrated && mailbox.partition.toLowerCase() === partition) return true;
+      }
+      return false;
+    } finally {
+      await mailboxes.close();
+    }
+  } finally {
+    closeDir(mboxlist);
   }
 }
 
@@ -210,8 +232,8 @@ function list(db: ConfigDb, prefix: string | undefined, language: string | null,
     .entries()
     .filter((entry) => (everything || matchesPrefix(entry, prefix ?? '', language)) && (flags.empty || entry.value))
     .sort((a, b) => compare(spell(a), spell(b)));
-  if (flags.json) print(JSON.stringify({ options: found.map(toJson) }));
-  else if (found.length > 0) print(found.map((entry) => `${spell(entry)}|${entry.value}`).join('\n'));
+  if (flags.json) standardOutput.json({ options: found.map(toJson) });
+  else for (const entry of found) standardOutput.write(`${spell(entry)}|${entry.value}\n`);
   return EXIT.ok;
 }
 
@@ -224,7 +246,8 @@ function show(db: ConfigDb, key: OptionKey, flags: Flags): ExitCode {
   if (entry === undefined) {
     throw new MailhaulError('CONF_NOT_SET', 'This option is not set.', { where: spell(key), exit: EXIT.partial });
   }
-  print(flags.json ? JSON.stringify(toJson(entry)) : entry.value);
+  if (flags.json) standardOutput.json(toJson(entry));
+  else standardOutput.write(`${entry.value}\n`);
   return EXIT.ok;
 }
 
@@ -256,13 +279,13 @@ async function readOptions(target: Target, input: string | true, flags: Flags): 
       await checkOptionChange(entry.option, entry.value, current, target.partitionInUse);
       changes.push(entry);
     } catch (error) {
-      const problem = toProblem(error);
-      problems.push({ ...problem, where: `${name}:${number}` });
-      process.stderr.write(`configutil: ${name}:${number}: ${problem.code}: ${problem.message}\n`);
+      const problem = { ...toProblem(error), where: `${name}:${number}` };
+      problems.push(problem);
+      printError('configutil', new MailhaulError(problem.code, problem.message, { where: problem.where }));
     }
   }
   if (changes.length > 0) await target.db.update(changes);
-  if (flags.json) print(JSON.stringify({ changed: changes.map(spell), errors: problems }));
+  if (flags.json) standardOutput.json({ changed: changes.map(spell), errors: problems });
   recordChanges(target, changes, flags);
   return problems.length > 0 ? EXIT.partial : EXIT.ok;
 }
@@ -299,7 +322,8 @@ function recordChanges(target: Target, keys: readonly OptionKey[], flags: Flags)
     for (const key of keys) log.write('General', 'Notice', `Option ${spell(key)} was changed.`);
     log.close();
   } catch (error) {
-    process.stderr.write(`configutil: warning: the change was made but not logged: ${describeError(error)}\n`);
+    const message = `The change was made but not logged: ${describeError(error)}`;
+    printError('configutil', new MailhaulError('LOG_UNAVAILABLE', message));
   }
 }
 
@@ -317,25 +341,4 @@ function toProblem(error: unknown): Problem {
   return { code, message, where: (error instanceof MailhaulError ? error.where : undefined) ?? null };
 }
 
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-
-function complain(error: unknown): void {
-  process.stderr.write(`configutil: ${describeError(error)}\n`);
-}
-
-function packageVersion(): string {
-  return (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
-}
-
-/** True when Node was started with this file. */
-function startedDirectly(): boolean {
-  return process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url);
-}
-
-if (startedDirectly()) {
-  // A reader that closed the pipe early (head) is no failure of ours.
-  process.stdout.on('error', (error) => process.exit(hasErrno(error, 'EPIPE') ? EXIT.ok : EXIT.refused));
-  process.exitCode = await configutil(process.argv.slice(2), { partitionInUse: () => false });
-}
+await startIfMain(import.meta.url, configutil);
