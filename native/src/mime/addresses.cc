@@ -30,7 +30,8 @@ bool isStop(std::uint8_t byte, Stop stop) noexcept {
   }
 }
 
-/// Appends the content of the quoted string at `from`; one that is never closed reaches to the end.
+/// Appends the content of the quoted string at `from` to `out`, which has room for it; one that is never closed reaches
+/// to the end.
 std::size_t appendQuoted(Bytes data, std::size_t from, std::size_t end, Writer& out) {
   std::size_t at = from + 1;
   while (at < end) {
@@ -41,7 +42,7 @@ std::size_t appendQuoted(Bytes data, std::size_t from, std::size_t end, Writer& 
       at++;
       continue;
     }
-    out.byte(data[at++]);
+    out.put(data[at++]);
   }
   return at;
 }
@@ -50,6 +51,7 @@ std::size_t appendQuoted(Bytes data, std::size_t from, std::size_t end, Writer& 
 /// space is left beside a dot (RFC 5322 4.4). A `>` where none can be is white space.
 Words readWords(Bytes data, std::size_t from, std::size_t end, Stop stop, bool local, Writer& out) {
   out.clear();
+  out.reserve(end - from);  // A space goes only where white space or a comment was.
   Words read{from, 0, false};
   bool inAtom = false;
   bool gap = false;
@@ -66,7 +68,7 @@ Words readWords(Bytes data, std::size_t from, std::size_t end, Stop stop, bool l
       gap = true;
       inAtom = false;
     } else {
-      if (gap && out.size() > 0 && !(local && (byte == '.' || out.last() == '.'))) out.byte(' ');
+      if (gap && out.size() > 0 && !(local && (byte == '.' || out.last() == '.'))) out.put(' ');
       gap = false;
       if (byte == '"') {
         at = appendQuoted(data, at, end, out);
@@ -74,8 +76,9 @@ Words readWords(Bytes data, std::size_t from, std::size_t end, Stop stop, bool l
         read.quoted = true;
         inAtom = false;
       } else {
-        out.byte(byte);
-        at++;
+        do {
+          out.put(data[at++]);
+        } while (at < end && isAtom(data[at]));
         if (!inAtom) read.words++;
         inAtom = true;
       }
@@ -96,9 +99,8 @@ void appendComment(Bytes data, std::size_t start, std::size_t limit, Writer& out
   }
 }
 
-bool isDomainByte(std::uint8_t byte) noexcept {
-  return byte != '(' && !isFold(byte) && byte != ',' && byte != ';' && byte != '<' && byte != '>' && byte != '"';
-}
+/// A domain may also hold `@` and `:`, as in `a@b@c` and `a@b:25`.
+bool isDomainByte(std::uint8_t byte) noexcept { return isAtom(byte) || byte == '@' || byte == ':'; }
 
 /// `[…]` with its brackets and backslashes, without folds; one that is never closed reaches to the end.
 std::size_t appendLiteral(Bytes data, std::size_t from, std::size_t end, Writer& out) {
@@ -122,6 +124,7 @@ struct Domain {
 /// A domain after its `@`: atoms and dots, white space and comments around the dots dropped, or a literal in brackets.
 Domain readDomain(Bytes data, std::size_t from, std::size_t end, Writer& out) {
   out.clear();
+  out.reserve(end - from);
   Domain read{skipCfws(data, from, end), noComment};
   std::size_t& at = read.at;
   while (at < end) {
@@ -130,7 +133,7 @@ Domain readDomain(Bytes data, std::size_t from, std::size_t end, Writer& out) {
       if (data[at] == '[') {
         at = appendLiteral(data, at, end, out);
       } else {
-        out.byte(data[at++]);
+        out.put(data[at++]);
       }
     }
     if (at == begin) break;

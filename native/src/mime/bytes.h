@@ -20,14 +20,18 @@ struct Span {
 
 namespace detail {
 
-/// 1 for the bytes of a MIME token (RFC 2045 5.1), 2 for SPACE, TAB, CR and LF.
+constexpr std::uint8_t token = 1;
+constexpr std::uint8_t fold = 2;
+constexpr std::uint8_t delimiter = 4;
+
 constexpr std::array<std::uint8_t, 256> makeClasses() {
   std::array<std::uint8_t, 256> classes{};
   constexpr std::string_view specials = "()<>@,;:\\\"/[]?=";
   for (std::size_t byte = 0x21; byte < 0x7f; byte++) {
-    classes[byte] = specials.find(static_cast<char>(byte)) == std::string_view::npos ? 1 : 0;
+    if (specials.find(static_cast<char>(byte)) == std::string_view::npos) classes[byte] = token;
   }
-  for (const char byte : {' ', '\t', '\r', '\n'}) classes[static_cast<std::uint8_t>(byte)] = 2;
+  for (const char byte : {' ', '\t', '\r', '\n'}) classes[static_cast<std::uint8_t>(byte)] = fold;
+  for (const char byte : {',', '<', '>', '@', ':', ';', '(', '"'}) classes[static_cast<std::uint8_t>(byte)] = delimiter;
   return classes;
 }
 
@@ -35,13 +39,19 @@ inline constexpr std::array<std::uint8_t, 256> classes = makeClasses();
 
 }  // namespace detail
 
-inline bool isToken(std::uint8_t byte) noexcept { return detail::classes[byte] == 1; }
+/// A byte of a MIME token (RFC 2045 5.1): printable ASCII without SPACE and tspecials.
+inline bool isToken(std::uint8_t byte) noexcept { return detail::classes[byte] == detail::token; }
 
 /// SPACE or TAB: what a folded line begins with.
 inline bool isBlank(std::uint8_t byte) noexcept { return byte == ' ' || byte == '\t'; }
 
 /// White space of a header value: SPACE, TAB and the CR and LF of its folds.
-inline bool isFold(std::uint8_t byte) noexcept { return detail::classes[byte] == 2; }
+inline bool isFold(std::uint8_t byte) noexcept { return detail::classes[byte] == detail::fold; }
+
+/// A byte that can be part of an atom of an address list: no white space and none of `,<>@:;("`.
+inline bool isAtom(std::uint8_t byte) noexcept {
+  return (detail::classes[byte] & (detail::fold | detail::delimiter)) == 0;
+}
 
 inline std::uint8_t toLower(std::uint8_t byte) noexcept {
   return byte >= 'A' && byte <= 'Z' ? static_cast<std::uint8_t>(byte + 0x20) : byte;

@@ -46,6 +46,8 @@ void writeEnvelope(Bytes data, Fields fields, Writer& out, AddressScratch& scrat
   for (const HeaderField& field : fields) {
     if (field.kind <= Field::messageId) last[static_cast<std::size_t>(field.kind)] = &field;
   }
+  // The From list within `out`; empty when there is none.
+  Span from;
   out.byte('(');
   for (std::size_t i = 0; i < kinds; i++) {
     const auto kind = static_cast<Field>(i);
@@ -54,9 +56,14 @@ void writeEnvelope(Bytes data, Fields fields, Writer& out, AddressScratch& scrat
       writeText(data, last[i], out, scratch.name);
       continue;
     }
-    if (last[i] != nullptr && writeList(data, fields, kind, out, scratch)) continue;
-    const bool standsIn = kind == Field::sender || kind == Field::replyTo;
-    if (!standsIn || !writeList(data, fields, Field::from, out, scratch)) out.nil();
+    const std::size_t start = out.size();
+    if (last[i] != nullptr && writeList(data, fields, kind, out, scratch)) {
+      if (kind == Field::from) from = {start, out.size()};
+    } else if ((kind == Field::sender || kind == Field::replyTo) && from.end > 0) {
+      out.repeat(from.start, from.end);
+    } else {
+      out.nil();
+    }
   }
   out.byte(')');
 }

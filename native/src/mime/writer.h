@@ -47,6 +47,18 @@ class Writer {
 
   void nil() { ascii("NIL"); }
 
+  /// Makes room for `more` bytes, so that `put` may be called that often.
+  void reserve(std::size_t more) { ensure(more); }
+  /// A byte that room was reserved for.
+  void put(std::uint8_t value) noexcept { store_[length_++] = value; }
+
+  /// Appends what was written in [start, end) once more.
+  void repeat(std::size_t start, std::size_t end) {
+    ensure(end - start);
+    std::memcpy(store_.data() + length_, store_.data() + start, end - start);
+    length_ += end - start;
+  }
+
   void decimal(std::uint64_t value);
 
   /// Unsigned LEB128.

@@ -5,6 +5,7 @@
  * Reply-To is the From list. Texts are unfolded and otherwise the header's own bytes.
  */
 import { type AddressScratch, writeAddresses } from './addresses.js';
+import type { Span } from './bytes.js';
 import { FIELD, type HeaderField } from './header.js';
 import type { Writer } from './writer.js';
 
@@ -14,20 +15,21 @@ export function writeEnvelope(
   out: Writer,
   scratch: AddressScratch,
 ): void {
+  // The From list within `out`; empty when there is none.
+  let from: Span = { start: 0, end: 0 };
   out.byte(0x28);
   for (let kind: number = FIELD.date; kind <= FIELD.messageId; kind++) {
     if (kind > FIELD.date) out.byte(0x20);
-    if (kind >= FIELD.from && kind <= FIELD.bcc) {
-      if (writeList(data, fields, kind, out, scratch)) continue;
-      const standsIn = kind === FIELD.sender || kind === FIELD.replyTo;
-      if (!standsIn || !writeList(data, fields, FIELD.from, out, scratch)) out.nil();
-    } else
-      writeText(
-        data,
-        fields.findLast((field) => field.kind === kind),
-        out,
-        scratch.name,
-      );
+    if (kind < FIELD.from || kind > FIELD.bcc) {
+      const field = fields.findLast((candidate) => candidate.kind === kind);
+      writeText(data, field, out, scratch.name);
+      continue;
+    }
+    const start = out.length;
+    if (writeList(data, fields, kind, out, scratch)) {
+      if (kind === FIELD.from) from = { start, end: out.length };
+    } else if ((kind === FIELD.sender || kind === FIELD.replyTo) && from.end > 0) out.repeat(from.start, from.end);
+    else out.nil();
   }
   out.byte(0x29);
 }

@@ -40,6 +40,13 @@ export class Writer {
     for (let i = 0; i < text.length; i++) this.buffer[this.length++] = text.charCodeAt(i);
   }
 
+  /** Appends what was written in [start, end) once more. */
+  repeat(start: number, end: number): void {
+    this.ensure(end - start);
+    this.buffer.copyWithin(this.length, start, end);
+    this.length += end - start;
+  }
+
   /** Overwrites four bytes with a little-endian u32. */
   u32At(offset: number, value: number): void {
     new DataView(this.buffer.buffer).setUint32(offset, value, true);
