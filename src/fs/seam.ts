@@ -10,7 +10,7 @@
  *
  * The kill test (test/kill) walks n over every effective call of a run.
  */
-import { writeFileSync } from 'node:fs';
+import { openSync, writeSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 
 /** Kinds of effective calls, as they appear in traces. */
@@ -60,7 +60,9 @@ export function armFaults(newPlan: FaultPlan | undefined, shared?: Int32Array): 
   counter = newPlan === undefined ? undefined : (shared ?? new Int32Array(new SharedArrayBuffer(64)));
   if (newPlan?.mode === 'count' && shared === undefined && counter !== undefined) {
     const calls = counter;
-    process.once('exit', () => writeFileSync(newPlan.report, `${Atomics.load(calls, 0)}\n`));
+    // Opened now: the process may become the server account, which cannot write there.
+    const report = openSync(newPlan.report, 'w');
+    process.once('exit', () => writeSync(report, `${Atomics.load(calls, 0)}\n`));
   }
   return counter;
 }

@@ -212,7 +212,8 @@ export function moveFolder(tools: StepTools, task: MoveFolder): MoveResult {
   try {
     target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(context));
     const output = engine.migrate({
-      sourceFd: task.sourceFd,
+      // Without a 3.x folder there is no message to read; any directory will do.
+      sourceFd: task.sourceFd < 0 ? target.fd : task.sourceFd,
       targetFd: target.fd,
       singleFd: task.singleFd,
       uidvalidity: task.plan.uidvalidity,

@@ -86,12 +86,13 @@ class Migration {
   run(): EngineOutput {
     try {
       if (!this.moveAll()) return this.output(null, null, true);
-      if (this.input.resumed) sweep(this.target.dir, this.claims());
+      if (!this.publishes()) this.dropIndex();
+      if (this.input.resumed) sweep(this.target.dir, this.claims(), this.index !== undefined);
       return this.output(this.publish(), null, false);
     } catch (error) {
       return this.output(null, haltOf(error), false);
     } finally {
-      this.index?.abandon();
+      this.dropIndex();
       this.target.close();
     }
   }
@@ -211,6 +212,11 @@ class Migration {
     const index = this.openIndex();
     this.index = undefined;
     return onTarget(() => index.publish());
+  }
+
+  private dropIndex(): void {
+    this.index?.abandon();
+    this.index = undefined;
   }
 
   private fail(i: number, error: number, errno: number): void {

@@ -6,16 +6,23 @@
 import { hasErrno } from '../../errors.js';
 import { closeDir, type Dir, list, openDir, stat, unlink } from '../../fs/dir.js';
 import { isHashDirectory, parseMessageFile } from '../../store/layout.js';
+import { UNFINISHED_INDEX } from './indexFile.js';
 import { onTarget } from './outcome.js';
+import { TEMPORARY } from './target.js';
+
+const INDEX_TEMPORARY = 'store.idx.new';
 
 export type Claim = 'claimed' | 'failed' | 'unknown';
 
-/** `claimOn` says what became of the message with a uid. Throws MessageFailed or Halted. */
-export function sweep(folder: Dir, claimOn: (uid: number) => Claim): void {
+/**
+ * `claimOn` says what became of the message with a uid; with `writesIndex` the unfinished index is one of this
+ * attempt. Throws MessageFailed or Halted.
+ */
+export function sweep(folder: Dir, claimOn: (uid: number) => Claim, writesIndex: boolean): void {
   onTarget(() => {
     for (const name of list(folder)) {
       const text = name.toString('latin1');
-      if (isTemporary(text)) remove(folder, text);
+      if (isTemporary(text) || (text === UNFINISHED_INDEX && !writesIndex)) remove(folder, text);
       else if (isHashDirectory(text)) sweepHashDirectory(folder, text, claimOn);
     }
   });
@@ -51,7 +58,7 @@ function isLastName(dir: Dir, name: string): boolean {
 }
 
 function isTemporary(name: string): boolean {
-  return name === 'store.idx.new' || name.startsWith('.new-');
+  return name.startsWith(TEMPORARY);
 }
 
 function remove(dir: Dir, name: string | Buffer): void {
