@@ -1,8 +1,19 @@
 /** A small 3.x installation made by hand, for tests of single rules. Everything lies below one mkdtemp. */
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
-import { spawnSync } from 'node:child_process';
+import type { TestContext } from 'vitest';
+import { MailhaulError } from '../../src/errors.js';
+import { closeDir, openRoot } from '../../src/fs/dir.js';
+import { openMailboxDatabase } from '../../src/store/database.js';
+import type { MailboxDatabase } from '../../src/store/types.js';
+import { type FoldersOptions, upgradeFolders } from '../../src/upgrade/folders.js';
+import type { FoldersReport } from '../../src/upgrade/folders-report.js';
+import { openMappingDatabase } from '../../src/upgrade/mapping/database.js';
+import type { MappingDatabase } from '../../src/upgrade/types.js';
 
 export const HOST = 'mail.example.com';
 
@@ -90,7 +101,101 @@ export function smallStore(): SmallStore {
       fs.writeFileSync(ldif, entries.join(''));
       if (process.getuid?.() === 0) spawnSync('chown', ['-R', '-h', `${ACCOUNT.uid}:${ACCOUNT.gid}`, dirname(mailbox)]);
     },
-    remove: () => fs.rmSync(root, { recursive: true, force: true }),
+    // rm(1): Node's own cannot remove what lies deeper than PATH_MAX.
+    remove: () => void spawnSync('rm', ['-rf', root]),
   };
   return store;
+}
+
+/** The code of the MailhaulError that `action` throws; undefined when it throws none. */
+export function codeOf(action: () => unknown): string | undefined {
+  try {
+    action();
+    return undefined;
+  } catch (error) {
+    return errorCode(error);
+  }
+}
+
+/** The same for a promise. */
+export async function codeOfAsync(action: () => Promise<unknown>): Promise<string | undefined> {
+  try {
+    await action();
+    return undefined;
+  } catch (error) {
+    return errorCode(error);
+  }
+}
+
+function errorCode(error: unknown): string {
+  if (error instanceof MailhaulError) return error.code;
+  throw error;
+}
+
+/** Skips a test that needs root, and says so. */
+export function needRoot(ctx: TestContext): void {
+  if (process.getuid?.() === 0) return;
+  const reason = 'needs root (other owners, mounts)';
+  console.log(`skipped: ${ctx.task.name}: ${reason}`);
+  ctx.skip(reason);
+}
+
+/**
+ * Every path below `root` with mode, owner, and content of files: two equal snapshots, nothing written. What
+ * locks leave in their files does not count.
+ */
+export function snapshot(root: string): string[] {
+  const lines: string[] = [];
+  const visit = (directory: Buffer): void => {
+    for (const name of fs.readdirSync(directory, { encoding: 'buffer' })) {
+      const path = Buffer.concat([directory, Buffer.from('/'), name]);
+      const status = fs.lstatSync(path);
+      const locks = /-lock$|^__lock\.share$/.test(name.toString());
+      const content = status.isFile() && !locks ? createHash('sha256').update(fs.readFileSync(path)).digest('hex') : '';
+      lines.push(`${path.toString('latin1')} ${status.mode.toString(8)} ${status.uid} ${content}`);
+      if (status.isDirectory()) visit(path);
+    }
+  };
+  visit(Buffer.from(root));
+  return lines.sort();
+}
+
+/** The databases that `-s` left, opened for reading. */
+export async function databases<T>(
+  store: SmallStore,
+  action: (mapping: MappingDatabase, mailboxes: MailboxDatabase) => T | Promise<T>,
+  workDir = store.mailbox,
+): Promise<T> {
+  const dir = openRoot(workDir);
+  const mapping = await openMappingDatabase(dir);
+  const mailboxes = await openMailboxDatabase(join(store.instance, 'store/mboxlist'));
+  try {
+    return await action(mapping, mailboxes);
+  } finally {
+    await mapping.close();
+    await mailboxes.close();
+    closeDir(dir);
+  }
+}
+
+/** Names of all 4.x mailboxes. */
+export function mailboxNames(store: SmallStore): Promise<string[]> {
+  return databases(store, (_, mailboxes) => [...mailboxes.list()].map(({ name }) => name));
+}
+
+/** What `-m` does to one folder, as far as the databases see it. */
+export async function publish(store: SmallStore, mailbox: string, root = '/partition'): Promise<void> {
+  await databases(store, async (mapping, mailboxes) => {
+    const folder = mapping.folderByMailbox(mailbox)!;
+    await mapping.update((writes) => writes.putFolder({ ...folder, root, attempts: 1, migrated: true }));
+    const summary = { messages: 1, bytes: 10, lastAppend: 1, seen: 0, answered: 0, flagged: 0, deleted: 0, draft: 0 };
+    await mailboxes.update((writes) =>
+      writes.publish(mailbox, { summary, uidvalidity: folder.uidvalidity, uidnext: 2, root }),
+    );
+  });
+}
+
+/** `upgrade -s` on this store with its LDIF file. */
+export function run(store: SmallStore, options: Partial<FoldersOptions> = {}): Promise<FoldersReport> {
+  return upgradeFolders({ instance: store.instance, from: store.from, directory: store.ldif, ...options });
 }

@@ -1,0 +1,274 @@
+/** `upgrade -s` run again: what is added, what stays, what is said. */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openInstance } from '../../src/config/instance.js';
+import { databases, INDEX, mailboxNames, publish, run, type SmallStore, smallStore } from './small-store.js';
+
+const NOW = 2_000_000_000;
+
+describe('upgrade -s run again', () => {
+  let store: SmallStore;
+  let disk: string;
+  beforeEach(async () => {
+    store = smallStore();
+    disk = store.storePath('mail/sales');
+    store.user('fred');
+    store.user('anna', { mailMessageStore: disk });
+    store.folder(store.mailbox, 'fred', 'INBOX', INDEX(10));
+    store.folder(store.mailbox, 'fred', 'Work', INDEX(11));
+    store.folder(disk, 'anna', 'INBOX', INDEX(12));
+    store.finish();
+    await run(store, { now: NOW });
+  });
+  afterEach(() => store.remove());
+
+  const setPath = async (partition: string, path: string): Promise<void> => {
+    const instance = openInstance(store.instance);
+    await instance.config.set(`store.partition.${partition}.path`, path);
+    instance.close();
+  };
+  const pathOf = (partition: string): string | undefined => {
+    const instance = openInstance(store.instance);
+    try {
+      return instance.partitionPath(partition);
+    } finally {
+      instance.close();
+    }
+  };
+
+  it('changes nothing when nothing changed', async () => {
+    const before = await databases(store, (mapping, mailboxes) => [[...mapping.folders()], [...mailboxes.list()]]);
+    const report = await run(store);
+    expect(report.folders).toEqual({ found: 3, added: 0, waiting: 3, migrated: 0, failed: 0 });
+    expect(report.users.added).toBe(0);
+    expect(await databases(store, (mapping, mailboxes) => [[...mapping.folders()], [...mailboxes.list()]])).toEqual(
+      before,
+    );
+  });
+
+  it('adds new users and folders, with new ids', async () => {
+    store.user('carl');
+    store.folder(store.mailbox, 'carl', 'INBOX', INDEX(20));
+    store.folder(store.mailbox, 'fred', 'New', INDEX(21));
+    store.finish();
+    const report = await run(store);
+    expect([report.users.added, report.folders.added, report.folders.waiting]).toEqual([1, 2, 3]);
+    await databases(store, (mapping) => {
+      const ids = [...mapping.folders()].map(({ id }) => id);
+      expect(ids).toEqual([1, 2, 3, 4, 5]);
+    });
+    expect(fs.readFileSync(join(store.mailbox, '__up.primary.txt'), 'utf8')).toMatch(/-\ncarl\nfred\n$/);
+  });
+
+  it('leaves migrated folders alone, also when they were deleted or renamed in 4.x', async () => {
+    await publish(store, 'user/fred/INBOX');
+    await publish(store, 'user/fred/Work');
+    await databases(store, async (_, mailboxes) => {
+      const record = mailboxes.get('user/fred/Work')!;
+      await mailboxes.update((writes) =>
+        writes.put({ ...record, name: 'user/fred/Renamed', mappingId: record.mappingId }),
+      );
+    });
+    fs.writeFileSync(join(store.mailbox, 'fred/INBOX/.mailbox'), INDEX(99));
+    const report = await run(store);
+    expect(report.folders).toMatchObject({ migrated: 2, waiting: 1, added: 0 });
+    await databases(store, (mapping, mailboxes) => {
+      expect(mailboxes.get('user/fred/INBOX')).toMatchObject({ state: 'NON-TRANSITION', uidvalidity: 10 });
+      expect(mailboxes.get('user/fred/Renamed')?.state).toBe('NON-TRANSITION');
+      expect(mapping.folderByMailbox('user/fred/INBOX')).toMatchObject({ migrated: true, uidvalidity: 10 });
+    });
+  });
+
+  it('believes the tombstone, not the copy in the mapping database', async () => {
+    await publish(store, 'user/fred/Work');
+    await databases(store, async (mapping) => {
+      const folder = mapping.folderByMailbox('user/fred/Work')!;
+      await mapping.update((writes) => writes.putFolder({ ...folder, migrated: false }));
+    });
+    await run(store);
+    const state = await databases(store, (_, mailboxes) => mailboxes.get('user/fred/Work')?.state);
+    expect(state).toBe('NON-TRANSITION');
+  });
+
+  it('does not give a new folder the name of a mailbox made in 4.x', async () => {
+    await databases(store, async (_, mailboxes) => {
+      const record = mailboxes.get('user/fred/Work')!;
+      await mailboxes.update((writes) => {
+        writes.put({ ...record, name: 'user/fred/Made', mappingId: null, legacyName: null, uidvalidity: 77 });
+      });
+    });
+    store.folder(store.mailbox, 'fred', 'Made', INDEX(50));
+    store.folder(store.mailbox, 'fred', 'Made/below', INDEX(51));
+    store.finish();
+    const report = await run(store);
+    expect(report.warnings.map(({ code, folder }) => [code, folder])).toEqual([['FOLDER_RENAMED', 'Made']]);
+    const names = await mailboxNames(store);
+    expect(names).toContain('user/fred/Made');
+    expect(names.filter((name) => /^user\/fred\/Made~[0-9a-f]{8}(\/below)?$/.test(name))).toHaveLength(2);
+    await databases(store, (_, mailboxes) => expect(mailboxes.get('user/fred/Made')?.uidvalidity).toBe(77));
+    expect((await run(store)).warnings).toEqual([]);
+  });
+
+  it('keeps a 4.x name when a folder appears that would have had it', async () => {
+    store.folder(store.mailbox, 'fred', 'a*', INDEX(30));
+    store.finish();
+    await run(store);
+    store.folder(store.mailbox, 'fred', 'a%', INDEX(31));
+    store.folder(store.mailbox, 'fred', 'a_', INDEX(32));
+    store.finish();
+    await run(store);
+    await databases(store, (_, mailboxes) => {
+      expect(mailboxes.get('user/fred/a_')).toMatchObject({ uidvalidity: 30, legacyName: 'a*' });
+    });
+  });
+
+  it('takes a new header, but never changes a uidvalidity that it chose', async () => {
+    store.folder(store.mailbox, 'fred', 'Lost', null);
+    fs.writeFileSync(join(store.mailbox, 'fred/Work/.mailbox'), INDEX(400));
+    store.finish();
+    await run(store, { now: NOW });
+    const uidvalidities = () =>
+      databases(store, (mapping, mailboxes) =>
+        ['Work', 'Lost'].map((name) => {
+          const { uidvalidity } = mapping.folderByMailbox(`user/fred/${name}`)!;
+          expect(mailboxes.get(`user/fred/${name}`)?.uidvalidity).toBe(uidvalidity);
+          return uidvalidity;
+        }),
+      );
+    expect(await uidvalidities()).toEqual([400, NOW]);
+    fs.writeFileSync(join(store.mailbox, 'fred/Lost/.mailbox'), INDEX(5));
+    await run(store, { now: NOW + 100 });
+    expect(await uidvalidities()).toEqual([400, NOW]);
+    // Lost now, after a header of the future: above it.
+    fs.writeFileSync(join(store.mailbox, 'fred/Work/.mailbox'), INDEX(3_000_000_000));
+    await run(store, { now: NOW + 200 });
+    fs.writeFileSync(join(store.mailbox, 'fred/Work/.mailbox'), '');
+    await run(store, { now: NOW + 300 });
+    expect(await uidvalidities()).toEqual([3_000_000_001, NOW]);
+  });
+
+  it('keeps root, partition and uidvalidity of a folder whose migration has begun', async () => {
+    await databases(store, async (mapping) => {
+      const folder = mapping.folderByMailbox('user/fred/Work')!;
+      await mapping.update((writes) => writes.putFolder({ ...folder, root: '/p', attempts: 1, uidvalidity: 12345 }));
+    });
+    await run(store);
+    await databases(store, (mapping) => {
+      expect(mapping.folderByMailbox('user/fred/Work')).toMatchObject({ root: '/p', attempts: 1, uidvalidity: 12345 });
+    });
+  });
+
+  it('sees a mailbox directory that was missing before, as long as its INBOX is not migrated', async () => {
+    store.user('late');
+    store.user('later');
+    store.finish();
+    await run(store);
+    await publish(store, 'user/later/INBOX');
+    store.folder(store.mailbox, 'late', 'INBOX', INDEX(60));
+    store.folder(store.mailbox, 'later', 'INBOX', INDEX(61));
+    store.finish();
+    const report = await run(store);
+    expect(report.exitCode).toBe(1);
+    expect(report.errors.map(({ code, user }) => [code, user])).toEqual([['FOLDER_LATE', 'later']]);
+    await databases(store, (mapping) => {
+      expect(mapping.folderByMailbox('user/late/INBOX')).toMatchObject({ missing: false, uidvalidity: 60 });
+    });
+  });
+
+  it('does not take an unmounted disk for empty mailboxes', async () => {
+    fs.renameSync(join(disk, 'anna'), join(store.root, 'away'));
+    const report = await run(store);
+    expect(report.exitCode).toBe(1);
+    expect(report.errors.map(({ code, user }) => [code, user])).toEqual([['USER_DIRECTORY_GONE', 'anna']]);
+    await databases(store, (mapping) => {
+      expect(mapping.folderByMailbox('user/anna/INBOX')).toMatchObject({ missing: false, uidvalidity: 12 });
+    });
+  });
+
+  it('reports a folder that was deleted in 3.x meanwhile; it becomes an empty mailbox', async () => {
+    fs.rmSync(join(store.mailbox, 'fred/Work'), { recursive: true });
+    const report = await run(store);
+    expect(report.exitCode).toBe(0);
+    expect(report.warnings.map(({ code, folder }) => [code, folder])).toEqual([['FOLDER_VANISHED', 'Work']]);
+    await databases(store, (mapping) => expect(mapping.folderByMailbox('user/fred/Work')?.missing).toBe(true));
+  });
+
+  it('follows quota always, subscriptions until something of the user is migrated', async () => {
+    fs.writeFileSync(join(store.mailbox, 'fred/.subscriptions'), 'Work\n');
+    await run(store);
+    const subscriptions = () => databases(store, (_, mailboxes) => mailboxes.subscriptions('fred'));
+    expect(await subscriptions()).toEqual(['user/fred/Work']);
+    await publish(store, 'user/fred/INBOX');
+    await databases(store, (_, mailboxes) =>
+      mailboxes.update((writes) => writes.setSubscriptions('fred', ['user/fred/INBOX'])),
+    );
+    await run(store);
+    expect(await subscriptions()).toEqual(['user/fred/INBOX']);
+    store.folder(store.mailbox, 'fred', 'New');
+    fs.writeFileSync(join(store.mailbox, 'fred/.subscriptions'), 'Work\nNew\n');
+    const ldif = fs.readFileSync(store.ldif, 'utf8').replace('uid: fred\n', 'uid: fred\nmailQuota: 77\n');
+    fs.writeFileSync(store.ldif, ldif);
+    await run(store);
+    expect(await subscriptions()).toEqual(['user/fred/INBOX', 'user/fred/New']);
+    await databases(store, (_, mailboxes) => {
+      expect(mailboxes.quota('fred')).toEqual({ limit: 77, usedBytes: 10, usedMessages: 1 });
+    });
+  });
+
+  it('sets partition paths back to their defaults, as the guide says, and tells so', async () => {
+    await setPath('sales', '/elsewhere/sales');
+    const report = await run(store);
+    expect(pathOf('sales')).toBe(join(disk, '.0004x.sales'));
+    expect(report.partitions[1]).toMatchObject({ name: 'sales', kept: null, resetFrom: '/elsewhere/sales' });
+    const log = fs.readFileSync(join(store.instance, 'log/default/default'), 'utf8');
+    expect(log).toContain('partition sales: the path is');
+  });
+
+  it('keeps them with --keep-partition-paths', async () => {
+    await setPath('sales', '/elsewhere/sales');
+    const report = await run(store, { keepPartitionPaths: true });
+    expect(pathOf('sales')).toBe('/elsewhere/sales');
+    expect(report.partitions[1]).toMatchObject({ kept: 'option', resetFrom: null });
+  });
+
+  it('keeps the path of a partition that holds migrated mail, and does not make its directory again', async () => {
+    await setPath('sales', '/elsewhere/sales');
+    await publish(store, 'user/anna/INBOX', '/elsewhere/sales');
+    fs.rmdirSync(join(disk, '.0004x.sales'));
+    const report = await run(store);
+    expect(pathOf('sales')).toBe('/elsewhere/sales');
+    expect(report.partitions[1]).toMatchObject({ kept: 'migrated' });
+    expect(fs.existsSync(join(disk, '.0004x.sales'))).toBe(false);
+  });
+
+  it('lets a user move to another store path before the mail is migrated', async () => {
+    const other = store.storePath('mail/research');
+    fs.renameSync(join(disk, 'anna'), join(other, 'anna'));
+    fs.writeFileSync(store.ldif, fs.readFileSync(store.ldif, 'utf8').replace(disk, other));
+    const report = await run(store);
+    expect(report.exitCode).toBe(0);
+    await databases(store, (mapping, mailboxes) => {
+      expect(mapping.user('anna')).toMatchObject({ storePath: other, partition: 'research' });
+      expect(mapping.folderByMailbox('user/anna/INBOX')?.partition).toBe('research');
+      expect(mailboxes.get('user/anna/INBOX')?.partition).toBe('research');
+    });
+    expect(fs.readFileSync(join(store.mailbox, '__up.research.txt'), 'utf8')).toMatch(/-\nanna\n$/);
+  });
+
+  it('does not give the partition name of earlier users to another store path', async () => {
+    const other = store.storePath('disk2/sales');
+    fs.writeFileSync(
+      store.ldif,
+      fs.readFileSync(store.ldif, 'utf8').replace('uid: anna', 'uid: zoe').replace(disk, other),
+    );
+    await expect(run(store)).rejects.toMatchObject({ code: 'PARTITION_NAMES', exit: 3 });
+  });
+
+  it('keeps the answer to upgrade.removemessages', async () => {
+    const conf = join(store.mailbox, 'upgrade4x.conf');
+    fs.writeFileSync(conf, fs.readFileSync(conf, 'utf8').replace('removemessages|no', 'removemessages|yes'));
+    await run(store);
+    expect(fs.readFileSync(conf, 'utf8')).toContain('\nupgrade.removemessages|yes\n');
+  });
+});
