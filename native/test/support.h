@@ -1,0 +1,71 @@
+// A 3.x folder, a mailbox directory and a registry on disk, and the engine's input for them.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/migrate.h"
+#include "sys/fault.h"
+#include "sys/fd.h"
+
+namespace mailhaul::test {
+
+/// Counts this thread's effective calls; the `at`-th fails with `error`.
+class ArmedFault {
+ public:
+  ArmedFault(int at, int error) { sys::armFault({&count_, at, sys::FaultAction::fail, error}); }
+  ArmedFault(const ArmedFault&) = delete;
+  ArmedFault& operator=(const ArmedFault&) = delete;
+  ~ArmedFault() { sys::armFault({}); }
+  [[nodiscard]] int calls() const { return count_; }
+
+ private:
+  std::int32_t count_ = 0;
+};
+
+class TestFolder {
+ public:
+  /// Everything lies below a new directory in `parent`, the mailbox directory in one in `targetParent`.
+  explicit TestFolder(std::string_view parent = "/tmp", std::string_view targetParent = "/tmp");
+  TestFolder(const TestFolder&) = delete;
+  TestFolder& operator=(const TestFolder&) = delete;
+  ~TestFolder();
+
+  /// Writes a 3.x message file of mode 0600 and appends it to the table, uid = `uid`.
+  void add(std::uint32_t uid, const std::string& name, std::string_view content);
+  /// Appends another name of the file `of`.
+  void addLink(std::uint32_t uid, const std::string& name, const std::string& of);
+
+  /// Views of this object's columns, of the files as they were added.
+  [[nodiscard]] engine::Folder input(bool resumed = false);
+
+  /// Path below the mailbox directory → content.
+  [[nodiscard]] std::map<std::string, std::string> target() const;
+
+  std::filesystem::path root;
+  std::filesystem::path source;
+  std::filesystem::path targetRoot;
+  std::filesystem::path targetDirectory;
+  std::filesystem::path single;
+
+ private:
+  void record(std::uint32_t uid, const std::string& name);
+
+  sys::Fd sourceFd_, targetFd_, singleFd_;
+  std::vector<std::uint32_t> uids_, flags_, keywordOffsets_{0}, nameOffsets_{0};
+  std::vector<double> dates_, sizes_;
+  std::vector<std::uint8_t> names_, refused_;
+  std::vector<std::uint64_t> inodes_;
+  std::vector<std::int64_t> mtimes_;
+  std::array<std::int32_t, 16> progress_{};
+};
+
+[[nodiscard]] std::string readFile(const std::filesystem::path& path);
+void writeFile(const std::filesystem::path& path, std::string_view content);
+
+}  // namespace mailhaul::test
