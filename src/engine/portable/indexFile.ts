@@ -10,7 +10,8 @@ import { INDEX_FILE } from '../../store/layout.js';
 import type { IndexSummary } from '../types.js';
 import type { TargetFolder } from './target.js';
 
-const TEMPORARY = `${INDEX_FILE}.new`;
+/** Name of an index that is not complete yet. */
+export const UNFINISHED_INDEX = `${INDEX_FILE}.new`;
 
 export class IndexFile {
   readonly builder: IndexBuilder;
@@ -19,7 +20,7 @@ export class IndexFile {
 
   constructor(target: TargetFolder, frame: IndexFrame, expected: number) {
     this.target = target;
-    this.fd = target.createOver(TEMPORARY);
+    this.fd = target.createOver(UNFINISHED_INDEX);
     this.builder = new IndexBuilder(fileSink(this.fd), frame, expected);
   }
 
@@ -33,13 +34,13 @@ export class IndexFile {
       throw error;
     }
     fs.closeSync(this.fd);
-    rename(this.target.dir, TEMPORARY, this.target.dir, INDEX_FILE);
+    rename(this.target.dir, UNFINISHED_INDEX, this.target.dir, INDEX_FILE);
     return summary;
   }
 
   /** Closes and removes the unfinished file. */
   abandon(): void {
     fs.closeSync(this.fd);
-    this.target.discard(TEMPORARY);
+    this.target.discard(UNFINISHED_INDEX);
   }
 }

@@ -86,22 +86,29 @@ export class Placer {
 
   /** Adopts another inode with the same content: after power loss a file can have its name and no data. */
   private adoptEqual(message: Placement, spot: Spot): boolean {
-    let fd: number;
+    const fd = this.openEqual(message, spot);
+    if (fd === undefined) return false;
     try {
-      fd = openFile(spot.dir, spot.name);
-    } catch {
-      return false; // what it should hold is at hand: it is replaced
-    }
-    try {
-      const opened = fs.fstatSync(fd, { bigint: true });
-      const { set, uid } = this.target.account;
-      const ours = !set || Number(opened.uid) === uid || opened.uid === 0n;
-      if (!ours || !hasContent(fd, message.content)) return false;
-      this.claim(fd, opened);
+      this.claim(fd, fs.fstatSync(fd, { bigint: true }));
       return true;
     } finally {
       fs.closeSync(fd);
     }
+  }
+
+  /** A file of ours that cannot be read counts as different: what it should hold is at hand. */
+  private openEqual(message: Placement, spot: Spot): number | undefined {
+    let fd: number | undefined;
+    try {
+      fd = openFile(spot.dir, spot.name);
+      const owner = fs.fstatSync(fd).uid;
+      const { set, uid } = this.target.account;
+      if ((!set || owner === uid || owner === 0) && hasContent(fd, message.content)) return fd;
+    } catch {
+      // Replaced by the caller.
+    }
+    if (fd !== undefined) fs.closeSync(fd);
+    return undefined;
   }
 
   /** Links the source; METHOD.failed when a new file has to be made instead. */

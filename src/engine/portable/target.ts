@@ -14,7 +14,8 @@ import { MessageFailed, onTarget } from './outcome.js';
 
 /** Hash directories held open at once; uids that are far apart must not use up the descriptors. */
 const HELD_DIRECTORIES = 128;
-const TEMPORARY = '.new-';
+/** Begins the name of a message file that is not complete yet. */
+export const TEMPORARY = '.new-';
 
 /** The server account. */
 export interface Account {
