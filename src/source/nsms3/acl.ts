@@ -5,7 +5,7 @@ import type { SourceAcl } from '../types.js';
 import { quoteBytes, warningList } from '../warnings.js';
 import { readTextLines } from './textlist.js';
 
-const LIMITS = { fileBytes: 1 << 20, lineBytes: 4096 };
+const LIMITS = { fileBytes: 1 << 20, lineBytes: 4096, lines: 10_000 };
 
 /** RFC 2086: lookup, read, seen, write, insert, post, create, delete, administer; digits are the server's own. */
 const RIGHTS = 'lrswipcda0123456789';

@@ -30,7 +30,8 @@ export interface LinesRead {
 
 /** Reads from the descriptor's position to the end. Throws what read(2) throws. */
 export function readLines(fd: number, limits: LineLimits, onLine: OnLine, onLong: (number: number) => void): LinesRead {
-  let buffer = Buffer.allocUnsafe(READ_BYTES);
+  // Most files are small, and there may be hundreds of thousands of them: no more room than the file needs.
+  let buffer = Buffer.allocUnsafe(Math.min(Math.max(fs.fstatSync(fd).size + 1, 512), READ_BYTES));
   /** Bytes in the buffer; those before `searched` hold no LF. */
   let filled = 0;
   let searched = 0;

@@ -34,6 +34,7 @@ export function readIndex(folder: Dir): FolderIndex {
     return columns.finish(undefined, warnings.finish());
   }
   try {
+    if (fs.fstatSync(fd).size > LIMITS.fileBytes) throw tooLarge(folder);
     return parse(folder, fd, columns, warnings);
   } catch (error) {
     throw error instanceof MailhaulError ? error : unreadable(folder, error);

@@ -4,7 +4,7 @@ import type { SourceSubscriptions } from '../types.js';
 import { quoteBytes, warningList } from '../warnings.js';
 import { readTextLines } from './textlist.js';
 
-const LIMITS = { fileBytes: 8 << 20, lineBytes: 64 << 10 };
+const LIMITS = { fileBytes: 8 << 20, lineBytes: 64 << 10, lines: 100_000 };
 
 /**
  * A user's subscriptions in file order, each once; empty when there is no file. Whether the folder exists is

@@ -17,6 +17,8 @@ export interface TextLine {
 export interface TextLimits {
   readonly fileBytes: number;
   readonly lineBytes: number;
+  /** Lines that are not blank. */
+  readonly lines: number;
 }
 
 /** Lines of `name` that are not blank. A file that cannot be read is a warning (`code`) and no lines. */
@@ -37,6 +39,10 @@ export function readTextLines(
       limits,
       (bytes, start, end, number) => {
         if (end === start || (end === start + 1 && bytes[start] === CR)) return;
+        if (lines.length === limits.lines) {
+          warnings.add(code, number, `Only the first ${limits.lines} lines of ${name} are used.`);
+          return;
+        }
         if (bytes[end - 1] !== CR) allCr = false;
         lines.push({ bytes: Buffer.from(bytes.subarray(start, end)), number });
       },
