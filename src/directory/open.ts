@@ -11,7 +11,7 @@ import type { SourceItem, UserDirectory } from './types.js';
 import { uniqueUsers } from './unique.js';
 
 export interface DirectoryOptions {
-  /** `ldap://host[:port][/base]`, `ldaps://…`, or the path of an LDIF file. */
+  /** `ldap://host[:port][/base][????StartTLS]`, `ldaps://…`, or the path of an LDIF file. */
   readonly location: string;
   /** HostName of the 3.x server: the `mailHost` of its users. */
   readonly hostName: string;
@@ -21,7 +21,7 @@ export interface DirectoryOptions {
   readonly bindDn?: string | undefined;
   /** Its first line is the password; others must not be able to read it. */
   readonly passwordFile?: string | undefined;
-  /** StartTLS on an ldap:// connection. */
+  /** StartTLS on an ldap:// connection; the URL's extension says the same. */
   readonly startTls?: boolean | undefined;
   /** PEM file of the CA certificates to trust instead of the system's. */
   readonly caFile?: string | undefined;
@@ -36,7 +36,7 @@ const CA_LIMIT = 16 << 20;
 
 /**
  * Checks what it was given and returns the directory; the server is asked, and the LDIF file read, by
- * `users()`. Throws MailhaulError: DIR_URL, DIR_OPTIONS (exit 2), DIR_FILE, DIR_PASSWORD_FILE (exit 3).
+ * `users()`. Throws MailhaulError: DIR_URL, DIR_OPTIONS (exit 2), DIR_BIND, DIR_FILE, DIR_PASSWORD_FILE (exit 3).
  */
 export function openDirectory(options: DirectoryOptions): UserDirectory {
   const { location, hostName } = options;
@@ -44,7 +44,7 @@ export function openDirectory(options: DirectoryOptions): UserDirectory {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(location)) return ldifDirectory(resolve(location), hostName);
 
   const url = parseLdapUrl(location);
-  const startTls = options.startTls === true;
+  const startTls = options.startTls === true || url.startTls;
   if (startTls && url.secure) throw badOptions('StartTLS goes with ldap://; ldaps:// is protected from the beginning.');
   const pageSize = options.pageSize ?? 500;
   if (!Number.isInteger(pageSize) || pageSize < 1 || pageSize > 100_000) {
@@ -69,10 +69,14 @@ function badOptions(message: string): MailhaulError {
 
 interface LdapUrl {
   readonly secure: boolean;
+  readonly startTls: boolean;
   readonly host: string;
   readonly port: number;
   readonly baseDn: string | undefined;
 }
+
+/** By name, as OpenLDAP's tools took it, or by OID (RFC 4511 4.14.1); `!` makes it critical, which it is anyway. */
+const START_TLS_EXTENSION = /^!?(starttls|x-starttls|1\.3\.6\.1\.4\.1\.1466\.20037)$/i;
 
 /** RFC 4516, as far as it names a server and a base. Throws DIR_URL (exit 2). */
 export function parseLdapUrl(text: string): LdapUrl {
@@ -80,7 +84,7 @@ export function parseLdapUrl(text: string): LdapUrl {
     new MailhaulError('DIR_URL', `The directory URL ${why}.`, {
       // A password in a URL must not reach a log.
       where: text.replace(/\/\/[^/]*@/, '//…@').slice(0, 300),
-      hint: 'Write ldap://host:port/base or ldaps://host:port/base, or the name of an LDIF file.',
+      hint: 'Write ldap://host:port/base, with ????StartTLS or as ldaps://, or the name of an LDIF file.',
       exit: 2,
     });
   const match = /^(ldaps?):\/\/(\[[0-9a-f:.]+\]|[^/:?#@\s[\]]*)(?::(\d{1,5}))?(?:\/([^?#]*)(\?[^#]*)?)?$/i.exec(text);
@@ -91,9 +95,11 @@ export function parseLdapUrl(text: string): LdapUrl {
   if (number < 1 || number > 65535) throw bad('has a port that does not exist');
   // ?attributes?scope?filter?extensions: what is searched, and how, is not the URL's to say.
   const [, , scope = '', filter = '', extensions = ''] = rest.split('?');
-  if ((scope !== '' && scope.toLowerCase() !== 'sub') || filter !== '' || extensions !== '') {
+  if ((scope !== '' && scope.toLowerCase() !== 'sub') || filter !== '') {
     throw bad('asks for another search than that of all users below its base');
   }
+  const startTls = START_TLS_EXTENSION.test(extensions);
+  if (extensions !== '' && !startTls) throw bad('has an extension other than StartTLS');
   let baseDn: string;
   try {
     baseDn = decodeURIComponent(path);
@@ -102,6 +108,7 @@ export function parseLdapUrl(text: string): LdapUrl {
   }
   return {
     secure,
+    startTls,
     host: host === '' ? 'localhost' : host.replace(/^\[|\]$/g, ''),
     port: number,
     baseDn: baseDn === '' ? undefined : baseDn,
@@ -112,11 +119,13 @@ function bindAccount(
   dn: string | undefined,
   passwordFile: string | undefined,
 ): { dn: string; password: string } | undefined {
+  const incomplete = (why: string) =>
+    new MailhaulError('DIR_BIND', why, { hint: 'Set LdapBindDN and LdapBindPasswordFile, or neither.' });
   if (dn === undefined || dn === '') {
-    if (passwordFile !== undefined) throw badOptions('There is a password file but no bind DN.');
+    if (passwordFile !== undefined) throw incomplete('There is a password file but no bind DN.');
     return undefined;
   }
-  if (passwordFile === undefined) throw badOptions('There is a bind DN but no password file.');
+  if (passwordFile === undefined) throw incomplete('There is a bind DN but no password file.');
   const { content, mode } = readSmallFile(passwordFile, PASSWORD_LIMIT, 'DIR_PASSWORD_FILE');
   const refuse = (why: string, hint: string) =>
     new MailhaulError('DIR_PASSWORD_FILE', `The password file ${why}.`, { where: passwordFile, hint });

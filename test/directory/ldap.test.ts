@@ -125,6 +125,10 @@ describe.skipIf(missing !== undefined)('a small directory', () => {
   it('speaks StartTLS and LDAPS with a CA file', async () => {
     expect(await uids({ startTls: true, caFile: slapd.caFile })).toEqual(['Bob', 'new']);
     expect(await uids({ location: slapd.tlsUrl, caFile: slapd.caFile })).toEqual(['Bob', 'new']);
+    expect(await uids({ location: `${slapd.url}/o=airius.com????StartTLS`, caFile: slapd.caFile })).toEqual([
+      'Bob',
+      'new',
+    ]);
     const byName = slapd.tlsUrl?.replace('127.0.0.1', 'localhost');
     expect(await uids({ location: byName, caFile: slapd.caFile })).toEqual(['Bob', 'new']);
   });
@@ -133,7 +137,7 @@ describe.skipIf(missing !== undefined)('a small directory', () => {
     const other = join(slapd.directory, 'other');
     mkdirSync(other, { recursive: true });
     const wrong = makeCertificates(other);
-    for (const secure of [{ startTls: true }, { location: slapd.tlsUrl }]) {
+    for (const secure of [{ startTls: true }, { location: `${slapd.url}/????StartTLS` }, { location: slapd.tlsUrl }]) {
       for (const caFile of [undefined, wrong]) {
         expect(await failureOf(options({ ...secure, caFile })), JSON.stringify({ secure, caFile })).toMatchObject({
           error: { code: 'DIR_TLS', exit: 3 },
@@ -195,6 +199,13 @@ describe.skipIf(missing !== undefined)('a small directory', () => {
     expect(await failure).toMatchObject({ error: { code: 'DIR_SEARCH' }, items: 0 });
   });
 
+  it.each([{ bindDn: undefined }, { passwordFile: undefined }])(
+    'wants bind DN and password file both: %j',
+    (change) => {
+      expect(() => openDirectory(options(change))).toThrow(expect.objectContaining({ code: 'DIR_BIND', exit: 3 }));
+    },
+  );
+
   it.each([
     ['DIR_URL', { location: 'http://127.0.0.1/' }],
     ['DIR_URL', { location: 'ldap://127.0.0.1:0/' }],
@@ -203,8 +214,8 @@ describe.skipIf(missing !== undefined)('a small directory', () => {
     ['DIR_URL', { location: 'ldap://127.0.0.1/o=x???(uid=*)' }],
     ['DIR_URL', { location: 'ldap://127.0.0.1/%zz' }],
     ['DIR_OPTIONS', { location: 'ldaps://127.0.0.1/', startTls: true }],
-    ['DIR_OPTIONS', { bindDn: undefined }],
-    ['DIR_OPTIONS', { passwordFile: undefined }],
+    ['DIR_URL', { location: 'ldap://127.0.0.1/o=x????bindname=cn=x' }],
+    ['DIR_OPTIONS', { location: 'ldaps://127.0.0.1/????StartTLS' }],
     ['DIR_OPTIONS', { pageSize: 0 }],
     ['DIR_OPTIONS', { hostName: '' }],
   ])('is %s, exit 2, for %j', (code, change) => {
