@@ -9,7 +9,7 @@ enum class Stop { list, angle, none };
 struct Words {
   /// Where it stopped: at a delimiter or the end.
   std::size_t at;
-  /// Atoms and quoted strings read.
+  /// Atoms and quoted strings read; 0 when a quoted string is never closed.
   std::size_t words;
   bool quoted;
 };
@@ -30,8 +30,8 @@ bool isStop(std::uint8_t byte, Stop stop) noexcept {
   }
 }
 
-/// Appends the content of the quoted string at `from` to `out`, which has room for it; one that is never closed reaches
-/// to the end.
+/// Appends the content of the quoted string at `from` to `out`, which has room for it; returns the position after it,
+/// past `end` when it is never closed.
 std::size_t appendQuoted(Bytes data, std::size_t from, std::size_t end, Writer& out) {
   std::size_t at = from + 1;
   while (at < end) {
@@ -44,7 +44,7 @@ std::size_t appendQuoted(Bytes data, std::size_t from, std::size_t end, Writer& 
     }
     out.put(data[at++]);
   }
-  return at;
+  return end + 1;
 }
 
 /// Reads atoms and quoted strings into `out`, one space where white space or comments part them. In a local part no
@@ -72,6 +72,10 @@ Words readWords(Bytes data, std::size_t from, std::size_t end, Stop stop, bool l
       gap = false;
       if (byte == '"') {
         at = appendQuoted(data, at, end, out);
+        if (at > end) {
+          out.clear();
+          return {end, 0, read.quoted};
+        }
         read.words++;
         read.quoted = true;
         inAtom = false;

@@ -53,6 +53,11 @@ inline bool isAtom(std::uint8_t byte) noexcept {
   return (detail::classes[byte] & (detail::fold | detail::delimiter)) == 0;
 }
 
+/// A letter or digit of ASCII.
+inline bool isAlphanumeric(std::uint8_t byte) noexcept {
+  return (byte >= '0' && byte <= '9') || ((byte | 0x20U) >= 'a' && (byte | 0x20U) <= 'z');
+}
+
 inline std::uint8_t toLower(std::uint8_t byte) noexcept {
   return byte >= 'A' && byte <= 'Z' ? static_cast<std::uint8_t>(byte + 0x20) : byte;
 }

@@ -35,6 +35,7 @@ Field fieldKind(Bytes data, std::size_t start, std::size_t end) noexcept {
       break;
     case 12:
       if (is("content-type")) return Field::contentType;
+      if (is("mime-version")) return Field::mimeVersion;
       break;
     case 16:
       if (is("content-language")) return Field::contentLanguage;

@@ -26,6 +26,7 @@ enum class Field : std::uint8_t {
   contentDisposition,
   contentLanguage,
   contentLocation,
+  mimeVersion,
   other,
 };
 

@@ -12,6 +12,13 @@ std::size_t tokenEnd(Bytes data, std::size_t from, std::size_t end) noexcept {
   return at;
 }
 
+/// The end of a language tag: letters, digits and `-` (RFC 5646 2.1).
+std::size_t tagEnd(Bytes data, std::size_t from, std::size_t end) noexcept {
+  std::size_t at = from;
+  while (at < end && (data[at] == '-' || isAlphanumeric(data[at]))) at++;
+  return at;
+}
+
 /// A value that was read: where it ends and where to go on.
 struct Read {
   std::size_t end;
@@ -150,13 +157,13 @@ std::optional<Disposition> parseDisposition(Bytes data, Span value) noexcept {
   const std::size_t from = skipCfws(data, value.start, value.end);
   const std::size_t to = tokenEnd(data, from, value.end);
   const std::size_t at = skipCfws(data, to, value.end);
-  if (to == from && (at == value.end || data[at] != ';')) return std::nullopt;
+  if (at == value.end ? to == from : data[at] != ';') return std::nullopt;
   return Disposition{{from, to}, at};
 }
 
 std::optional<Span> nextLanguage(Bytes data, std::size_t& at, std::size_t end) noexcept {
   const std::size_t from = skipCfws(data, at, end);
-  const std::size_t to = tokenEnd(data, from, end);
+  const std::size_t to = tagEnd(data, from, end);
   if (to == from) return std::nullopt;
   const std::size_t after = skipCfws(data, to, end);
   at = after < end && data[after] == ',' ? after + 1 : end;

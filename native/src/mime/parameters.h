@@ -53,7 +53,7 @@ struct Disposition {
   std::size_t rest = 0;
 };
 
-/// Nothing when nothing that looks like a Content-Disposition is there. An empty token needs a `;` after it.
+/// Nothing when the value is not a token followed by the end or `;`, nor an empty one before a `;`.
 std::optional<Disposition> parseDisposition(Bytes data, Span value) noexcept;
 
 /// The next tag of a Content-Language at or after `at`, which moves behind it; nothing after the last.

@@ -109,6 +109,25 @@ class TreeParser {
     return part.bodyStart;
   }
 
+  /// The header of a message, not of a part of a multipart: it makes an ENVELOPE and may be no MIME at all.
+  [[nodiscard]] bool isMessageHeader(const Part& part) const noexcept {
+    return part.parent == noPart || tree_.parts[part.parent].kind == Kind::message;
+  }
+
+  /// Drops the Content-* fields of a message that is not MIME: they mean nothing (RFC 2045 4).
+  void dropUnlessMime(Part& part) {
+    const auto first = tree_.fields.begin() + static_cast<std::ptrdiff_t>(part.firstField);
+    if (!isMessageHeader(part) || std::any_of(first, tree_.fields.end(), [](const HeaderField& field) {
+          return field.kind == Field::mimeVersion || field.kind == Field::contentType;
+        })) {
+      return;
+    }
+    const auto kept = std::remove_if(first, tree_.fields.end(),
+                                     [](const HeaderField& field) { return field.kind >= Field::contentType; });
+    tree_.fields.erase(kept, tree_.fields.end());
+    part.lastField = tree_.fields.size();
+  }
+
   /// Notes the field in [start, end) when the cache entry uses it.
   void addField(std::uint32_t index, std::size_t start, std::size_t end) {
     const std::size_t colon = findByte(data_, start, end, ':');
@@ -117,8 +136,7 @@ class TreeParser {
     const Field kind = fieldKind(data_, start, last);
     const Part& part = tree_.parts[index];
     if (kind != Field::other && wantsMore_ && tree_.fields.size() - part.firstField < maxFields) {
-      const bool inEnvelope = part.parent == noPart || tree_.parts[part.parent].kind == Kind::message;
-      if (kind >= Field::contentType || inEnvelope) {
+      if (kind >= Field::contentType || isMessageHeader(part)) {
         const Span value = valueSpan(data_, colon, end);
         valueBytes_ += value.end - value.start;
         wantsMore_ = valueBytes_ <= maxValueBytes;
@@ -133,6 +151,7 @@ class TreeParser {
   }
 
   void decide(Part& part, std::uint32_t index, bool blank) {
+    dropUnlessMime(part);
     for (std::size_t i = part.firstField; i < part.lastField; i++) {
       if (tree_.fields[i].kind != Field::contentType) continue;
       part.type = parseContentType(data_, tree_.fields[i].value);

@@ -1,7 +1,7 @@
 /**
  * Address lists (RFC 5322 3.4 with the obsolete forms of 4.4) as ENVELOPE shows them: (name route mailbox host).
  *
- * One pass over the value, never an error. Text up to one of `, ; : @ <` is a phrase, and the delimiter says what it
+ * One pass over the value, never an error; a quoted string that is never closed ends the list. Text up to one of `, ; : @ <` is a phrase, and the delimiter says what it
  * was: `<` a display name, `@` a local part, `:` the name of a group, the others a mailbox without a host. What RFC
  * 3501 has no word for is an empty string: a missing mailbox, a missing host (NIL would mean a group).
  */
@@ -46,7 +46,7 @@ type Stop = 'list' | 'angle' | 'none';
 interface Words {
   /** Where it stopped: at a delimiter or the end. */
   readonly at: number;
-  /** Atoms and quoted strings read. */
+  /** Atoms and quoted strings read; 0 when a quoted string is never closed. */
   readonly words: number;
   readonly quoted: boolean;
 }
@@ -233,6 +233,10 @@ function readWords(data: Uint8Array, from: number, end: number, stop: Stop, loca
       gap = false;
       if (byte === QUOTE) {
         at = appendQuoted(data, at, end, out);
+        if (at > end) {
+          out.clear();
+          return { at: end, words: 0, quoted };
+        }
         words++;
         quoted = true;
         inAtom = false;
@@ -247,7 +251,7 @@ function readWords(data: Uint8Array, from: number, end: number, stop: Stop, loca
   return { at, words, quoted };
 }
 
-/** Appends the content of the quoted string at `from`; one that is never closed reaches to the end. */
+/** Appends the content of the quoted string at `from`; returns the position after it, past `end` when it is never closed. */
 function appendQuoted(data: Uint8Array, from: number, end: number, out: Writer): number {
   let at = from + 1;
   while (at < end) {
@@ -261,7 +265,7 @@ function appendQuoted(data: Uint8Array, from: number, end: number, out: Writer):
     out.byte(byte);
     at++;
   }
-  return at;
+  return end + 1;
 }
 
 /** The comment that opens at `start`, without its parentheses, backslashes and folds. */

@@ -41,6 +41,11 @@ export function isToken(byte: number): boolean {
   return TOKEN[byte] === 1;
 }
 
+/** A letter or digit of ASCII. */
+export function isAlphanumeric(byte: number): boolean {
+  return (byte >= 0x30 && byte <= 0x39) || ((byte | 0x20) >= 0x61 && (byte | 0x20) <= 0x7a);
+}
+
 /** SPACE or TAB: what a folded line begins with. */
 export function isBlank(byte: number): boolean {
   return byte === SPACE || byte === TAB;

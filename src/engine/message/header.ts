@@ -30,6 +30,7 @@ export const FIELD = {
   contentDisposition: 15,
   contentLanguage: 16,
   contentLocation: 17,
+  mimeVersion: 18,
 } as const;
 
 const NAMES: readonly string[] = [
@@ -51,6 +52,7 @@ const NAMES: readonly string[] = [
   'content-disposition',
   'content-language',
   'content-location',
+  'mime-version',
 ];
 
 /** Fields kept raw in the entry (store-idx.md, "fields"), beside every `List-*`. */

@@ -7,8 +7,10 @@
  */
 import {
   BACKSLASH,
+  DASH,
   EQUALS,
   equalsLower,
+  isAlphanumeric,
   isFold,
   isLineEnd,
   isToken,
@@ -60,6 +62,13 @@ function tokenEnd(data: Uint8Array, from: number, end: number): number {
   return at;
 }
 
+/** The end of a language tag: letters, digits and `-` (RFC 5646 2.1). */
+function tagEnd(data: Uint8Array, from: number, end: number): number {
+  let at = from;
+  while (at < end && (data[at] === DASH || isAlphanumeric(data[at]!))) at++;
+  return at;
+}
+
 /** Reads a Content-Type; undefined when it is not `token/token` followed by the end or `;` (RFC 2045 5.2). */
 export function parseContentType(data: Uint8Array, start: number, end: number): ContentType | undefined {
   const typeStart = skipCfws(data, start, end);
@@ -84,7 +93,7 @@ export function parseEncoding(
   return to > from && skipCfws(data, to, end) === end ? { start: from, end: to } : undefined;
 }
 
-/** A Content-Disposition; undefined when nothing that looks like one is there. An empty token needs a `;` after it. */
+/** A Content-Disposition; undefined when it is not a token followed by the end or `;`, nor an empty one before a `;`. */
 export function parseDisposition(
   data: Uint8Array,
   start: number,
@@ -93,7 +102,7 @@ export function parseDisposition(
   const from = skipCfws(data, start, end);
   const to = tokenEnd(data, from, end);
   const at = skipCfws(data, to, end);
-  if (to === from && (at === end || data[at] !== SEMICOLON)) return undefined;
+  if (at === end ? to === from : data[at] !== SEMICOLON) return undefined;
   return { start: from, end: to, parameters: parseParameters(data, at, end) };
 }
 
@@ -102,7 +111,7 @@ export function parseLanguages(data: Uint8Array, start: number, end: number): { 
   const tags: { start: number; end: number }[] = [];
   for (let at = start; ; at++) {
     const from = skipCfws(data, at, end);
-    const to = tokenEnd(data, from, end);
+    const to = tagEnd(data, from, end);
     if (to === from) return tags;
     tags.push({ start: from, end: to });
     at = skipCfws(data, to, end);

@@ -29,7 +29,7 @@ export interface Part {
   readonly level: number;
   kind: number;
   /** Fields of the header that ENVELOPE and BODYSTRUCTURE use, in header order. */
-  readonly fields: HeaderField[];
+  fields: HeaderField[];
   /** The first Content-Type, when it can be read. */
   contentType: ContentType | undefined;
   /** Multipart or message by its type, but too deep or one too many to be opened. */
@@ -162,6 +162,11 @@ class TreeParser {
     if (lf < this.data.length) this.lines++;
   }
 
+  /** The header of a message, not of a part of a multipart: it makes an ENVELOPE and may be no MIME at all. */
+  private isMessageHeader(part: Part): boolean {
+    return part.parent === undefined || part.parent.kind === KIND.message;
+  }
+
   /** Notes the field in [start, end) when the cache entry uses it. */
   private addField(part: Part, start: number, end: number): void {
     const { data } = this;
@@ -170,8 +175,7 @@ class TreeParser {
     const last = nameEnd(data, start, colon);
     const kind = fieldKind(data, start, last);
     if (kind >= 0 && this.valueBytes <= MAX_VALUE_BYTES && part.fields.length < MAX_FIELDS) {
-      const inEnvelope = part.parent === undefined || part.parent.kind === KIND.message;
-      if (kind >= FIELD.contentType || inEnvelope) {
+      if (kind >= FIELD.contentType || this.isMessageHeader(part)) {
         const value = valueSpan(data, colon, end);
         this.valueBytes += value.end - value.start;
         if (this.valueBytes <= MAX_VALUE_BYTES) part.fields.push({ kind, ...value });
@@ -185,6 +189,13 @@ class TreeParser {
 
   private decide(part: Part, blank: boolean): void {
     const { data } = this;
+    if (
+      this.isMessageHeader(part) &&
+      !part.fields.some(({ kind }) => kind === FIELD.mimeVersion || kind === FIELD.contentType)
+    ) {
+      // Not MIME: its Content-* fields mean nothing (RFC 2045 4).
+      part.fields = part.fields.filter(({ kind }) => kind < FIELD.contentType);
+    }
     const field = part.fields.find((candidate) => candidate.kind === FIELD.contentType);
     const type = field === undefined ? undefined : parseContentType(data, field.start, field.end);
     part.contentType = type;
