@@ -6,7 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
-import { type Dir, type Name, openFile, stat } from '../../fs/dir.js';
+import { type Dir, type Name, openSeenFile, stat } from '../../fs/dir.js';
 import type { MessageTable } from '../types.js';
 import { MessageFailed, sourceFailure } from './outcome.js';
 import { isFileName, isRecorded } from './table.js';
@@ -41,7 +41,7 @@ export function openSource(dir: Dir, name: Name, messages: MessageTable, i: numb
     if (seen === undefined) throw new MessageFailed('MSG_VANISHED', osConstants.errno.ENOENT);
     const foreign = judge(seen, rules);
     if (!isRecorded(messages, i, seen)) throw new MessageFailed('MSG_CHANGED');
-    fd = openFile(dir, name);
+    fd = openSeenFile(dir, name);
     const opened = fs.fstatSync(fd, { bigint: true });
     if (!isUnchanged(seen, opened)) throw new MessageFailed('MSG_CHANGED');
     return { dir, name, fd, stat: opened, foreign };

@@ -10,8 +10,6 @@ import { UNFINISHED_INDEX } from './indexFile.js';
 import { onTarget } from './outcome.js';
 import { TEMPORARY } from './target.js';
 
-const INDEX_TEMPORARY = 'store.idx.new';
-
 export type Claim = 'claimed' | 'failed' | 'unknown';
 
 /**

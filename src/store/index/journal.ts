@@ -11,7 +11,7 @@ import { check64 } from '../digest.js';
 import { align8, RECORD_BYTES, viewOf } from './format.js';
 import type { ByteSource } from './io.js';
 import { decodeKeywords, type IndexReader } from './reader.js';
-import { decodeRecord, type MessageFacts, recordBytes } from './record.js';
+import { decodeRecord, type MessageFacts, placelessRecord } from './record.js';
 import { encodeKeywords } from './writer.js';
 
 const JOURNAL_MAGIC = Uint8Array.of(0x89, 0x4e, 0x53, 0x4a, 0x4e, 0x4c, 0x0d, 0x0a);
@@ -188,8 +188,7 @@ function encodePayload(change: JournalChange): Uint8Array {
       return Buffer.concat([u32(uid), u32(flags), u32(keywords.length), encodeKeywords(keywords)]);
     }
     case 'append': {
-      const place = { cacheOffset: 0, cacheBytes: 0, cacheCheck: 0, keywordFirst: 0, keywordCount: 0 };
-      const record = recordBytes({ ...change.facts, ...place });
+      const record = placelessRecord(change.facts);
       return Buffer.concat([record, u32(change.keywords.length), encodeKeywords(change.keywords), change.cache]);
     }
     case 'expunge':

@@ -17,7 +17,8 @@ export interface MessageFacts {
   readonly digest: Uint8Array;
 }
 
-export interface IndexRecord extends MessageFacts {
+/** Where a message's cache entry and keywords are in the index. */
+export interface RecordPlace {
   /** Of the cache entry, from the start of the cache section. */
   readonly cacheOffset: number;
   readonly cacheBytes: number;
@@ -27,19 +28,28 @@ export interface IndexRecord extends MessageFacts {
   readonly keywordCount: number;
 }
 
-/** Writes `record` at `at` of `bytes`, which holds zeros there. */
-export function encodeRecord(bytes: Uint8Array, view: DataView, at: number, record: IndexRecord): void {
-  view.setUint32(at, record.uid, true);
-  view.setUint32(at + 4, record.flags, true);
-  write64(view, at + 8, record.internalDate);
-  write64(view, at + 16, record.size);
-  write64(view, at + 24, record.headerBytes);
-  bytes.set(record.digest, at + 32);
-  write64(view, at + 48, record.cacheOffset);
-  view.setUint32(at + 56, record.cacheBytes, true);
-  view.setUint32(at + 60, record.cacheCheck, true);
-  view.setUint32(at + 64, record.keywordFirst, true);
-  view.setUint32(at + 68, record.keywordCount, true);
+export type IndexRecord = MessageFacts & RecordPlace;
+
+/** Writes a record at `at` of `bytes`, which holds zeros there; without a place its fields stay 0. */
+export function encodeRecord(
+  bytes: Uint8Array,
+  view: DataView,
+  at: number,
+  facts: MessageFacts,
+  place?: RecordPlace,
+): void {
+  view.setUint32(at, facts.uid, true);
+  view.setUint32(at + 4, facts.flags, true);
+  write64(view, at + 8, facts.internalDate);
+  write64(view, at + 16, facts.size);
+  write64(view, at + 24, facts.headerBytes);
+  bytes.set(facts.digest, at + 32);
+  if (place === undefined) return;
+  write64(view, at + 48, place.cacheOffset);
+  view.setUint32(at + 56, place.cacheBytes, true);
+  view.setUint32(at + 60, place.cacheCheck, true);
+  view.setUint32(at + 64, place.keywordFirst, true);
+  view.setUint32(at + 68, place.keywordCount, true);
 }
 
 /** Reads the record at `at`; the caller knows that 80 bytes are there. Nothing is judged. */
@@ -59,9 +69,9 @@ export function decodeRecord(bytes: Uint8Array, view: DataView, at: number): Ind
   };
 }
 
-/** A single record in bytes of its own. */
-export function recordBytes(record: IndexRecord): Uint8Array {
+/** A record of its own, without a place: as the journal holds it. */
+export function placelessRecord(facts: MessageFacts): Uint8Array {
   const bytes = new Uint8Array(RECORD_BYTES);
-  encodeRecord(bytes, viewOf(bytes), 0, record);
+  encodeRecord(bytes, viewOf(bytes), 0, facts);
   return bytes;
 }

@@ -58,8 +58,7 @@ export class IndexBuilder {
     }
     const at = this.count * RECORD_BYTES;
     if (at === this.records.length) this.growRecords();
-    encodeRecord(this.records, this.recordsView, at, {
-      ...facts,
+    encodeRecord(this.records, this.recordsView, at, facts, {
       cacheOffset: this.cacheBytes,
       cacheBytes: cache.length,
       cacheCheck: check32(cache),
@@ -73,9 +72,7 @@ export class IndexBuilder {
     this.count++;
     this.lastUid = facts.uid;
     this.bytesUsed += facts.size;
-    for (let bit = 0; bit < 5; bit++) {
-      if ((facts.flags & (1 << bit)) !== 0) this.flagged[bit] = (this.flagged[bit] ?? 0) + 1;
-    }
+    if (facts.flags !== 0) this.countFlags(facts.flags);
   }
 
   /** Writes everything that is left, the header last. The builder must not be used afterwards. */
@@ -105,6 +102,12 @@ export class IndexBuilder {
     });
     this.sink.write(header, 0);
     return summary;
+  }
+
+  private countFlags(flags: number): void {
+    for (let bit = 0; bit < 5; bit++) {
+      if ((flags & (1 << bit)) !== 0) this.flagged[bit] = (this.flagged[bit] ?? 0) + 1;
+    }
   }
 
   private summary(): IndexSummary {
