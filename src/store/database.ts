@@ -69,7 +69,7 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
   return {
     refresh: environment.refresh,
     get: writes.get,
-    list: (prefix = '') => listMailboxes(tables, prefix),
+    list: (prefix = '', onDamaged) => listMailboxes(tables, prefix, onDamaged),
     wasPublished: (mappingId) => tables.published.get(idKey(mappingId)) !== undefined,
     quota: (uid) => getQuota(tables, uid),
     subscriptions(uid) {
@@ -81,9 +81,16 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
   };
 }
 
-function* listMailboxes(tables: Tables, prefix: string): Generator<MailboxRecord> {
+function* listMailboxes(tables: Tables, prefix: string, onDamaged?: (error: Error) => void): Generator<MailboxRecord> {
   for (const { key, value } of tables.folder.scan(prefixKey(prefix))) {
-    const record = decodeMailbox(value, `${tables.path}, ${key.toString()}`);
+    let record: MailboxRecord;
+    try {
+      record = decodeMailbox(value, `${tables.path}, ${key.toString()}`);
+    } catch (error) {
+      if (onDamaged === undefined || !(error instanceof MailhaulError)) throw error;
+      onDamaged(error);
+      continue;
+    }
     // The key of a long name holds only its beginning.
     if (record.name.startsWith(prefix)) yield record;
   }

@@ -51,8 +51,11 @@ export interface MailboxDatabase {
   /** Lets go of the current read snapshot: the next read sees every commit of other processes before this call. */
   refresh(): void;
   get(name: string): MailboxRecord | undefined;
-  /** Mailboxes in the order of their names, all or those that begin with `prefix`. */
-  list(prefix?: string): Iterable<MailboxRecord>;
+  /**
+   * Mailboxes in the order of their names, all or those that begin with `prefix`. A record that cannot be read
+   * throws DB_VALUE or DB_VERSION; with `onDamaged` it is told of instead, and the list goes on.
+   */
+  list(prefix?: string, onDamaged?: (error: Error) => void): Iterable<MailboxRecord>;
   /** A folder of this mapping id was published once; true for ever, also after delete or rename. */
   wasPublished(mappingId: number): boolean;
   quota(uid: string): QuotaRecord | undefined;
