@@ -214,10 +214,8 @@ function messageColumns(index: FolderIndex, scan: DirectoryScan, files: Uint32Ar
   const inodes = new BigUint64Array(count);
   const mtimes = new BigInt64Array(count);
   // 64-bit numbers are copied as pairs of 32 bits, so that no BigInt is made for each of them.
-  const copies = [
-    [pairs(scan.inodes), pairs(inodes)],
-    [pairs(scan.mtimes), pairs(mtimes)],
-  ] as const;
+  const [scanInodes, toInodes] = [pairs(scan.inodes), pairs(inodes)];
+  const [scanMtimes, toMtimes] = [pairs(scan.mtimes), pairs(mtimes)];
   let nameBytes = 0;
   for (let i = 0; i < count; i++) {
     const file = files[i] ?? 0;
@@ -226,10 +224,10 @@ function messageColumns(index: FolderIndex, scan: DirectoryScan, files: Uint32Ar
     internalDates[i] = Number.isNaN(date) ? wholeSeconds(scan.mtimes[file] ?? 0n) : date;
     flags[i] = line < 0 ? 0 : (index.flags[line] ?? 0);
     sizes[i] = scan.sizes[file] ?? 0;
-    for (const [from, to] of copies) {
-      to[2 * i] = from[2 * file] ?? 0;
-      to[2 * i + 1] = from[2 * file + 1] ?? 0;
-    }
+    toInodes[2 * i] = scanInodes[2 * file] ?? 0;
+    toInodes[2 * i + 1] = scanInodes[2 * file + 1] ?? 0;
+    toMtimes[2 * i] = scanMtimes[2 * file] ?? 0;
+    toMtimes[2 * i + 1] = scanMtimes[2 * file + 1] ?? 0;
     nameBytes += (scan.nameOffsets[file + 1] ?? 0) - (scan.nameOffsets[file] ?? 0);
     nameOffsets[i + 1] = nameBytes;
   }

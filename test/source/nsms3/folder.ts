@@ -31,7 +31,9 @@ export function testFolder(): TestFolder {
     message(name, { size = 10, mtime = 900_000_000, mode = 0o600 } = {}) {
       fs.writeFileSync(at(name), 'x'.repeat(size));
       fs.chmodSync(at(name), mode);
-      fs.utimesSync(at(name), mtime, mtime);
+      // As a Date: Node takes a negative number for "now".
+      const time = new Date(mtime * 1000);
+      fs.utimesSync(at(name), time, time);
     },
     remove() {
       closeDir(dir);
