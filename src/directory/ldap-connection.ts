@@ -127,11 +127,17 @@ export function resultText(result: LdapResult): string {
 }
 
 function cannotConnect(where: string, cause: Error): MailhaulError {
-  return new MailhaulError('DIR_CONNECT', `The directory server cannot be reached: ${cause.message}.`, {
+  return new MailhaulError('DIR_CONNECT', `The directory server cannot be reached: ${reasonOf(cause)}.`, {
     where,
     hint: 'Check the URL and that the server runs; nothing was changed.',
     cause,
   });
+}
+
+/** The message, or those of all addresses that were tried (Node wraps them without one of its own). */
+function reasonOf(cause: Error): string {
+  const errors: unknown[] = cause instanceof AggregateError ? cause.errors : [cause];
+  return errors.map((error) => (error instanceof Error ? error.message : String(error))).join(', ');
 }
 
 function tlsFailed(where: string, cause: Error): MailhaulError {

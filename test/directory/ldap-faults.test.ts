@@ -103,6 +103,18 @@ describe('a server', () => {
     expect(await failureOf(options)).toMatchObject({ error: { code: 'DIR_CONNECT', exit: 3 }, items: 0 });
   });
 
+  it('that is not there under any of its addresses says why', async () => {
+    const options = await serve(() => {});
+    await new Promise((resolve) => server?.close(resolve));
+    const location = options.location.replace('127.0.0.1', 'localhost');
+    expect((await failureOf({ ...options, location })).error.message).toMatch(/ECONNREFUSED.*127\.0\.0\.1/);
+  });
+
+  it('whose name does not exist is DIR_CONNECT', async () => {
+    const options = { location: 'ldap://no-such-host.invalid', hostName: HOST, timeoutSeconds: 20 };
+    expect(await failureOf(options)).toMatchObject({ error: { code: 'DIR_CONNECT' }, items: 0 });
+  });
+
   it('that closes within a page is DIR_LOST', async () => {
     const options = await serve((socket) => socket.end(entry(1, 'bob')));
     expect(await failureOf(options)).toMatchObject({ error: { code: 'DIR_LOST' }, items: 0 });

@@ -1,10 +1,22 @@
-import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDir, type Dir, openRoot } from '../../src/fs/dir.js';
+import { tryFlock } from '../../src/fs/flock.js';
 import { armFaults } from '../../src/fs/seam.js';
 import {
   escapeLogText,
@@ -41,6 +53,21 @@ const withLog = (options: Omit<LogOptions, 'instance'>, use: (log: ReturnType<ty
     log.close();
   }
 };
+
+/** A process that says that it starts, opens the log and writes `count` lines. */
+function startWriter(count: number): ChildProcessWithoutNullStreams {
+  const script = join(root, 'writer.mts');
+  const module = (name: string) => JSON.stringify(fileURLToPath(new URL(`../../src/${name}`, import.meta.url)));
+  writeFileSync(
+    script,
+    `import { openLog } from ${module('log/log.ts')}; import { openRoot } from ${module('fs/dir.ts')};
+     process.stdout.write('starting');
+     const log = openLog({ instance: openRoot(${JSON.stringify(root)}) });
+     for (let i = 0; i < Number(process.argv[2]); i++) log.write('Store', 'Error', String(i).repeat(300));`,
+  );
+  const tsx = fileURLToPath(new URL('../../node_modules/tsx/dist/esm/index.mjs', import.meta.url));
+  return spawn(process.execPath, ['--import', tsx, script, String(count)]);
+}
 
 describe('a line', () => {
   it('has the form of the product, in local time', () => {
@@ -145,21 +172,29 @@ describe('the file', () => {
       armFaults(undefined);
       log.write('Store', 'Error', 'after');
     });
+    // Part of the lost line could have been written.
+    expect(lines().at(-2)).toBe('');
     expect(lines().at(-1)).toMatch(/Store Error: after$/);
   });
 
+  it('gets its first line from the process that holds the lock; others wait for it', async () => {
+    mkdirSync(join(root, 'log/default'), { recursive: true });
+    writeFileSync(path(), '');
+    const fd = openSync(path(), 'a');
+    expect(tryFlock(fd, 'exclusive')).toBe(true);
+    const writer = startWriter(1);
+    const ended = new Promise((resolve) => writer.on('exit', resolve));
+    await new Promise((resolve) => writer.stdout.once('data', resolve));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(lines()).toEqual([]);
+    writeFileSync(path(), 'the first line\n', { flag: 'a' });
+    closeSync(fd);
+    expect(await ended).toBe(0);
+    expect(lines()).toEqual(['the first line', expect.stringMatching(LINE)]);
+  });
+
   it('holds whole lines of many processes, and one first line', async () => {
-    const script = join(root, 'writer.mts');
-    const log = fileURLToPath(new URL('../../src/log/log.ts', import.meta.url));
-    const dir = fileURLToPath(new URL('../../src/fs/dir.ts', import.meta.url));
-    writeFileSync(
-      script,
-      `import { openLog } from ${JSON.stringify(log)}; import { openRoot } from ${JSON.stringify(dir)};
-       const log = openLog({ instance: openRoot(${JSON.stringify(root)}) });
-       for (let i = 0; i < 200; i++) log.write('Store', 'Error', String(i).repeat(300));`,
-    );
-    const tsx = fileURLToPath(new URL('../../node_modules/tsx/dist/esm/index.mjs', import.meta.url));
-    const writers = Array.from({ length: 4 }, () => spawn(process.execPath, ['--import', tsx, script]));
+    const writers = Array.from({ length: 4 }, () => startWriter(200));
     const codes = await Promise.all(writers.map((child) => new Promise((resolve) => child.on('exit', resolve))));
     expect(codes).toEqual([0, 0, 0, 0]);
     expect(lines()).toHaveLength(1 + 4 * 200);
