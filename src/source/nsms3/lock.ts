@@ -66,6 +66,7 @@ function openLockFile(folder: Dir, owner: Ownership): Lockable | 'replaced' {
 /** The lock file; undefined when there is none. For writing where that works: NFS locks need it. */
 function openExisting(folder: Dir): number | undefined {
   try {
+    if (stat(folder, NAME) === undefined) return undefined;
     try {
       return openFile(folder, NAME, fs.constants.O_RDWR);
     } catch (error) {

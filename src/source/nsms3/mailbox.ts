@@ -68,6 +68,7 @@ export function indexBytes(folder: Dir): number {
 
 function openIndex(folder: Dir): number | undefined {
   try {
+    if (stat(folder, NAME) === undefined) return undefined;
     return openFile(folder, NAME);
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return undefined;

@@ -4,7 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno } from '../../errors.js';
-import { type Dir, openFile } from '../../fs/dir.js';
+import { type Dir, openFile, stat } from '../../fs/dir.js';
 import type { WarningList } from '../warnings.js';
 import { readLines } from './lines.js';
 
@@ -29,6 +29,8 @@ export function readTextLines(
   code: string,
   warnings: WarningList,
 ): TextLine[] {
+  // Most folders have no such file; to ask first is cheaper than an exception.
+  if (stat(dir, name) === undefined) return [];
   const lines: TextLine[] = [];
   let allCr = true;
   let fd: number | undefined;
