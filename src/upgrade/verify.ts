@@ -83,7 +83,8 @@ export async function verifyStore(options: VerifyOptions): Promise<VerifyReport>
 async function verifyUsers(session: Session, context: VerifyContext): Promise<Map<string, boolean>> {
   const { mailboxes, mapping, instance } = session;
   const rootOf = (record: MailboxRecord) => record.root ?? instance.partitionPath(record.partition);
-  const partitions = new Map<string, boolean>();
+  const used = new Set<string>();
+  const waiting = new Set<string>();
   const damaged = (error: Error): void => {
     const where = (error instanceof MailhaulError ? error.where : undefined) ?? 'mailbox database';
     context.findings.add(NO_SUBJECT, 'VERIFY_RECORD', where, describeError(error));
@@ -91,13 +92,16 @@ async function verifyUsers(session: Session, context: VerifyContext): Promise<Ma
   const withMailboxes = (uid: string) =>
     mailboxes.list(`user/${uid}/`, damaged)[Symbol.iterator]().next().done !== true;
   for (const [uid, records] of usersOf(mailboxes.list('', damaged))) {
-    for (const record of records) {
-      const root = rootOf(record);
-      if (root === undefined) continue;
-      const waits = record.state === 'TRANSITION';
-      // A root that no migration has used yet need not exist.
-      if (!waits || record.root !== null) partitions.set(root, (partitions.get(root) ?? false) || waits);
-    }
+    attempt(context.findings, uid, () => {
+      for (const record of records) {
+        // A folder with failures will be tried again, and may want the registry of shared copies.
+        const failed = record.mappingId !== null && mapping.failures(record.mappingId).length > 0;
+        const root = rootOf(record);
+        if (root !== undefined && (failed || record.state === 'TRANSITION')) waiting.add(root);
+        // Before its first attempt a folder has no root, and its partition need not exist.
+        if (record.root !== null) used.add(record.root);
+      }
+    });
     attempt(context.findings, uid, () => verifyUser(context, uid, records, rootOf));
     await nextTurn();
   }
@@ -106,7 +110,7 @@ async function verifyUsers(session: Session, context: VerifyContext): Promise<Ma
       if (!withMailboxes(uid)) attempt(context.findings, uid, () => verifyUser(context, uid, [], rootOf));
     }
   });
-  return partitions;
+  return new Map(Array.from(used, (path) => [path, waiting.has(path)]));
 }
 
 /** A value of a database that cannot be read is a finding like any other; a defect of this program is not. */
