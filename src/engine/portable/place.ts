@@ -148,8 +148,7 @@ export class Placer {
     const { source, content, uid } = message;
     // The source is not linked, so nothing looks at it again later.
     checkUnchanged(source);
-    const isShared = source.stat.nlink > 1n && !source.foreign;
-    if (isShared && this.shared !== undefined) {
+    if (source.stat.nlink > 1n && this.shared !== undefined) {
       this.shared.place({ source: source.stat, digest: message.digest, content, uid, ...spot });
     } else {
       this.target.checkFree(spot.dir, spot.name);

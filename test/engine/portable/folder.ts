@@ -51,8 +51,8 @@ export class TestFolder {
   readonly targetRoot: string;
   private readonly fds: number[] = [];
 
-  constructor(targetParent?: string) {
-    this.root = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-engine-'));
+  constructor(targetParent?: string, sourceParent = os.tmpdir()) {
+    this.root = fs.mkdtempSync(path.join(sourceParent, 'mailhaul-engine-'));
     this.targetRoot =
       targetParent === undefined ? this.root : fs.mkdtempSync(path.join(targetParent, 'mailhaul-engine-'));
     fs.mkdirSync(this.source);
@@ -121,9 +121,12 @@ export class TestFolder {
   }
 }
 
+/** A directory in memory, for folders of thousands of messages; the temporary directory where there is none. */
+export const FAST_DIRECTORY = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
+
 /** Runs `test` with a folder that is removed afterwards. */
-export function withFolder<T>(test: (folder: TestFolder) => T, targetParent?: string): T {
-  const folder = new TestFolder(targetParent);
+export function withFolder<T>(test: (folder: TestFolder) => T, targetParent?: string, sourceParent?: string): T {
+  const folder = new TestFolder(targetParent, sourceParent);
   try {
     return test(folder);
   } finally {

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { digest, loadDigest } from '../../../src/store/digest.js';
 import { checkIndex } from '../../../src/store/index/check.js';
-import { TestFolder, withFolder } from './folder.js';
+import { FAST_DIRECTORY, TestFolder, withFolder } from './folder.js';
 import {
   BARE_LF,
   BARE_LF_REWRITTEN,
@@ -19,7 +19,7 @@ import {
 
 const { EEXIST, EMLINK, EXDEV } = constants.errno;
 /** Another file system than the temporary directory, on most machines. */
-const OTHER = '/dev/shm';
+const OTHER = FAST_DIRECTORY;
 
 describe('placing messages', () => {
   beforeAll(loadDigest);
@@ -219,16 +219,20 @@ describe('placing messages', () => {
     }));
 
   it('moves a folder of several slices and more directories than are held open', () =>
-    withFolder((folder) => {
-      const rows = Array.from({ length: 4300 }, (_, i) => ({ uid: i * 4 + 1, name: `m${i}` }));
-      for (const { name } of rows) folder.write(name, MESSAGE);
-      const progress = new Int32Array(new SharedArrayBuffer(64));
-      const output = engine.migrate(folder.input(rows, { progress }));
-      expect(output.summary?.messages).toBe(4300);
-      expect([...progress.subarray(1, 3)]).toEqual([4300, Math.floor((4300 * MESSAGE.length) / 1024)]);
-      expect([...readIndex(folder.target).records()].map(({ uid }) => uid)).toEqual(rows.map(({ uid }) => uid));
-      expect([...checkIndex(fs.readFileSync(`${folder.target}/store.idx`))]).toEqual([]);
-    }));
+    withFolder(
+      (folder) => {
+        const rows = Array.from({ length: 4300 }, (_, i) => ({ uid: i * 4 + 1, name: `m${i}` }));
+        for (const { name } of rows) folder.write(name, MESSAGE);
+        const progress = new Int32Array(new SharedArrayBuffer(64));
+        const output = engine.migrate(folder.input(rows, { progress }));
+        expect(output.summary?.messages).toBe(4300);
+        expect([...progress.subarray(1, 3)]).toEqual([4300, Math.floor((4300 * MESSAGE.length) / 1024)]);
+        expect([...readIndex(folder.target).records()].map(({ uid }) => uid)).toEqual(rows.map(({ uid }) => uid));
+        expect([...checkIndex(fs.readFileSync(`${folder.target}/store.idx`))]).toEqual([]);
+      },
+      FAST_DIRECTORY,
+      FAST_DIRECTORY,
+    ));
 });
 
 function isOtherDevice(directory: string): boolean {
