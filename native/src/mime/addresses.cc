@@ -103,8 +103,10 @@ void appendComment(Bytes data, std::size_t start, std::size_t limit, Writer& out
   }
 }
 
-/// A domain may also hold `@` and `:`, as in `a@b@c` and `a@b:25`.
-bool isDomainByte(std::uint8_t byte) noexcept { return isAtom(byte) || byte == '@' || byte == ':'; }
+/// Atoms, dots and the `[` of a literal; also `@` and `:`, as in `a@b@c` and `a@b:25`.
+bool isDomainByte(std::uint8_t byte) noexcept {
+  return byte > ' ' && byte != 0x7f && byte != ')' && byte != '\\' && (isAtom(byte) || byte == '@' || byte == ':');
+}
 
 /// `[…]` with its brackets and backslashes, without folds; one that is never closed reaches to the end.
 std::size_t appendLiteral(Bytes data, std::size_t from, std::size_t end, Writer& out) {
@@ -266,6 +268,11 @@ std::size_t writeAddresses(Bytes data, Span value, std::size_t count, Writer& ou
         s.name.clear();
         if (domain.comment != noComment) appendComment(data, domain.comment, domain.at, s.name);
         writeAddress(data, {}, out, s);
+        if (at < end && data[at] == '"') {
+          at = end;  // A quoted string right behind it ends the list, in both servers.
+        } else if (at < end && data[at] != ',' && data[at] != ';' && !isDomainByte(data[at])) {
+          at++;
+        }
       }
       count++;
     } else if (delimiter == '<') {

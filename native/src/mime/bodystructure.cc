@@ -74,7 +74,7 @@ class StructureWriter {
     out_.decimal(part.bodyEnd - part.bodyStart);
     if (part.kind == Kind::message) {
       out_.byte(' ');
-      writeEnvelope(data_, fields(tree_.parts[index + 1]), out_, scratch_);
+      writeEnvelope(data_, fieldsOf(tree_, tree_.parts[index + 1]), out_, scratch_);
       out_.byte(' ');
       this->part(index + 1);
     }
@@ -86,82 +86,59 @@ class StructureWriter {
     text(part, Field::contentMd5);
   }
 
-  [[nodiscard]] std::span<const HeaderField> fields(const Part& part) const noexcept {
-    return {tree_.fields.data() + part.firstField, part.lastField - part.firstField};
-  }
-
   void string(Span span) { out_.string(data_.subspan(span.start, span.end - span.start)); }
 
-  /// The first field of this kind as a text, or NIL.
-  void text(const Part& part, Field kind) {
-    const HeaderField* found = nullptr;
-    for (const HeaderField& field : fields(part)) {
-      if (field.kind != kind) continue;
-      found = &field;
-      break;
-    }
-    writeText(data_, found, out_, scratch_.name);
+  [[nodiscard]] const HeaderField* field(const Part& part, Field kind) const noexcept {
+    return lastField(fieldsOf(tree_, part), kind);
   }
 
+  void text(const Part& part, Field kind) { writeText(data_, field(part, kind), out_, scratch_.name); }
+
   void encoding(const Part& part) {
-    for (const HeaderField& field : fields(part)) {
-      if (field.kind != Field::contentTransferEncoding) continue;
-      const std::optional<Span> found = parseEncoding(data_, field.value);
-      if (!found) continue;
-      string(*found);
-      return;
+    const HeaderField* found = field(part, Field::contentTransferEncoding);
+    const std::optional<Span> token = found == nullptr ? std::nullopt : parseEncoding(data_, found->value);
+    if (token) {
+      string(*token);
+    } else {
+      out_.ascii("\"7bit\"");
     }
-    out_.ascii("\"7bit\"");
   }
 
   void disposition(const Part& part) {
-    std::optional<Disposition> chosen;
-    tree_.parameters.clear();
-    for (const HeaderField& field : fields(part)) {
-      if (field.kind != Field::contentDisposition) continue;
-      const std::optional<Disposition> found = parseDisposition(data_, field.value);
-      if (!found) continue;
-      chosen = found;
-      parseParameters(data_, found->rest, field.value.end, tree_.parameters);
-      if (!tree_.parameters.empty()) break;
-    }
-    if (!chosen) {
+    const HeaderField* found = field(part, Field::contentDisposition);
+    const std::optional<Disposition> read = found == nullptr ? std::nullopt : parseDisposition(data_, found->value);
+    if (!read) {
       out_.nil();
       return;
     }
     out_.byte('(');
-    string(chosen->token);
+    string(read->token);
     out_.byte(' ');
+    parseParameters(data_, read->rest, tree_.parameters);
     parameters(false);
     out_.byte(')');
   }
 
   void languages(const Part& part) {
-    for (const HeaderField& field : fields(part)) {
-      if (field.kind != Field::contentLanguage) continue;
-      std::size_t at = field.value.start;
-      std::optional<Span> tag = nextLanguage(data_, at, field.value.end);
-      if (!tag) continue;
-      out_.byte('(');
-      string(*tag);
-      while ((tag = nextLanguage(data_, at, field.value.end))) {
-        out_.byte(' ');
-        string(*tag);
-      }
-      out_.byte(')');
+    const HeaderField* found = field(part, Field::contentLanguage);
+    std::size_t at = found == nullptr ? 0 : found->value.start;
+    std::optional<Span> tag = found == nullptr ? std::nullopt : nextLanguage(data_, at, found->value.end);
+    if (!tag) {
+      out_.nil();
       return;
     }
-    out_.nil();
+    out_.byte('(');
+    string(*tag);
+    while ((tag = nextLanguage(data_, at, found->value.end))) {
+      out_.byte(' ');
+      string(*tag);
+    }
+    out_.byte(')');
   }
 
   void typeParameters(const Part& part, bool isText) {
     tree_.parameters.clear();
-    if (part.type) {
-      const std::span<const HeaderField> all = fields(part);
-      const auto field = std::find_if(
-          all.begin(), all.end(), [](const HeaderField& candidate) { return candidate.kind == Field::contentType; });
-      parseParameters(data_, part.type->rest, field->value.end, tree_.parameters);
-    }
+    if (part.type) parseParameters(data_, part.type->rest, tree_.parameters);
     parameters(isText);
   }
 

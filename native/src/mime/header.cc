@@ -2,6 +2,13 @@
 
 namespace mailhaul::mime {
 
+const HeaderField* lastField(std::span<const HeaderField> fields, Field kind) noexcept {
+  for (std::size_t i = fields.size(); i-- > 0;) {
+    if (fields[i].kind == kind) return &fields[i];
+  }
+  return nullptr;
+}
+
 Field fieldKind(Bytes data, std::size_t start, std::size_t end) noexcept {
   const auto is = [&](std::string_view name) { return equalsLower(data, start, end, name); };
   switch (end - start) {

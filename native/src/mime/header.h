@@ -35,6 +35,9 @@ struct HeaderField {
   Span value;
 };
 
+/// The field that rules: of a repeated one the last; null for none. Address fields are the exception (envelope.h).
+const HeaderField* lastField(std::span<const HeaderField> fields, Field kind) noexcept;
+
 /// The field that [start, end) names; `other` for one that ENVELOPE and BODYSTRUCTURE do not use.
 Field fieldKind(Bytes data, std::size_t start, std::size_t end) noexcept;
 

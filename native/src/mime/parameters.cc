@@ -36,18 +36,17 @@ std::optional<Read> readQuoted(Bytes data, std::size_t from, std::size_t end) no
   return std::nullopt;
 }
 
-/// A value without quotes; nothing when it holds a control character.
-std::optional<Read> readBare(Bytes data, std::size_t from, std::size_t end) noexcept {
+/// A value without quotes ends at `;`, a comment, a control character or the end; blanks behind it do not count.
+Read readBare(Bytes data, std::size_t from, std::size_t end) noexcept {
   std::size_t last = from;
   std::size_t at = from;
   for (; at < end; at++) {
     const std::uint8_t byte = data[at];
-    if (byte == ';' || byte == '(') break;
     if (isFold(byte)) continue;
-    if (byte < 0x20) return std::nullopt;
+    if (byte == ';' || byte == '(' || byte < 0x20) break;
     last = at + 1;
   }
-  return Read{last, at};
+  return {last, at};
 }
 
 /// `*<n>` or `*<n>*` (n 0 … 99) at the end of a name: where it begins, n or -1 for none.
@@ -142,7 +141,7 @@ std::optional<ContentType> parseContentType(Bytes data, Span value) noexcept {
   found.subtype.end = tokenEnd(data, found.subtype.start, value.end);
   at = skipCfws(data, found.subtype.end, value.end);
   if (found.subtype.end == found.subtype.start || (at < value.end && data[at] != ';')) return std::nullopt;
-  found.rest = at;
+  found.rest = {at, value.end};
   return found;
 }
 
@@ -158,7 +157,7 @@ std::optional<Disposition> parseDisposition(Bytes data, Span value) noexcept {
   const std::size_t to = tokenEnd(data, from, value.end);
   const std::size_t at = skipCfws(data, to, value.end);
   if (at == value.end ? to == from : data[at] != ';') return std::nullopt;
-  return Disposition{{from, to}, at};
+  return Disposition{{from, to}, {at, value.end}};
 }
 
 std::optional<Span> nextLanguage(Bytes data, std::size_t& at, std::size_t end) noexcept {
@@ -170,32 +169,35 @@ std::optional<Span> nextLanguage(Bytes data, std::size_t& at, std::size_t end) n
   return Span{from, to};
 }
 
-void parseParameters(Bytes data, std::size_t from, std::size_t end, Parameters& list) {
+void parseParameters(Bytes data, Span rest, Parameters& list) {
   list.clear();
+  const std::size_t end = rest.end;
   bool starred = false;
-  std::size_t at = findByte(data, from, end, ';');
+  std::size_t at = rest.start;
   while (at < end && list.size() < maxParameters) {
     Parameter parameter;
     parameter.name.start = skipCfws(data, at + 1, end);
     parameter.name.end = tokenEnd(data, parameter.name.start, end);
     at = skipCfws(data, parameter.name.end, end);
     if (at == end) break;
-    if (data[at] == '=') {
-      const std::size_t value = skipCfws(data, at + 1, end);
-      parameter.quoted = value < end && data[value] == '"';
-      const std::optional<Read> read = parameter.quoted ? readQuoted(data, value, end) : readBare(data, value, end);
-      if (read) {
-        parameter.value = {value + (parameter.quoted ? 1 : 0), read->end};
-        starred |= findByte(data, parameter.name.start, parameter.name.end, '*') < parameter.name.end;
-        list.push_back(parameter);
-        at = read->next;
-      } else if (parameter.quoted) {
-        break;  // A quote that is never closed: nothing follows.
-      } else {
-        at = value;
-      }
+    if (data[at] != '=') {
+      // A `;` behind `name` and a blank does not end the broken parameter: both servers look for the next one.
+      at = findByte(data, at == parameter.name.end ? at : at + 1, end, ';');
+      continue;
     }
-    at = findByte(data, at, end, ';');
+    const std::size_t value = skipCfws(data, at + 1, end);
+    parameter.quoted = value < end && data[value] == '"';
+    const std::optional<Read> read = parameter.quoted ? readQuoted(data, value, end) : readBare(data, value, end);
+    if (!read) break;  // A quote that is never closed: nothing follows.
+    at = skipCfws(data, read->next, end);
+    if (at < end && data[at] != ';') {
+      at = findByte(data, at + 1, end, ';');
+      continue;
+    }
+    parameter.value = {value + (parameter.quoted ? 1 : 0), read->end};
+    if (parameter.value.start == parameter.value.end && !parameter.quoted) continue;
+    starred |= findByte(data, parameter.name.start, parameter.name.end, '*') < parameter.name.end;
+    list.push_back(parameter);
   }
   if (starred) joinSections(data, list);
 }

@@ -38,8 +38,8 @@ using Parameters = std::vector<Parameter>;
 struct ContentType {
   Span type;
   Span subtype;
-  /// Where the parameters begin: at the end of the value or at a `;`.
-  std::size_t rest = 0;
+  /// The parameters: empty, or from a `;` to the end of the value.
+  Span rest;
 };
 
 /// Nothing when the value is not `token/token` followed by the end or `;` (RFC 2045 5.2).
@@ -50,7 +50,7 @@ std::optional<Span> parseEncoding(Bytes data, Span value) noexcept;
 
 struct Disposition {
   Span token;
-  std::size_t rest = 0;
+  Span rest;
 };
 
 /// Nothing when the value is not a token followed by the end or `;`, nor an empty one before a `;`.
@@ -59,8 +59,8 @@ std::optional<Disposition> parseDisposition(Bytes data, Span value) noexcept;
 /// The next tag of a Content-Language at or after `at`, which moves behind it; nothing after the last.
 std::optional<Span> nextLanguage(Bytes data, std::size_t& at, std::size_t end) noexcept;
 
-/// Replaces `list` by the parameters of [from, end), sections of RFC 2231 put together.
-void parseParameters(Bytes data, std::size_t from, std::size_t end, Parameters& list);
+/// Replaces `list` by the parameters of `rest`, sections of RFC 2231 put together.
+void parseParameters(Bytes data, Span rest, Parameters& list);
 
 /// Appends the value of parameter `index` of `list`, all its sections, without folds and backslashes.
 void appendValue(Bytes data, const Parameters& list, std::size_t index, Writer& out);

@@ -69,7 +69,7 @@ std::uint64_t parseMessage(Bytes message, std::vector<std::uint8_t>& cache) {
     out.u32At(section * 4, static_cast<std::uint32_t>(out.size() - start));
     start = out.size();
   };
-  writeEnvelope(message, {scratch.tree.fields.data(), root.lastField}, out, scratch.addresses);
+  writeEnvelope(message, fieldsOf(scratch.tree, root), out, scratch.addresses);
   close(0);
   writeBodyStructure(message, scratch.tree, out, scratch.addresses);
   close(1);

@@ -152,11 +152,8 @@ class TreeParser {
 
   void decide(Part& part, std::uint32_t index, bool blank) {
     dropUnlessMime(part);
-    for (std::size_t i = part.firstField; i < part.lastField; i++) {
-      if (tree_.fields[i].kind != Field::contentType) continue;
-      part.type = parseContentType(data_, tree_.fields[i].value);
-      break;
-    }
+    const HeaderField* type = lastField(fieldsOf(tree_, part), Field::contentType);
+    if (type != nullptr) part.type = parseContentType(data_, type->value);
     part.isMessage = isMessage(part);
     const bool room = part.level + 1 < maxLevels;
     if (part.isMessage) {
@@ -174,7 +171,7 @@ class TreeParser {
     part.kind = Kind::multipart;
     if (!blank) return;
     Parameters& parameters = tree_.parameters;
-    parseParameters(data_, part.type->rest, tree_.fields[typeField(part)].value.end, parameters);
+    parseParameters(data_, part.type->rest, parameters);
     const auto boundary = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& parameter) {
       return !parameter.consumed && !parameter.star && equalsLower(data_, parameter.name, "boundary");
     });
@@ -187,13 +184,6 @@ class TreeParser {
     const std::size_t start = tree_.boundaryBytes.size();
     appendValue(data_, parameters, static_cast<std::size_t>(boundary - parameters.begin()), tree_.boundaryBytes);
     tree_.open.push_back({index, {start, tree_.boundaryBytes.size()}});
-  }
-
-  /// Index of the Content-Type that `part.type` was read from.
-  [[nodiscard]] std::size_t typeField(const Part& part) const noexcept {
-    std::size_t i = part.firstField;
-    while (tree_.fields[i].kind != Field::contentType) i++;
-    return i;
   }
 
   /// message/rfc822 by its type, or by default in a multipart/digest (RFC 2046 5.1.5).

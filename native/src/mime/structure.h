@@ -39,7 +39,7 @@ struct Part {
   bool isMessage = false;
   /// Multipart or message by its type, but too deep or one too many to be opened.
   bool overflow = false;
-  /// The first Content-Type, when it can be read.
+  /// The Content-Type, when it can be read.
   std::optional<ContentType> type;
   /// Fields of the header that the writers use: [firstField, lastField) of MessageTree::fields.
   std::size_t firstField = 0;
@@ -71,6 +71,11 @@ struct MessageTree {
   Writer boundaryBytes;
   Parameters parameters;
 };
+
+/// The fields of one part.
+inline std::span<const HeaderField> fieldsOf(const MessageTree& tree, const Part& part) noexcept {
+  return {tree.fields.data() + part.firstField, part.lastField - part.firstField};
+}
 
 /// Replaces `tree` by the tree of `data`.
 void parseTree(Bytes data, MessageTree& tree);

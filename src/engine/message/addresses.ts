@@ -8,6 +8,7 @@
 import {
   AT,
   BACKSLASH,
+  CLOSE,
   CLOSE_BRACKET,
   COLON,
   COMMA,
@@ -20,6 +21,7 @@ import {
   OPEN_BRACKET,
   QUOTE,
   SEMICOLON,
+  SPACE,
   type Span,
   skipCfws,
   skipComment,
@@ -97,6 +99,9 @@ export function writeAddresses(
         s.name.clear();
         if (domain.commentStart >= 0) appendComment(data, domain.commentStart, domain.at, s.name);
         writeAddress(out, s, -1, -1, data);
+        if (at < end && data[at] === QUOTE)
+          at = end; // A quoted string right behind it ends the list, in both servers.
+        else if (at < end && data[at] !== COMMA && data[at] !== SEMICOLON && !isDomainByte(data[at]!)) at++;
       }
       count++;
     } else if (delimiter === LESS) {
@@ -313,17 +318,12 @@ function readDomain(
   return { at, commentStart };
 }
 
+/** Atoms, dots and the `[` of a literal; also `@` and `:`, as in `a@b@c` and `a@b:25`. */
 function isDomainByte(byte: number): boolean {
-  return (
-    byte !== OPEN &&
-    !isFold(byte) &&
-    byte !== COMMA &&
-    byte !== SEMICOLON &&
-    byte !== LESS &&
-    byte !== GREATER &&
-    byte !== QUOTE
-  );
+  return byte > SPACE && byte !== 0x7f && !ENDS_DOMAIN.includes(byte);
 }
+
+const ENDS_DOMAIN: readonly number[] = [OPEN, CLOSE, COMMA, SEMICOLON, LESS, GREATER, QUOTE, BACKSLASH];
 
 /** `[…]` with its brackets and backslashes, without folds; one that is never closed reaches to the end. */
 function appendLiteral(data: Uint8Array, from: number, end: number, out: Writer): number {

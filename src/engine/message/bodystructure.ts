@@ -1,14 +1,13 @@
 /**
  * BODYSTRUCTURE (RFC 3501 7.4.2) with all extension data, so that BODY is its prefix.
  *
- * The first of a repeated Content-* field rules, but a Content-Disposition without parameters is replaced by a later
- * one. A Content-Type that is missing or cannot be read is text/plain (RFC 2045 5.2). A text part without a charset has
+ * The last of a repeated field rules. A Content-Type that is missing or cannot be read is text/plain (RFC 2045 5.2). A text part without a charset has
  * us-ascii (RFC 2046 4.1.2).
  */
 import type { AddressScratch } from './addresses.js';
 import { equalsLower } from './bytes.js';
 import { writeEnvelope, writeText } from './envelope.js';
-import { FIELD, type HeaderField } from './header.js';
+import { FIELD, lastField } from './header.js';
 import { appendValue, type Parameter, parseDisposition, parseEncoding, parseLanguages } from './parameters.js';
 import { isMessage, KIND, type Part } from './structure.js';
 import type { Writer } from './writer.js';
@@ -53,9 +52,9 @@ function writeSingle(data: Uint8Array, part: Part, out: Writer, scratch: Address
   out.byte(0x20);
   writeParameters(data, type?.parameters ?? [], text, out, scratch.name);
   out.byte(0x20);
-  writeText(data, firstOf(part, FIELD.contentId), out, scratch.name);
+  writeText(data, lastField(part.fields, FIELD.contentId), out, scratch.name);
   out.byte(0x20);
-  writeText(data, firstOf(part, FIELD.contentDescription), out, scratch.name);
+  writeText(data, lastField(part.fields, FIELD.contentDescription), out, scratch.name);
   out.byte(0x20);
   writeEncoding(data, part, out);
   out.ascii(` ${part.bodyEnd - part.bodyStart}`);
@@ -68,7 +67,7 @@ function writeSingle(data: Uint8Array, part: Part, out: Writer, scratch: Address
   }
   if (text || part.kind === KIND.message) out.ascii(` ${part.lines}`);
   out.byte(0x20);
-  writeText(data, firstOf(part, FIELD.contentMd5), out, scratch.name);
+  writeText(data, lastField(part.fields, FIELD.contentMd5), out, scratch.name);
 }
 
 /** Disposition, language and location, which end both forms. */
@@ -78,56 +77,43 @@ function writeExtension(data: Uint8Array, part: Part, out: Writer, scratch: Writ
   out.byte(0x20);
   writeLanguages(data, part, out);
   out.byte(0x20);
-  writeText(data, firstOf(part, FIELD.contentLocation), out, scratch);
-}
-
-function firstOf(part: Part, kind: number): HeaderField | undefined {
-  return part.fields.find((field) => field.kind === kind);
+  writeText(data, lastField(part.fields, FIELD.contentLocation), out, scratch);
 }
 
 function writeEncoding(data: Uint8Array, part: Part, out: Writer): void {
-  for (const field of part.fields) {
-    if (field.kind !== FIELD.contentTransferEncoding) continue;
-    const encoding = parseEncoding(data, field.start, field.end);
-    if (encoding === undefined) continue;
-    out.string(data, encoding.start, encoding.end);
-    return;
-  }
-  out.ascii('"7bit"');
+  const field = lastField(part.fields, FIELD.contentTransferEncoding);
+  const encoding = field && parseEncoding(data, field.start, field.end);
+  if (encoding === undefined) out.ascii('"7bit"');
+  else out.string(data, encoding.start, encoding.end);
 }
 
 function writeDisposition(data: Uint8Array, part: Part, out: Writer, scratch: Writer): void {
-  let chosen: ReturnType<typeof parseDisposition>;
-  for (const field of part.fields) {
-    if (field.kind !== FIELD.contentDisposition) continue;
-    chosen = parseDisposition(data, field.start, field.end) ?? chosen;
-    if (chosen !== undefined && chosen.parameters.length > 0) break;
-  }
-  if (chosen === undefined) {
+  const field = lastField(part.fields, FIELD.contentDisposition);
+  const disposition = field && parseDisposition(data, field.start, field.end);
+  if (disposition === undefined) {
     out.nil();
     return;
   }
   out.byte(0x28);
-  out.string(data, chosen.start, chosen.end);
+  out.string(data, disposition.start, disposition.end);
   out.byte(0x20);
-  writeParameters(data, chosen.parameters, false, out, scratch);
+  writeParameters(data, disposition.parameters, false, out, scratch);
   out.byte(0x29);
 }
 
 function writeLanguages(data: Uint8Array, part: Part, out: Writer): void {
-  for (const field of part.fields) {
-    if (field.kind !== FIELD.contentLanguage) continue;
-    const tags = parseLanguages(data, field.start, field.end);
-    if (tags.length === 0) continue;
-    out.byte(0x28);
-    for (const [i, tag] of tags.entries()) {
-      if (i > 0) out.byte(0x20);
-      out.string(data, tag.start, tag.end);
-    }
-    out.byte(0x29);
+  const field = lastField(part.fields, FIELD.contentLanguage);
+  const tags = field === undefined ? [] : parseLanguages(data, field.start, field.end);
+  if (tags.length === 0) {
+    out.nil();
     return;
   }
-  out.nil();
+  out.byte(0x28);
+  for (const [i, tag] of tags.entries()) {
+    if (i > 0) out.byte(0x20);
+    out.string(data, tag.start, tag.end);
+  }
+  out.byte(0x29);
 }
 
 function writeParameters(

@@ -6,7 +6,7 @@
  */
 import { type AddressScratch, writeAddresses } from './addresses.js';
 import type { Span } from './bytes.js';
-import { FIELD, type HeaderField } from './header.js';
+import { FIELD, type HeaderField, lastField } from './header.js';
 import type { Writer } from './writer.js';
 
 export function writeEnvelope(
@@ -21,8 +21,7 @@ export function writeEnvelope(
   for (let kind: number = FIELD.date; kind <= FIELD.messageId; kind++) {
     if (kind > FIELD.date) out.byte(0x20);
     if (kind < FIELD.from || kind > FIELD.bcc) {
-      const field = fields.findLast((candidate) => candidate.kind === kind);
-      writeText(data, field, out, scratch.name);
+      writeText(data, lastField(fields, kind), out, scratch.name);
       continue;
     }
     const start = out.length;

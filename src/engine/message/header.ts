@@ -126,3 +126,8 @@ export function valueSpan(data: Uint8Array, colon: number, fieldEnd: number): Sp
   while (start < end && isBlank(data[start]!)) start++;
   return { start, end };
 }
+
+/** The field that rules: of a repeated one the last. Address fields are the exception (envelope.ts). */
+export function lastField(fields: readonly HeaderField[], kind: number): HeaderField | undefined {
+  return fields.findLast((field) => field.kind === kind);
+}

@@ -1,8 +1,8 @@
 /**
  * `type/subtype`, tokens and parameters of the Content-* fields (RFC 2045 5.1, RFC 2183, RFC 2231).
  *
- * Broken input: a parameter that cannot be read is passed over up to the next `;`. A value without quotes may hold
- * blanks and specials and reaches to `;`, a comment or the end. Sections of RFC 2231 (`name*0`, `name*1*` …) are put
+ * Broken input: a parameter that cannot be read, or has no value, or has text behind its value, is passed over up to the
+ * next `;`. A value without quotes may hold blanks and specials. Sections of RFC 2231 (`name*0`, `name*1*` …) are put
  * together at the place of section 0, under `name` or, when any of them is encoded, `name*`; nothing is decoded.
  */
 import {
@@ -20,7 +20,6 @@ import {
   SLASH,
   STAR,
   skipCfws,
-  TAB,
 } from './bytes.js';
 import type { Writer } from './writer.js';
 
@@ -130,30 +129,33 @@ export function parseParameters(data: Uint8Array, from: number, end: number): re
     at = skipCfws(data, nameEnd, end);
     if (at === end) break;
     if (data[at] !== EQUALS) {
-      at = nextSemicolon(data, at, end);
+      // A `;` behind `name` and a blank does not end the broken parameter: both servers look for the next one.
+      at = nextSemicolon(data, at === nameEnd ? at : at + 1, end);
       continue;
     }
     const value = skipCfws(data, at + 1, end);
-    const read = value < end && data[value] === QUOTE ? readQuoted(data, value, end) : readBare(data, value, end);
-    if (read !== undefined) {
-      const quoted = value < end && data[value] === QUOTE;
-      list.push({
-        nameStart,
-        nameEnd,
-        valueStart: quoted ? value + 1 : value,
-        valueEnd: read.end,
-        quoted,
-        star: false,
-        sections: [],
-        encoded: false,
-        consumed: false,
-      });
-      starred ||= data.subarray(nameStart, nameEnd).includes(STAR);
-      at = read.next;
-    } else if (value < end && data[value] === QUOTE)
-      break; // A quote that is never closed: nothing follows.
-    else at = value;
-    at = nextSemicolon(data, at, end);
+    const quoted = value < end && data[value] === QUOTE;
+    const read = quoted ? readQuoted(data, value, end) : readBare(data, value, end);
+    if (read === undefined) break; // A quote that is never closed: nothing follows.
+    at = skipCfws(data, read.next, end);
+    if (at < end && data[at] !== SEMICOLON) {
+      at = nextSemicolon(data, at + 1, end);
+      continue;
+    }
+    const valueStart = quoted ? value + 1 : value;
+    if (read.end === valueStart && !quoted) continue;
+    starred ||= data.subarray(nameStart, nameEnd).includes(STAR);
+    list.push({
+      nameStart,
+      nameEnd,
+      valueStart,
+      valueEnd: read.end,
+      quoted,
+      star: false,
+      sections: [],
+      encoded: false,
+      consumed: false,
+    });
   }
   return starred ? joinSections(data, list) : list;
 }
@@ -174,15 +176,14 @@ function readQuoted(data: Uint8Array, from: number, end: number): { end: number;
   return undefined;
 }
 
-/** A value without quotes; undefined when it holds a control character. */
-function readBare(data: Uint8Array, from: number, end: number): { end: number; next: number } | undefined {
+/** A value without quotes ends at `;`, a comment, a control character or the end; blanks behind it do not count. */
+function readBare(data: Uint8Array, from: number, end: number): { end: number; next: number } {
   let last = from;
   let at = from;
   for (; at < end; at++) {
     const byte = data[at]!;
-    if (byte === SEMICOLON || byte === OPEN) break;
     if (isFold(byte)) continue;
-    if (byte < 0x20 && byte !== TAB) return undefined;
+    if (byte === SEMICOLON || byte === OPEN || byte < 0x20) break;
     last = at + 1;
   }
   return { end: last, next: at };

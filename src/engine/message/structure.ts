@@ -9,7 +9,7 @@
  * and after the last part no boundary is looked for. The pass keeps its own stack, the writers recurse 100 deep at most.
  */
 import { DASH, equalsLower, nextLf, type Span } from './bytes.js';
-import { colonOf, FIELD, fieldKind, type HeaderField, isCachedField, nameEnd, valueSpan } from './header.js';
+import { colonOf, FIELD, fieldKind, type HeaderField, isCachedField, lastField, nameEnd, valueSpan } from './header.js';
 import { appendValue, type ContentType, parseContentType } from './parameters.js';
 import { Writer } from './writer.js';
 
@@ -30,7 +30,7 @@ export interface Part {
   kind: number;
   /** Fields of the header that ENVELOPE and BODYSTRUCTURE use, in header order. */
   fields: HeaderField[];
-  /** The first Content-Type, when it can be read. */
+  /** The Content-Type, when it can be read. */
   contentType: ContentType | undefined;
   /** Multipart or message by its type, but too deep or one too many to be opened. */
   overflow: boolean;
@@ -196,7 +196,7 @@ class TreeParser {
       // Not MIME: its Content-* fields mean nothing (RFC 2045 4).
       part.fields = part.fields.filter(({ kind }) => kind < FIELD.contentType);
     }
-    const field = part.fields.find((candidate) => candidate.kind === FIELD.contentType);
+    const field = lastField(part.fields, FIELD.contentType);
     const type = field === undefined ? undefined : parseContentType(data, field.start, field.end);
     part.contentType = type;
     const room = part.level + 1 < MAX_LEVELS;
