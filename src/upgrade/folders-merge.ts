@@ -68,6 +68,7 @@ export function mergeUser(
 
 /** The state of one merge; `mergeUser` is its only user. */
 class UserMerge {
+  private readonly before: MappingUser | undefined;
   private readonly known: MappingFolder[];
   private readonly byKey: Map<string, MappingFolder>;
   private readonly changes: FolderChange[] = [];
@@ -84,7 +85,9 @@ class UserMerge {
     private readonly earlier: Earlier,
     private readonly now: number,
   ) {
-    this.known = earlier.mapping.foldersOf(user.uid);
+    this.before = earlier.mapping.user(user.uid);
+    // A user and the user's folders are written in one transaction: without the one there are none of the others.
+    this.known = this.before === undefined ? [] : earlier.mapping.foldersOf(user.uid);
     this.byKey = new Map(this.known.map((folder) => [pathKey(folder.path), folder]));
     for (const folder of this.known) {
       if (this.isPublished(folder)) this.published = true;
@@ -261,7 +264,7 @@ class UserMerge {
   }
 
   result(found: Extract<UserMailbox, { kind: 'read' | 'missing' }>): UserChanges {
-    const before = this.earlier.mapping.user(this.user.uid);
+    const { before } = this;
     const quota = this.earlier.mailboxes.quota(this.user.uid);
     return {
       user: this.user,

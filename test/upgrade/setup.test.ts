@@ -1,0 +1,113 @@
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { detectInstallation, openInstance } from '../../src/config/instance.js';
+import { setUpInstance } from '../../src/upgrade/setup.js';
+import { ACCOUNT, codeOf, codeOfAsync, HOST, type SmallStore, smallStore, snapshot } from './small-store.js';
+
+describe('set-up', () => {
+  let store: SmallStore;
+  beforeEach(() => {
+    store = smallStore();
+    store.configure({
+      SmtpPort: '2525',
+      LdapUrl: 'ldap://ldap.example.com/',
+      LdapBaseDN: 'o=example',
+      LdapBindDN: 'cn=a',
+    });
+    store.configure({ LdapBindPasswordFile: '/etc/secret', LogLevel: 'debug', AllowBareLF: 'yes' });
+    store.finish();
+  });
+  afterEach(() => store.remove());
+  const account = { serverUser: ACCOUNT.user, serverGroup: ACCOUNT.group };
+
+  it('tells none, 3.x and 4.x apart', async () => {
+    expect(detectInstallation(join(store.root, 'none'))).toBe('none');
+    expect(detectInstallation(store.root)).toBe('none');
+    expect(detectInstallation(store.from)).toBe('3.x');
+    await setUpInstance({ instance: store.instance, from: store.from });
+    expect(detectInstallation(store.instance)).toBe('4.x');
+  });
+
+  it('makes an instance with the settings of 3.x', async () => {
+    const report = await setUpInstance({ instance: store.instance, from: store.from });
+    expect(report).toMatchObject({ found: 'none', created: true, version: '3.6', hostName: HOST, ...account });
+    expect(report.options).toMatchObject({
+      'local.hostname': HOST,
+      'local.upgrade.from': store.from,
+      'service.smtp.port': '2525',
+      'local.ugldapurl': 'ldap://ldap.example.com/',
+      'local.ugldapbasedn': 'o=example',
+      'local.ugldapbinddn': 'cn=a',
+      'local.ugldapbindpasswordfile': '/etc/secret',
+      'logfile.default.loglevel': 'Debug',
+      'service.smtp.allowbarelf': 'yes',
+      'store.defaultpartition': 'primary',
+    });
+    const instance = openInstance(store.instance);
+    expect(instance.account).toMatchObject({ uid: ACCOUNT.uid, gid: ACCOUNT.gid });
+    expect(instance.partitionPath('primary')).toBe(join(store.instance, 'store/partition/primary'));
+    instance.close();
+  });
+
+  it('run again changes nothing, and keeps options that somebody changed or cleared', async () => {
+    await setUpInstance({ instance: store.instance, from: store.from });
+    const instance = openInstance(store.instance);
+    await instance.config.set('service.smtp.port', '25');
+    await instance.config.set('local.ugldapbinddn', null);
+    instance.close();
+    const before = snapshot(store.root);
+    const report = await setUpInstance({ instance: store.instance, from: store.from });
+    expect(report).toMatchObject({ found: '4.x', created: false, options: {} });
+    expect(snapshot(store.root)).toEqual(before);
+  });
+
+  it('completes what a killed run left', async () => {
+    await setUpInstance({ instance: store.instance, from: store.from });
+    fs.rmSync(join(store.instance, 'config/configdb'));
+    fs.rmSync(join(store.instance, 'queue'), { recursive: true });
+    expect(detectInstallation(store.instance)).toBe('none');
+    await setUpInstance({ instance: store.instance, from: store.from });
+    expect(fs.existsSync(join(store.instance, 'queue/deferred'))).toBe(true);
+  });
+
+  it('makes a fresh one from flags alone; a flag beats 3.x', async () => {
+    const report = await setUpInstance({ instance: store.instance, hostName: 'new.example.com', ...account });
+    expect(report).toMatchObject({ created: true, from: null, version: null, hostName: 'new.example.com' });
+    const other = join(store.root, 'server4/msg-other');
+    const mixed = await setUpInstance({ instance: other, from: store.from, ldapUrl: 'ldaps://x/' });
+    expect(mixed.options['local.ugldapurl']).toBe('ldaps://x/');
+  });
+
+  it('refuses what it cannot do, and makes nothing', async () => {
+    const before = snapshot(store.root);
+    expect(await codeOfAsync(() => setUpInstance({ instance: store.instance, ...account }))).toBe('SETUP_HOST_NAME');
+    expect(await codeOfAsync(() => setUpInstance({ instance: store.instance, hostName: HOST }))).toBe(
+      'SETUP_SERVER_USER',
+    );
+    expect(await codeOfAsync(() => setUpInstance({ instance: store.from, hostName: HOST, ...account }))).toBe(
+      'SETUP_IS_3X',
+    );
+    const nobody = { hostName: HOST, serverUser: 'no-such-user', serverGroup: ACCOUNT.group };
+    expect(await codeOfAsync(() => setUpInstance({ instance: store.instance, ...nobody }))).toBe('CONF_ACCOUNT');
+    expect(codeOf(() => openInstance(store.instance))).toBe('INSTANCE_MISSING');
+    const planned = await setUpInstance({ instance: store.instance, from: store.from, dryRun: true });
+    expect(planned.options).toMatchObject({ 'local.hostname': HOST, 'service.smtp.port': '2525' });
+    expect(snapshot(store.root)).toEqual(before);
+  });
+
+  it('is the command msg-setup, with its exit codes', () => {
+    const script = fileURLToPath(new URL('../../src/cli/msg-setup.ts', import.meta.url));
+    const tsx = fileURLToPath(import.meta.resolve('tsx'));
+    const command = (...flags: string[]) =>
+      spawnSync(process.execPath, ['--import', tsx, script, ...flags], { encoding: 'utf8' });
+    const made = command('--instance', store.instance, '--from', store.from, '--json');
+    expect([made.status, made.stderr]).toEqual([0, '']);
+    expect(JSON.parse(made.stdout)).toMatchObject({ created: true, instance: store.instance });
+    expect(command('--instance', join(store.root, 'x')).status).toBe(2);
+    expect(command('--instance', store.from).status).toBe(3);
+    expect(command('--no-such-flag').status).toBe(2);
+  });
+});
