@@ -71,6 +71,10 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
     get: writes.get,
     list: (prefix = '', onDamaged) => listMailboxes(tables, prefix, onDamaged),
     wasPublished: (mappingId) => tables.published.get(idKey(mappingId)) !== undefined,
+    highestPublished() {
+      const key = tables.published.lastKey();
+      return key?.length === 8 ? Number(key.readBigUInt64BE()) : 0;
+    },
     quota: (uid) => getQuota(tables, uid),
     subscriptions(uid) {
       const value = tables.subscr.get(nameKey(uid));

@@ -36,6 +36,8 @@ export interface Table {
   get(key: Uint8Array): Buffer | undefined;
   /** Entries whose keys begin with `prefix`, after `after`. Reads in pages: no snapshot is held between two steps. */
   scan(prefix: Uint8Array, after?: Uint8Array): Iterable<{ key: Buffer; value: Buffer }>;
+  /** The highest key; undefined in an empty table. */
+  lastKey(): Buffer | undefined;
   /** Only within `update`. */
   put(key: Uint8Array, value: Uint8Array): void;
   /** Only within `update`. */
@@ -177,10 +179,20 @@ function openTable(root: RootDatabase<Buffer, Buffer>, name: string, path: strin
   }
   // A read-only environment in which the table was never made.
   if (opened === undefined)
-    return { get: () => undefined, scan: () => [], put: readOnlyDatabase, remove: readOnlyDatabase };
+    return {
+      get: () => undefined,
+      lastKey: () => undefined,
+      scan: () => [],
+      put: readOnlyDatabase,
+      remove: readOnlyDatabase,
+    };
   const database = opened;
   return {
     get: (key) => database.get(asBuffer(key)),
+    lastKey: () => {
+      for (const key of database.getKeys({ reverse: true, limit: 1 })) return Buffer.from(key);
+      return undefined;
+    },
     scan: (prefix, after) => scan(database, asBuffer(prefix), after === undefined ? undefined : asBuffer(after)),
     put: (key, value) => database.putSync(asBuffer(key), asBuffer(value)),
     remove: (key) => {

@@ -112,6 +112,7 @@ describe('publish', () => {
       writes.setQuota('joe', { limit: 5000, usedBytes: 0, usedMessages: 0 });
     });
     expect(db.wasPublished(7)).toBe(false);
+    expect(db.highestPublished()).toBe(0);
     await db.update((writes) => {
       writes.publish('user/joe/a', { summary, uidvalidity: 9, uidnext: 12, root: '/p' });
       writes.publish('user/joe/b', { summary, uidvalidity: 9, uidnext: 12, root: '/p' });
@@ -125,6 +126,7 @@ describe('publish', () => {
     });
     expect(db.quota('joe')).toEqual({ limit: 5000, usedBytes: 1800, usedMessages: 6 });
     expect(db.wasPublished(7)).toBe(true);
+    expect(db.highestPublished()).toBe(8);
   });
 
   it('done twice counts once', async () => {
@@ -276,6 +278,22 @@ describe('values that this program did not write', () => {
   ])('%j gives %s', async (text, code) => {
     await plant(Buffer.from(text));
     expect(() => database!.get('user/joe/a')).toThrow(expect.objectContaining({ code }));
+  });
+
+  it('are told of by a list that goes on', async () => {
+    await plant(Buffer.from('garbage'));
+    await database!.update((writes) => writes.put(mailbox('user/joe/b')));
+    expect(() => Array.from(database!.list())).toThrow(expect.objectContaining({ code: 'DB_VERSION' }));
+    const damage: Error[] = [];
+    expect(
+      Array.from(
+        database!.list('', (error) => damage.push(error)),
+        ({ name }) => name,
+      ),
+    ).toEqual(['user/joe/b']);
+    expect(damage).toEqual([
+      expect.objectContaining({ code: 'DB_VERSION', where: expect.stringContaining('user/joe/a') }),
+    ]);
   });
 
   it.each([

@@ -166,6 +166,9 @@ function damaged(tables: Tables, what: string): MailhaulError {
 function mappingWrites(tables: Tables): MappingWrites {
   return {
     putMeta: (meta) => tables.meta.put(META_KEY, encodeMeta(meta)),
+    reserveIds(through) {
+      if (peekId(tables) <= through) tables.meta.put(NEXT_ID_KEY, encodeValue({ id: through + 1 }));
+    },
     putUser: (user) => tables.user.put(nameKey(user.uid), encodeUser(user)),
     putFolder(folder) {
       const id = folder.id === 0 ? nextId(tables) : folder.id;
@@ -201,10 +204,14 @@ function mappingWrites(tables: Tables): MappingWrites {
 
 /** Ids count up from 1 and are never given twice, also when the folder is gone. */
 function nextId(tables: Tables): number {
-  const value = tables.meta.get(NEXT_ID_KEY);
-  const id = value === undefined ? 1 : decodeId(tables, value, 'nextId');
+  const id = peekId(tables);
   tables.meta.put(NEXT_ID_KEY, encodeValue({ id: id + 1 }));
   return id;
+}
+
+function peekId(tables: Tables): number {
+  const value = tables.meta.get(NEXT_ID_KEY);
+  return value === undefined ? 1 : decodeId(tables, value, 'nextId');
 }
 
 /** Puts the chunks of one folder; what an earlier, longer value left behind goes. */
