@@ -10,6 +10,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generateInstallation } from '../support/generate/index.js';
+import { messageFiles } from '../support/site.js';
 
 export interface Site {
   readonly root: string;
@@ -64,7 +65,7 @@ export function makeSite(root: string): Site {
     ...made.storePaths.slice(1).map((store) => path.join(store, `.0004x.${path.basename(store)}`)),
   ];
   const contents = new Set<string>();
-  for (const store of made.storePaths) for (const file of messageFiles(store, [])) contents.add(contentOf(file));
+  for (const store of made.storePaths) for (const file of messageFiles(store)) contents.add(contentOf(file));
   const site = { root, instance, from: made.instance, ldif: made.ldif, stores: made.storePaths, partitions, contents };
   if (contents.size < 15) throw new Error(`the generator made only ${contents.size} messages`);
   return site;
@@ -97,22 +98,10 @@ function run(program: string, args: readonly string[]): void {
   if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);
 }
 
-/** Regular files below a 3.x store path that are messages: no dot names, nothing in 4.x partitions. */
-function messageFiles(directory: string, found: string[]): string[] {
-  for (const entry of fs.readdirSync(Buffer.from(directory, 'latin1'), { withFileTypes: true, encoding: 'buffer' })) {
-    const name = entry.name.toString('latin1');
-    if (name.startsWith('.') || name.startsWith('__')) continue;
-    const file = `${directory}/${name}`;
-    if (entry.isDirectory()) messageFiles(file, found);
-    else if (entry.isFile()) found.push(file);
-  }
-  return found;
-}
-
 /** Every message content that has a name in 3.x or 4.x now. */
 export function survivingContents(site: Site): Set<string> {
   const contents = new Set<string>();
-  for (const store of site.stores) for (const file of messageFiles(store, [])) contents.add(contentOf(file));
+  for (const store of site.stores) for (const file of messageFiles(store)) contents.add(contentOf(file));
   for (const partition of site.partitions) {
     for (const file of allFiles(partition))
       if (file.endsWith('.msg')) contents.add(contentOf(path.join(partition, file)));
@@ -122,7 +111,7 @@ export function survivingContents(site: Site): Set<string> {
 
 /** Names left in 3.x; paths are latin1 so that any byte survives. */
 export function originals(site: Site): string[] {
-  return site.stores.flatMap((store) => messageFiles(store, [])).sort();
+  return site.stores.flatMap((store) => messageFiles(store)).sort();
 }
 
 function contentOf(file: string): string {
