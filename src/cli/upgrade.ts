@@ -20,6 +20,7 @@ import { exitCodeOf } from '../upgrade/report.js';
 import { upgradeStatus } from '../upgrade/status.js';
 import { surveyExitCode, surveyMessages } from '../upgrade/survey.js';
 import { type MessagesOptions, type RunControls, upgradeMessages } from '../upgrade/upgradeMessages.js';
+import { verifyStore } from '../upgrade/verify.js';
 import { instanceOf, makeCommand, runCommand, standardOutput, startIfMain, usageError, visible } from './common.js';
 import { foldersText, messagesText, statusText, surveyText } from './upgrade-text.js';
 
@@ -182,9 +183,9 @@ async function perform(flags: Flags): Promise<ExitCode> {
       return EXIT.ok;
     }
     case 'verify': {
-      const { verifyStore } = await import('../upgrade/verify.js');
       const report = await verifyStore({ ...session, samplePercent: flags.sample });
-      show(flags, report, () => report.text);
+      const { text, ...fields } = report;
+      show(flags, fields, () => text);
       return report.exitCode;
     }
   }
