@@ -3,10 +3,12 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <memory>
 #include <new>
 #include <span>
 #include <utility>
 
+#include "engine/knowninodes.h"
 #include "engine/place.h"
 #include "engine/readahead.h"
 #include "engine/source.h"
@@ -24,14 +26,14 @@ constexpr std::uint32_t kSliceMessages = 4096;
 constexpr double kSliceBytes = 128.0 * 1024 * 1024;
 constexpr std::size_t kKeepBytes = std::size_t{64} << 20;
 
-/// What the index needs of a message of the current slice.
+/// A message of the current slice.
 struct Parsed {
-  std::uint64_t size = 0;
-  std::uint64_t headerBytes = 0;
-  hash::Digest digest{};
-  std::size_t cacheAt = 0;  ///< within Scratch::cache
+  Facts facts;
+  std::size_t cacheAt = 0;  ///< of its cache entry, within Scratch::cache
   std::size_t cacheBytes = 0;
 };
+
+using Known = std::shared_ptr<const KnownInodes::Entry>;
 
 class Migration {
  public:
@@ -120,7 +122,7 @@ class Migration {
       source->close();
       if (outcome.halt != nullptr) return halting(outcome);
       if (!outcome.ok()) fail(i, outcome);
-      progress_.add(parsed_[i - first].size);
+      progress_.add(outcome.ok() ? parsed_[i - first].facts.size : 0);
     }
   }
 
@@ -131,26 +133,57 @@ class Migration {
   }
 
   [[nodiscard]] Outcome move(std::uint32_t i, Source& source, Parsed& parsed) {
-    if (const Outcome read = source.read(scratch_.message); !read.ok()) return read;
-    Message message{table_.uids[i], &source, source.bytes(), false, {}};
-    if (!mime::isCrlfForm(message.content)) {
-      mime::toCrlfForm(source.bytes(), scratch_.crlf);
-      message.content = scratch_.crlf;
-      message.rewritten = true;
-    }
-    message.digest = hash::digest(message.content);
+    // In a repeated attempt every message has two links; what is shared cannot be told from that.
+    const bool isShared = source.st().st_nlink > 1 && !folder_.resumed;
+    const KnownInodes::Key key = KnownInodes::keyOf(source.st());
+    Known known;
     Method method = Method::failed;
-    if (const Outcome placed = placer_.place(message, method); !placed.ok()) return placed;
+    if (isShared && (known = KnownInodes::ofProcess().find(key))) {
+      const Outcome linked = moveKnown(i, source, *known, method);
+      if (!linked.ok()) return linked;
+    }
+    if (method == Method::failed) {
+      if (const Outcome moved = moveRead(i, source, parsed.facts, method); !moved.ok()) return moved;
+    } else {
+      parsed.facts = known->facts;
+    }
     result_.methods[i] = method;
-    result_.bytes += message.content.size();
-    parsed.size = message.content.size();
-    parsed.digest = message.digest;
+    result_.bytes += parsed.facts.size;
+    if (!publishes()) return {};
     parsed.cacheAt = scratch_.cache.size();
-    if (publishes()) parsed.headerBytes = mime::parseMessage(message.content, scratch_.cache);
+    if (known && known->facts.digest == parsed.facts.digest) {
+      parsed.facts.headerBytes = known->facts.headerBytes;
+      scratch_.cache.insert(scratch_.cache.end(), known->cache.begin(), known->cache.end());
+    } else {
+      parsed.facts.headerBytes = mime::parseMessage(content_, scratch_.cache);
+      const std::span<const std::uint8_t> cache = std::span(scratch_.cache).subspan(parsed.cacheAt);
+      if (isShared) KnownInodes::ofProcess().remember(key, {parsed.facts, {cache.begin(), cache.end()}});
+    }
     parsed.cacheBytes = scratch_.cache.size() - parsed.cacheAt;
     scratch_.message.trim();
     if (scratch_.crlf.capacity() > kKeepBytes) std::vector<std::uint8_t>().swap(scratch_.crlf);
     return {};
+  }
+
+  /// Links a further name of an inode that was read before; `method` stays `failed` when that cannot be.
+  [[nodiscard]] Outcome moveKnown(std::uint32_t i, Source& source, const KnownInodes::Entry& known, Method& method) {
+    if (known.facts.rewritten) return {};
+    if (const Outcome same = source.check(); !same.ok()) return same;
+    return placer_.placeLink({table_.uids[i], &source, {}, false, known.facts.digest}, method);
+  }
+
+  /// Reads a message, leaves its CRLF form in `content_`, and gives it its 4.x file.
+  [[nodiscard]] Outcome moveRead(std::uint32_t i, Source& source, Facts& facts, Method& method) {
+    if (const Outcome read = source.read(scratch_.message); !read.ok()) return read;
+    content_ = source.bytes();
+    if (!mime::isCrlfForm(content_)) {
+      mime::toCrlfForm(source.bytes(), scratch_.crlf);
+      content_ = scratch_.crlf;
+      facts.rewritten = true;
+    }
+    facts.size = content_.size();
+    facts.digest = hash::digest(content_);
+    return placer_.place({table_.uids[i], &source, content_, facts.rewritten, facts.digest}, method);
   }
 
   void fail(std::uint32_t i, const Outcome& outcome) noexcept {
@@ -164,7 +197,7 @@ class Migration {
       if (result_.errors[i] != MessageError::none) continue;
       const Parsed& parsed = parsed_[i - first];
       halting(writer_.add({table_.uids[i], table_.flags[i], static_cast<std::int64_t>(table_.internalDates[i]),
-                           parsed.size, parsed.headerBytes, parsed.digest, table_.keywords(i),
+                           parsed.facts.size, parsed.facts.headerBytes, parsed.facts.digest, table_.keywords(i),
                            std::span(scratch_.cache).subspan(parsed.cacheAt, parsed.cacheBytes)}));
     }
     if (scratch_.cache.capacity() > kKeepBytes) std::vector<std::uint8_t>().swap(scratch_.cache);
@@ -185,6 +218,7 @@ class Migration {
   Progress progress_;
   Result result_;
   std::uint32_t failures_ = 0;
+  std::span<const std::uint8_t> content_;  ///< CRLF form of the message in hand
   std::vector<std::uint32_t> order_;
   std::vector<Parsed> parsed_;
 };

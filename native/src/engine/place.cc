@@ -29,6 +29,17 @@ Outcome Placer::place(const Message& message, Method& method) {
   return place(message, spot, method);
 }
 
+Outcome Placer::placeLink(const Message& message, Method& method) {
+  // What an earlier attempt left can only be judged by the content.
+  if (folder_.resumed || !mayLink(message)) return {};
+  const ShortName name = messageFileName(message.uid);
+  Spot spot{-1, name.data()};
+  if (const Outcome opened = directories_.open(message.uid, spot.dir); !opened.ok()) return opened;
+  return linkSource(message, spot, method);
+}
+
+bool Placer::mayLink(const Message& message) const noexcept { return isLinkable(message) && canLink_; }
+
 Outcome Placer::place(const Message& message, const Spot& spot, Method& method) {
   if (folder_.resumed) {
     bool adopted = false;
@@ -38,7 +49,7 @@ Outcome Placer::place(const Message& message, const Spot& spot, Method& method) 
       return earlier;
     }
   }
-  if (isLinkable(message) && canLink_) {
+  if (mayLink(message)) {
     const Outcome linked = linkSource(message, spot, method);
     if (!linked.ok() || method != Method::failed) return linked;
   }

@@ -34,6 +34,9 @@ class Placer {
   /// Makes `<nn>/<uid>.msg`; `method` says how. Throws std::bad_alloc.
   [[nodiscard]] Outcome place(const Message& message, Method& method);
 
+  /// The same by a link alone, without `content`: `method` stays `failed` when that cannot be.
+  [[nodiscard]] Outcome placeLink(const Message& message, Method& method);
+
   /// The 4.x file that an earlier attempt linked, opened as a source: for a message whose 3.x name is gone.
   [[nodiscard]] Outcome openEarlier(std::uint32_t uid, const Identity& record, Source& out);
 
@@ -43,6 +46,7 @@ class Placer {
     const char* name = nullptr;
   };
 
+  [[nodiscard]] bool mayLink(const Message& message) const noexcept;
   [[nodiscard]] Outcome place(const Message& message, const Spot& spot, Method& method);
   [[nodiscard]] Outcome adopt(const Message& message, const Spot& spot, bool& adopted);
   [[nodiscard]] Outcome linkSource(const Message& message, const Spot& spot, Method& method);

@@ -79,6 +79,33 @@ describe('native engine: store.idx', () => {
     });
   });
 
+  it('is the same file when messages were met before, in single-copy mode', (ctx) => {
+    const native = nativeEngine(needAddon(ctx));
+    withFolder((first) => {
+      const rows = fill(first, 100);
+      native.migrate(first.input(rows));
+      withFolder((second) => {
+        // The same inodes under other names, uids and flags.
+        const shared = rows.map((row, i) => ({ uid: 2 * row.uid, name: `shared ${i}`, flags: 31 - (i % 32) }));
+        for (const [i, { name }] of shared.entries()) fs.linkSync(`${first.source}/m${i}`, `${second.source}/${name}`);
+        const results = [native, native, portableEngine()].map((engine) =>
+          withFolder((other) => {
+            const fds = { targetFd: other.open(other.target), singleFd: other.open(other.single) };
+            expect(outcomes(engine.migrate(second.input(shared, fds)))).not.toContain('MSG_TARGET');
+            for (const [i, { uid }] of shared.entries()) {
+              const file = fs.readFileSync(
+                `${other.target}/${String(Math.floor(uid / 100)).padStart(2, '0')}/${uid}.msg`,
+              );
+              expect(file.toString('latin1')).toBe(TEXT(i));
+            }
+            return fs.readFileSync(`${other.target}/store.idx`).toString('hex');
+          }),
+        );
+        expect(new Set(results).size).toBe(1);
+      });
+    });
+  });
+
   it('is the same file for an empty folder', (ctx) => {
     const native = nativeEngine(needAddon(ctx));
     const [one, two] = [native, portableEngine()].map((engine) =>
