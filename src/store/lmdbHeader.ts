@@ -19,8 +19,9 @@ const SMALLEST_PAGE = 256;
 const LARGEST_PAGE = 65536;
 
 /**
- * Checks the meta pages; an empty file is fine (LMDB fills it). `renew`: a file of nothing but zeros, which power
- * loss leaves of a database that never had its first commit, is emptied. Errors: DB_INVALID, DB_OPEN.
+ * Checks the meta pages. `renew`: LMDB may write, so an empty file is fine (LMDB fills it), and a file of nothing
+ * but zeros, which power loss leaves of a database that never had its first commit, is emptied.
+ * Errors: DB_MISSING, DB_INVALID, DB_OPEN.
  */
 export function checkDatabaseFile(dir: Dir, name: string, renew: boolean): void {
   const where = displayPath(dir, name);
@@ -32,7 +33,13 @@ export function checkDatabaseFile(dir: Dir, name: string, renew: boolean): void 
   }
   try {
     const { size } = fs.fstatSync(fd);
-    if (size === 0) return;
+    if (size === 0) {
+      if (renew) return;
+      throw new MailhaulError('DB_MISSING', 'The database was never filled.', {
+        where,
+        hint: 'Run `upgrade -s` again.',
+      });
+    }
     const pageSize = checkMeta(fd, 0);
     if (pageSize !== undefined && checkMeta(fd, pageSize) === pageSize) return;
     if (!renew || size > LARGEST_PAGE * 2 || !isZero(fd, size)) {

@@ -241,6 +241,16 @@ describe('files', () => {
     expect(database!.get('user/joe/a')).toBeDefined();
   });
 
+  it('that were begun and never filled are empty for readers, or missing', async () => {
+    fs.writeFileSync(`${directory}/${MAILBOX_DATABASE_FILE}`, '', { mode: 0o600 });
+    expect((await failure(openIt({ readOnly: true }))).code).toBe('DB_MISSING');
+    const path = `${directory}/${MAILBOX_DATABASE_FILE}`;
+    await open({ path, noSubdir: true, overlappingSync: false, ...{ permissionsMode: 0o600 } }).close();
+    const db = await openIt({ readOnly: true });
+    expect(Array.from(db.list())).toEqual([]);
+    expect([db.get('user/joe/a'), db.quota('joe'), db.highestPublished()]).toEqual([undefined, undefined, 0]);
+  });
+
   it('opened for reading take no changes', async () => {
     await (await openIt()).update((writes) => writes.put(mailbox('user/joe/a')));
     await database!.close();

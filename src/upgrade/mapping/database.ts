@@ -33,8 +33,8 @@ import {
 
 export const MAPPING_DATABASE_FILE = '__upfolder.db';
 
-/** 1 TiB of address space: a billion messages on record take about 60 GB. */
-const MAP_SIZE = 2 ** 40;
+/** 128 GiB of address space: a billion messages on record take about 60. Some processors have 512 GiB in all. */
+const MAP_SIZE = 128 * 2 ** 30;
 /** Failures a value holds. */
 const FAILURES_PER_VALUE = 1000;
 const META_KEY = Buffer.from('meta');
