@@ -5,6 +5,8 @@
  * Needs Linux (`/proc/self/fd`): it is handed descriptors, and Node can work beneath a held directory only
  * through that. Before the first call: `await loadDigest()`.
  */
+import { existsSync } from 'node:fs';
+import { MailhaulError } from '../../errors.js';
 import { loadAddon } from '../../fs/addon.js';
 import { crlfForm, parseMessage } from '../message/parse.js';
 import type { FolderEngine } from '../types.js';
@@ -14,8 +16,13 @@ import { scan } from './scan.js';
 import { ReadBuffer } from './source.js';
 import { syncFileSystem } from './syncfs.js';
 
-/** One engine a thread: it keeps a read buffer of up to 64 MiB. */
+/** One engine a thread: it keeps a read buffer of up to 64 MiB. Throws ENGINE_NEEDS_PROC without `/proc`. */
 export function portableEngine(parser: MessageParser = { parseMessage, crlfForm }): FolderEngine {
+  if (!existsSync('/proc/self/fd')) {
+    throw new MailhaulError('ENGINE_NEEDS_PROC', 'The portable engine needs /proc/self/fd, which is not there.', {
+      hint: 'Run on Linux with /proc mounted, or build the native engine: `npm run build:native`.',
+    });
+  }
   const buffer = new ReadBuffer();
   return {
     name: 'portable',

@@ -72,7 +72,7 @@ export function onTarget<T>(calls: () => T): T {
 
 /** Positive errno and call of an error of Node's file system calls, ENOMEM for memory; undefined for others. */
 export function systemError(error: unknown): { errno: number; call: string } | undefined {
-  if (!(error instanceof Error)) return undefined;
+  if (!(error instanceof Error) || error instanceof MessageFailed || error instanceof Halted) return undefined;
   const { code, errno, syscall } = error as NodeJS.ErrnoException;
   if (typeof errno === 'number') return { errno: Math.abs(errno), call: syscall ?? 'system call' };
   const noMemory = code === 'ERR_MEMORY_ALLOCATION_FAILED' || error.message === 'Array buffer allocation failed';

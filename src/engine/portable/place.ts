@@ -72,6 +72,7 @@ export class Placer {
   private adopt(message: Placement, spot: Spot): boolean {
     const seen = stat(spot.dir, spot.name);
     if (seen === undefined) return false;
+    checkUnchanged(message.source);
     if (isSameInode(seen, message.source.stat)) {
       if (isLinkable(message)) {
         this.claim(message.source.fd, message.source.stat);

@@ -4,6 +4,7 @@
  * A file is taken only if it is the one of the migration record (inode, size, time) before it is opened and
  * still is after it was read, so that the bytes in hand are the bytes of the file that gets linked.
  */
+import { constants as bufferConstants } from 'node:buffer';
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { type Dir, type Name, openSeenFile, stat } from '../../fs/dir.js';
@@ -47,7 +48,7 @@ export function openSource(dir: Dir, name: Name, messages: MessageTable, i: numb
     return { dir, name, fd, stat: opened, foreign };
   } catch (error) {
     if (fd >= 0) fs.closeSync(fd);
-    throw error instanceof MessageFailed ? error : sourceFailure(error);
+    throw sourceFailure(error);
   }
 }
 
@@ -89,9 +90,13 @@ export function checkUnchanged(source: Source): void {
 export class ReadBuffer {
   private buffer = Buffer.allocUnsafeSlow(65_536);
 
-  /** The whole file; the view is valid until the next call. Throws MSG_CHANGED for any other length. */
+  /**
+   * The whole file; the view is valid until the next call. Throws MSG_CHANGED for any other length, and
+   * MSG_UNREADABLE with EFBIG for more than Node can hold at once (4 GiB).
+   */
   read(source: Source): Buffer {
     const size = Number(source.stat.size);
+    if (size >= bufferConstants.MAX_LENGTH) throw new MessageFailed('MSG_UNREADABLE', osConstants.errno.EFBIG);
     try {
       // One byte more than the size: a file that grew shows itself.
       const into = this.take(size + 1);
@@ -105,7 +110,7 @@ export class ReadBuffer {
       if (done !== size) throw new MessageFailed('MSG_CHANGED');
       return into.subarray(0, size);
     } catch (error) {
-      throw error instanceof MessageFailed ? error : sourceFailure(error);
+      throw sourceFailure(error);
     }
   }
 

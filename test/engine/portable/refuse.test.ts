@@ -113,6 +113,13 @@ describe('messages that are refused', () => {
     }),
   );
 
+  it('refuses a message larger than Node can hold', () =>
+    withFolder((folder) => {
+      fs.truncateSync(folder.write('m', MESSAGE), 5 * 2 ** 30);
+      const output = engine.migrate(folder.input([{ uid: 1, name: 'm' }]));
+      expect([errorsOf(output), [...output.errnos]]).toEqual([['MSG_UNREADABLE'], [constants.errno.EFBIG]]);
+    }));
+
   it('says that a file is gone', () =>
     withFolder((folder) => {
       const output = engine.migrate(folder.input([{ uid: 1, name: 'nothing' }]));

@@ -100,6 +100,15 @@ describe('resuming', () => {
       expect(output.summary?.messages).toBe(2);
     }));
 
+  it('adopts nothing of a source that changes while it is read', () =>
+    withFolder((folder) => {
+      fill(folder);
+      const input = folder.input(ROWS, { resumed: true });
+      engine.migrate(input);
+      const racing = engineWith(() => fs.appendFileSync(`${folder.source}/a`, 'more'));
+      expect(errorsOf(racing.migrate(input))[0]).toBe('MSG_CHANGED');
+    }));
+
   it('keeps the file of a message that failed when it is the only copy', () =>
     withFolder((folder) => {
       fill(folder);
