@@ -8,6 +8,8 @@ export interface Measured {
   readonly secondsSynced: number;
   /** Highest sum of RssAnon over the process tree, bytes; 0 where /proc has none. */
   readonly peakAnonymous: number;
+  /** Processor time of the process tree, user and system, to the last sample: comparable on a busy machine too. */
+  readonly cpuSeconds: number;
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -37,8 +39,11 @@ export async function measure(
     output.stderr += text;
   });
   let peakAnonymous = 0;
+  let cpuSeconds = 0;
   const timer = setInterval(() => {
-    peakAnonymous = Math.max(peakAnonymous, anonymousMemory(child.pid!));
+    const tree = sample(child.pid!);
+    peakAnonymous = Math.max(peakAnonymous, tree.anonymous);
+    cpuSeconds = Math.max(cpuSeconds, tree.cpuSeconds);
   }, SAMPLE_MILLISECONDS);
   const status = await new Promise<number | null>((resolve, reject) => {
     child.on('error', reject);
@@ -47,22 +52,29 @@ export async function measure(
   clearInterval(timer);
   const seconds = since(started);
   spawnSync('sync', ['-f', syncPath]);
-  return { seconds, secondsSynced: since(started), peakAnonymous, status, ...output };
+  return { seconds, secondsSynced: since(started), peakAnonymous, cpuSeconds, status, ...output };
 }
 
 function since(start: bigint): number {
   return Number(process.hrtime.bigint() - start) / 1e9;
 }
 
-/** Bytes of RssAnon of a process and all its descendants. */
-function anonymousMemory(root: number): number {
-  let sum = 0;
+/** Linux counts processor time in these on every architecture that Node runs on (USER_HZ). */
+const TICKS_PER_SECOND = 100;
+
+/** RssAnon in bytes and processor time of a process and all its descendants. */
+function sample(root: number): { anonymous: number; cpuSeconds: number } {
+  let anonymous = 0;
+  let ticks = 0;
   const open = [root];
   while (open.length > 0) {
     const pid = open.pop()!;
     try {
       const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
-      sum += Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+      anonymous += Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1024;
+      // After the name in brackets, which may hold anything: state is field 3, utime to cstime are 14 to 17.
+      const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\)/s, '').trim().split(' ');
+      ticks += fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
       for (const task of fs.readdirSync(`/proc/${pid}/task`)) {
         const children = fs.readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').trim();
         if (children !== '') open.push(...children.split(' ').map(Number));
@@ -71,7 +83,7 @@ function anonymousMemory(root: number): number {
       // The process, or one of its threads, ended between two reads.
     }
   }
-  return sum;
+  return { anonymous, cpuSeconds: ticks / TICKS_PER_SECOND };
 }
 
 export function median(values: readonly number[]): number {

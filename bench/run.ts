@@ -50,6 +50,7 @@ interface Sample {
   readonly seconds: number;
   readonly secondsSynced: number;
   readonly peakAnonymous: number;
+  readonly cpuSeconds: number;
 }
 
 async function main(): Promise<void> {
@@ -120,9 +121,9 @@ async function oneRound(space: Workspace, settings: Settings): Promise<Sample[]>
     if (measured.status !== 0) {
       throw new Error(`${command.join(' ')}: exit code ${measured.status}\n${measured.stdout}${measured.stderr}`);
     }
-    const { seconds, secondsSynced, peakAnonymous } = measured;
-    samples.push({ name, command: shortened(command), seconds, secondsSynced, peakAnonymous });
-    process.stderr.write(`  ${name.padEnd(28)} ${seconds.toFixed(2)} s\n`);
+    const { seconds, secondsSynced, peakAnonymous, cpuSeconds } = measured;
+    samples.push({ name, command: shortened(command), seconds, secondsSynced, peakAnonymous, cpuSeconds });
+    process.stderr.write(`  ${name.padEnd(28)} ${seconds.toFixed(2)} s, ${cpuSeconds.toFixed(2)} s of processors\n`);
   };
   for (const [name, option] of [
     ['cp -a', '-a'],
@@ -178,6 +179,8 @@ interface Report {
   readonly machine: string;
   readonly data: string;
   readonly rounds: number;
+  /** Load averages at the end: above the number of processors, the machine was busy with other work. */
+  readonly load: string;
   readonly settings: Settings;
   readonly results: readonly (Sample & { readonly factor: number; readonly messagesPerSecond: number })[];
 }
@@ -193,6 +196,7 @@ function summarize(samples: readonly Sample[], settings: Settings, where: string
       seconds: median(own.map(({ seconds }) => seconds)),
       secondsSynced: median(own.map(({ secondsSynced }) => secondsSynced)),
       peakAnonymous: Math.max(...own.map(({ peakAnonymous }) => peakAnonymous)),
+      cpuSeconds: median(own.map(({ cpuSeconds }) => cpuSeconds)),
     };
   });
   const copy = rows.find(({ name }) => name === 'cp -a')?.seconds ?? Number.NaN;
@@ -200,6 +204,10 @@ function summarize(samples: readonly Sample[], settings: Settings, where: string
     machine: `${cpu.length} × ${cpu[0]?.model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB, Linux ${os.release()}, Node ${process.versions.node}, ${where}`,
     data: `${settings.messages} messages of ${settings.size} bytes in ${settings.folders} folders, warm`,
     rounds: settings.rounds,
+    load: os
+      .loadavg()
+      .map((value) => value.toFixed(1))
+      .join(' '),
     settings,
     results: rows.map((row) => ({
       ...row,
@@ -212,13 +220,13 @@ function summarize(samples: readonly Sample[], settings: Settings, where: string
 function table(report: Report): string {
   const lines = [
     report.machine,
-    `${report.data}; median of ${report.rounds}; commit ${commit()}`,
+    `${report.data}; median of ${report.rounds}; commit ${commit()}; load ${report.load}`,
     '',
-    '| what | seconds | and synced | times as fast as cp -a | peak anonymous memory |',
-    '| --- | --- | --- | --- | --- |',
-    ...report.results.map(({ name, seconds, secondsSynced, factor, peakAnonymous }) => {
+    '| what | seconds | and synced | processor seconds | times as fast as cp -a | peak anonymous memory |',
+    '| --- | --- | --- | --- | --- | --- |',
+    ...report.results.map(({ name, seconds, secondsSynced, cpuSeconds, factor, peakAnonymous }) => {
       const memory = name.startsWith('upgrade') ? `${(peakAnonymous / 1e6).toFixed(0)} MB` : '';
-      return `| ${name} | ${seconds.toFixed(2)} | ${secondsSynced.toFixed(2)} | ${factor.toFixed(1)} | ${memory} |`;
+      return `| ${name} | ${seconds.toFixed(2)} | ${secondsSynced.toFixed(2)} | ${cpuSeconds.toFixed(2)} | ${factor.toFixed(1)} | ${memory} |`;
     }),
     '',
     ...report.results.map(({ name, command }) => `${name}: ${command}`),
