@@ -21,5 +21,5 @@ it.each([
 });
 
 it('takes linear time on patterns that make back-tracking explode', () => {
-  expect(mailboxPattern('*a'.repeat(50))('a'.repeat(20_000) + 'b')).toBe(false);
+  expect(mailboxPattern('*a'.repeat(50))(`${'a'.repeat(20_000)}b`)).toBe(false);
 });
