@@ -2,6 +2,7 @@
 #include "engine/migrate.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -131,4 +132,16 @@ TEST(AThousandDirectoriesNeedFewDescriptors) {
   const Result result = migrate(folder.input());
   CHECK(result.published);
   CHECK_EQ(result.summary.messages, 1000U);
+}
+
+TEST(FewDescriptorsAreEnough) {
+  TestFolder folder;
+  for (std::uint32_t i = 1; i <= 300; ++i) folder.add(i * 100, "m" + std::to_string(i), i % 2 == 0 ? kCrlf : kBareLf);
+  struct rlimit old {};
+  CHECK_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
+  const rlimit few{static_cast<rlim_t>(openDescriptors()) + 12, old.rlim_max};
+  CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const Result result = migrate(folder.input());
+  CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
+  CHECK(result.published);
 }

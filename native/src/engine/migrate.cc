@@ -114,6 +114,7 @@ class Migration {
       const std::uint32_t i = order_[k];
       Source* source = nullptr;
       Outcome outcome = ahead.open(k, source);
+      if (placer_.freeDescriptors(outcome)) outcome = ahead.openAgain(k, source);
       if (outcome.error == MessageError::vanished && folder_.resumed) outcome = reopen(i, outcome, *source);
       if (outcome.ok()) {
         outcome = move(i, *source, parsed_[i - first]);

@@ -23,6 +23,16 @@ bool neverClones(int error) noexcept {
 }  // namespace
 
 Outcome Placer::place(const Message& message, Method& method) {
+  const Outcome placed = placeOnce(message, method);
+  return freeDescriptors(placed) ? placeOnce(message, method) : placed;
+}
+
+bool Placer::freeDescriptors(const Outcome& outcome) noexcept {
+  return outcome.halt != nullptr && (outcome.errorNumber == EMFILE || outcome.errorNumber == ENFILE) &&
+         directories_.closeAll();
+}
+
+Outcome Placer::placeOnce(const Message& message, Method& method) {
   const ShortName name = messageFileName(message.uid);
   Spot spot{-1, name.data()};
   if (const Outcome opened = directories_.open(message.uid, spot.dir); !opened.ok()) return opened;
@@ -34,7 +44,9 @@ Outcome Placer::placeLink(const Message& message, Method& method) {
   if (folder_.resumed || !mayLink(message)) return {};
   const ShortName name = messageFileName(message.uid);
   Spot spot{-1, name.data()};
-  if (const Outcome opened = directories_.open(message.uid, spot.dir); !opened.ok()) return opened;
+  if (const Outcome opened = directories_.open(message.uid, spot.dir); !opened.ok()) {
+    return freeDescriptors(opened) ? Outcome{} : opened;
+  }
   return linkSource(message, spot, method);
 }
 

@@ -37,6 +37,9 @@ class Placer {
   /// The same by a link alone, without `content`: `method` stays `failed` when that cannot be.
   [[nodiscard]] Outcome placeLink(const Message& message, Method& method);
 
+  /// True when `outcome` is a lack of descriptors and some that only save time were closed: it is worth a retry.
+  [[nodiscard]] bool freeDescriptors(const Outcome& outcome) noexcept;
+
   /// The 4.x file that an earlier attempt linked, opened as a source: for a message whose 3.x name is gone.
   [[nodiscard]] Outcome openEarlier(std::uint32_t uid, const Identity& record, Source& out);
 
@@ -46,6 +49,7 @@ class Placer {
     const char* name = nullptr;
   };
 
+  [[nodiscard]] Outcome placeOnce(const Message& message, Method& method);
   [[nodiscard]] bool mayLink(const Message& message) const noexcept;
   [[nodiscard]] Outcome place(const Message& message, const Spot& spot, Method& method);
   [[nodiscard]] Outcome adopt(const Message& message, const Spot& spot, bool& adopted);

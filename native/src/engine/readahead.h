@@ -21,10 +21,23 @@ class ReadAhead {
 
   /// The source of order[k], opened ahead or now.
   [[nodiscard]] Outcome open(std::size_t k, Source*& source) noexcept {
-    for (next_ = std::max(next_, k); next_ < std::min(k + 1 + window_, order_.size()); ++next_) start(next_);
+    for (next_ = std::max(next_, k); next_ < std::min(k + 1 + window_, order_.size()); ++next_) {
+      start(next_);
+      if (next_ > k && slots_[next_ % slots_.size()].outcome.halt != nullptr) {
+        // Too many descriptors are open: without a window it goes on.
+        window_ = 0;
+        break;
+      }
+    }
     Slot& slot = slots_[k % slots_.size()];
     source = &slot.source;
     return slot.outcome;
+  }
+
+  /// Opens order[k] once more, after descriptors became free.
+  [[nodiscard]] Outcome openAgain(std::size_t k, Source*& source) noexcept {
+    start(k);
+    return open(k, source);
   }
 
   /// Tells how reading it went.

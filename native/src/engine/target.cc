@@ -42,11 +42,7 @@ Outcome HashDirectories::open(std::uint32_t uid, int& fd) noexcept {
   if (!slot.fd.isOpen() || slot.number != number) {
     const ShortName name = hashDirectoryName(uid);
     slot.fd.reset();
-    int error = openOrMake(name.data(), slot.fd);
-    if (error == EMFILE || error == ENFILE) {
-      closeAll();
-      error = openOrMake(name.data(), slot.fd);
-    }
+    const int error = openOrMake(name.data(), slot.fd);
     if (error != 0) return targetFailure(error, "mkdirat");
     slot.number = number;
     if (const Outcome owned = own(slot.fd.get()); !owned.ok()) {
@@ -80,8 +76,13 @@ Outcome HashDirectories::own(int fd) noexcept {
   return {};
 }
 
-void HashDirectories::closeAll() noexcept {
-  for (Slot& slot : slots_) slot.fd.reset();
+bool HashDirectories::closeAll() noexcept {
+  bool any = false;
+  for (Slot& slot : slots_) {
+    any = any || slot.fd.isOpen();
+    slot.fd.reset();
+  }
+  return any;
 }
 
 int sameContent(int fd, std::span<const std::uint8_t> content, Buffer& buffer, bool& equal) {

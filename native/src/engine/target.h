@@ -29,8 +29,8 @@ class HashDirectories {
   /// The directory of `uid`; the descriptor stays valid until the next call.
   [[nodiscard]] Outcome open(std::uint32_t uid, int& fd) noexcept;
 
-  /// Closes what is kept open.
-  void closeAll() noexcept;
+  /// Closes what is kept open; false when nothing was.
+  bool closeAll() noexcept;
 
  private:
   // Messages come in inode order, so the directories of a slice of some 4,000 uids (41 when dense) are met in any
