@@ -1,0 +1,43 @@
+/** A quick replay of test/support/fuzz-parser.ts: the C++ and the TypeScript parser give the same bytes. */
+import { describe, expect, it } from 'vitest';
+import { crlfForm, parseMessage } from '../../../src/engine/message/parse.js';
+import { corpusFiles, corpusMissing, readCorpusMessage } from '../../support/corpus.js';
+import { mutate, Random, seedMessages } from '../../support/messages.js';
+import { buildNativeParser, compiler } from '../../support/native-parser.js';
+
+const MUTATIONS = 1500;
+
+describe('the two parsers', () => {
+  it('give the same bytes for seeds, messages of the corpus and mutations of them', (ctx) => {
+    const cxx = compiler();
+    if (cxx === undefined) {
+      console.log('The parsers are not compared: no C++ compiler is here.');
+      return ctx.skip('no C++ compiler');
+    }
+    const missing = corpusMissing();
+    if (missing !== undefined) console.log(`The parsers are compared on built-in seeds only: ${missing}.`);
+    const random = new Random(20_240_601);
+    const corpus = missing === undefined ? corpusFiles().filter(() => random.next(10) === 0) : [];
+    const seeds = [...seedMessages, ...corpus.map(readCorpusMessage)];
+    const messages = [...seeds, ...Array.from({ length: MUTATIONS }, () => mutate(random, seeds))];
+    const native = buildNativeParser(cxx);
+    try {
+      const results = native.parse(messages);
+      for (const [i, message] of messages.entries()) {
+        const ours = parseMessage(message);
+        const theirs = results[i]!;
+        const same =
+          ours.headerBytes === theirs.headerBytes &&
+          Buffer.compare(ours.cache, theirs.cache) === 0 &&
+          Buffer.compare(crlfForm(message), theirs.crlf) === 0;
+        if (!same) {
+          const text = (cache: Uint8Array) => Buffer.from(cache).toString('latin1');
+          expect(text(ours.cache), Buffer.from(message).toString('base64')).toBe(text(theirs.cache));
+        }
+        expect(same).toBe(true);
+      }
+    } finally {
+      native.close();
+    }
+  });
+});
