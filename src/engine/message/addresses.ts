@@ -232,7 +232,7 @@ function readWords(data: Uint8Array, from: number, end: number, stop: Stop, loca
       inAtom = false;
     } else {
       if (gap && out.length > 0) {
-        const dotted = local && (byte === DOT || out.view()[out.length - 1] === DOT);
+        const dotted = local && (byte === DOT || out.last() === DOT);
         if (!dotted) out.byte(0x20);
       }
       gap = false;
@@ -313,7 +313,7 @@ function readDomain(
         at = skipComment(data, at, end);
       } else at++;
     }
-    if (at === end || (data[at] !== DOT && out.view()[out.length - 1] !== DOT)) break;
+    if (at === end || (data[at] !== DOT && out.last() !== DOT)) break;
   }
   return { at, commentStart };
 }

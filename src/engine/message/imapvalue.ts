@@ -52,16 +52,17 @@ interface Read {
 
 function readString(data: Buffer, from: number): Read | undefined {
   if (data[from] === 0x22) {
-    let text = '';
-    let start = from + 1;
-    for (let at = start; at < data.length; at++) {
-      if (data[at] === 0x22) return { value: text + data.toString('latin1', start, at), next: at + 1 };
+    let at = from + 1;
+    let escapes = 0;
+    for (; at < data.length && data[at] !== 0x22; at++) {
       if (data[at] === 0x5c) {
-        text += data.toString('latin1', start, at);
-        start = ++at;
+        escapes++;
+        at++;
       }
     }
-    return undefined;
+    if (at >= data.length) return undefined;
+    const raw = data.subarray(from + 1, at);
+    return { value: escapes === 0 ? raw.toString('latin1') : unescaped(raw, escapes), next: at + 1 };
   }
   if (data[from] !== 0x7b) return undefined;
   const digits = /^\{(\d{1,10})\}\r\n/.exec(data.toString('latin1', from, from + 15));
@@ -69,6 +70,16 @@ function readString(data: Buffer, from: number): Read | undefined {
   const start = from + digits[0].length;
   const end = start + Number(digits[1]);
   return end <= data.length ? { value: data.toString('latin1', start, end), next: end } : undefined;
+}
+
+function unescaped(raw: Buffer, escapes: number): string {
+  const out = Buffer.allocUnsafe(raw.length - escapes);
+  let length = 0;
+  for (let at = 0; at < raw.length; at++) {
+    if (raw[at] === 0x5c) at++;
+    out[length++] = raw[at]!;
+  }
+  return out.toString('latin1');
 }
 
 function readAtom(data: Buffer, from: number): Read | undefined {

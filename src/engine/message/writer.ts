@@ -16,6 +16,11 @@ export class Writer {
     return this.buffer.subarray(0, this.length);
   }
 
+  /** The byte written last; there must be one. */
+  last(): number {
+    return this.buffer[this.length - 1]!;
+  }
+
   copy(): Uint8Array {
     return this.buffer.slice(0, this.length);
   }

@@ -2,13 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { crlfForm, parseMessage } from '../../../src/engine/message/parse.js';
 import { corpusFiles, corpusMissing, readCorpusMessage } from '../../support/corpus.js';
+import { addressFloods, manyFields, manyParts, nearBoundaries, nests, parameterFloods } from '../../support/hostile.js';
 import { mutate, Random, seedMessages } from '../../support/messages.js';
 import { buildNativeParser, compiler } from '../../support/native-parser.js';
 
 const MUTATIONS = 1500;
 
 describe('the two parsers', () => {
-  it('give the same bytes for seeds, messages of the corpus and mutations of them', (ctx) => {
+  it('give the same bytes for hostile messages, seeds, messages of the corpus and mutations of them', (ctx) => {
     const cxx = compiler();
     if (cxx === undefined) {
       console.log('The parsers are not compared: no C++ compiler is here.');
@@ -19,7 +20,9 @@ describe('the two parsers', () => {
     const random = new Random(20_240_601);
     const corpus = missing === undefined ? corpusFiles().filter(() => random.next(10) === 0) : [];
     const seeds = [...seedMessages, ...corpus.map(readCorpusMessage)];
-    const messages = [...seeds, ...Array.from({ length: MUTATIONS }, () => mutate(random, seeds))];
+    const hostile = [...nests, ...addressFloods, ...parameterFloods].map(([, message]) => message);
+    hostile.push(manyParts, nearBoundaries, manyFields);
+    const messages = [...hostile, ...seeds, ...Array.from({ length: MUTATIONS }, () => mutate(random, seeds))];
     const native = buildNativeParser(cxx);
     try {
       const results = native.parse(messages);
@@ -32,7 +35,9 @@ describe('the two parsers', () => {
           Buffer.compare(crlfForm(message), theirs.crlf) === 0;
         if (!same) {
           const text = (cache: Uint8Array) => Buffer.from(cache).toString('latin1');
-          expect(text(ours.cache), Buffer.from(message).toString('base64')).toBe(text(theirs.cache));
+          expect(text(ours.cache), Buffer.from(message.subarray(0, 20_000)).toString('base64')).toBe(
+            text(theirs.cache),
+          );
         }
         expect(same).toBe(true);
       }
