@@ -7,8 +7,8 @@
 import { MailhaulError } from '../../errors.js';
 import { check64 } from '../digest.js';
 
-export const INDEX_MAGIC = Uint8Array.of(0x89, 0x4e, 0x53, 0x49, 0x44, 0x58, 0x0d, 0x0a);
-export const INDEX_VERSION = 1;
+const INDEX_MAGIC = Uint8Array.of(0x89, 0x4e, 0x53, 0x49, 0x44, 0x58, 0x0d, 0x0a);
+const INDEX_VERSION = 1;
 export const HEADER_BYTES = 256;
 export const RECORD_BYTES = 80;
 /** Where the header's own check lies; it covers all bytes before. */

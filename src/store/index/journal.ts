@@ -16,7 +16,7 @@ import { encodeKeywords } from './writer.js';
 
 const JOURNAL_MAGIC = Uint8Array.of(0x89, 0x4e, 0x53, 0x4a, 0x4e, 0x4c, 0x0d, 0x0a);
 const JOURNAL_VERSION = 1;
-export const JOURNAL_HEADER_BYTES = 32;
+const JOURNAL_HEADER_BYTES = 32;
 const HEADER_CHECK_AT = 24;
 /** Type and payload length in front of a payload. */
 const RECORD_HEAD_BYTES = 8;
