@@ -54,8 +54,9 @@ export interface SmallStore {
 
 export const INDEX = (uidvalidity: number, uidnext = 1): string => `NSMB 3 ${uidvalidity} ${uidnext}\n`;
 
-export function smallStore(): SmallStore {
-  const root = fs.mkdtempSync(join(tmpdir(), 'mailhaul-s-'));
+/** @param base where its temporary directory goes; a file system in memory for many quick runs */
+export function smallStore(base = tmpdir()): SmallStore {
+  const root = fs.mkdtempSync(join(base, 'mailhaul-s-'));
   fs.chmodSync(root, 0o755);
   const from = join(root, 'server3/msg-old');
   const mailbox = join(root, 'mail/default');
