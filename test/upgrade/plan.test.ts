@@ -165,8 +165,8 @@ describe('damage: the index', () => {
   test('a bad date is the modification time of the file, rounded down', () => {
     folder.index('NSMB 3 700 40', '1 never S 10 a', '2 - - 10 b');
     folder.message('a', { mtime: 900000123.9 });
-    folder.message('b', { mtime: -5 });
-    expect(datesOf(plan())).toEqual([900000123, -5]);
+    folder.message('b', { mtime: -5.5 });
+    expect(datesOf(plan())).toEqual([900000123, -6]);
   });
 });
 
@@ -440,6 +440,17 @@ describe('a repeated attempt', () => {
     folder.message('a', { size: 11 });
     folder.index('NSMB 3 700 21', '20 1 S 11 a');
     expect(messages(plan({ previous: recordOf(first) }))).toEqual(['a=20']);
+  });
+
+  test.each(['inodes', 'sizes', 'mtimes'] as const)('a file is another one when only its %s differ', (column) => {
+    folder.index('NSMB 3 700 20', '3 1 S 10 a');
+    folder.message('a');
+    const record = recordOf(plan());
+    folder.index('NSMB 3 700 31', '30 1 S 10 a');
+    expect(messages(plan({ previous: record }))).toEqual(['a=3']);
+    const changed = record[column].slice();
+    changed[0] = typeof changed[0] === 'bigint' ? changed[0] + 1n : 11;
+    expect(messages(plan({ previous: { ...record, [column]: changed } }))).toEqual(['a=30']);
   });
 
   test('uidvalidity stays, whatever header and mapping say now', () => {

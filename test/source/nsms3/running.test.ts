@@ -30,9 +30,18 @@ describe('NscpMail.pid', () => {
   });
 
   test('a process of another account is alive too', () => {
-    pidFile('1\n');
-    const state = unprivileged(() => serverState(instance.dir));
-    expect(state).toEqual({ kind: 'running', pid: 1 });
+    const root = process.getuid?.() === 0;
+    const child = root ? spawn('sleep', ['30'], { uid: 8, stdio: 'ignore' }) : undefined;
+    const pid = child?.pid ?? 1;
+    try {
+      pidFile(`${pid}\n`);
+      unprivileged(() => {
+        expect(() => process.kill(pid, 0)).toThrow(expect.objectContaining({ code: 'EPERM' }));
+        expect(serverState(instance.dir)).toEqual({ kind: 'running', pid });
+      });
+    } finally {
+      child?.kill();
+    }
   });
 
   test('a process that has ended: stopped', () => {
