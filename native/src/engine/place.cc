@@ -33,6 +33,7 @@ bool Placer::freeDescriptors(const Outcome& outcome) noexcept {
 }
 
 Outcome Placer::placeOnce(const Message& message, Method& method) {
+  method = Method::failed;
   const ShortName name = messageFileName(message.uid);
   Spot spot{-1, name.data()};
   if (const Outcome opened = directories_.open(message.uid, spot.dir); !opened.ok()) return opened;
@@ -56,10 +57,8 @@ Outcome Placer::place(const Message& message, const Spot& spot, Method& method) 
   if (folder_.resumed) {
     bool adopted = false;
     const Outcome earlier = adopt(message, spot, adopted);
-    if (adopted || !earlier.ok()) {
-      method = Method::adopted;
-      return earlier;
-    }
+    if (adopted) method = Method::adopted;
+    if (adopted || !earlier.ok()) return earlier;
   }
   if (mayLink(message)) {
     const Outcome linked = linkSource(message, spot, method);
@@ -72,30 +71,39 @@ Outcome Placer::place(const Message& message, const Spot& spot, Method& method) 
 // folder is not published, so nothing there is the only copy of a message but what is adopted here.
 Outcome Placer::adopt(const Message& message, const Spot& spot, bool& adopted) {
   struct stat st {};
-  int error = sys::statAt(spot.dir, spot.name, st);
-  if (error == ENOENT) return {};
-  if (error != 0) return targetFailure(error, "fstatat");
+  const int looked = sys::statAt(spot.dir, spot.name, st);
+  if (looked == ENOENT) return {};
+  if (looked != 0) return targetFailure(looked, "fstatat");
   if (S_ISDIR(st.st_mode)) return targetFailure(EISDIR, "fstatat");
-  const bool own = sameInode(st, message.source->st());
-  if (own && isLinkable(message)) {
-    adopted = true;
-    return claim(message.source->fd(), message.source->st(), folder_.owner);
-  }
-  if (!own && S_ISREG(st.st_mode)) {
-    sys::Fd fd;
-    bool equal = false;
-    error = sys::openRead(spot.dir, spot.name, fd);
-    if (error == 0) error = sys::statFd(fd.get(), st);
-    const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || st.st_uid == 0;
-    // A file of ours that cannot be read is replaced: what it should hold is at hand.
-    if (error == 0 && S_ISREG(st.st_mode) && ours) error = sameContent(fd.get(), message.content, compare_, equal);
-    if (equal) {
+  if (sameInode(st, message.source->st())) {
+    if (isLinkable(message)) {
       adopted = true;
-      return claim(fd.get(), st, folder_.owner);
+      return claim(message.source->fd(), message.source->st(), folder_.owner);
     }
+    // The last name of the message itself is not taken away, whatever put it there.
+    if (st.st_nlink <= 1) return targetFailure(EEXIST, "linkat");
+  } else if (S_ISREG(st.st_mode)) {
+    const Outcome equal = adoptEqual(message, spot, adopted);
+    if (adopted || !equal.ok()) return equal;
   }
-  error = sys::unlinkAt(spot.dir, spot.name);
-  return error == 0 || error == ENOENT ? Outcome{} : targetFailure(error, "unlinkat");
+  const int removed = sys::unlinkAt(spot.dir, spot.name);
+  return removed == 0 || removed == ENOENT ? Outcome{} : targetFailure(removed, "unlinkat");
+}
+
+// Adopts another inode with the same content: after a power loss a file can have its name and no data.
+Outcome Placer::adoptEqual(const Message& message, const Spot& spot, bool& adopted) {
+  sys::Fd fd;
+  struct stat st {};
+  // A file that cannot be read is replaced: what it should hold is at hand.
+  if (const int error = sys::openRead(spot.dir, spot.name, fd); error != 0) {
+    return error == EMFILE || error == ENFILE ? targetFailure(error, "openat2") : Outcome{};
+  }
+  if (sys::statFd(fd.get(), st) != 0 || !S_ISREG(st.st_mode)) return {};
+  const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || st.st_uid == 0;
+  bool equal = false;
+  if (!ours || sameContent(fd.get(), message.content, compare_, equal) != 0 || !equal) return {};
+  adopted = true;
+  return claim(fd.get(), st, folder_.owner);
 }
 
 // Leaves `method` at `failed` when a new file has to be made instead.

@@ -53,6 +53,7 @@ class Placer {
   [[nodiscard]] bool mayLink(const Message& message) const noexcept;
   [[nodiscard]] Outcome place(const Message& message, const Spot& spot, Method& method);
   [[nodiscard]] Outcome adopt(const Message& message, const Spot& spot, bool& adopted);
+  [[nodiscard]] Outcome adoptEqual(const Message& message, const Spot& spot, bool& adopted);
   [[nodiscard]] Outcome linkSource(const Message& message, const Spot& spot, Method& method);
   [[nodiscard]] Outcome make(const Message& message, const Spot& spot, Method& method);
   [[nodiscard]] Outcome fill(const Message& message, NewFile& file, Method& method);

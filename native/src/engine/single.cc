@@ -49,8 +49,8 @@ Outcome SingleCopies::place(const struct stat& source, const hash::Digest& diges
     if (error == 0 && usable) {
       error = sys::linkFd(shared.get(), dir, name);
       if (error == 0) return {};
+      if (error == ENOENT) continue;  // another thread took the copy away just now
       if (error != EMLINK) return targetFailure(error, "linkat");
-      usable = false;
     }
     if (error != ENOENT) {
       // Full, or left without its data by a power loss: later folders get a new one.

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint32_t kMessagesPerDirectory = 100;
 constexpr mode_t kDirectoryMode = 0700;
-constexpr std::size_t kCompareBytes = 256 * 1024;
+constexpr std::size_t kCompareBytes = std::size_t{256} << 10;
 
 }  // namespace
 
