@@ -10,70 +10,29 @@
  * Invariants: nothing is written before everything that can refuse the run was checked; `-m` and `-u` refuse
  * until the finished mark is there; every step can be repeated, so a killed run is simply run again.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import {
-  createInstance,
-  type Instance,
-  OPTION,
-  partitionPathOption,
-  primaryPartitionPath,
-} from '../config/instance.js';
+import { createInstance, type Instance, OPTION, partitionPathOption } from '../config/instance.js';
 import { becomeAccount } from '../config/privileges.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
-import { openDirectory } from '../directory/open.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, fstat, openRoot } from '../fs/dir.js';
-import type { Log, LogLevel } from '../log/log.js';
-import type { MailSource } from '../source/types.js';
+import { closeDir } from '../fs/dir.js';
+import type { Log } from '../log/log.js';
 import { openMailboxDatabase } from '../store/database.js';
-import { checkPartitionDirectory, makePartitionDirectory, type PartitionPlan } from '../store/partitions.js';
+import { makePartitionDirectory } from '../store/partitions.js';
+import { checkPartitions, openStores, readDirectory } from './folders-check.js';
+import { eachUser, type Work } from './folders-each.js';
 import { UPGRADE_CONF, writeUpgradeConf, writeUserLists } from './folders-files.js';
-import { type Earlier, mergeUser, type UserChanges } from './folders-merge.js';
-import { type ChosenPath, choosePaths, deviceOf, partitionsInUse } from './folders-partitions.js';
-import { createRecorder, type FolderProblem, type FoldersReport, type Recorder } from './folders-report.js';
+import type { Earlier } from './folders-merge.js';
+import type { FoldersOptions } from './folders-options.js';
+import type { ChosenPath } from './folders-partitions.js';
+import { createRecorder, type FoldersReport, type Recorder } from './folders-report.js';
 import { openSite, type Site } from './folders-site.js';
-import { readUserMailbox } from './folders-user.js';
-import { collectUsers, planStores, type StorePlan, type UserTable } from './folders-users.js';
-import { type ChangeWriter, createChangeWriter } from './folders-write.js';
+import type { StorePlan } from './folders-users.js';
+import { createChangeWriter } from './folders-write.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
-import { DIRECTORY_OPTION, settingsFrom, warningsOf } from './setup.js';
+import { settingsFrom, warningsOf } from './setup.js';
 import type { MappingDatabase, MappingMeta } from './types.js';
 
-export interface FoldersOptions {
-  /** 4.x instance directory; made with the defaults when it is missing and `from` is given. */
-  readonly instance: string;
-  /** 3.x instance directory; else the one that the instance remembers. */
-  readonly from?: string | undefined;
-  /** LDAP URL or LDIF file; else the configuration's LDAP settings. */
-  readonly directory?: string | undefined;
-  readonly directoryTls?: { readonly startTls?: boolean; readonly caFile?: string } | undefined;
-  /** Entries a page, and seconds to wait for the directory; the directory's defaults unless given. */
-  readonly pageSize?: number | undefined;
-  readonly directoryTimeoutSeconds?: number | undefined;
-  /** Store paths that are used whoever owns them (`--store-path`). */
-  readonly storePaths?: readonly string[] | undefined;
-  readonly pidIsStale?: boolean | undefined;
-  /** For mapping database and lists, instead of the 3.x default mailbox directory; remembered. */
-  readonly workDir?: string | undefined;
-  readonly keepPartitionPaths?: boolean | undefined;
-  /** Every check, nothing written. */
-  readonly dryRun?: boolean | undefined;
-  /** As root: become the server account for good once directories are made. For commands, not for libraries. */
-  readonly becomeServerAccount?: boolean | undefined;
-  /** Threshold of the log; `logfile.default.loglevel` unless given. */
-  readonly logLevel?: LogLevel | undefined;
-  /** Aborted by a signal: the run stops between two users (exit 4). */
-  readonly signal?: AbortSignal | undefined;
-  readonly source?: MailSource | undefined;
-  /** Seconds since 1970; the uidvalidity of folders whose header is lost. */
-  readonly now?: number | undefined;
-  readonly onProblem?: ((severity: 'error' | 'warning', problem: FolderProblem) => void) | undefined;
-  /** Called now and then with the users done so far, all users, and folders found. */
-  readonly onProgress?: ((done: number, users: number, folders: number) => void) | undefined;
-}
-
-/** Users between two looks at the signal. */
-const USERS_A_TURN = 100;
+export type { FoldersOptions } from './folders-options.js';
 
 /**
  * Runs `upgrade -s`. What users and folders got wrong is in the report and in the log.
@@ -111,13 +70,6 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
 interface WriteState {
   /** Something was written: from now on a failure is a halt. */
   writing: boolean;
-}
-
-interface Work {
-  readonly table: UserTable;
-  readonly plan: StorePlan;
-  readonly stores: ReadonlyMap<string, Dir>;
-  readonly paths: readonly ChosenPath[];
 }
 
 function emptyReport(options: FoldersOptions, site: Site): FoldersReport {
@@ -164,121 +116,6 @@ function asHalt(error: unknown, writing: boolean, signal: AbortSignal | undefine
     exit: writing ? EXIT.halted : EXIT.refused,
     cause: error,
   });
-}
-
-// ---- check ----
-
-async function readDirectory(
-  options: FoldersOptions,
-  site: Site,
-  report: FoldersReport,
-  recorder: Recorder,
-): Promise<{ table: UserTable; plan: StorePlan }> {
-  const { configuration } = site;
-  const carried = (option: string): string | undefined => site.instance?.config.get(option);
-  const location = options.directory ?? carried(DIRECTORY_OPTION.url) ?? configuration.directory.url ?? undefined;
-  if (location === undefined) {
-    throw new MailhaulError('DIR_NONE', 'Nobody said where the users are.', {
-      hint: 'Name the directory with --directory <LDAP URL or LDIF file>, or set LdapUrl in NscpMail.conf.',
-    });
-  }
-  const directory = openDirectory({
-    location,
-    hostName: configuration.hostName,
-    baseDn: carried(DIRECTORY_OPTION.baseDn) ?? configuration.directory.baseDn ?? undefined,
-    bindDn: carried(DIRECTORY_OPTION.bindDn) ?? configuration.directory.bindDn ?? undefined,
-    passwordFile: carried(DIRECTORY_OPTION.passwordFile) ?? configuration.directory.bindPasswordFile ?? undefined,
-    startTls: options.directoryTls?.startTls,
-    caFile: options.directoryTls?.caFile,
-    pageSize: options.pageSize,
-    timeoutSeconds: options.directoryTimeoutSeconds,
-  });
-  const defaultStorePath = configuration.mailboxDirectory;
-  try {
-    const { table, skipped } = await collectUsers(directory, defaultStorePath, recorder, options.signal);
-    const plan = planStores({
-      table,
-      defaultStorePath,
-      primaryPath: primaryPartitionPath(site.instancePath),
-      accountUid: site.account.uid,
-      exempt: new Set((options.storePaths ?? []).map(normalisePath)),
-      known: site.mapping?.users() ?? [],
-    });
-    report.users.skipped = skipped;
-    if (table.uids.length === 0) {
-      const message = `${directory.description} holds no user of ${configuration.hostName}.`;
-      recorder.warning({ user: '', folder: '', code: 'DIR_NO_USERS', message });
-    }
-    return { table, plan };
-  } finally {
-    await directory.close();
-  }
-}
-
-function normalisePath(path: string): string {
-  return path.replace(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '');
-}
-
-/** Opens every store path; each must be the directory that was checked. */
-function openStores(plan: StorePlan): Map<string, Dir> {
-  const stores = new Map<string, Dir>();
-  try {
-    for (const [path, { id }] of plan.identities) {
-      const dir = openRoot(path);
-      stores.set(path, dir);
-      const { dev, ino } = fstat(dir);
-      if (`${dev}:${ino}` === id) continue;
-      throw new MailhaulError('STORE_PATH_CHANGED', 'A mail store path was replaced while it was checked.', {
-        where: path,
-      });
-    }
-    return stores;
-  } catch (error) {
-    for (const dir of stores.values()) closeDir(dir);
-    throw error;
-  }
-}
-
-function checkPartitions(
-  options: FoldersOptions,
-  site: Site,
-  plan: StorePlan,
-  stores: ReadonlyMap<string, Dir>,
-  report: FoldersReport,
-  recorder: Recorder,
-): ChosenPath[] {
-  const inUse = partitionsInUse(site.mapping, site.mailboxes);
-  const chosen = choosePaths(plan.partitions, {
-    current: (name) => site.instance?.partitionPath(name),
-    inUse,
-    keep: options.keepPartitionPaths === true,
-  });
-  for (const { plan: partition, path, kept, resetFrom, make } of chosen) {
-    const store = stores.get(partition.path)!;
-    if (make && !checkPartitionDirectory(store, partition.name, site.owner)) {
-      const message =
-        `${partition.path} is read-only, so ${path} cannot be made. Before \`upgrade -m\`, make another directory ` +
-        `and name it with \`configutil -o ${partitionPathOption(partition.name)} -v <path>\`.`;
-      recorder.warning({ user: '', folder: '', code: 'PARTITION_READ_ONLY', message });
-    }
-    if (resetFrom !== null) {
-      recorder.notice(`partition ${partition.name}: the path is ${path} again, it was ${resetFrom}`);
-    }
-    if (kept === 'migrated') recorder.notice(`partition ${partition.name} holds migrated mail: its path stays ${path}`);
-    const device = deviceOf(path);
-    report.partitions.push({
-      name: partition.name,
-      storePath: partition.path,
-      path,
-      users: partition.users,
-      folders: 0,
-      indexBytes: 0,
-      kept,
-      resetFrom,
-      moves: device === undefined ? null : device === fstat(store).dev ? 'link' : 'copy',
-    });
-  }
-  return chosen;
 }
 
 // ---- write ----
@@ -433,72 +270,4 @@ async function readOnly(
     mailboxes: site.mailboxes ?? NOTHING_EARLIER.mailboxes,
   };
   await eachUser(options, site, work, earlier, report, recorder, { add: async () => {}, flush: async () => {} });
-}
-
-async function eachUser(
-  options: FoldersOptions,
-  site: Site,
-  work: Work,
-  earlier: Earlier,
-  report: FoldersReport,
-  recorder: Recorder,
-  writer: ChangeWriter,
-): Promise<void> {
-  const { table, plan, stores } = work;
-  const now = options.now ?? Math.floor(Date.now() / 1000);
-  for (const [i, uid] of table.uids.entries()) {
-    if (i % USERS_A_TURN === 0) {
-      await nextTurn();
-      options.signal?.throwIfAborted();
-      options.onProgress?.(i, table.uids.length, report.folders.found);
-    }
-    const path = table.paths[table.pathOf[i]!]!;
-    const partition = plan.byPath.get(path);
-    if (partition === undefined) {
-      skip(report, recorder, uid, plan.refused.get(path));
-      continue;
-    }
-    const found = readUserMailbox(site.source, stores.get(path)!, uid);
-    if (found.kind === 'unusable') {
-      report.users.skipped += 1;
-      recorder.error({ user: uid, folder: '', code: found.code, message: found.message });
-      continue;
-    }
-    const user = { uid, storePath: path, partition: partition.name, quota: table.quotas[i]! };
-    const changes = mergeUser(user, found, earlier, now);
-    count(report, recorder, changes, partition, found.kind === 'missing');
-    await writer.add(changes);
-  }
-  await writer.flush();
-  options.onProgress?.(table.uids.length, table.uids.length, report.folders.found);
-}
-
-function skip(report: FoldersReport, recorder: Recorder, uid: string, why: MailhaulError | undefined): void {
-  report.users.skipped += 1;
-  const message = why === undefined ? 'The mail store path is not used.' : `${why.message} ${why.hint ?? ''}`.trim();
-  recorder.error({ user: uid, folder: '', code: why?.code ?? 'STORE_PATH_UNUSED', message });
-}
-
-function count(
-  report: FoldersReport,
-  recorder: Recorder,
-  changes: UserChanges,
-  partition: PartitionPlan,
-  withoutMailbox: boolean,
-): void {
-  report.users.found += 1;
-  if (changes.newUser) report.users.added += 1;
-  if (withoutMailbox) report.users.withoutMailbox += 1;
-  report.folders.found += changes.counts.found;
-  report.folders.added += changes.counts.added;
-  report.folders.waiting += changes.counts.waiting;
-  report.folders.migrated += changes.counts.migrated;
-  report.folders.failed += changes.errors.filter(({ folder }) => folder !== '').length;
-  const totals = report.partitions.find(({ name }) => name === partition.name);
-  if (totals !== undefined) {
-    totals.folders += changes.counts.found;
-    totals.indexBytes += changes.indexBytes;
-  }
-  for (const problem of changes.errors) recorder.error(problem);
-  for (const problem of changes.warnings) recorder.warning(problem);
 }

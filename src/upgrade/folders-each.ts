@@ -1,0 +1,92 @@
+/** The users one by one: read from 3.x, merged with what is known, counted, handed to the writer. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { MailhaulError } from '../errors.js';
+import type { Dir } from '../fs/dir.js';
+import type { PartitionPlan } from '../store/partitions.js';
+import { type Earlier, mergeUser, type UserChanges } from './folders-merge.js';
+import type { FoldersOptions } from './folders-options.js';
+import type { ChosenPath } from './folders-partitions.js';
+import type { FoldersReport, Recorder } from './folders-report.js';
+import type { Site } from './folders-site.js';
+import { readUserMailbox } from './folders-user.js';
+import type { StorePlan, UserTable } from './folders-users.js';
+import type { ChangeWriter } from './folders-write.js';
+
+/** Users between two looks at the signal. */
+const USERS_A_TURN = 100;
+
+/** What the checks found out. */
+export interface Work {
+  readonly table: UserTable;
+  readonly plan: StorePlan;
+  readonly stores: ReadonlyMap<string, Dir>;
+  readonly paths: readonly ChosenPath[];
+}
+
+export async function eachUser(
+  options: FoldersOptions,
+  site: Site,
+  work: Work,
+  earlier: Earlier,
+  report: FoldersReport,
+  recorder: Recorder,
+  writer: ChangeWriter,
+): Promise<void> {
+  const { table, plan, stores } = work;
+  const now = options.now ?? Math.floor(Date.now() / 1000);
+  for (const [i, uid] of table.uids.entries()) {
+    if (i % USERS_A_TURN === 0) {
+      await nextTurn();
+      options.signal?.throwIfAborted();
+      options.onProgress?.(i, table.uids.length, report.folders.found);
+    }
+    const path = table.paths[table.pathOf[i]!]!;
+    const partition = plan.byPath.get(path);
+    if (partition === undefined) {
+      skip(report, recorder, uid, plan.refused.get(path));
+      continue;
+    }
+    const found = readUserMailbox(site.source, stores.get(path)!, uid);
+    if (found.kind === 'unusable') {
+      report.users.skipped += 1;
+      recorder.error({ user: uid, folder: '', code: found.code, message: found.message });
+      continue;
+    }
+    const user = { uid, storePath: path, partition: partition.name, quota: table.quotas[i]! };
+    const changes = mergeUser(user, found, earlier, now);
+    count(report, recorder, changes, partition, found.kind === 'missing');
+    await writer.add(changes);
+  }
+  await writer.flush();
+  options.onProgress?.(table.uids.length, table.uids.length, report.folders.found);
+}
+
+function skip(report: FoldersReport, recorder: Recorder, uid: string, why: MailhaulError | undefined): void {
+  report.users.skipped += 1;
+  const message = why === undefined ? 'The mail store path is not used.' : `${why.message} ${why.hint ?? ''}`.trim();
+  recorder.error({ user: uid, folder: '', code: why?.code ?? 'STORE_PATH_UNUSED', message });
+}
+
+function count(
+  report: FoldersReport,
+  recorder: Recorder,
+  changes: UserChanges,
+  partition: PartitionPlan,
+  withoutMailbox: boolean,
+): void {
+  report.users.found += 1;
+  if (changes.newUser) report.users.added += 1;
+  if (withoutMailbox) report.users.withoutMailbox += 1;
+  report.folders.found += changes.counts.found;
+  report.folders.added += changes.counts.added;
+  report.folders.waiting += changes.counts.waiting;
+  report.folders.migrated += changes.counts.migrated;
+  report.folders.failed += changes.errors.filter(({ folder }) => folder !== '').length;
+  const totals = report.partitions.find(({ name }) => name === partition.name);
+  if (totals !== undefined) {
+    totals.folders += changes.counts.found;
+    totals.indexBytes += changes.indexBytes;
+  }
+  for (const problem of changes.errors) recorder.error(problem);
+  for (const problem of changes.warnings) recorder.warning(problem);
+}
