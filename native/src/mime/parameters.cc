@@ -80,7 +80,7 @@ bool sameName(Bytes data, std::size_t a, std::size_t b, std::size_t length) noex
 }
 
 void joinSections(Bytes data, Parameters& list) noexcept {
-  std::array<Mark, maxSectioned> marks;
+  std::array<Mark, maxSectioned> marks{};
   const std::size_t count = std::min(list.size(), maxSectioned);
   for (std::size_t i = 0; i < count; i++) marks[i] = markOf(data, list[i].name);
   for (std::size_t i = 0; i < count; i++) {

@@ -65,6 +65,7 @@ std::uint64_t parseMessage(Bytes message, std::vector<std::uint8_t>& cache) {
   constexpr std::string_view noLengths("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", headBytes);
   out.ascii(noLengths);
   std::size_t start = out.size();
+  // maxValueBytes, maxParts and maxCachedBytes keep every section far below 4 GiB.
   const auto close = [&](std::size_t section) {
     out.u32At(section * 4, static_cast<std::uint32_t>(out.size() - start));
     start = out.size();

@@ -26,7 +26,7 @@ constexpr std::array<std::uint8_t, 256> needs = makeNeeds();
 void Writer::grow(std::size_t more) { store_.resize(std::max({length_ + more, store_.size() * 2, std::size_t{1024}})); }
 
 void Writer::decimal(std::uint64_t value) {
-  std::array<char, 20> digits;
+  std::array<char, 20> digits{};
   const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), value);
   ascii({digits.data(), static_cast<std::size_t>(end - digits.data())});
 }
