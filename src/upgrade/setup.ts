@@ -188,14 +188,11 @@ function readSource(source: MailSource, from: string): SourceConfiguration {
   }
 }
 
-/** Unknown keys are kept (as options) and reported; so is what the reader complained about. */
+/** What the reader of NscpMail.conf complained about; unknown keys, which are kept as options, are among it. */
 export function warningsOf(configuration: SourceConfiguration | undefined): string[] {
-  if (configuration === undefined) return [];
-  const unknown = configuration.unknown.map(
-    ({ key, line }) => `NscpMail.conf, line ${line}: unknown key ${key} was kept.`,
+  return (configuration?.warnings ?? []).map(({ where, message }) =>
+    where === '' ? `NscpMail.conf: ${message}` : `NscpMail.conf, ${where}: ${message}`,
   );
-  const read = configuration.warnings.map(({ where, message }) => (where === '' ? message : `${where}: ${message}`));
-  return [...read, ...unknown];
 }
 
 function newSettings(

@@ -279,6 +279,19 @@ describe('3.x', () => {
     expect(codes(report)).toEqual(['VERIFY_SOURCE_CHANGED']);
   });
 
+  it('with a copy of the migrated message in its place, as a restored backup leaves it: a note', async () => {
+    const path = original('INBOX/msg105');
+    const report = await verifyWith(
+      () => {
+        fs.renameSync(path, `${store.root}/kept`);
+        fs.copyFileSync(`${store.root}/kept`, path);
+      },
+      () => fs.renameSync(`${store.root}/kept`, path),
+    );
+    expect(codes(report)).toEqual(['VERIFY_SOURCE_REPLACED']);
+    expect(report.exitCode).toBe(0);
+  });
+
   it('with other bytes in a message of the same size and time', async () => {
     const report = await verifyWithContent(original('INBOX/msg105'), (content) =>
       Buffer.from(content).fill(0x58, 2, 3),

@@ -42,8 +42,10 @@ export const VERIFY_CODES = {
   VERIFY_DATE: 'error',
   /** The 3.x file and the 4.x message differ. */
   VERIFY_SOURCE_CONTENT: 'error',
-  /** The 3.x file is not what was migrated any more. */
+  /** The 3.x file is not what was migrated any more, and holds something else. */
   VERIFY_SOURCE_CHANGED: 'error',
+  /** Another 3.x file than the one that was migrated, with the same content. */
+  VERIFY_SOURCE_REPLACED: 'note',
   /** A 3.x message that nobody has migrated. */
   VERIFY_SOURCE_NEW: 'error',
   VERIFY_SOURCE_UNREADABLE: 'error',

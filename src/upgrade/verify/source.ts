@@ -238,7 +238,10 @@ function foldKeywords(keywords: readonly string[]): string {
   return [...new Set(keywords.map((keyword) => keyword.toLowerCase()))].sort().join(' ');
 }
 
-/** The 3.x file of message `i` against the 4.x message, if it is still there. */
+/**
+ * The 3.x file of message `i` against the 4.x message, if it is still there. Content decides: a file that is not the
+ * one on record but holds the same message (a store restored from a backup) is a note, for `-r` will not remove it.
+ */
 function verifyOriginal(
   context: VerifyContext,
   subject: Subject,
@@ -248,32 +251,47 @@ function verifyOriginal(
   name: Uint8Array,
 ): void {
   const { record, index, folder } = migrated;
+  const { findings } = context;
   const uid = record.uids[i] ?? 0;
   const where = displayPath(dir, name);
   const found = stat(dir, name);
   if (found === undefined) return;
-  if (!isOnRecord(found, record, i)) {
-    const text = 'The 3.x file is not what was migrated: its inode, size or time has changed.';
-    context.findings.add(subject, 'VERIFY_SOURCE_CHANGED', where, text, uid);
+  const onRecord = isOnRecord(found, record, i);
+  const message = index.byUid(uid);
+  if (message === undefined || !found.isFile()) {
+    if (!onRecord) findings.add(subject, 'VERIFY_SOURCE_CHANGED', where, CHANGED, uid);
     return;
   }
-  const message = index.byUid(uid);
-  if (message === undefined || !isSampled(context, folder.id, uid)) return;
-  const file = migrated.fileOf(uid);
+  if (onRecord && !isSampled(context, folder.id, uid)) return;
   context.totals.compared += 1;
   // One inode: its content was compared with the index when the message file was read.
-  if (file !== undefined && file.device === found.dev && file.inode === found.ino) return;
+  const file = migrated.fileOf(uid);
+  if (onRecord && file !== undefined && file.device === found.dev && file.inode === found.ino) return;
   try {
     withFile(dir, name, (fd, stats) => {
       const content = crlfForm(context.buffer.read(fd, Number(stats.size)));
-      if (Buffer.compare(digest(content), message.digest) === 0) return;
-      context.findings.add(subject, 'VERIFY_SOURCE_CONTENT', where, 'The 3.x file and the 4.x message differ.', uid);
+      const same = Buffer.compare(digest(content), message.digest) === 0;
+      if (!onRecord)
+        findings.add(
+          subject,
+          same ? 'VERIFY_SOURCE_REPLACED' : 'VERIFY_SOURCE_CHANGED',
+          where,
+          same ? REPLACED : CHANGED,
+          uid,
+        );
+      else if (!same)
+        findings.add(subject, 'VERIFY_SOURCE_CONTENT', where, 'The 3.x file and the 4.x message differ.', uid);
     });
   } catch (error) {
     const text = `The 3.x file cannot be read: ${describeError(error)}.`;
-    context.findings.add(subject, 'VERIFY_SOURCE_UNREADABLE', where, text, uid);
+    findings.add(subject, 'VERIFY_SOURCE_UNREADABLE', where, text, uid);
   }
 }
+
+const CHANGED =
+  'The 3.x file is not what was migrated: its inode, size or time has changed, and it is another message now.';
+const REPLACED =
+  'The 3.x file has another inode or time than the one that was migrated; its content is the same. `-r` keeps it.';
 
 function isOnRecord(found: BigIntStats, record: MigrationRecord, i: number): boolean {
   return (
