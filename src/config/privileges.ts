@@ -40,17 +40,31 @@ export function becomeAccount(account: Identity): void {
 
 /** Runs `action` with the rights of the server account, then is root again. */
 export function asAccount<T>(account: Identity, action: () => T): T {
-  if (!isRoot() || account.uid === 0) return action();
+  const leave = enterAccount(account);
+  try {
+    return action();
+  } finally {
+    leave();
+  }
+}
+
+/**
+ * Takes the rights of the server account until the function that it returns is called. For a time in which
+ * hostile names are read, when root is needed once more afterwards.
+ */
+export function enterAccount(account: Identity): () => void {
+  if (!isRoot() || account.uid === 0) return () => {};
   const groups = process.getgroups?.() ?? [];
   const gid = process.getegid?.() ?? 0;
   process.setgroups?.([...(account.groups ?? [account.gid])]);
   process.setegid?.(account.gid);
   process.seteuid?.(account.uid);
-  try {
-    return action();
-  } finally {
+  let entered = true;
+  return () => {
+    if (!entered) return;
+    entered = false;
     process.seteuid?.(0);
     process.setegid?.(gid);
     process.setgroups?.(groups);
-  }
+  };
 }

@@ -31,10 +31,14 @@ export interface Site {
   readonly account: Account;
   readonly owner: { readonly uid: number; readonly gid: number };
   readonly instancePath: string;
+  /** The account that owns the 3.x mail files, when it is another one. */
+  readonly otherSourceUser: string | undefined;
   /** undefined: it must be made. */
   readonly instance: Instance | undefined;
   /** Where mapping database, user lists and upgrade4x.conf lie. */
   readonly workDir: Dir;
+  /** Only root can make files in `workDir`. */
+  readonly workDirNeedsRoot: boolean;
   /** Left by earlier runs. */
   readonly mapping: MappingDatabase | undefined;
   readonly mailboxes: MailboxDatabase | undefined;
@@ -94,16 +98,18 @@ async function open(
   if (mailboxes !== undefined) defer(() => mailboxes.close());
   const upgradeConf = readUpgradeConf(workDir);
   if (mapping !== undefined) checkMapping(mapping, { configuration, instancePath, upgradeConf, workDir });
-  if (!readOnly) checkWritable(workDir, account, options.becomeServerAccount === true);
+  const workDirNeedsRoot = !readOnly && checkWritable(workDir, account, options.becomeServerAccount === true);
   return {
     source,
     from,
     configuration,
     account,
     owner,
+    otherSourceUser: sourceAccount.uid === account.uid ? undefined : sourceAccount.user,
     instancePath,
     instance,
     workDir,
+    workDirNeedsRoot,
     mapping,
     mailboxes,
     upgradeConf,
@@ -210,33 +216,49 @@ const PROBE = '.__up.probe';
 /** Bytes that must fit before anything is written; the databases of an empty site are this large. */
 const PROBE_BYTES = 256 * 1024;
 
-/** A read-only or full directory is refused before anything is written (4x-store.md, Mailbox databases). */
-function checkWritable(dir: Dir, account: Account, asServer: boolean): void {
-  const probe = (): void => {
-    if (stat(dir, PROBE) !== undefined) unlink(dir, PROBE);
-    const fd = createFile(dir, PROBE);
-    try {
-      writeAll(fd, Buffer.alloc(PROBE_BYTES, 1));
-      sync(fd);
-    } finally {
-      fs.closeSync(fd);
-      unlink(dir, PROBE);
-    }
-  };
+/**
+ * A read-only or full directory is refused before anything is written (4x-store.md, Mailbox databases).
+ *
+ * @param asServer the process is going to become the server account
+ * @returns true when root can write there and the server account cannot
+ */
+function checkWritable(dir: Dir, account: Account, asServer: boolean): boolean {
   try {
-    if (asServer) asAccount(account, probe);
-    else probe();
+    if (!asServer) probe(dir);
+    else asAccount(account, () => probe(dir));
+    return false;
   } catch (error) {
-    const full = hasErrno(error, 'ENOSPC', 'EDQUOT');
-    const what = full ? 'is full' : 'cannot be written';
-    throw new MailhaulError(
-      full ? 'WORK_DIR_FULL' : 'WORK_DIR_READ_ONLY',
-      `The directory for the mapping database ${what}.`,
-      {
-        where: dir.path,
-        hint: `${full ? 'Make space' : `It must belong to ${account.user}`}, or name another directory with --work-dir. Nothing was changed.`,
-        cause: error,
-      },
-    );
+    // A directory of root: its files can belong to the account all the same.
+    if (!asServer || process.geteuid?.() !== 0 || !hasErrno(error, 'EACCES')) throw notWritable(dir, account, error);
   }
+  try {
+    probe(dir);
+    return true;
+  } catch (error) {
+    throw notWritable(dir, account, error);
+  }
+}
+
+function probe(dir: Dir): void {
+  if (stat(dir, PROBE) !== undefined) unlink(dir, PROBE);
+  const fd = createFile(dir, PROBE);
+  try {
+    writeAll(fd, Buffer.alloc(PROBE_BYTES, 1));
+    sync(fd);
+  } finally {
+    fs.closeSync(fd);
+    unlink(dir, PROBE);
+  }
+}
+
+function notWritable(dir: Dir, account: Account, cause: unknown): MailhaulError {
+  const full = hasErrno(cause, 'ENOSPC', 'EDQUOT');
+  const [code, what, help] = full
+    ? ['WORK_DIR_FULL', 'is full', 'Make space']
+    : ['WORK_DIR_READ_ONLY', 'cannot be written', `It must belong to ${account.user}`];
+  return new MailhaulError(code, `The directory for the mapping database ${what}.`, {
+    where: dir.path,
+    hint: `${help}, or name another directory with --work-dir. Nothing was changed.`,
+    cause,
+  });
 }

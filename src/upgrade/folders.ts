@@ -11,7 +11,7 @@
  * until the finished mark is there; every step can be repeated, so a killed run is simply run again.
  */
 import { createInstance, type Instance, OPTION, partitionPathOption } from '../config/instance.js';
-import { becomeAccount } from '../config/privileges.js';
+import { becomeAccount, enterAccount } from '../config/privileges.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir } from '../fs/dir.js';
@@ -48,6 +48,12 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
     const recorder = createRecorder(report, options.onProblem);
     for (const message of warningsOf(site.configuration)) {
       recorder.warning({ user: '', folder: '', code: 'CONF_WARNING', message });
+    }
+    if (site.otherSourceUser !== undefined) {
+      const message =
+        `The mail files belong to ${site.otherSourceUser}, the 4.x account is ${site.account.user}: messages need ` +
+        '`upgrade -m --take-foreign`.';
+      recorder.warning({ user: '', folder: '', code: 'ACCOUNT_DIFFERS', message });
     }
     const { table, plan } = await readDirectory(options, site, report, recorder);
     const stores = openStores(plan);
@@ -139,8 +145,6 @@ async function write(
     closers.push(() => log.close());
     begin(log, recorder, site);
     makePartitions(site, work);
-    if (options.becomeServerAccount === true) becomeAccount(site.account);
-
     writeUpgradeConf(workDir, upgradeConfOf(site, work.plan), owner);
     const mapping =
       site.mapping ?? (await openMappingDatabase(workDir, MAPPING_DATABASE_FILE, { owner, create: true }));
@@ -157,15 +161,13 @@ async function write(
       finished: null,
     };
     await mapping.update((writes) => writes.putMeta(meta));
-    await eachUser(
-      options,
-      site,
-      work,
-      { mapping, mailboxes },
-      report,
-      recorder,
-      createChangeWriter(mapping, mailboxes),
-    );
+    const leave = readAsAccount(options, site);
+    try {
+      const writer = createChangeWriter(mapping, mailboxes);
+      await eachUser(options, site, work, { mapping, mailboxes }, report, recorder, writer);
+    } finally {
+      leave();
+    }
     await setOptions(instance, options, site, work.paths);
     writeLists(site, work.plan, mapping, report);
     await mapping.update((writes) => writes.putMeta({ ...meta, finished: Math.floor(Date.now() / 1000) }));
@@ -173,6 +175,17 @@ async function write(
   } finally {
     for (const close of closers.reverse()) await close();
   }
+}
+
+/**
+ * Users' directories are read as the server account: for good, unless root must write the lists afterwards.
+ * Returns what ends it.
+ */
+function readAsAccount(options: FoldersOptions, site: Site): () => void {
+  if (options.becomeServerAccount !== true) return () => {};
+  if (site.workDirNeedsRoot) return enterAccount(site.account);
+  becomeAccount(site.account);
+  return () => {};
 }
 
 /** A new instance is locked as soon as it is there; an old one has been since the checks. */
@@ -264,7 +277,7 @@ async function readOnly(
   report: FoldersReport,
   recorder: Recorder,
 ): Promise<void> {
-  if (options.becomeServerAccount === true) becomeAccount(site.account);
+  readAsAccount(options, site);
   const earlier: Earlier = {
     mapping: site.mapping ?? NOTHING_EARLIER.mapping,
     mailboxes: site.mailboxes ?? NOTHING_EARLIER.mailboxes,

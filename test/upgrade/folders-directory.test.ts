@@ -75,6 +75,53 @@ describe('upgrade -s', () => {
     expect(peak - before).toBeLessThan(150);
   });
 
+  it('as a command writes its files also where only root may make them', (ctx) => {
+    needRoot(ctx);
+    store.user('fred');
+    store.folder(store.mailbox, 'fred', 'INBOX', INDEX(1));
+    const closed = store.folder(store.mailbox, 'fred', 'Closed', INDEX(2));
+    store.finish();
+    fs.chownSync(store.mailbox, 0, 0);
+    fs.chownSync(closed, 0, 0);
+    fs.chmodSync(closed, 0o700);
+    const child = command(
+      '-s',
+      '--json',
+      '--instance',
+      store.instance,
+      '--from',
+      store.from,
+      '--directory',
+      store.ldif,
+    );
+    expect(child.status, child.stderr).toBe(1);
+    const report = JSON.parse(child.stdout) as { errors: { code: string }[] };
+    expect(report.errors.map(({ code }) => code)).toEqual(['FOLDER_UNREADABLE']);
+    for (const name of ['__upfolder.db', '__upfolder.db-lock', '__up.primary.txt', 'upgrade4x.conf']) {
+      expect([name, fs.statSync(join(store.mailbox, name)).uid]).toEqual([name, ACCOUNT.uid]);
+    }
+    expect(fs.statSync(join(store.instance, 'config/configdb')).uid).toBe(ACCOUNT.uid);
+  });
+
+  it('says so where a partition directory cannot be made, and goes on', async (ctx) => {
+    needRoot(ctx);
+    const disk = store.storePath('mail/sales');
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'mode=755', 'tmpfs', disk]).status !== 0)
+      ctx.skip('no tmpfs can be mounted');
+    try {
+      store.user('anna', { mailMessageStore: disk });
+      store.folder(disk, 'anna', 'INBOX', INDEX(1));
+      store.finish();
+      spawnSync('mount', ['-o', 'remount,ro', disk]);
+      const report = await run(store);
+      expect(report.exitCode).toBe(0);
+      expect(report.warnings.map(({ code }) => code)).toEqual(['PARTITION_READ_ONLY']);
+      expect(await mailboxNames(store)).toEqual(['user/anna/INBOX']);
+    } finally {
+      spawnSync('umount', [disk]);
+    }
+  });
+
   it('as a command becomes the server account: what that cannot read is reported, the rest goes on', (ctx) => {
     needRoot(ctx);
     store.user('fred');
@@ -89,10 +136,16 @@ describe('upgrade -s', () => {
     // Only root can read the list of users, and pass the top directory.
     fs.chmodSync(store.ldif, 0o600);
     fs.chmodSync(store.root, 0o700);
-    const script = fileURLToPath(new URL('../../src/cli/upgrade.ts', import.meta.url));
-    const tsx = fileURLToPath(import.meta.resolve('tsx'));
-    const flags = ['-s', '--json', '--instance', store.instance, '--from', store.from, '--directory', store.ldif];
-    const child = spawnSync(process.execPath, ['--import', tsx, script, ...flags], { encoding: 'utf8' });
+    const child = command(
+      '-s',
+      '--json',
+      '--instance',
+      store.instance,
+      '--from',
+      store.from,
+      '--directory',
+      store.ldif,
+    );
     expect(child.status, child.stderr).toBe(1);
     const report = JSON.parse(child.stdout) as {
       errors: { code: string; folder: string }[];
@@ -106,3 +159,10 @@ describe('upgrade -s', () => {
     }
   });
 });
+
+/** Runs `upgrade` as a process. */
+function command(...flags: string[]): { status: number | null; stdout: string; stderr: string } {
+  const script = fileURLToPath(new URL('../../src/cli/upgrade.ts', import.meta.url));
+  const tsx = fileURLToPath(import.meta.resolve('tsx'));
+  return spawnSync(process.execPath, ['--import', tsx, script, ...flags], { encoding: 'utf8' });
+}
