@@ -53,6 +53,17 @@ describe('native/build.mjs', () => {
     expect(build(`${top}/tools`)).toEqual({ status: 0, lines: [] });
   });
 
+  it('has every source file on its list', () => {
+    const files = fs.readdirSync(`${top}/native/src`, { recursive: true, encoding: 'utf8' });
+    const listed = fs.readFileSync(`${top}/native/sources.txt`, 'utf8').trimEnd().split('\n');
+    expect(listed).toEqual(
+      files
+        .filter((name) => name.endsWith('.cc'))
+        .map((name) => `src/${name}`)
+        .sort(),
+    );
+  });
+
   it('refuses a flag that it does not know', () => {
     expect(build(`${top}/tools`, '--fast').status).toBe(2);
   });
