@@ -9,7 +9,7 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compareWithManifest, linesOf } from '../support/generate/compare.js';
-import { generateInstallation, type Installation } from '../support/generate.js';
+import { generateInstallation, type Installation, removeInstallation } from '../support/generate.js';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 const hasAddon = fs.existsSync(path.join(PROJECT, 'build/Release/mailhaul.node'));
@@ -32,7 +32,7 @@ beforeAll(() => {
   fs.chmodSync(work, 0o755);
 });
 afterAll(() => {
-  fs.rmSync(work, { recursive: true, force: true });
+  removeInstallation(work);
 });
 
 function command(name: string, args: readonly string[], instance: string): string[] {

@@ -1,7 +1,8 @@
 /**
  * Compares the two parsers byte for byte: `npx tsx test/support/fuzz-parser.ts [messages] [seed]`.
  *
- * Without an argument 20,000 mutations of the corpus (of the built-in seeds when it is absent), seed 1. The C++ side is
+ * Without an argument 20,000 messages, half of them mutations of the corpus (of the built-in seeds when it is absent),
+ * half built from the grammar (odd-mail.ts), seed 1. The C++ side is
  * native/test/parse_cli.cc; with MAILHAUL_SANITIZE=1 it runs under ASan and UBSan. Every difference is printed with the
  * message that shows it, base64; exit code 1 when there is any.
  */
@@ -9,6 +10,7 @@ import { crlfForm, decodeCacheEntry, parseImapValue, parseMessage } from '../../
 import { corpusFiles, corpusMissing, readCorpusMessage } from './corpus.js';
 import { mutate, Random, seedMessages } from './messages.js';
 import { buildNativeParser, compiler } from './native-parser.js';
+import { oddMail } from './odd-mail.js';
 
 const BATCH = 500;
 const count = Number(process.argv[2] ?? 20_000);
@@ -52,10 +54,14 @@ try {
   check(seedMessages);
   for (let i = 0; i < corpus.length; i += BATCH) check(corpus.slice(i, i + BATCH));
   for (let done = 0; done < count; done += BATCH) {
-    check(Array.from({ length: Math.min(BATCH, count - done) }, () => mutate(random, seeds)));
+    check(
+      Array.from({ length: Math.min(BATCH, count - done) }, (_, i) =>
+        i % 2 ? oddMail(random) : mutate(random, seeds),
+      ),
+    );
   }
 } finally {
   native.close();
 }
-console.log(`${seeds.length} messages and ${count} mutations of them: ${different} different.`);
+console.log(`${seeds.length} messages and ${count} more: ${different} different.`);
 process.exitCode = different === 0 ? 0 : 1;

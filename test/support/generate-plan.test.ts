@@ -12,7 +12,7 @@ import { closeDir, openRoot, walk } from '../../src/fs/dir.js';
 import { readIndex } from '../../src/source/nsms3/mailbox.js';
 import { planFolder } from '../../src/upgrade/plan.js';
 import type { FolderPlan } from '../../src/upgrade/types.js';
-import { DAMAGE, type DamageKind, generateInstallation, type Installation } from './generate.js';
+import { DAMAGE, type DamageKind, generateInstallation, type Installation, removeInstallation } from './generate.js';
 
 const LETTER: Readonly<Record<string, number>> = {
   S: FLAG.seen,
@@ -44,7 +44,7 @@ beforeAll(() => {
   work = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-agree-'));
 });
 afterAll(() => {
-  fs.rmSync(work, { recursive: true, force: true });
+  removeInstallation(work);
 });
 
 function planOf(made: Installation, { user, folder }: Line): FolderPlan {

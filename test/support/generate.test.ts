@@ -4,14 +4,20 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DAMAGE, type GenerateOptions, generateInstallation, HOSTILE_FOLDER_NAMES } from './generate.js';
+import {
+  DAMAGE,
+  type GenerateOptions,
+  generateInstallation,
+  HOSTILE_FOLDER_NAMES,
+  removeInstallation,
+} from './generate.js';
 
 let work = '';
 beforeAll(() => {
   work = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-generate-'));
 });
 afterAll(() => {
-  fs.rmSync(work, { recursive: true, force: true });
+  removeInstallation(work);
 });
 
 function make(name: string, options: Partial<GenerateOptions> = {}) {

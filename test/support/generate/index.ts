@@ -12,6 +12,7 @@
  * or `message`. Names are base64 of the raw bytes, folder levels joined by `/`. `uid`, `uidvalidity`, `uidnext` are
  * the expected ones, null where the migrator chooses. `sha256` and `size` are of the CRLF form; `date` in seconds.
  */
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { contentSource } from './content.js';
@@ -98,8 +99,8 @@ export function generateInstallation(given: Partial<GenerateOptions> & { readonl
       const mode = maker.make({ user: uid, store, path: names, directory, messages, damage }, own);
       if (mode !== 0o700) modes.push([directory, mode]);
     });
-    // Last, because nothing can be made in a directory without permissions unless one is root.
-    for (const [directory, mode] of modes) fs.chmodSync(directory, mode);
+    // Last, and sub-folders first: only root can work in a directory without permissions.
+    for (const [directory, mode] of modes.reverse()) fs.chmodSync(directory, mode);
     if (own.chance(0.5)) writeSubscriptions(mailbox, folders, own, owner, uid, manifest);
   }
   for (const entry of badEntries(options.badEntries, options.hostName)) {
@@ -120,6 +121,12 @@ export function generateInstallation(given: Partial<GenerateOptions> & { readonl
     unavailable: possible.filter((damage) => !kinds.includes(damage.kind)).map((damage) => damage.kind),
     seconds: Number(process.hrtime.bigint() - started) / 1e9,
   };
+}
+
+/** Removes a directory with installations in it, also one with directories that nobody may enter. */
+export function removeInstallation(directory: string): void {
+  spawnSync('chmod', ['-R', 'u+rwX', directory]);
+  fs.rmSync(directory, { recursive: true, force: true });
 }
 
 function check(options: GenerateOptions): void {
