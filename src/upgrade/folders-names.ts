@@ -36,8 +36,9 @@ export function nameFolders(input: NamingInput): Map<string, FolderName> {
   const byParent = groupByParent(input.paths);
   const names = new Map<string, FolderName>();
   const components = new Map<string, readonly string[]>([['', []]]);
-  // Parents before children: a parent's key is a prefix of its children's, and comes earlier by depth.
-  for (const parent of [...byParent.keys()].sort((a, b) => depth(a) - depth(b))) {
+  // Parents before children, by depth.
+  const parents = [...byParent.keys()].map((key) => ({ key, depth: depth(key) })).sort((a, b) => a.depth - b.depth);
+  for (const { key: parent } of parents) {
     const prefix = components.get(parent);
     if (prefix === undefined) continue;
     const siblings = byParent.get(parent)!;
@@ -55,42 +56,43 @@ function depth(key: string): number {
   return key === '' ? 0 : key.split('/').length;
 }
 
+/**
+ * Calls `visit` for the levels of a path, the last one first, until it returns false: what is above is known.
+ * Paths that come after their parents' take two steps each, however deep they are.
+ */
+function climb(path: readonly Uint8Array[], visit: (parent: string, name: Uint8Array, level: number) => boolean): void {
+  for (let level = path.length - 1; level >= 0; level -= 1) {
+    if (!visit(pathKey(path.slice(0, level)), path[level]!, level)) return;
+  }
+}
+
+/** Adds to the group of `parent`; false when the name is there already. */
+function addTo<T>(groups: Map<string, Map<string, T>>, parent: string, key: string, value: T): boolean {
+  let group = groups.get(parent);
+  if (group === undefined) {
+    group = new Map();
+    groups.set(parent, group);
+  }
+  if (group.has(key)) return false;
+  group.set(key, value);
+  return true;
+}
+
 /** Every level that a path goes through, so that a folder whose parent could not be read has a name too. */
 function groupByParent(paths: readonly (readonly Uint8Array[])[]): Map<string, Uint8Array[]> {
   const groups = new Map<string, Map<string, Uint8Array>>();
-  for (const path of paths) {
-    let parent = '';
-    for (const name of path) {
-      const key = rawKey(name);
-      let group = groups.get(parent);
-      if (group === undefined) {
-        group = new Map();
-        groups.set(parent, group);
-      }
-      group.set(key, name);
-      parent = parent === '' ? key : `${parent}/${key}`;
-    }
-  }
+  for (const path of paths) climb(path, (parent, name) => addTo(groups, parent, rawKey(name), name));
   return new Map([...groups].map(([parent, group]) => [parent, [...group.values()]]));
 }
 
 /** Components of earlier runs: parent key → raw name → 4.x component, at every level of each known folder. */
 function fixedComponents(known: NamingInput['known']): Map<string, Map<string, string>> {
   const fixed = new Map<string, Map<string, string>>();
-  for (const { path, mailbox } of known) {
+  // Shorter paths first: what a folder's own entry says of its name counts.
+  for (const { path, mailbox } of [...known].sort((a, b) => a.path.length - b.path.length)) {
     const components = parseMailboxName(mailbox)?.components;
     if (components === undefined || components.length !== path.length) continue;
-    let parent = '';
-    for (const [level, name] of path.entries()) {
-      const key = rawKey(name);
-      let group = fixed.get(parent);
-      if (group === undefined) {
-        group = new Map();
-        fixed.set(parent, group);
-      }
-      group.set(key, components[level]!);
-      parent = parent === '' ? key : `${parent}/${key}`;
-    }
+    climb(path, (parent, name, level) => addTo(fixed, parent, rawKey(name), components[level]!));
   }
   return fixed;
 }

@@ -23,6 +23,13 @@ export interface SourceFolder {
   readonly acl: readonly AclEntry[];
 }
 
+/**
+ * Limits of a folder path, 250 levels of the longest names. Each folder's entry holds its whole path: without
+ * limits one user's nest of directories would fill memory and databases with the square of its depth.
+ */
+const PATH_BYTES = 65536;
+const PATH_LEVELS = 1000;
+
 /** What was found for one user. */
 export type UserMailbox =
   /** No mailbox directory. */
@@ -79,6 +86,12 @@ function readFolders(source: MailSource, mailbox: Dir, uid: string): UserMailbox
       } else warnings.push(problem);
       continue;
     }
+    if (isTooLong(item.path)) {
+      const shown = `${legacyPath(item.path.slice(0, 2))}/…/${legacyPath(item.path.slice(-1))}`;
+      const message = `The path of the folder has more than ${PATH_BYTES} bytes or ${PATH_LEVELS} levels; it is left in 3.x.`;
+      errors.push({ user: uid, folder: shown, code: 'FOLDER_PATH_LONG', message });
+      continue;
+    }
     try {
       folders.push(readFolder(source, item, uid, warnings));
     } catch (error) {
@@ -90,6 +103,10 @@ function readFolders(source: MailSource, mailbox: Dir, uid: string): UserMailbox
   }
   const subscriptions = readSubscriptions(source, mailbox, uid, errors, warnings);
   return { kind: 'read', folders, unread, subscriptions, errors, warnings };
+}
+
+function isTooLong(path: readonly Uint8Array[]): boolean {
+  return path.length > PATH_LEVELS || path.reduce((bytes, name) => bytes + name.length + 1, 0) > PATH_BYTES;
 }
 
 function readFolder(

@@ -262,15 +262,15 @@ describe('upgrade -s', () => {
     });
   });
 
-  it('goes through folders of any depth', async () => {
+  it('goes through folders a thousand levels deep', async () => {
     store.user('fred');
     store.folder(store.mailbox, 'fred', 'INBOX');
     // Longer than PATH_MAX: made level by level.
     const cwd = process.cwd();
     try {
       process.chdir(join(store.mailbox, 'fred'));
-      for (let level = 0; level < 220; level += 1) {
-        const name = `level-${String(level).padStart(3, '0')}-with-a-long-name`;
+      for (let level = 0; level < 1010; level += 1) {
+        const name = level < 220 ? `level-${String(level).padStart(3, '0')}-with-a-long-name` : 'x';
         fs.mkdirSync(name);
         process.chdir(name);
       }
@@ -279,9 +279,12 @@ describe('upgrade -s', () => {
     }
     store.finish();
     const report = await run(store);
-    expect([report.exitCode, report.folders.found]).toEqual([0, 221]);
+    // Deeper than a thousand levels they are left alone, each reported.
+    expect([report.exitCode, report.folders.found]).toEqual([1, 1001]);
+    expect(new Set(report.errors.map(({ code }) => code))).toEqual(new Set(['FOLDER_PATH_LONG']));
+    expect(report.errors).toHaveLength(10);
     const deepest = (await mailboxNames(store)).reduce((a, b) => (a.length > b.length ? a : b));
-    expect(deepest.split('/')).toHaveLength(222);
+    expect(deepest.split('/')).toHaveLength(1002);
   });
 
   it('with --dry-run checks and counts, and writes nothing', async () => {
