@@ -34,11 +34,9 @@ export const ADDON_ABI = 1;
 
 let loaded: NativeAddon | null | undefined;
 
-/** Where the addon may lie: the cmake-js build, then the node-gyp build. */
-export function addonPaths(): string[] {
-  return ['build/Release/mailhaul.node', 'build/gyp/Release/mailhaul.node'].map((path) =>
-    fileURLToPath(new URL(`../../${path}`, import.meta.url)),
-  );
+/** Where the addon lies, whether cmake-js or node-gyp built it. */
+export function addonPath(): string {
+  return fileURLToPath(new URL('../../build/Release/mailhaul.node', import.meta.url));
 }
 
 /** The addon, or undefined when it was not built. `MAILHAUL_ADDON` names another file, or `none`. */
@@ -50,8 +48,8 @@ export function loadAddon(): NativeAddon | undefined {
 function tryLoad(): NativeAddon | undefined {
   const named = process.env.MAILHAUL_ADDON;
   if (named === 'none') return undefined;
-  const path = named ?? addonPaths().find((candidate) => existsSync(candidate));
-  if (path === undefined) return undefined;
+  const path = named ?? addonPath();
+  if (!existsSync(path)) return undefined;
   try {
     const addon = createRequire(import.meta.url)(path) as NativeAddon;
     if (addon.abi !== ADDON_ABI) return undefined;

@@ -8,6 +8,7 @@ import { lockStore, type StoreLock } from '../config/store-lock.js';
 import { EXIT, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, openRoot } from '../fs/dir.js';
 import { type Log, type LogLevel, nullLog } from '../log/log.js';
+import { refuseWhileRunning } from '../source/nsms3/running.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { openMailboxDatabase } from '../store/database.js';
 import type { MailboxDatabase } from '../store/types.js';
@@ -40,7 +41,7 @@ export interface Session {
 /**
  * Opens a finished `-s` for work. `purpose` is the command, for whoever finds the store locked.
  *
- * @throws MailhaulError INSTANCE_*, STORE_LOCKED, SERVER_RUNNING, FOLDERS_FIRST, DB_* (exit 3)
+ * @throws MailhaulError INSTANCE_*, STORE_LOCKED, SOURCE_RUNNING, FOLDERS_FIRST, DB_* (exit 3)
  */
 export async function openSession(options: SessionOptions, purpose: string): Promise<Session> {
   const instance = openInstance(options.instance);
@@ -100,13 +101,7 @@ function refuseRunningServer(instance: Instance): void {
     });
   }
   try {
-    const state = nsms3.serverState(dir);
-    if (state.kind === 'stopped') return;
-    const what = state.kind === 'running' ? `The 3.x server runs (process ${state.pid}).` : state.reason;
-    throw new MailhaulError('SERVER_RUNNING', what, {
-      where: `${from}/NscpMail.pid`,
-      hint: 'Stop it first; when the pid belongs to another program, use --pid-is-stale.',
-    });
+    refuseWhileRunning(dir, nsms3.serverState(dir), false);
   } finally {
     closeDir(dir);
   }

@@ -218,7 +218,7 @@ describe('upgrade -m', () => {
     fs.writeFileSync(path.join(made.made.instance, 'NscpMail.pid'), `${process.pid}\n`);
     const refused = made.messages();
     expect(refused.status).toBe(3);
-    expect(refused.stderr).toContain(`SERVER_RUNNING`);
+    expect(refused.stderr).toContain('SOURCE_RUNNING');
     expect(made.messages('--pid-is-stale').status).toBe(0);
   });
 
