@@ -82,7 +82,6 @@ export async function migrateMailbox(
         report,
         progress: context.progress,
         owner,
-        groupSync: engine.name === 'native',
         partitionPath: (name) => session.instance.partitionPath(name) ?? '',
       },
       [folder.id],

@@ -1,13 +1,5 @@
 /** Carries out one task with the tools of a thread; the same in a worker and in a service's own process. */
-import {
-  finishFolder,
-  moveFolder,
-  prepareFolder,
-  removeFolder,
-  type StepTools,
-  surveyFolder,
-  syncMoved,
-} from './steps.js';
+import { finishFolder, moveFolder, prepareFolder, removeFolder, type StepTools, surveyFolder } from './steps.js';
 import type { Task } from './tasks.js';
 
 export function perform(tools: StepTools, task: Task): unknown {
@@ -16,12 +8,8 @@ export function perform(tools: StepTools, task: Task): unknown {
       return task.folders.map((folder) => prepareFolder(tools, folder));
     case 'survey':
       return task.folders.map((folder) => surveyFolder(tools, folder));
-    case 'move': {
-      const results = task.folders.map((folder) => moveFolder(tools, folder));
-      // Without syncfs only the thread that wrote knows what to sync; with it the group does it for many.
-      if (tools.context.engine === 'portable') syncMoved(tools, task.folders);
-      return results;
-    }
+    case 'move':
+      return task.folders.map((folder) => moveFolder(tools, folder));
     case 'sync':
       for (const fd of task.fds) tools.engine.syncFileSystem(fd);
       return null;

@@ -20,7 +20,7 @@ interface Outcome extends MovedFolder {
 /** Makes a group durable and publishes it. Throws only when the run must halt. */
 export async function commitGroup(run: Run, group: readonly MovedFolder[]): Promise<void> {
   try {
-    if (run.groupSync) await syncTargets(run, group);
+    await syncTargets(run, group);
     const outcomes: Outcome[] = [];
     for (const moved of group) {
       if (sourceUnchanged(moved)) {

@@ -37,8 +37,6 @@ export interface Run {
   /** PROGRESS slots, shared with the workers. */
   readonly progress: Int32Array;
   readonly owner: { readonly uid: number; readonly gid: number };
-  /** Sync in the group (native), or already done by the worker that wrote (portable). */
-  readonly groupSync: boolean;
   /** Partition path now in force, by partition name. */
   partitionPath(name: string): string;
   /** Called when a folder is done (published, failed or skipped). */

@@ -4,7 +4,7 @@
  */
 import type { DirectoryScan, FolderEngine, MessageTable } from '../engine/types.js';
 import { describeError, hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, ensureDirs, fstat, stat, sync, walk } from '../fs/dir.js';
+import { closeDir, type Dir, ensureDirs, fstat, stat, walk } from '../fs/dir.js';
 import { flockHolders, tryFlock } from '../fs/flock.js';
 import type { FolderLock, MailSource } from '../source/types.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
@@ -244,28 +244,6 @@ export function moveFolder(tools: StepTools, task: MoveFolder): MoveResult {
 
 function halts(error: unknown): boolean {
   return hasErrno(error, ...HALTING);
-}
-
-/**
- * Makes what was moved durable without syncfs: the engine syncs what it wrote, then every directory on the
- * way from the partition root to the mailboxes.
- */
-export function syncMoved(tools: StepTools, folders: readonly MoveFolder[]): void {
-  for (const fd of new Set(folders.map((folder) => folder.target.rootFd))) tools.engine.syncFileSystem(fd);
-  const done = new Set<string>();
-  for (const { target } of folders) {
-    for (let depth = target.components.length; depth >= 0; depth--) {
-      const key = `${target.rootPath}/${target.components.slice(0, depth).join('/')}`;
-      if (done.has(key)) break;
-      done.add(key);
-      const dir = walk(rootOf(target), target.components.slice(0, depth));
-      try {
-        sync(dir.fd);
-      } finally {
-        closeDir(dir);
-      }
-    }
-  }
 }
 
 /** `-r` right after the folder was published; the lock is still held by the main thread's descriptor. */

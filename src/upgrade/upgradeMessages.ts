@@ -98,7 +98,6 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       report,
       progress,
       owner: instance.owner,
-      groupSync: engine.name === 'native',
       partitionPath,
       onFolder: (folder) => shown?.folderDone(folder.partition),
     };

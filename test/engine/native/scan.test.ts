@@ -4,7 +4,7 @@ import * as fs from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { nativeEngine } from '../../../src/engine/native/engine.js';
-import { addonPaths } from '../../../src/fs/addon.js';
+import { addonPath as builtAddon } from '../../../src/fs/addon.js';
 import { withFolder } from '../portable/folder.js';
 import { needAddon } from './support.js';
 
@@ -149,7 +149,7 @@ describe('native addon', () => {
       parentPort.postMessage(addon.abi);
     `;
     const counter = new Int32Array(new SharedArrayBuffer(64));
-    const path = process.env.MAILHAUL_ADDON ?? addonPaths().find((file) => fs.existsSync(file));
+    const path = process.env.MAILHAUL_ADDON ?? builtAddon();
     for (let i = 0; i < 4; i++) {
       const worker = new Worker(code, { eval: true, workerData: { path, counter } });
       await new Promise((resolve, reject) => worker.once('exit', resolve).once('error', reject));
