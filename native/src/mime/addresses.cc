@@ -237,8 +237,10 @@ constexpr std::string_view groupEnd = "(NIL NIL NIL NIL)";
 }  // namespace
 
 std::size_t writeAddresses(Bytes data, Span value, std::size_t count, Writer& out, AddressScratch& s) {
-  const std::size_t end = value.end;
+  const std::size_t end = findByte(data, value.start, value.end, '\0');  // A NUL ends the list, in both servers.
   bool inGroup = false;
+  // Right behind an address, without a comma: words that make no address there are not shown.
+  bool behind = false;
   std::size_t at = value.start;
   while (at < end && count < maxAddresses) {
     const std::size_t from = at;
@@ -255,6 +257,7 @@ std::size_t writeAddresses(Bytes data, Span value, std::size_t count, Writer& ou
       out.string(s.name.view());
       out.ascii(" NIL)");
       inGroup = true;
+      behind = false;
       count++;
     } else if (delimiter == '@') {
       readWords(data, from, at - 1, Stop::none, true, s.local);
@@ -270,19 +273,20 @@ std::size_t writeAddresses(Bytes data, Span value, std::size_t count, Writer& ou
         writeAddress(data, {}, out, s);
         if (at < end && data[at] == '"') {
           at = end;  // A quoted string right behind it ends the list, in both servers.
-        } else if (at < end && data[at] != ',' && data[at] != ';' && !isDomainByte(data[at])) {
-          at++;
         }
       }
       count++;
+      behind = true;
     } else if (delimiter == '<') {
       at = writeAngle(data, at, end, out, s);
       count++;
+      behind = true;
     } else {
-      if (phrase.words > 0) {
+      if (phrase.words > 0 && !behind) {
         writeBare(out, s, phrase);
         count++;
       }
+      behind = false;
       if (delimiter == ';' && inGroup) {
         out.ascii(groupEnd);
         inGroup = false;

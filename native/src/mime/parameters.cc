@@ -163,9 +163,9 @@ std::optional<Disposition> parseDisposition(Bytes data, Span value) noexcept {
 std::optional<Span> nextLanguage(Bytes data, std::size_t& at, std::size_t end) noexcept {
   const std::size_t from = skipCfws(data, at, end);
   const std::size_t to = tagEnd(data, from, end);
-  if (to == from) return std::nullopt;
   const std::size_t after = skipCfws(data, to, end);
-  at = after < end && data[after] == ',' ? after + 1 : end;
+  if (to == from || (after < end && data[after] != ',')) return std::nullopt;
+  at = after < end ? after + 1 : end;
   return Span{from, to};
 }
 

@@ -56,7 +56,8 @@ struct Disposition {
 /// Nothing when the value is not a token followed by the end or `;`, nor an empty one before a `;`.
 std::optional<Disposition> parseDisposition(Bytes data, Span value) noexcept;
 
-/// The next tag of a Content-Language at or after `at`, which moves behind it; nothing after the last.
+/// The next tag of a Content-Language at `at`, which moves behind it; nothing after the last one that a comma or the
+/// end follows.
 std::optional<Span> nextLanguage(Bytes data, std::size_t& at, std::size_t end) noexcept;
 
 /// Replaces `list` by the parameters of `rest`, sections of RFC 2231 put together.

@@ -59,13 +59,17 @@ interface Words {
  */
 export function writeAddresses(
   data: Uint8Array,
-  { start, end }: Span,
+  { start, end: fieldEnd }: Span,
   before: number,
   out: Writer,
   s: AddressScratch,
 ): number {
+  const nul = data.subarray(start, fieldEnd).indexOf(0);
+  const end = nul === -1 ? fieldEnd : start + nul; // A NUL ends the list, in both servers.
   let count = before;
   let inGroup = false;
+  // Right behind an address, without a comma: words that make no address there are not shown.
+  let behind = false;
   const group = (open: boolean): void => {
     out.ascii('(NIL NIL ');
     if (open) out.string(s.name.view());
@@ -87,6 +91,7 @@ export function writeAddresses(
         count++;
       }
       group(true);
+      behind = false;
     } else if (delimiter === AT) {
       readWords(data, from, at - 1, 'none', true, s.local);
       const domain = readDomain(data, at, end, s.domain);
@@ -99,19 +104,22 @@ export function writeAddresses(
         s.name.clear();
         if (domain.commentStart >= 0) appendComment(data, domain.commentStart, domain.at, s.name);
         writeAddress(out, s, -1, -1, data);
-        if (at < end && data[at] === QUOTE)
+        if (at < end && data[at] === QUOTE) {
           at = end; // A quoted string right behind it ends the list, in both servers.
-        else if (at < end && data[at] !== COMMA && data[at] !== SEMICOLON && !isDomainByte(data[at]!)) at++;
+        }
       }
       count++;
+      behind = true;
     } else if (delimiter === LESS) {
       at = writeAngle(data, at, end, out, s);
       count++;
+      behind = true;
     } else {
-      if (phrase.words > 0) {
+      if (phrase.words > 0 && !behind) {
         writeBare(out, s, phrase);
         count++;
       }
+      behind = false;
       if (delimiter === SEMICOLON && inGroup) group(false);
     }
   }

@@ -7,6 +7,7 @@
  */
 import {
   BACKSLASH,
+  COMMA,
   DASH,
   EQUALS,
   equalsLower,
@@ -105,16 +106,16 @@ export function parseDisposition(
   return { start: from, end: to, parameters: parseParameters(data, at, end) };
 }
 
-/** The tags of a Content-Language: `,` between them; what follows a tag without a comma is ignored. */
+/** The tags of a Content-Language up to the first one that neither a comma nor the end follows. */
 export function parseLanguages(data: Uint8Array, start: number, end: number): { start: number; end: number }[] {
   const tags: { start: number; end: number }[] = [];
   for (let at = start; ; at++) {
     const from = skipCfws(data, at, end);
     const to = tagEnd(data, from, end);
-    if (to === from) return tags;
-    tags.push({ start: from, end: to });
     at = skipCfws(data, to, end);
-    if (at === end || data[at] !== 0x2c) return tags;
+    if (to === from || (at < end && data[at] !== COMMA)) return tags;
+    tags.push({ start: from, end: to });
+    if (at === end) return tags;
   }
 }
 

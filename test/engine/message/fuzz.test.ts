@@ -5,11 +5,12 @@ import { corpusFiles, corpusMissing, readCorpusMessage } from '../../support/cor
 import { addressFloods, manyFields, manyParts, nearBoundaries, nests, parameterFloods } from '../../support/hostile.js';
 import { mutate, Random, seedMessages } from '../../support/messages.js';
 import { buildNativeParser, compiler } from '../../support/native-parser.js';
+import { oddMail } from '../../support/odd-mail.js';
 
-const MUTATIONS = 1500;
+const GENERATED = 2000;
 
 describe('the two parsers', () => {
-  it('give the same bytes for hostile messages, seeds, messages of the corpus and mutations of them', (ctx) => {
+  it('give the same bytes for hostile messages, the corpus, mutations of it and generated mail', (ctx) => {
     const cxx = compiler();
     if (cxx === undefined) {
       console.log('The parsers are not compared: no C++ compiler is here.');
@@ -22,7 +23,11 @@ describe('the two parsers', () => {
     const seeds = [...seedMessages, ...corpus.map(readCorpusMessage)];
     const hostile = [...nests, ...addressFloods, ...parameterFloods].map(([, message]) => message);
     hostile.push(manyParts, nearBoundaries, manyFields);
-    const messages = [...hostile, ...seeds, ...Array.from({ length: MUTATIONS }, () => mutate(random, seeds))];
+    const messages = [
+      ...hostile,
+      ...seeds,
+      ...Array.from({ length: GENERATED }, (_, i) => (i % 2 ? oddMail(random) : mutate(random, seeds))),
+    ];
     const native = buildNativeParser(cxx);
     try {
       const results = native.parse(messages);

@@ -138,6 +138,21 @@ describe('addresses', () => {
     ['a@', [[null, null, 'a', '']]],
     ['a@b, "c@d', [[null, null, 'a', 'b']]],
     ['a@b "C" <c@d>', [[null, null, 'a', 'b']]],
+    [
+      'a@b x y, <c@d> z',
+      [
+        [null, null, 'a', 'b'],
+        [null, null, 'c', 'd'],
+      ],
+    ],
+    [
+      'a@b) , c@d',
+      [
+        [null, null, 'a', 'b'],
+        [null, null, 'c', 'd'],
+      ],
+    ],
+    ['a@b,\0c@d', [[null, null, 'a', 'b']]],
     ['a@b (c', [['c', null, 'a', 'b']]],
     ['(only a comment) ', null],
     ['', null],
@@ -215,6 +230,17 @@ describe('content fields', () => {
       ['en', 'de-AT'],
       'http://x/',
     ]);
+  });
+
+  it('has language tags up to the first with something else behind it', () => {
+    for (const [value, expected] of [
+      ['en, de-AT ,es-419', ['en', 'de-AT', 'es-419']],
+      ['en,', ['en']],
+      ['en, d_e, fr', ['en']],
+      ['en de', null],
+    ] as const) {
+      expect(structure('Content-Type: a/b', `Content-Language: ${value}`, '', '').at(-2)).toEqual(expected);
+    }
   });
 
   it('mean nothing in a message that is not MIME', () => {
