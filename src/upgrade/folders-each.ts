@@ -21,6 +21,8 @@ export interface Work {
   readonly plan: StorePlan;
   readonly stores: ReadonlyMap<string, Dir>;
   readonly paths: readonly ChosenPath[];
+  /** Only root can make files in the directory of the mapping database. */
+  readonly workDirNeedsRoot: boolean;
 }
 
 export async function eachUser(

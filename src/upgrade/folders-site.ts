@@ -37,8 +37,6 @@ export interface Site {
   readonly instance: Instance | undefined;
   /** Where mapping database, user lists and upgrade4x.conf lie. */
   readonly workDir: Dir;
-  /** Only root can make files in `workDir`. */
-  readonly workDirNeedsRoot: boolean;
   /** Left by earlier runs. */
   readonly mapping: MappingDatabase | undefined;
   readonly mailboxes: MailboxDatabase | undefined;
@@ -87,7 +85,8 @@ async function open(
   defer(() => {
     for (const lock of locks) lock.release();
   });
-  if (instance !== undefined) locks.push(lockStore(instance.lockDir, 'exclusive', 'upgrade -s', owner));
+  if (instance !== undefined)
+    locks.push(lockStore(instance.lockDir, 'exclusive', options.dryRun === true ? null : 'upgrade -s', owner));
 
   const readOnly = options.dryRun === true;
   const mapping = hasFile(workDir, MAPPING_DATABASE_FILE)
@@ -98,7 +97,6 @@ async function open(
   if (mailboxes !== undefined) defer(() => mailboxes.close());
   const upgradeConf = readUpgradeConf(workDir);
   if (mapping !== undefined) checkMapping(mapping, { configuration, instancePath, upgradeConf, workDir });
-  const workDirNeedsRoot = !readOnly && checkWritable(workDir, account, options.becomeServerAccount === true);
   return {
     source,
     from,
@@ -109,7 +107,6 @@ async function open(
     instancePath,
     instance,
     workDir,
-    workDirNeedsRoot,
     mapping,
     mailboxes,
     upgradeConf,
@@ -217,11 +214,26 @@ const PROBE = '.__up.probe';
 const PROBE_BYTES = 256 * 1024;
 
 /**
- * A read-only or full directory is refused before anything is written (4x-store.md, Mailbox databases).
+ * A read-only or full directory is refused before anything is written (4x-store.md, Mailbox databases): the last of
+ * the checks, because it tries. A dry run only looks.
  *
- * @param asServer the process is going to become the server account
  * @returns true when root can write there and the server account cannot
+ * @throws MailhaulError WORK_DIR_READ_ONLY, WORK_DIR_FULL (exit 3)
  */
+export function checkWorkDir({ workDir, account }: Site, options: FoldersOptions): boolean {
+  if (options.dryRun !== true) return checkWritable(workDir, account, options.becomeServerAccount === true);
+  const path = `/proc/self/fd/${workDir.fd}`;
+  try {
+    fs.accessSync(path, fs.constants.W_OK | fs.constants.X_OK);
+  } catch (error) {
+    throw notWritable(workDir, account, error);
+  }
+  const { bavail, bsize } = fs.statfsSync(path);
+  if (bavail * bsize >= PROBE_BYTES) return false;
+  throw notWritable(workDir, account, Object.assign(new Error('no space left'), { code: 'ENOSPC' }));
+}
+
+/** @param asServer the process is going to become the server account */
 function checkWritable(dir: Dir, account: Account, asServer: boolean): boolean {
   try {
     if (!asServer) probe(dir);

@@ -25,7 +25,7 @@ import type { Earlier } from './folders-merge.js';
 import type { FoldersOptions } from './folders-options.js';
 import type { ChosenPath } from './folders-partitions.js';
 import { createRecorder, type FoldersReport, type Recorder } from './folders-report.js';
-import { openSite, type Site } from './folders-site.js';
+import { checkWorkDir, openSite, type Site } from './folders-site.js';
 import type { StorePlan } from './folders-users.js';
 import { createChangeWriter } from './folders-write.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
@@ -59,8 +59,9 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
     const stores = openStores(plan);
     try {
       const paths = checkPartitions(options, site, plan, stores, report, recorder);
-      if (options.dryRun === true) await readOnly(options, site, { table, plan, stores, paths }, report, recorder);
-      else await write(options, site, { table, plan, stores, paths }, report, recorder, run);
+      const work = { table, plan, stores, paths, workDirNeedsRoot: checkWorkDir(site, options) };
+      if (options.dryRun === true) await readOnly(options, site, work, report, recorder);
+      else await write(options, site, work, report, recorder, run);
     } finally {
       for (const dir of stores.values()) closeDir(dir);
     }
@@ -161,7 +162,7 @@ async function write(
       finished: null,
     };
     await mapping.update((writes) => writes.putMeta(meta));
-    const leave = readAsAccount(options, site);
+    const leave = readAsAccount(options, site, work);
     try {
       const writer = createChangeWriter(mapping, mailboxes);
       await eachUser(options, site, work, { mapping, mailboxes }, report, recorder, writer);
@@ -181,9 +182,9 @@ async function write(
  * Users' directories are read as the server account: for good, unless root must write the lists afterwards.
  * Returns what ends it.
  */
-function readAsAccount(options: FoldersOptions, site: Site): () => void {
+function readAsAccount(options: FoldersOptions, site: Site, work: Work): () => void {
   if (options.becomeServerAccount !== true) return () => {};
-  if (site.workDirNeedsRoot) return enterAccount(site.account);
+  if (work.workDirNeedsRoot) return enterAccount(site.account);
   becomeAccount(site.account);
   return () => {};
 }
@@ -277,7 +278,7 @@ async function readOnly(
   report: FoldersReport,
   recorder: Recorder,
 ): Promise<void> {
-  readAsAccount(options, site);
+  readAsAccount(options, site, work);
   const earlier: Earlier = {
     mapping: site.mapping ?? NOTHING_EARLIER.mapping,
     mailboxes: site.mailboxes ?? NOTHING_EARLIER.mailboxes,

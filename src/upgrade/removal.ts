@@ -68,6 +68,7 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
       run.report.removed.messages += result.output.removed;
       run.report.removed.kept += kept;
       if (kept > 0) {
+        run.report.warnings += 1;
         run.log.write(
           'Store',
           'Warning',

@@ -23,6 +23,8 @@ export interface Selection {
   /** Folders in scope, done or not. */
   folders(): Iterable<MappingFolder>;
   readonly lists: readonly { readonly path: string; readonly list: UserList }[];
+  /** What is wrong with the selection as a whole; the rest goes on. */
+  readonly problems: readonly { readonly folder: string; readonly code: string; readonly message: string }[];
 }
 
 /** Reads the user lists. Throws MailhaulError USERLIST_* (exit 2). */
@@ -35,17 +37,31 @@ export function selectFolders(mapping: MappingDatabase, workDir: string, options
     (options.inboxOnly !== true || folder.isInbox) &&
     (options.folder === undefined || folder.legacyName === options.folder) &&
     (options.failedOnly !== true || mapping.failures(folder.id).length > 0);
+  const users = new Set(lists.flatMap(({ list }) => list.users));
   return {
     lists,
+    problems: unknownFolder(mapping, users, options.folder),
     *folders() {
       if (options.userLists === undefined) {
         for (const folder of mapping.folders()) if (inScope(folder)) yield folder;
         return;
       }
-      const users = new Set(lists.flatMap(({ list }) => list.users));
       for (const uid of users) for (const folder of mapping.foldersOf(uid)) if (inScope(folder)) yield folder;
     },
   };
+}
+
+/** A folder that none of the listed users has is a mistake, not a run with nothing to do. */
+function unknownFolder(
+  mapping: MappingDatabase,
+  users: ReadonlySet<string>,
+  folder: string | undefined,
+): Selection['problems'] {
+  if (folder === undefined || users.size === 0) return [];
+  for (const uid of users) for (const { legacyName } of mapping.foldersOf(uid)) if (legacyName === folder) return [];
+  const message =
+    'None of the listed users has a 3.x folder of this name; `mboxutil -l --json` shows it as legacyName.';
+  return [{ folder, code: 'FOLDER_UNKNOWN', message }];
 }
 
 /** `-u __up.primary.txt` works from anywhere, as in the guide: a bare name is looked for beside the mapping too. */

@@ -85,6 +85,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
   try {
     const { mapping, mailboxes, instance } = session;
     const selection = selectFolders(mapping, session.workDir, options);
+    for (const found of selection.problems) problem({ user: '', file: '', ...found });
     for (const { path, list } of selection.lists) {
       for (const { line, code, message } of list.errors) {
         problem({ user: '', folder: '', file: path, code, message: `${path}, line ${line}: ${message}` });

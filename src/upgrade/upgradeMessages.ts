@@ -176,6 +176,10 @@ function pathOfPartition(session: Session, name: string): string {
 }
 
 function reportListErrors(session: Session, report: MessagesReport, selection: Selection): void {
+  for (const { folder, code, message } of selection.problems) {
+    addError(report, { user: '', folder, file: '', code, message });
+    session.log.write('Store', 'Error', `${code}: ${folder}: ${message}`);
+  }
   for (const { path, list } of selection.lists) {
     for (const { line, code, message } of list.errors) {
       const text = `${path}, line ${line}: ${message}`;

@@ -98,7 +98,10 @@ export function parseUserList(
 ): UserList {
   const lines = linesOf(chunks);
   const partition = headerValue(lines, 1, PARTITION_LINE, where);
+  // Names are made of letters and digits: anything else, a blank after the colon included, is not the format.
+  if (!/^[A-Za-z0-9]+$/.test(partition)) throw headerError(1, PARTITION_LINE, where);
   const storePath = normalise(headerValue(lines, 2, STORE_PATH_LINE, where));
+  if (!storePath.startsWith('/')) throw headerError(2, STORE_PATH_LINE, where);
   if (headerValue(lines, 3, SEPARATOR_LINE, where) !== '') throw headerError(3, SEPARATOR_LINE, where);
 
   const users = new Set<string>();
@@ -163,7 +166,11 @@ function headerValue(lines: Iterator<Line>, line: number, prefix: string, where:
 }
 
 function headerError(line: number, expected: string, where: string): MailhaulError {
-  const message = `Line ${line} of the user list must ${expected === SEPARATOR_LINE ? 'be' : 'begin with'} \`${expected}\`.`;
+  const what = {
+    [PARTITION_LINE]: `begin with \`${PARTITION_LINE}\`, followed at once by a partition name`,
+    [STORE_PATH_LINE]: `begin with \`${STORE_PATH_LINE}\`, followed at once by an absolute path`,
+  }[expected];
+  const message = `Line ${line} of the user list must ${what ?? `be \`${expected}\``}.`;
   return new MailhaulError('USERLIST_HEADER', message, {
     where: `${where}:${line}`,
     hint: 'Copy the three header lines from the list that `upgrade -s` wrote; lines end with LF alone.',

@@ -99,8 +99,10 @@ describe('upgrade -s refuses', () => {
       store.user(uid, { mailMessageStore: store.storePath(path) });
     }
     store.finish();
+    const untouched = fs.statSync(store.mailbox, { bigint: true }).mtimeNs;
     const error = await refused();
     expect(error).toMatchObject({ code: 'PARTITION_NAMES', exit: 3 });
+    expect(fs.statSync(store.mailbox, { bigint: true }).mtimeNs).toBe(untouched);
     for (const path of ['disk1/partition.one', 'disk2/partition.one', 'disk3/Primary', 'disk4/--']) {
       expect(error.message).toContain(`${store.root}/${path} (1 user)`);
     }
@@ -149,7 +151,9 @@ describe('upgrade -s refuses', () => {
       store.configure({ MailboxDirectory: small });
       store.finish();
       expect(await refused()).toMatchObject({ code: 'WORK_DIR_FULL', exit: 3 });
+      expect(await refused({ dryRun: true })).toMatchObject({ code: 'WORK_DIR_FULL', exit: 3 });
       spawnSync('mount', ['-o', 'remount,ro', small]);
+      expect(await refused({ dryRun: true })).toMatchObject({ code: 'WORK_DIR_READ_ONLY', exit: 3 });
       expect(await refused()).toMatchObject({ code: 'WORK_DIR_READ_ONLY', exit: 3 });
       const report = await run(store, { workDir: store.storePath('work') });
       expect(report.exitCode).toBe(0);

@@ -301,7 +301,11 @@ describe('upgrade -s', () => {
     expect(report.folders).toMatchObject({ found: 3, added: 3 });
     await run(store);
     const after = snapshot(store.root);
+    const lock = join(store.instance, 'lock/__lock.share');
+    const holder = '1 an earlier run\n';
+    fs.writeFileSync(lock, holder);
     const again = await run(store, { dryRun: true });
+    expect(fs.readFileSync(lock, 'utf8')).toBe(holder);
     expect(again.folders).toMatchObject({ found: 3, added: 0, waiting: 3 });
     expect(snapshot(store.root)).toEqual(after);
   });

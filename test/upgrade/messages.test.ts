@@ -345,6 +345,15 @@ describe('upgrade -u', () => {
         .map(({ name }) => name),
     ).toEqual([folder?.name]);
   });
+
+  it('says so when none of the users has the folder of --folder', () => {
+    const made = upgraded();
+    const [user = ''] = usersOf(made, 'primary');
+    for (const more of [[], ['--dry-run']]) {
+      const result = made.run('upgrade', '-u', list(made, [user]), '--folder', 'No/Such', ...more);
+      expect([result.status, result.stdout]).toEqual([1, expect.stringContaining('FOLDER_UNKNOWN')]);
+    }
+  });
 });
 
 describe('wrong usage', () => {
