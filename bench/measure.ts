@@ -2,6 +2,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 
+const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 export interface Measured {
   readonly seconds: number;
   /** Until everything that was written is on the disk. */
@@ -16,6 +18,8 @@ export interface Measured {
 }
 
 const SAMPLE_MILLISECONDS = 20;
+/** What takes longer hangs: it is killed, and the benchmark fails instead of waiting for ever. */
+const LIMIT_MILLISECONDS = 30 * 60_000;
 
 /**
  * Everything dirty is written out before the clock starts, so that no run pays for another's pages.
@@ -30,7 +34,11 @@ export async function measure(
   spawnSync('sync');
   const [file, ...args] = command;
   const started = process.hrtime.bigint();
-  const child = spawn(file!, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const limit = { timeout: LIMIT_MILLISECONDS, killSignal: 'SIGKILL' } as const;
+  const child = spawn(file!, args, { env, stdio: ['ignore', 'pipe', 'pipe'], ...limit });
+  // A benchmark that is stopped must not leave a migration running on a file system that it then removes.
+  const stop = () => void child.kill('SIGKILL');
+  for (const signal of STOPS) process.on(signal, stop);
   const output = { stdout: '', stderr: '' };
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output.stdout += text;
@@ -50,6 +58,7 @@ export async function measure(
     child.on('close', resolve);
   });
   clearInterval(timer);
+  for (const signal of STOPS) process.off(signal, stop);
   const seconds = since(started);
   spawnSync('sync', ['-f', syncPath]);
   return { seconds, secondsSynced: since(started), peakAnonymous, cpuSeconds, status, ...output };

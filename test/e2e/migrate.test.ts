@@ -40,7 +40,8 @@ function command(name: string, args: readonly string[], instance: string): strin
 }
 
 function run(name: string, args: readonly string[], instance: string): Run {
-  const options = { encoding: 'utf8', maxBuffer: 1 << 28 } as const;
+  // SIGKILL: a command that hangs may not hear anything else.
+  const options = { encoding: 'utf8', maxBuffer: 1 << 28, timeout: 60_000, killSignal: 'SIGKILL' } as const;
   const { status, stdout, stderr } = spawnSync(process.execPath, command(name, args, instance), options);
   return { status, stdout, stderr };
 }

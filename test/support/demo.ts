@@ -32,6 +32,9 @@ const DAMAGE: DamageKind[] = [
   'empty-file',
 ];
 
+/** A command that takes longer hangs: the demonstration fails. */
+const LIMIT_MS = 10 * 60_000;
+
 interface Result {
   readonly status: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -191,7 +194,12 @@ function shellIn(env: NodeJS.ProcessEnv): (line: string, limit?: number) => Resu
   return (line, limit = 24) => {
     print(`\n  $ ${line}`);
     const started = Date.now();
-    const run = spawnSync('sh', ['-c', `${line} 2>&1`], { env, encoding: 'utf8', maxBuffer: 1 << 28 });
+    const run = spawnSync('sh', ['-c', `${line} 2>&1`], {
+      env,
+      encoding: 'utf8',
+      maxBuffer: 1 << 28,
+      timeout: LIMIT_MS,
+    });
     const lines = run.stdout === '' ? [] : run.stdout.replace(/\n$/, '').split('\n');
     for (const text of lines.slice(0, limit)) print(`  ${text}`);
     if (lines.length > limit) print(`  … ${lines.length - limit} more lines`);
@@ -205,7 +213,7 @@ function follow(line: string, env: NodeJS.ProcessEnv): Promise<Result> {
   const started = Date.now();
   const [command, ...args] = line.split(' ');
   return new Promise((resolve, reject) => {
-    const child = spawn(command!, args, { env, stdio: ['ignore', 'inherit', 'inherit'] });
+    const child = spawn(command!, args, { env, stdio: ['ignore', 'inherit', 'inherit'], timeout: LIMIT_MS });
     child.on('error', reject);
     child.on('exit', (status, signal) =>
       resolve({ status, signal, output: '', seconds: (Date.now() - started) / 1000 }),
