@@ -83,6 +83,8 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     else problemsNotListed += 1;
   };
   try {
+    // Node 20 ends the process when a thread is stopped while it loads its code.
+    await pool.ready();
     const { mapping, mailboxes, instance } = session;
     const selection = selectFolders(mapping, session.workDir, options);
     for (const found of selection.problems) problem({ user: '', file: '', ...found });
