@@ -34,6 +34,8 @@ export function createCommitter<T>(commit: (group: readonly T[]) => Promise<void
   const flush = (): Promise<void> => {
     clearTimeout(timer);
     timer = undefined;
+    // Nothing to do: `run` would end before its promise is kept in `running`, and stay there for ever.
+    if (waiting.length === 0) return running ?? Promise.resolve();
     running ??= run();
     return running;
   };

@@ -40,6 +40,21 @@ describe('createCommitter', () => {
     expect(committed).toBe(300);
   });
 
+  it('goes on committing after its moment passed while nothing waited', async () => {
+    const seen: number[] = [];
+    const committer = createCommitter<number>(async (group) => {
+      await sleep(100);
+      seen.push(...group);
+    });
+    await committer.add([1]);
+    await sleep(300);
+    await committer.add([2]);
+    await sleep(700);
+    await committer.add([3]);
+    await committer.drain();
+    expect(seen).toEqual([1, 2, 3]);
+  });
+
   it('never commits again after a failure, and says so to everybody', async () => {
     let calls = 0;
     const committer = createCommitter<number>(async () => {
