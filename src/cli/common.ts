@@ -11,7 +11,7 @@ import { realpathSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
-import { EXIT, type ExitCode, hasErrno, MailhaulError } from '../errors.js';
+import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError } from '../errors.js';
 import { parseLogLevel } from '../log/log.js';
 
 /** Options that every command has. */
@@ -62,7 +62,7 @@ export function instanceOf(flags: CommonFlags): string {
 
 /**
  * Parses `argv` (without node and script) and runs `action` with the flags and operands. Whatever is thrown is
- * printed and becomes the exit code: its own for a MailhaulError, else 3.
+ * printed and becomes the exit code: its own for a MailhaulError, 4 when a disk is full, else 3.
  */
 export async function runCommand<Flags extends CommonFlags>(
   program: Command,
@@ -75,11 +75,21 @@ export async function runCommand<Flags extends CommonFlags>(
   } catch (error) {
     // commander has printed its own message, help or version already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    printError(program.name(), error);
-    return error instanceof MailhaulError ? error.exit : EXIT.refused;
+    const told = hasErrno(error, 'ENOSPC', 'EDQUOT') ? diskFull(error) : error;
+    printError(program.name(), told);
+    return told instanceof MailhaulError ? told.exit : EXIT.refused;
   } finally {
     standardOutput.flush();
   }
+}
+
+/** A full disk is a halt in every command (commands.md, exit 4): what was there before is there still. */
+function diskFull(cause: unknown): MailhaulError {
+  return new MailhaulError('DISK_FULL', `A disk is full: ${describeError(cause)}.`, {
+    hint: 'Make space, then run the same command again.',
+    exit: EXIT.halted,
+    cause,
+  });
 }
 
 /** Prints an error: code, what failed, where, and on a second line what to do. */
