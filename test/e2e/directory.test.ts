@@ -1,0 +1,400 @@
+/**
+ * 3x-profile.md, "Directory entries", through the real `upgrade -s`: which entries are users, what happens to those
+ * that break a rule, ten thousand users from a real slapd, and a slapd that dies half-way.
+ */
+import { once } from 'node:events';
+import * as fs from 'node:fs';
+import { connect, createServer, type Server } from 'node:net';
+import * as path from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Slapd, slapdMissing, startSlapd, suffixLdif, userLdif } from '../support/slapd.js';
+import { databases, HOST, INDEX, needRoot } from '../upgrade/small-store.js';
+import { foldersResult, type HandSite, handSite, putMail, type Result } from './hand-site.js';
+
+/** A uid for each rule of validity, and why it is refused. */
+const BAD_UIDS = [
+  ...[...'%?*&/:\\'].map((character) => `a${character}b`),
+  'a b',
+  'tab\tx',
+  'caf\u00e9',
+  '',
+  '-rf',
+  '.hidden',
+  '..',
+  'group=staff',
+  '__upfolder',
+  'anonymous',
+  'anybody',
+  'anyone',
+];
+
+/** Unusual, and valid: bytes 21 to 7E but the forbidden ones. */
+const GOOD_UIDS = ["!#$'()+,-.;<=>@", '[]^_`{|}~"', 'Fred.Jones', 'x', 'group', '_up', 'a-', 'anyone2', '0'];
+
+/** One LDIF entry, every value in base64; null leaves an attribute out. */
+function entry(uid: string | null, change: Readonly<Record<string, string | readonly string[] | null>> = {}): string {
+  const values: Record<string, string | readonly string[] | null> = {
+    objectClass: 'mailRecipient',
+    uid,
+    mailHost: HOST,
+    mailDeliveryOption: 'mailbox',
+    ...change,
+  };
+  const lines = Object.entries(values).flatMap(([name, value]) =>
+    value === null ? [] : [value].flat().map((one) => `${name}:: ${Buffer.from(one).toString('base64')}\n`),
+  );
+  return `dn: cn=${entries++},o=airius.com\n${lines.join('')}\n`;
+}
+let entries = 0;
+
+function withEntries(site: HandSite, text: readonly string[]): Result {
+  site.store.finish();
+  fs.writeFileSync(site.store.ldif, text.join(''));
+  return site.folders();
+}
+
+const users = (site: HandSite): string[] => site.mailboxes().map(({ name }) => name.split('/')[1] ?? '');
+
+let site: HandSite;
+afterEach(() => site.remove());
+
+describe('entries', () => {
+  it('become users by the rules of uid; each that breaks one is reported, skipped, and never a path', () => {
+    site = handSite();
+    const { store } = site;
+    for (const uid of GOOD_UIDS) store.folder(store.mailbox, uid, 'INBOX', INDEX(5));
+    const result = withEntries(
+      site,
+      [...BAD_UIDS, ...GOOD_UIDS].map((uid) => entry(uid)),
+    );
+    expect(result.status).toBe(1);
+    const { users: counted, errors } = foldersResult(result);
+    expect(counted).toMatchObject({ found: GOOD_UIDS.length, skipped: BAD_UIDS.length, withoutMailbox: 0 });
+    expect(errors).toHaveLength(BAD_UIDS.length);
+    expect(site.log().match(/Error: .*DIR_/g)).toHaveLength(BAD_UIDS.length);
+    expect(users(site).sort()).toEqual([...GOOD_UIDS].sort());
+    expect(
+      fs
+        .readdirSync(store.mailbox)
+        .filter((name) => !name.startsWith('__up') && name !== 'upgrade4x.conf')
+        .sort(),
+    ).toEqual([...GOOD_UIDS].sort());
+    const list = fs.readFileSync(path.join(store.mailbox, '__up.primary.txt'), 'utf8').split('\n').slice(0, 3);
+    expect(list).toEqual([
+      '[4x partition]:primary',
+      `[3x MailStorePath]:${store.mailbox}`,
+      '#---------List of mail user id ------',
+    ]);
+    // They are all migrated: every valid uid makes a valid mailbox and path.
+    expect(site.messages().status).toBe(0);
+    expect(site.mailboxes().every(({ state }) => state === 'NON-TRANSITION')).toBe(true);
+  });
+
+  it('of other hosts, without delivery to a mailbox, or of no mail class are not looked at', () => {
+    site = handSite();
+    const result = withEntries(site, [
+      entry('kept'),
+      entry('host-case', { mailHost: HOST.toUpperCase() }),
+      entry('delivery-case', { mailDeliveryOption: 'Mailbox' }),
+      entry('also-forwarded', { mailDeliveryOption: ['forward', 'mailbox'] }),
+      entry('server-user', { objectClass: ['top', 'nsMessagingServerUser'] }),
+      entry('elsewhere', { mailHost: 'other.example.com' }),
+      entry('bad*elsewhere', { mailHost: 'other.example.com' }),
+      entry('forwarded', { mailDeliveryOption: 'forward' }),
+      entry('undelivered', { mailDeliveryOption: null }),
+      entry('nowhere', { mailHost: null }),
+      entry('person', { objectClass: 'inetOrgPerson' }),
+    ]);
+    expect(result.status).toBe(0);
+    expect(users(site).sort()).toEqual(['also-forwarded', 'delivery-case', 'host-case', 'kept', 'server-user']);
+    expect(foldersResult(result).errors).toEqual([]);
+  });
+
+  it('with the same uid, compared without case, are both skipped and reported; the first value of uid counts', () => {
+    site = handSite();
+    const result = withEntries(site, [
+      entry('fred'),
+      entry('Anna'),
+      entry('FRED'),
+      entry('other', { uid: ['primary-uid', 'fred'] }),
+    ]);
+    expect(result.status).toBe(1);
+    const { errors } = foldersResult(result);
+    expect(errors.map(({ code }) => code)).toEqual(['DIR_DUPLICATE_UID', 'DIR_DUPLICATE_UID']);
+    expect(errors.map(({ message }) => message).join()).toMatch(/fred.*FRED/);
+    expect(users(site).sort()).toEqual(['Anna', 'primary-uid']);
+  });
+
+  it('have a quota: bytes, 0 no limit, absent the default; one that is no number is reported', async () => {
+    site = handSite();
+    const result = withEntries(site, [
+      entry('absent'),
+      entry('none', { mailQuota: '0' }),
+      entry('some', { mailQuota: '20971520' }),
+      entry('large', { mailQuota: '5000000000' }),
+      entry('bad', { mailQuota: '20M' }),
+    ]);
+    expect(result.status).toBe(1);
+    expect(foldersResult(result).errors).toMatchObject([{ code: 'DIR_QUOTA' }]);
+    const limits = await databases(site.store, (_, mailboxes) =>
+      ['absent', 'none', 'some', 'large', 'bad'].map((uid) => mailboxes.quota(uid)?.limit),
+    );
+    expect(limits).toEqual([null, 0, 20971520, 5_000_000_000, undefined]);
+  });
+
+  it('without a mailbox directory get an empty INBOX, with a warning; exit 0', () => {
+    site = handSite();
+    expect(withEntries(site, [entry('fred')]).status).toBe(0);
+    expect(site.log()).toMatch(/Warning: fred: USER_NO_MAILBOX/);
+    expect(site.messages().status).toBe(0);
+    expect(site.mailbox('user/fred/INBOX')).toMatchObject({
+      state: 'NON-TRANSITION',
+      messages: 0,
+      uidnext: 1,
+      legacyName: 'INBOX',
+    });
+    expect(site.mailbox('user/fred/INBOX').uidvalidity).toBeGreaterThan(800_000_000);
+    expect(fs.existsSync(path.join(site.store.mailbox, 'fred'))).toBe(false);
+  });
+});
+
+describe('mailMessageStore', () => {
+  it('is normalised; relative, dotted and control characters are refused for that user only', () => {
+    site = handSite();
+    const { store } = site;
+    const sales = store.storePath('mail/sales');
+    store.folder(sales, 'doubled', 'INBOX');
+    const result = withEntries(site, [
+      entry('doubled', { mailMessageStore: `${store.root}//mail///sales//` }),
+      entry('plain', { mailMessageStore: sales }),
+      entry('default', { mailMessageStore: `${store.mailbox}/` }),
+      entry('relative', { mailMessageStore: 'mail/sales' }),
+      entry('dot', { mailMessageStore: `${store.root}/./mail/sales` }),
+      entry('dotdot', { mailMessageStore: `${store.root}/mail/default/../sales` }),
+      entry('newline', { mailMessageStore: `${sales}\n/etc` }),
+      entry('nul', { mailMessageStore: `${sales}\0` }),
+      entry('empty', { mailMessageStore: '' }),
+      entry('missing', { mailMessageStore: `${store.root}/mail/no-such-disk` }),
+      entry('file', { mailMessageStore: store.ldif }),
+    ]);
+    expect(result.status).toBe(1);
+    expect(users(site).sort()).toEqual(['default', 'doubled', 'plain']);
+    expect(foldersResult(result).users).toMatchObject({ found: 3, skipped: 8 });
+    expect(foldersResult(result).errors).toHaveLength(8);
+    expect(site.mailbox('user/doubled/INBOX').partition).toBe('sales');
+    expect(site.mailbox('user/default/INBOX').partition).toBe('primary');
+    const made = fs.statSync(path.join(sales, '.0004x.sales'));
+    expect(made.mode & 0o777).toBe(0o700);
+  });
+
+  it('must be owned, up to the root, by root or the server account and not be writable by others', (ctx) => {
+    needRoot(ctx);
+    site = handSite();
+    const { store } = site;
+    const open = store.storePath('mail/open');
+    const below = store.storePath('mail/openparent/below');
+    const sticky = store.storePath('mail/stickyparent/kept');
+    const group = store.storePath('mail/group');
+    const foreign = store.storePath('mail/foreign');
+    const vouched = store.storePath('mail/vouchedparent/vouched');
+    const ofRoot = store.storePath('mail/ofroot');
+    store.finish();
+    fs.chmodSync(open, 0o777);
+    fs.chmodSync(path.dirname(below), 0o707);
+    fs.chmodSync(path.dirname(sticky), 0o1777);
+    fs.chmodSync(group, 0o770);
+    fs.chownSync(foreign, 12345, 12345);
+    fs.chmodSync(path.dirname(vouched), 0o777);
+    fs.chownSync(ofRoot, 0, 0);
+    const uids = { open, below, sticky, group, foreign, vouched, ofRoot };
+    fs.writeFileSync(
+      store.ldif,
+      Object.entries(uids)
+        .map(([uid, mailMessageStore]) => entry(uid, { mailMessageStore }))
+        .join(''),
+    );
+    const result = site.folders('--store-path', vouched);
+    expect(result.status, result.stderr).toBe(1);
+    expect(users(site).sort()).toEqual(['group', 'ofRoot', 'sticky', 'vouched']);
+    const { errors } = foldersResult(result);
+    expect(errors.map(({ user, code }) => `${user} ${code}`).sort()).toEqual([
+      'below STORE_PATH_UNTRUSTED',
+      'foreign STORE_PATH_UNTRUSTED',
+      'open STORE_PATH_UNTRUSTED',
+    ]);
+    for (const refused of [open, below, foreign]) expect(fs.readdirSync(refused)).toEqual([]);
+    expect(site.messages().status).toBe(0);
+  });
+
+  it.each(['the same directory by a link', 'the same by a bind mount', 'one in the other', 'one in the default'])(
+    'two paths that are %s stop the run before anything is written',
+    async (how) => {
+      site = handSite();
+      const { store } = site;
+      const one = store.storePath('mail/one');
+      let two = path.join(store.root, 'mail/two');
+      let unmount = () => {};
+      if (how.includes('link')) fs.symlinkSync(one, two);
+      else if (how.includes('bind')) {
+        if (process.getuid?.() !== 0) return;
+        const { run } = await import('./loop.js');
+        store.storePath('mail/two');
+        run('mount', '--bind', one, two);
+        unmount = () => void run('umount', two);
+      } else two = store.storePath(how.includes('default') ? 'mail/default/deep/two' : 'mail/one/deep/two');
+      try {
+        const result = withEntries(site, [
+          entry('a', { mailMessageStore: one }),
+          entry('b', { mailMessageStore: two }),
+        ]);
+        expect([result.status, result.stderr]).toEqual([3, expect.stringContaining('STORE_PATHS_OVERLAP')]);
+        expect(result.stderr).toContain(two);
+        expect(fs.existsSync(store.instance)).toBe(false);
+        expect(fs.existsSync(path.join(one, '.0004x.one'))).toBe(false);
+      } finally {
+        unmount();
+      }
+    },
+  );
+
+  it('never leads out: a mailbox directory that is a link is not opened, the others are done', () => {
+    site = handSite();
+    const { store } = site;
+    const outside = store.folder(path.join(store.root, 'outside'), 'victim', 'INBOX', `${INDEX(3, 2)}1 9 - 1 one\n`);
+    putMail(outside, 'one');
+    fs.symlinkSync(path.join(store.root, 'outside/victim'), path.join(store.mailbox, 'evil'));
+    store.folder(store.mailbox, 'good', 'INBOX');
+    const result = withEntries(site, [entry('evil'), entry('good')]);
+    expect(result.status).toBe(1);
+    expect(foldersResult(result).errors).toMatchObject([{ user: 'evil', code: 'USER_DIRECTORY' }]);
+    expect(site.messages('-r').status).toBe(0);
+    expect(site.dump()).toEqual([]);
+    expect(fs.readdirSync(outside).sort()).toEqual(['.mailbox', 'one']);
+  });
+});
+
+const missing = slapdMissing();
+if (missing !== undefined) console.log(`skipped: e2e/directory with slapd: ${missing}`);
+
+/** Kilobytes; the highest that VmHWM (whole process) and RssAnon (its own memory) were while the command ran. */
+interface Peak {
+  whole: number;
+  own: number;
+}
+
+async function measured(
+  made: HandSite,
+  ...args: string[]
+): Promise<{ status: number | null; output: string; peak: Peak }> {
+  const child = made.start('upgrade', '-s', '--json', '--from', made.store.from, ...args);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  const peak: Peak = { whole: 0, own: 0 };
+  const timer = setInterval(() => {
+    try {
+      const text = fs.readFileSync(`/proc/${child.pid}/status`, 'latin1');
+      const value = (name: string) => Number(new RegExp(`${name}:\\s+(\\d+)`).exec(text)?.[1] ?? 0);
+      peak.whole = Math.max(peak.whole, value('VmHWM'));
+      peak.own = Math.max(peak.own, value('RssAnon'));
+    } catch {
+      // It has just ended.
+    }
+  }, 5);
+  const [status] = (await once(child, 'close')) as [number | null];
+  clearInterval(timer);
+  return { status, output, peak };
+}
+
+describe.skipIf(missing !== undefined)('ten thousand users in a real slapd', () => {
+  const COUNT = 10_000;
+  /** Of its own memory: what one user's `-s` needs, and 6 KB for each further user. */
+  const BOUND_KB = 6 * COUNT;
+  let slapd: Slapd;
+  let few: Slapd;
+  beforeAll(async () => {
+    const ldif = (count: number) =>
+      suffixLdif() +
+      Array.from({ length: count }, (_, i) => userLdif({ uid: `user${i}`, mailHost: HOST })).join('') +
+      userLdif({ uid: 'elsewhere', mailHost: 'other.example.com' });
+    // A client that does not page gets no more than 600.
+    slapd = await startSlapd({
+      ldif: ldif(COUNT),
+      config: 'limits anonymous size.soft=600 size.hard=600 size.prtotal=unlimited',
+    });
+    few = await startSlapd({ ldif: ldif(1) });
+  });
+  afterAll(async () => {
+    await slapd?.stop();
+    await few?.stop();
+  });
+
+  it('are all found by -s in pages of 500, in bounded memory', async () => {
+    const small = handSite();
+    site = small;
+    small.store.finish();
+    const base = await measured(small, '--directory', `${few.url}/${few.suffix}`);
+    expect(base.status, base.output).toBe(0);
+    small.remove();
+
+    site = handSite();
+    site.store.finish();
+    const { status, output, peak } = await measured(
+      site,
+      '--directory',
+      `${slapd.url}/${slapd.suffix}`,
+      '--page-size',
+      '500',
+    );
+    expect(status, output.slice(0, 1000)).toBe(0);
+    expect(users(site)).toHaveLength(COUNT);
+    expect(new Set(users(site)).size).toBe(COUNT);
+    const more = peak.own - base.peak.own;
+    console.log(
+      `e2e/directory: ${COUNT} users, pages of 500: own memory ${Math.round(peak.own / 1024)} MB ` +
+        `(one user: ${Math.round(base.peak.own / 1024)} MB), process ${Math.round(peak.whole / 1024)} MB; ` +
+        `bound ${Math.round(BOUND_KB / 1024)} MB more than one user`,
+    );
+    expect(more).toBeLessThan(BOUND_KB);
+  });
+
+  // The last: it ends the server.
+  it('and a slapd that is killed half-way: exit 3, nothing half written', async () => {
+    site = handSite();
+    site.store.finish();
+    const before = fs.readdirSync(site.store.root, { recursive: true }).sort();
+    const proxy = await killingProxy(slapd);
+    const result = await measured(site, '--directory', `${proxy.url}/${slapd.suffix}`);
+    proxy.server.close();
+    expect([result.status, result.output]).toEqual([3, expect.stringMatching(/DIR_LOST/)]);
+    expect(proxy.bytes()).toBeGreaterThan(300_000);
+    expect(fs.readdirSync(site.store.root, { recursive: true }).sort()).toEqual(before);
+  });
+});
+
+/** Hands everything on to slapd, and kills it once 300,000 bytes of its answers have passed: within the 10,000. */
+async function killingProxy(slapd: Slapd): Promise<{ url: string; server: Server; bytes: () => number }> {
+  let bytes = 0;
+  const server = createServer((client) => {
+    const upstream = connect(slapd.port, '127.0.0.1');
+    client.pipe(upstream);
+    upstream.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > 300_000) slapd.kill();
+      client.write(chunk);
+    });
+    for (const [from, to] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      from.on('error', () => to.destroy());
+      from.on('close', () => to.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as { port: number };
+  return { url: `ldap://127.0.0.1:${port}`, server, bytes: () => bytes };
+}
