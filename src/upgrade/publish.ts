@@ -7,7 +7,7 @@
  * `-r` can therefore trust the record whenever the process was killed (4x-store.md, promise 1).
  */
 import { fstatSync } from 'node:fs';
-import { stat } from '../fs/dir.js';
+import { fstat, stat } from '../fs/dir.js';
 import { messageFailures } from './failures.js';
 import { addError, addMethods, partitionTotals } from './report.js';
 import { folderFailed, type MovedFolder, type Run, release } from './run.js';
@@ -137,6 +137,12 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
   });
 }
 
+function isOneFileSystem(run: Run, { folder, rootPath }: Outcome): boolean {
+  const store = run.roots.stores.get(run.mapping.user(folder.uid)?.storePath ?? '');
+  const partition = run.roots.partitions.get(rootPath);
+  return store !== undefined && partition !== undefined && fstat(store).dev === fstat(partition.dir).dev;
+}
+
 function count(run: Run, outcome: Outcome): void {
   const { folder, output, failures } = outcome;
   const published = output.summary !== null;
@@ -145,7 +151,8 @@ function count(run: Run, outcome: Outcome): void {
     addError(run.report, { user: folder.uid, folder: folder.legacyName, file, code, message });
     run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message} [${file}]`);
   }
-  const done = addMethods(run.report, output.methods, run.options.remove && published && failures.length === 0);
+  const removing = run.options.remove && published && failures.length === 0;
+  const done = addMethods(run.report, output.methods, removing, isOneFileSystem(run, outcome));
   run.report.messages.done += done;
   run.report.messages.failed += failures.length;
   run.report.bytes += output.bytes;

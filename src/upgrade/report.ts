@@ -71,15 +71,23 @@ export function addError(report: MessagesReport, error: RunError): void {
 /**
  * Counts a published folder. A linked message whose 3.x name then goes (`removing`) counts as `rename`:
  * that is what link and unlink amount to.
+ *
+ * @param oneFileSystem of 3.x folder and partition: how a message got there that an earlier attempt left
  */
-export function addMethods(report: MessagesReport, methods: Uint8Array, removing: boolean): number {
+export function addMethods(
+  report: MessagesReport,
+  methods: Uint8Array,
+  removing: boolean,
+  oneFileSystem: boolean,
+): number {
   let done = 0;
   for (const method of methods) {
     if (method === METHOD.failed) continue;
     done += 1;
-    if (method === METHOD.link || method === METHOD.adopted) report.methods[removing ? 'rename' : 'link'] += 1;
+    if (method === METHOD.link || (method === METHOD.adopted && oneFileSystem))
+      report.methods[removing ? 'rename' : 'link'] += 1;
     else if (method === METHOD.reflink) report.methods.reflink += 1;
-    else if (method === METHOD.copy) report.methods.copy += 1;
+    else if (method === METHOD.copy || method === METHOD.adopted) report.methods.copy += 1;
     else report.methods.rewrite += 1;
   }
   return done;

@@ -73,24 +73,38 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder): PrepareRes
   }
 }
 
-/** The same without a lock and without a trace on disk. */
+/** Files and directories take whole blocks; of this size on ext4, xfs and btrfs. */
+const BLOCK = 4096;
+
+/** Bytes of store.idx a message, more than most take. */
+const INDEX_ENTRY = 1024;
+
+/** A hash directory holds 100 uids; about half of them are there. */
+const MESSAGES_A_DIRECTORY = 50;
+
+/** The same as `prepareFolder` without a lock and without a trace on disk. */
 export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResult {
   const opened = openSource(task);
   if (opened === 'missing') {
     if (!task.missing) return { kind: 'failed', id: task.id, failure: gone(task).failure };
-    return { kind: 'planned', id: task.id, messages: 0, bytes: 0, warnings: 0, refused: [], device: 0n };
+    return { kind: 'planned', id: task.id, messages: 0, bytes: 0, space: BLOCK, warnings: 0, refused: [], device: 0n };
   }
   if ('kind' in opened) return { kind: 'failed', id: task.id, failure: opened.failure };
   try {
     const { plan } = readAndPlan(tools, task, opened);
     const { messages } = plan;
     let bytes = 0;
-    for (const size of messages.sizes) bytes += size;
+    let space = BLOCK + messages.count * INDEX_ENTRY + Math.ceil(messages.count / MESSAGES_A_DIRECTORY) * BLOCK;
+    for (const size of messages.sizes) {
+      bytes += size;
+      space += Math.ceil(size / BLOCK) * BLOCK;
+    }
     return {
       kind: 'planned',
       id: task.id,
       messages: messages.count,
       bytes,
+      space,
       warnings: plan.warnings.length,
       refused: refusedOf(messages),
       device: fstat(opened).dev,

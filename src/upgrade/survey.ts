@@ -154,7 +154,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         partition.folders += 1;
         partition.messages += result.messages;
         partition.bytes += result.bytes;
-        if (partition.method === 'copy') partition.spaceNeeded += result.bytes;
+        if (partition.method === 'copy') partition.spaceNeeded += result.space;
         warnings += result.warnings;
         for (const { file, refused } of result.refused) {
           problem({ ...where, file, code: MESSAGE_ERRORS[refused] ?? '', message: 'This message would fail.' });

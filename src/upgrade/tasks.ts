@@ -127,6 +127,8 @@ export type SurveyResult =
       readonly id: number;
       readonly messages: number;
       readonly bytes: number;
+      /** Bytes that a copy of the folder takes on disk, about. */
+      readonly space: number;
       readonly warnings: number;
       /** Messages that would fail: MESSAGE_ERRORS index and file name. */
       readonly refused: readonly { readonly uid: number; readonly refused: number; readonly file: string }[];

@@ -1,4 +1,5 @@
 /** `upgrade -m` as real processes on generated stores, one rule each; with every engine that is built. */
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -142,6 +143,36 @@ for (const engine of engineOptions()) {
         expect(refused.status).toBe(3);
       } finally {
         fs.rmSync(partition, { recursive: true });
+      }
+    });
+
+    it('tells before and says while a partition is full; what an earlier attempt copied counts as copied', async (context) => {
+      const made = upgraded({ storePaths: 1 });
+      const partition = fs.mkdtempSync('/tmp/mailhaul-full-');
+      const { uid, gid } = made.made.owner;
+      const mount = (options: string): boolean =>
+        spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', partition]).status === 0;
+      if (!mount(`size=256k,mode=700,uid=${uid},gid=${gid}`)) {
+        fs.rmdirSync(partition);
+        context.skip('no tmpfs can be mounted here');
+      }
+      try {
+        expect(made.run('configutil', '-o', 'store.partition.primary.path', '-v', partition).status).toBe(0);
+        const survey = made.messages(engine, '--dry-run');
+        const [planned] = JSON.parse(survey.stdout).partitions;
+        expect([survey.status, planned.method]).toEqual([3, 'copy']);
+        expect(planned.spaceNeeded).toBeGreaterThan(planned.spaceFree);
+        const halted = made.messages(engine);
+        expect(halted.status).toBe(4);
+        expect(reportOf(halted).halted?.message).toContain('ENOSPC');
+        expect(mount('remount,size=64m')).toBe(true);
+        const result = made.messages(engine);
+        expect(result.status, result.stderr + result.stdout).toBe(0);
+        expect(reportOf(result).methods).toMatchObject({ link: 0, rename: 0 });
+        expect((await made.compare()).problems).toEqual([]);
+      } finally {
+        spawnSync('umount', [partition]);
+        fs.rmdirSync(partition);
       }
     });
 
