@@ -1,9 +1,13 @@
-/** What `upgrade` says to people: the ends of its runs, in a few plain lines. */
+/**
+ * What `upgrade` says to people: the ends of its runs, in a few plain lines. Names and messages come from the mail
+ * store: each line is made harmless as a whole, so that no name can begin a line of its own.
+ */
 import type { FoldersReport } from '../upgrade/folders-report.js';
 import { clockText } from '../upgrade/progress.js';
 import type { MessagesReport } from '../upgrade/report.js';
 import type { StatusReport } from '../upgrade/status.js';
 import type { SurveyReport } from '../upgrade/survey.js';
+import { visible } from './common.js';
 
 /** Errors and warnings shown on the terminal; all of them are in the log. */
 const SHOWN = 20;
@@ -57,7 +61,9 @@ export function foldersText(report: FoldersReport): string {
     }),
     ...problemLines(report.errors, report.errorsNotListed, 'error'),
     ...problemLines(report.warnings, report.warningsNotListed, 'warning'),
-  ].join('\n');
+  ]
+    .map(visible)
+    .join('\n');
 }
 
 export function messagesText(report: MessagesReport): string {
@@ -82,7 +88,9 @@ export function messagesText(report: MessagesReport): string {
     ...(messages.failed > 0 && report.halted === null
       ? ['Folders with failed messages stay in TRANSITION. Repair the causes and run the same command again.']
       : []),
-  ].join('\n');
+  ]
+    .map(visible)
+    .join('\n');
 }
 
 export function surveyText(report: SurveyReport): string {
@@ -101,7 +109,9 @@ export function surveyText(report: SurveyReport): string {
       );
     }),
     ...problemLines(report.problems, report.problemsNotListed, 'problem'),
-  ].join('\n');
+  ]
+    .map(visible)
+    .join('\n');
 }
 
 export function statusText(report: StatusReport): string {
@@ -116,5 +126,7 @@ export function statusText(report: StatusReport): string {
     ...report.running.map(({ pid, command }) => `running: process ${pid}${command === '' ? '' : ` (${command})`}`),
     ...(report.messagesPerSecond === null ? [] : [`rate: ${report.messagesPerSecond} messages/s${left}`]),
     ...problemLines(report.failures, report.failuresNotListed, 'failure'),
-  ].join('\n');
+  ]
+    .map(visible)
+    .join('\n');
 }

@@ -276,12 +276,7 @@ function handleSignals(controls: RunControls): void {
 
 function show(flags: Flags, report: unknown, text: () => string): void {
   if (flags.json === true) standardOutput.json(report);
-  else say(text());
-}
-
-/** Result for people: lines from a mail store are made harmless, line by line. */
-function say(text: string): void {
-  standardOutput.write(`${text.split('\n').map(visible).join('\n')}\n`);
+  else standardOutput.write(`${text()}\n`);
 }
 
 function note(line: string): void {

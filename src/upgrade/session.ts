@@ -13,6 +13,7 @@ import { nsms3 } from '../source/nsms3/source.js';
 import { openMailboxDatabase } from '../store/database.js';
 import type { MailboxDatabase } from '../store/types.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
+import { openSourceInstance } from './setup.js';
 import type { MappingDatabase, MappingMeta } from './types.js';
 
 export interface SessionOptions {
@@ -127,7 +128,7 @@ function openWorkDir(instance: Instance, named: string | undefined): { dir: Dir;
 function mailboxDirectory(instance: Instance): string | undefined {
   const from = instance.config.get(OPTION.from);
   if (from === undefined || from === '') return undefined;
-  const dir = openRoot(from);
+  const dir = openSourceInstance(from);
   try {
     return nsms3.readConfiguration(dir).mailboxDirectory;
   } finally {

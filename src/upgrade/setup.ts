@@ -94,7 +94,9 @@ export function openSourceInstance(from: string): Dir {
   } catch (error) {
     throw new MailhaulError('FROM_MISSING', 'The 3.x instance directory cannot be opened.', {
       where: from,
-      hint: error instanceof Error ? error.message : '',
+      hint:
+        `${error instanceof Error ? error.message : ''}. When it was moved, run \`upgrade -s --from <its new place>\`; ` +
+        'when it is gone for good, --work-dir <directory of __upfolder.db> does for everything but `-s`.',
       cause: error,
     });
   }

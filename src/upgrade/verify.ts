@@ -12,6 +12,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describeError, EXIT, type ExitCode, MailhaulError } from '../errors.js';
+import { escapeLogText } from '../log/log.js';
 import { loadDigest } from '../store/digest.js';
 import type { MailboxRecord } from '../store/types.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
@@ -176,5 +177,6 @@ function reportText(report: Omit<VerifyReport, 'text'>): string {
 
 function findingLine({ severity, code, mailbox, uid, where, message }: Finding): string {
   const about = [mailbox, uid === null ? '' : `uid ${uid}`].filter((text) => text !== '').join(', ');
-  return `${severity}: ${code}: ${about === '' ? '' : `${about}: `}${message} [${where}]`;
+  // A name from the mail store must not begin a line of its own.
+  return escapeLogText(`${severity}: ${code}: ${about === '' ? '' : `${about}: `}${message} [${where}]`);
 }

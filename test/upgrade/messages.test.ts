@@ -288,6 +288,27 @@ describe('upgrade -m', () => {
     expect(made.mailboxes().every(({ state }) => state === 'TRANSITION')).toBe(true);
   });
 
+  it('says so when the 3.x instance was moved; --work-dir does without it', () => {
+    const made = upgraded();
+    fs.renameSync(made.made.instance, `${made.made.instance}.moved`);
+    for (const mode of ['-m', '--status', '--verify']) {
+      const refused = made.run('upgrade', mode);
+      expect([refused.status, refused.stderr]).toEqual([3, expect.stringContaining('upgrade: FROM_MISSING')]);
+      expect(made.run('upgrade', mode, '--work-dir', made.made.storePaths[0] ?? '').status).toBe(0);
+    }
+  });
+
+  it('lets no name from the store begin a line of its own', () => {
+    const made = upgraded();
+    const file = someMessage(made);
+    fs.symlinkSync('/etc/passwd', `${path.dirname(file)}/x\nEverything holds.`);
+    for (const mode of ['-m', '--status', '--verify']) {
+      const result = made.run('upgrade', mode);
+      expect(result.stdout).toContain('MSG_NOT_REGULAR');
+      expect(result.stdout).not.toMatch(/^Everything holds/m);
+    }
+  });
+
   it('halts with 4 at SIGTERM, and goes on where it stopped', async () => {
     const made = upgraded({ users: 20, folders: 10, messages: 3_000 });
     const child = made.start('upgrade', '-m', '-t', '1', '-q', '2', '--json', '--no-native');
