@@ -19,6 +19,8 @@ import type { MappingDatabase, MappingMeta } from './types.js';
 export interface SessionOptions {
   /** The 4.x instance directory. */
   readonly instance: string;
+  /** `--from`: must be the 3.x instance that `-s` recorded. */
+  readonly from?: string | undefined;
   /** Where `-s` put its files when not in the 3.x default mailbox directory. */
   readonly workDir?: string | undefined;
   readonly logLevel?: LogLevel | undefined;
@@ -51,6 +53,7 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
+    checkFrom(instance, options.from);
     const readOnly = options.readOnly === true;
     const log = readOnly ? nullLog : instance.openLog('upgrade', options.logLevel);
     undo.push(() => log.close());
@@ -78,6 +81,17 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
     await close();
     throw error;
   }
+}
+
+/** @throws MailhaulError FROM_OTHER (exit 2) */
+function checkFrom(instance: Instance, named: string | undefined): void {
+  const recorded = instance.config.get(OPTION.from);
+  if (named === undefined || recorded === undefined || resolve(named) === resolve(recorded)) return;
+  throw new MailhaulError('FROM_OTHER', `The folders were upgraded from ${recorded}, not from this 3.x instance.`, {
+    where: named,
+    hint: 'Leave --from out: only `upgrade -s` needs it, once.',
+    exit: EXIT.usage,
+  });
 }
 
 function foldersFirst(where: string): MailhaulError {
