@@ -24,7 +24,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 1;
+constexpr double kAbi = 2;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -56,10 +56,35 @@ Napi::Value flock(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), error == 0);
 }
 
-Napi::Value syncfs(const Napi::CallbackInfo& info) {
-  const int error = sys::syncFileSystem(js::descriptor(info[0], "fd"));
-  if (error != 0) throw js::systemError(info.Env(), error, "syncfs");
-  return info.Env().Undefined();
+/// syncfs on a thread of libuv's pool: a transfer thread has better things to do than to wait for a disk.
+class SyncWorker : public Napi::AsyncWorker {
+ public:
+  SyncWorker(Napi::Env env, int fd) : Napi::AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), fd_(fd) {}
+
+  [[nodiscard]] Napi::Promise promise() const { return deferred_.Promise(); }
+  void Execute() override {
+    if (error_ == 0) error_ = sys::syncFileSystem(fd_);
+  }
+  void OnOK() override {
+    if (error_ == 0) {
+      deferred_.Resolve(Env().Undefined());
+    } else {
+      deferred_.Reject(js::systemError(Env(), error_, "syncfs").Value());
+    }
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  int fd_;
+  int error_ = sys::effect();  ///< the seam belongs to the thread that asks
+};
+
+Napi::Value syncfsAsync(const Napi::CallbackInfo& info) {
+  // Napi::AsyncWorker deletes itself when it is done.
+  auto* worker = new SyncWorker(info.Env(), js::descriptor(info[0], "fd"));
+  const Napi::Promise promise = worker->promise();
+  worker->Queue();
+  return promise;
 }
 
 Napi::Value scanDirectory(const Napi::CallbackInfo& info) {
@@ -180,7 +205,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(std::make_unique<Instance>().release());
   exports.Set("abi", Napi::Number::New(env, kAbi));
   exports.Set("flock", Napi::Function::New<guarded<flock>>(env, "flock"));
-  exports.Set("syncfs", Napi::Function::New<guarded<syncfs>>(env, "syncfs"));
+  exports.Set("syncfsAsync", Napi::Function::New<guarded<syncfsAsync>>(env, "syncfsAsync"));
   exports.Set("scan", Napi::Function::New<guarded<scanDirectory>>(env, "scan"));
   exports.Set("migrate", Napi::Function::New<guarded<migrate>>(env, "migrate"));
   exports.Set("removeSources", Napi::Function::New<guarded<removeSources>>(env, "removeSources"));

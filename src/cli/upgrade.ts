@@ -8,19 +8,17 @@
  *     upgrade --status      what is done, left and failed
  *     upgrade --verify      proves source and result equal
  *
- * This file parses, calls the library and prints; it decides nothing that a library caller would miss.
+ * This file parses, calls the library and prints; it decides nothing that a library caller would miss. Each mode
+ * loads its own code when it is asked for: starting up counts in a run of seconds.
  */
 import { InvalidArgumentError, Option } from 'commander';
 import { EXIT, type ExitCode } from '../errors.js';
 import { armFaults, parseFaultPlan } from '../fs/seam.js';
 import { parseLogLevel } from '../log/log.js';
-import { type FoldersOptions, upgradeFolders } from '../upgrade/folders.js';
+import type { FoldersOptions } from '../upgrade/folders.js';
 import type { ProgressOutput } from '../upgrade/progress.js';
 import { exitCodeOf } from '../upgrade/report.js';
-import { upgradeStatus } from '../upgrade/status.js';
-import { surveyExitCode, surveyMessages } from '../upgrade/survey.js';
-import { type MessagesOptions, type RunControls, upgradeMessages } from '../upgrade/upgradeMessages.js';
-import { verifyStore } from '../upgrade/verify.js';
+import type { MessagesOptions, RunControls } from '../upgrade/upgradeMessages.js';
 import { instanceOf, makeCommand, runCommand, standardOutput, startIfMain, usageError, visible } from './common.js';
 import { foldersText, messagesText, statusText, surveyText } from './upgrade-text.js';
 
@@ -66,7 +64,7 @@ const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
   q: ['m', 'u'],
   r: ['m', 'u'],
   native: ['m', 'u'],
-  from: ['s'],
+  from: ['s', 'm', 'u', 'status', 'verify'],
   directory: ['s'],
   directoryStarttls: ['s'],
   directoryCa: ['s'],
@@ -87,6 +85,15 @@ function atLeastOne(text: string): number {
   if (!/^\d{1,6}$/.test(text) || Number(text) < 1)
     throw new InvalidArgumentError('It must be a whole number of at least 1.');
   return Number(text);
+}
+
+/** More threads than this only cost memory. */
+const THREADS_AT_MOST = 256;
+
+function threads(text: string): number {
+  const count = atLeastOne(text);
+  if (count > THREADS_AT_MOST) throw new InvalidArgumentError(`It must be ${THREADS_AT_MOST} at most.`);
+  return count;
 }
 
 function percent(text: string): number {
@@ -111,12 +118,12 @@ function makeProgram() {
     .option('--status', 'show what is done, what is left and what failed')
     .option('--verify', 'prove source and result equal, message by message, by content')
     .option('-i', 'INBOXes only')
-    .option('-t <n>', 'transfer threads (default 5)', atLeastOne)
+    .option('-t <n>', 'transfer threads (default 5)', threads)
     .option('-q <n>', 'folder queue size (default 50)', atLeastOne)
     .option('-r', 'remove 3.x message files after migration, never the directories')
     .addOption(new Option('--native', 'use the native addon, and fail if it is not there').default(undefined))
     .option('--no-native', 'use the portable engine')
-    .option('--from <dir>', 'the 3.x instance directory (needed once, recorded by the first -s)')
+    .option('--from <dir>', 'the 3.x instance directory (needed once: -s or msg-setup record it)')
     .option('--directory <source>', 'where the users are: an LDAP URL or an LDIF file (default: the configuration)')
     .option('--directory-starttls', 'ldap:// with StartTLS; the certificate is checked')
     .option('--directory-ca <file>', 'certificates of the authorities to trust for LDAPS and StartTLS (PEM)')
@@ -148,6 +155,7 @@ async function perform(flags: Flags): Promise<ExitCode> {
   const mode = modeOf(flags);
   const session = {
     instance: instanceOf(flags),
+    from: flags.from,
     workDir: flags.workDir,
     logLevel: flags.logLevel === undefined ? undefined : parseLogLevel(flags.logLevel),
     pidIsStale: flags.pidIsStale,
@@ -156,7 +164,6 @@ async function perform(flags: Flags): Promise<ExitCode> {
     case 's': {
       const options: FoldersOptions = {
         ...session,
-        from: flags.from,
         becomeServerAccount: true,
         directoryTls: {
           ...(flags.directoryStarttls === undefined ? {} : { startTls: flags.directoryStarttls }),
@@ -170,6 +177,7 @@ async function perform(flags: Flags): Promise<ExitCode> {
         keepPartitionPaths: flags.keepPartitionPaths,
         dryRun: flags.dryRun,
       };
+      const { upgradeFolders } = await import('../upgrade/folders.js');
       const report = await upgradeFolders(options);
       show(flags, report, () => foldersText(report));
       return report.exitCode;
@@ -178,11 +186,13 @@ async function perform(flags: Flags): Promise<ExitCode> {
     case 'u':
       return messages(flags, session);
     case 'status': {
+      const { upgradeStatus } = await import('../upgrade/status.js');
       const report = await upgradeStatus(session);
       show(flags, report, () => statusText(report));
       return EXIT.ok;
     }
     case 'verify': {
+      const { verifyStore } = await import('../upgrade/verify.js');
       const report = await verifyStore({ ...session, samplePercent: flags.sample });
       const { text, ...fields } = report;
       show(flags, fields, () => text);
@@ -193,7 +203,7 @@ async function perform(flags: Flags): Promise<ExitCode> {
 
 async function messages(
   flags: Flags,
-  session: Pick<MessagesOptions, 'instance' | 'workDir' | 'logLevel' | 'pidIsStale'>,
+  session: Pick<MessagesOptions, 'instance' | 'from' | 'workDir' | 'logLevel' | 'pidIsStale'>,
 ): Promise<ExitCode> {
   const options: MessagesOptions = {
     ...session,
@@ -212,10 +222,12 @@ async function messages(
     onStart: handleSignals,
   };
   if (flags.dryRun === true) {
+    const { surveyExitCode, surveyMessages } = await import('../upgrade/survey.js');
     const report = await surveyMessages(options);
     show(flags, report, () => surveyText(report));
     return surveyExitCode(report);
   }
+  const { upgradeMessages } = await import('../upgrade/upgradeMessages.js');
   const report = await upgradeMessages(options);
   show(flags, report, () => messagesText(report));
   return exitCodeOf(report);

@@ -171,6 +171,4 @@ export interface FolderEngine {
   migrate(input: EngineInput): EngineOutput;
   /** Unlinks 3.x files that still are what the record says (4x-store.md, promise 1). */
   removeSources(input: RemoveInput): RemoveOutput;
-  /** Makes everything written through this descriptor's file system durable. */
-  syncFileSystem(fd: number): void;
 }

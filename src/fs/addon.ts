@@ -14,8 +14,8 @@ export interface NativeAddon {
   readonly abi: number;
   /** Takes flock(2) LOCK_EX or LOCK_SH with LOCK_NB; false when another holds it. */
   flock(fd: number, exclusive: boolean): boolean;
-  /** syncfs(2) of the file system of an open descriptor. */
-  syncfs(fd: number): void;
+  /** syncfs(2) of the file system of an open descriptor, on a thread of Node's pool. */
+  syncfsAsync(fd: number): Promise<void>;
   /** engine/types.ts, FolderEngine.scan. */
   scan(directoryFd: number): DirectoryScan;
   migrate(input: EngineInput): EngineOutput;
@@ -30,7 +30,7 @@ export interface NativeAddon {
   setFault(counter: Int32Array, at: number, action: number, errno: number): void;
 }
 
-export const ADDON_ABI = 1;
+export const ADDON_ABI = 2;
 
 let loaded: NativeAddon | null | undefined;
 

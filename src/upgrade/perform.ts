@@ -10,9 +10,6 @@ export function perform(tools: StepTools, task: Task): unknown {
       return task.folders.map((folder) => surveyFolder(tools, folder));
     case 'move':
       return task.folders.map((folder) => moveFolder(tools, folder));
-    case 'sync':
-      for (const fd of task.fds) tools.engine.syncFileSystem(fd);
-      return null;
     case 'warm':
       waitForAll(task.arrived, task.threads);
       return null;

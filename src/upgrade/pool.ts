@@ -18,7 +18,6 @@ import type {
 export interface TaskResults {
   readonly prepare: PrepareResult[];
   readonly move: MoveResult[];
-  readonly sync: null;
   readonly warm: null;
   readonly finish: FinishResult[];
   readonly remove: RemoveResult[];

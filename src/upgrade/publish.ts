@@ -8,6 +8,7 @@
  */
 import { fstatSync } from 'node:fs';
 import { fstat, stat } from '../fs/dir.js';
+import { syncFileSystem } from '../fs/syncfs.js';
 import { messageFailures } from './failures.js';
 import { addError, addMethods, partitionTotals } from './report.js';
 import { folderFailed, type MovedFolder, type Run, release } from './run.js';
@@ -49,7 +50,7 @@ async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<voi
     const root = run.roots.partitions.get(moved.rootPath);
     if (root !== undefined) fds.add(root.dir.fd);
   }
-  await run.pool.run({ kind: 'sync', fds: [...fds] });
+  await Promise.all([...fds].map(syncFileSystem));
 }
 
 /** The folder's directory and index are what they were when it was read. */

@@ -9,6 +9,7 @@ import { flockHolders, tryFlock } from '../fs/flock.js';
 import type { FolderLock, MailSource } from '../source/types.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { planFolder } from './plan.js';
+import { shareTable } from './shared.js';
 import type {
   FinishFolder,
   FinishResult,
@@ -64,7 +65,8 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder): PrepareRes
     }
     // Taken before anything is read: what changes from here on is seen before the commit (publish.ts).
     const stamp = stampOf(opened);
-    const { plan } = readAndPlan(tools, task, opened);
+    const planned = readAndPlan(tools, task, opened);
+    const plan = { ...planned, messages: shareTable(planned.messages) };
     return { kind: 'ready', id: task.id, sourceFd: opened.fd, lockFd: lock.fd, plan, stamp };
   } catch (error) {
     if (lock !== undefined && lock !== 'busy') lock.release();
@@ -91,7 +93,7 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
   }
   if ('kind' in opened) return { kind: 'failed', id: task.id, failure: opened.failure };
   try {
-    const { plan } = readAndPlan(tools, task, opened);
+    const plan = readAndPlan(tools, task, opened);
     const { messages } = plan;
     let bytes = 0;
     let space = BLOCK + messages.count * INDEX_ENTRY + Math.ceil(messages.count / MESSAGES_A_DIRECTORY) * BLOCK;
@@ -206,8 +208,8 @@ function stampOf(dir: Dir): SourceStamp {
   };
 }
 
-function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): { plan: FolderPlan } {
-  const plan = planFolder({
+function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): FolderPlan {
+  return planFolder({
     index: tools.source.readIndex(dir),
     scan: tools.engine.scan(dir.fd),
     previous: task.previous ?? undefined,
@@ -216,7 +218,6 @@ function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): { plan: F
     takeForeign: tools.context.takeForeign,
     now: task.now,
   });
-  return { plan };
 }
 
 /** Makes the mailbox directory and moves the messages. */

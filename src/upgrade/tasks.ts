@@ -5,7 +5,6 @@
  *     prepare   lock the 3.x folder, scan it, read its index, plan        ─▶ main: record made durable
  *     move      link or copy the messages, write store.idx                ─▶ main: group sync, database commit
  *     warm      wait until every thread has loaded its code
- *     sync      make the file systems of a group of folders durable
  *     finish    remove 3.x message files of folders published in this run (-r)
  *     remove    the same for folders published by an earlier run: lock, remove, unlock
  *     survey    read and plan without a lock and without writing (--dry-run)
@@ -141,7 +140,6 @@ export type Task =
   | { readonly kind: 'prepare'; readonly folders: readonly PrepareFolder[] }
   | { readonly kind: 'move'; readonly folders: readonly MoveFolder[] }
   | { readonly kind: 'warm'; readonly arrived: Int32Array; readonly threads: number }
-  | { readonly kind: 'sync'; readonly fds: readonly number[] }
   | { readonly kind: 'finish'; readonly folders: readonly FinishFolder[] }
   | { readonly kind: 'remove'; readonly folders: readonly RemoveFolder[] }
   | { readonly kind: 'survey'; readonly folders: readonly PrepareFolder[] };

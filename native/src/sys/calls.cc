@@ -201,7 +201,7 @@ int changeMode(int fd, mode_t mode) noexcept {
 }
 
 int syncFileSystem(int fd) noexcept {
-  return effective([&] { return ::syncfs(fd); });
+  return retry([&] { return ::syncfs(fd); });
 }
 
 int lockFile(int fd, bool exclusive) noexcept {

@@ -51,7 +51,8 @@ void willNeed(int fd) noexcept;
 [[nodiscard]] int cloneFile(int from, int to) noexcept;
 [[nodiscard]] int changeOwner(int fd, uid_t uid, gid_t gid) noexcept;
 [[nodiscard]] int changeMode(int fd, mode_t mode) noexcept;
-/// syncfs(2) of the descriptor's file system.
+/// syncfs(2) of the descriptor's file system. It may run on a thread that is not armed: who asks for it passes the
+/// seam (`effect()`) first.
 [[nodiscard]] int syncFileSystem(int fd) noexcept;
 
 /// flock(2) without waiting; EWOULDBLOCK when another holds it. A lock leaves nothing on disk: no seam.

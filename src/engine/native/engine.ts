@@ -9,6 +9,5 @@ export function nativeEngine(addon: NativeAddon): FolderEngine {
     scan: (directoryFd) => addon.scan(directoryFd),
     migrate: (input) => addon.migrate(input),
     removeSources: (input) => addon.removeSources(input),
-    syncFileSystem: (fd) => addon.syncfs(fd),
   };
 }

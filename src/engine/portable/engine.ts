@@ -7,14 +7,12 @@
  */
 import { existsSync } from 'node:fs';
 import { MailhaulError } from '../../errors.js';
-import { loadAddon } from '../../fs/addon.js';
 import { crlfForm, parseMessage } from '../message/parse.js';
 import type { FolderEngine } from '../types.js';
 import { heldDir, type MessageParser, migrate } from './migrate.js';
 import { removeSources } from './remove.js';
 import { scan } from './scan.js';
 import { ReadBuffer } from './source.js';
-import { syncFileSystem } from './syncfs.js';
 
 /** One engine a thread: it keeps a read buffer of up to 64 MiB. Throws ENGINE_NEEDS_PROC without `/proc`. */
 export function portableEngine(parser: MessageParser = { parseMessage, crlfForm }): FolderEngine {
@@ -29,10 +27,5 @@ export function portableEngine(parser: MessageParser = { parseMessage, crlfForm 
     scan: (directoryFd) => scan(heldDir(directoryFd)),
     migrate: (input) => migrate(input, parser, buffer),
     removeSources: (input) => removeSources(heldDir(input.sourceFd), input),
-    syncFileSystem(fd) {
-      const addon = loadAddon();
-      if (addon === undefined) return syncFileSystem(fd);
-      addon.syncfs(fd);
-    },
   };
 }

@@ -9,7 +9,7 @@ import { PROGRESS } from '../../../src/engine/types.js';
 import type { NativeAddon } from '../../../src/fs/addon.js';
 import { addonPath as builtAddon } from '../../../src/fs/addon.js';
 import { type TestFolder, withFolder } from '../portable/folder.js';
-import { again, needAddon, outcomes, skip } from './support.js';
+import { again, needAddon, outcomes } from './support.js';
 
 const CRLF = 'Subject: one\r\n\r\nText\r\n';
 const BARE_LF = 'Subject: one\n\nText\n';

@@ -103,10 +103,10 @@ describe('native addon', () => {
     fs.rmSync(folder, { recursive: true });
   });
 
-  it('throws a system error for a descriptor that is not open, a TypeError for none', (ctx) => {
+  it('throws a system error for a descriptor that is not open, a TypeError for none', async (ctx) => {
     const addon = needAddon(ctx);
-    expect(() => addon.syncfs(99_999)).toThrow(expect.objectContaining({ code: 'EBADF', syscall: 'syncfs' }));
-    expect(() => addon.syncfs(-1)).toThrow(TypeError);
+    await expect(addon.syncfsAsync(99_999)).rejects.toMatchObject({ code: 'EBADF', syscall: 'syncfs' });
+    expect(() => addon.syncfsAsync(-1)).toThrow(TypeError);
   });
 
   it('gives the digest of the format, and the same array when a message is in CRLF form', (ctx) => {
@@ -145,8 +145,7 @@ describe('native addon', () => {
       const { workerData, parentPort } = require('node:worker_threads');
       const addon = require(workerData.path);
       addon.setFault(workerData.counter, 0, 0, 0);
-      addon.syncfs(1 + require('node:fs').openSync('/tmp', 'r') - 1);
-      parentPort.postMessage(addon.abi);
+      addon.syncfsAsync(require('node:fs').openSync('/tmp', 'r')).then(() => parentPort.postMessage(addon.abi));
     `;
     const counter = new Int32Array(new SharedArrayBuffer(64));
     const path = process.env.MAILHAUL_ADDON ?? builtAddon();
