@@ -2,6 +2,7 @@
  * What `-m`, `-u`, `--status` and `--verify` open before they start: instance, log, store-wide lock, mapping
  * and mailbox databases; and the refusals that come first (commands.md, exit 3).
  */
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Instance, OPTION, openInstance } from '../config/instance.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
@@ -12,6 +13,7 @@ import { refuseWhileRunning } from '../source/nsms3/running.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { openMailboxDatabase } from '../store/database.js';
 import type { MailboxDatabase } from '../store/types.js';
+import { readUpgradeConf } from './folders-files.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
 import { openSourceInstance } from './setup.js';
 import type { MappingDatabase, MappingMeta } from './types.js';
@@ -65,6 +67,7 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
     const { dir, path } = openWorkDir(instance, options.workDir);
     let mapping: MappingDatabase;
     try {
+      checkMappingIsOurs(instance, dir);
       mapping = await openMappingDatabase(dir, MAPPING_DATABASE_FILE, { owner: instance.owner, readOnly });
     } catch (error) {
       throw error instanceof MailhaulError && error.code === 'DB_MISSING' ? foldersFirst(path) : error;
@@ -81,6 +84,32 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
     await close();
     throw error;
   }
+}
+
+/**
+ * The mapping database serves the instance of the last `-s`: another one that had it before would migrate the same
+ * messages a second time (4x-store.md, promise 2). An instance that was moved since then is the same instance.
+ *
+ * @throws MailhaulError MAPPING_OTHER_INSTANCE (exit 3)
+ */
+function checkMappingIsOurs(instance: Instance, workDir: Dir): void {
+  const recorded = readUpgradeConf(workDir).get('upgrade.instance');
+  if (recorded === undefined || recorded === resolve(instance.path)) return;
+  try {
+    const other = statSync(recorded, { bigint: true });
+    const own = statSync(instance.path, { bigint: true });
+    if (other.dev === own.dev && other.ino === own.ino) return;
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return;
+  }
+  throw new MailhaulError(
+    'MAPPING_OTHER_INSTANCE',
+    `The last \`upgrade -s\` was for another 4.x instance, ${recorded}.`,
+    {
+      where: workDir.path,
+      hint: `Use --instance ${recorded}, or run \`upgrade -s\` for this one.`,
+    },
+  );
 }
 
 /** @throws MailhaulError FROM_OTHER (exit 2) */

@@ -288,6 +288,46 @@ describe('upgrade -m', () => {
     expect(made.mailboxes().every(({ state }) => state === 'TRANSITION')).toBe(true);
   });
 
+  it('refuses an instance whose mapping database a later -s took for another one', async () => {
+    const made = upgraded();
+    const other = path.join(made.root, 'server5', 'msg-other');
+    const folders = made.run(
+      'upgrade',
+      '-s',
+      '--from',
+      made.made.instance,
+      '--directory',
+      made.made.ldif,
+      '--instance',
+      other,
+    );
+    expect(folders.status, folders.stderr).toBe(0);
+    for (const mode of [['-m'], ['-m', '--dry-run'], ['--verify']]) {
+      const refused = made.run('upgrade', ...mode);
+      expect([refused.status, refused.stderr]).toEqual([3, expect.stringContaining('MAPPING_OTHER_INSTANCE')]);
+    }
+    expect(made.run('upgrade', '-m', '--instance', other).status).toBe(0);
+    expect(made.messages().status).toBe(3);
+    expect(made.mailboxes().every(({ state }) => state === 'TRANSITION')).toBe(true);
+  });
+
+  it('goes on with an instance that was moved since -s', () => {
+    const made = upgraded();
+    const moved = path.join(made.root, 'moved');
+    fs.renameSync(made.instance, moved);
+    fs.symlinkSync(moved, made.instance);
+    expect(made.run('upgrade', '-m', '--instance', moved).status).toBe(0);
+  });
+
+  it('takes --from again when it is the recorded 3.x instance, and refuses another (exit 2)', () => {
+    const made = upgraded();
+    for (const mode of ['-m', '--status', '--verify']) {
+      expect(made.run('upgrade', mode, '--from', `${made.made.instance}/`).status).toBe(0);
+      const other = made.run('upgrade', mode, '--from', made.root);
+      expect([other.status, other.stderr]).toEqual([2, expect.stringContaining('FROM_OTHER')]);
+    }
+  });
+
   it('says so when the 3.x instance was moved; --work-dir does without it', () => {
     const made = upgraded();
     fs.renameSync(made.made.instance, `${made.made.instance}.moved`);
@@ -412,6 +452,7 @@ describe('wrong usage', () => {
   it.each([
     [['-m', '-s'], /Exactly one/],
     [[], /Exactly one/],
+    [['-m', '-t', '257'], /256 at most/],
     [['-m', '-t', '0'], /at least 1/],
     [['-m', '--store-path', '/x'], /--store-path does not go with -m/],
     [['-m', '--folder', 'x'], /--folder does not go with -m/],
