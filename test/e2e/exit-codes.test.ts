@@ -183,7 +183,6 @@ describe('upgrade, 2', () => {
     [['-m', 'operand']],
     [['-s', '-r']],
     [['-s', '-t', '2']],
-    [['-m', '--from', '/x']],
     [['-m', '--directory', '/x']],
     [['-m', '--folder', 'INBOX']],
     [['--status', '-r']],
