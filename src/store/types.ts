@@ -58,10 +58,7 @@ export interface MailboxDatabase {
   list(prefix?: string, onDamaged?: (error: Error) => void): Iterable<MailboxRecord>;
   /** A folder of this mapping id was published once; true for ever, also after delete or rename. */
   wasPublished(mappingId: number): boolean;
-  /**
-   * The highest mapping id that was ever published, 0 for none: a mapping database that is made anew must start
-   * above it (`MappingWrites.reserveIds`), or its folders would pass for migrated.
-   */
+  /** The highest mapping id that was ever published, 0 for none: then a mapping database must be there. */
   highestPublished(): number;
   quota(uid: string): QuotaRecord | undefined;
   subscriptions(uid: string): string[];

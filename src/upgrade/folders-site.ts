@@ -97,6 +97,7 @@ async function open(
   if (mailboxes !== undefined) defer(() => mailboxes.close());
   const upgradeConf = readUpgradeConf(workDir);
   if (mapping !== undefined) checkMapping(mapping, { configuration, instancePath, upgradeConf, workDir });
+  if (mapping?.meta() === undefined && (mailboxes?.highestPublished() ?? 0) > 0) throw mappingLost(workDir);
   return {
     source,
     from,
@@ -178,6 +179,14 @@ async function openMailboxes(
     if (error instanceof MailhaulError && error.code === 'DB_MISSING') return undefined;
     throw error;
   }
+}
+
+/** Without the mapping nobody can tell which 3.x folder a migrated mailbox is: its mail would come a second time. */
+function mappingLost(workDir: Dir): MailhaulError {
+  return new MailhaulError('MAPPING_LOST', 'Mailboxes have been migrated, but the mapping database is gone.', {
+    where: `${workDir.path}/${MAPPING_DATABASE_FILE}`,
+    hint: 'Restore it from a backup, or name its directory with --work-dir.',
+  });
 }
 
 interface MappingContext {

@@ -95,8 +95,6 @@ export interface MappingMeta {
 export interface MappingWrites {
   putMeta(meta: MappingMeta): void;
   putUser(user: MappingUser): void;
-  /** New folders get ids above `through`; ids that were given keep theirs. */
-  reserveIds(through: number): void;
   /** Gives the folder its id when `id` is 0; returns the id. */
   putFolder(folder: MappingFolder): number;
   putRecord(id: number, record: MigrationRecord): void;

@@ -166,9 +166,6 @@ function damaged(tables: Tables, what: string): MailhaulError {
 function mappingWrites(tables: Tables): MappingWrites {
   return {
     putMeta: (meta) => tables.meta.put(META_KEY, encodeMeta(meta)),
-    reserveIds(through) {
-      if (peekId(tables) <= through) tables.meta.put(NEXT_ID_KEY, encodeValue({ id: through + 1 }));
-    },
     putUser: (user) => tables.user.put(nameKey(user.uid), encodeUser(user)),
     putFolder(folder) {
       const id = folder.id === 0 ? nextId(tables) : folder.id;

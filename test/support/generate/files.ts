@@ -55,7 +55,7 @@ export function makeSpecial(
 }
 
 /** Leaves without closing: closing a listening socket would remove its name. */
-const LISTEN = "require('node:net').createServer().listen(process.argv[1], () => process.reallyExit(0))";
+const LISTEN = "require('node:net').createServer().listen({ path: process.argv[1] }, () => process.reallyExit(0))";
 
 function run(command: string, args: readonly string[], directory: Buffer): void {
   // A path of raw bytes cannot be a working directory of spawn, but its descriptor can.

@@ -121,20 +121,6 @@ it('gives every folder an id of its own, in order, also after an update that was
   expect(Array.from(db.folders(), ({ id }) => id)).toEqual([1, 2, 3]);
 });
 
-it('starts above ids that were published under an earlier mapping database', async () => {
-  const db = await openIt();
-  const id = await db.update((writes) => {
-    writes.reserveIds(41);
-    return writes.putFolder(folder('user/joe/a'));
-  });
-  expect(id).toBe(42);
-  const next = await db.update((writes) => {
-    writes.reserveIds(7);
-    return writes.putFolder(folder('user/joe/b'));
-  });
-  expect(next).toBe(43);
-});
-
 it('finds the folders of a user, not those of one whose uid begins the same', async () => {
   const db = await openIt();
   await db.update((writes) => {
