@@ -81,7 +81,7 @@ class UserMerge {
   private published = false;
 
   constructor(
-    private readonly user: MappingUser,
+    private user: MappingUser,
     private readonly earlier: Earlier,
     private readonly now: number,
   ) {
@@ -97,6 +97,7 @@ class UserMerge {
 
   /** No mailbox directory: an empty INBOX (3x-profile.md, Directory entries), unless there was one earlier. */
   withoutMailbox(): void {
+    this.keepStorePath();
     const gone = this.known.filter((folder) => !folder.missing && !this.isPublished(folder));
     if (gone.length > 0) {
       const message =
@@ -106,6 +107,21 @@ class UserMerge {
       return;
     }
     this.emptyInbox('USER_NO_MAILBOX', 'The user has no mailbox directory and gets an empty INBOX.');
+  }
+
+  /**
+   * Where nothing is at a new mailMessageStore, the mail is still where it was: a late `-r`, `--verify` and folders
+   * that wait go on with the old path.
+   */
+  private keepStorePath(): void {
+    const { before, user } = this;
+    if (before === undefined || before.storePath === user.storePath) return;
+    if (this.known.every(({ missing }) => missing)) return;
+    const message =
+      `The user has no mailbox directory in the new store path ${user.storePath}; ${before.storePath}, where its mail ` +
+      'was, stays on record. When the directory has been moved, run `upgrade -s` again.';
+    this.warnings.push({ user: user.uid, folder: '', code: 'USER_STORE_PATH', message });
+    this.user = { ...user, storePath: before.storePath, partition: before.partition };
   }
 
   mailbox(found: Extract<UserMailbox, { kind: 'read' }>): void {
@@ -305,9 +321,10 @@ class UserMerge {
 
   private isTaken(mailbox: string): boolean {
     const record = this.earlier.mailboxes.get(mailbox);
-    return (
-      record !== undefined && !this.known.some((folder) => folder.id === record.mappingId && folder.mailbox === mailbox)
-    );
+    if (record === undefined) return false;
+    // An entry of a mapping database that was lost before anything was migrated is taken over.
+    if (record.state === 'TRANSITION' && this.before === undefined && record.mappingId !== null) return false;
+    return !this.known.some((folder) => folder.id === record.mappingId && folder.mailbox === mailbox);
   }
 }
 

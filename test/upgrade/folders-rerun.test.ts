@@ -61,6 +61,27 @@ describe('upgrade -s run again', () => {
     expect(fs.readFileSync(join(store.mailbox, '__up.primary.txt'), 'utf8')).toMatch(/-\ncarl\nfred\n$/);
   });
 
+  const loseMapping = (): void => {
+    for (const name of ['__upfolder.db', '__upfolder.db-lock']) fs.rmSync(join(store.mailbox, name), { force: true });
+  };
+
+  it('refuses when mail was migrated and the mapping database is gone', async () => {
+    await publish(store, 'user/fred/INBOX');
+    loseMapping();
+    await expect(run(store)).rejects.toMatchObject({ code: 'MAPPING_LOST', exit: 3 });
+    expect(fs.existsSync(join(store.mailbox, '__upfolder.db'))).toBe(false);
+  });
+
+  it('starts over under the same names when the mapping database is gone and nothing was migrated', async () => {
+    const before = await databases(store, (_, mailboxes) => [...mailboxes.list()].map(({ name }) => name));
+    loseMapping();
+    await run(store);
+    await databases(store, (mapping, mailboxes) => {
+      expect([...mailboxes.list()].map(({ name }) => name)).toEqual(before);
+      for (const { id, mailbox } of mapping.folders()) expect(mailboxes.get(mailbox)?.mappingId).toBe(id);
+    });
+  });
+
   it('leaves migrated folders alone, also when they were deleted or renamed in 4.x', async () => {
     await publish(store, 'user/fred/INBOX');
     await publish(store, 'user/fred/Work');
@@ -174,6 +195,22 @@ describe('upgrade -s run again', () => {
     await databases(store, (mapping) => {
       expect(mapping.folderByMailbox('user/late/INBOX')).toMatchObject({ missing: false, uidvalidity: 60 });
     });
+  });
+
+  it('keeps the old store path of a user while nothing is at the new one, and says so', async () => {
+    await publish(store, 'user/anna/INBOX');
+    const moved = store.storePath('mail/moved');
+    fs.writeFileSync(store.ldif, fs.readFileSync(store.ldif, 'utf8').replace(disk, moved));
+    const storePath = () => databases(store, (mapping) => mapping.user('anna')?.storePath);
+    const report = await run(store);
+    expect([report.exitCode, report.warnings.map(({ code, user }) => [code, user])]).toEqual([
+      0,
+      [['USER_STORE_PATH', 'anna']],
+    ]);
+    expect(await storePath()).toBe(disk);
+    fs.renameSync(join(disk, 'anna'), join(moved, 'anna'));
+    expect((await run(store)).warnings).toEqual([]);
+    expect(await storePath()).toBe(moved);
   });
 
   it('does not take an unmounted disk for empty mailboxes', async () => {
