@@ -7,6 +7,7 @@ import { describeError, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, ensureDirs, fstat, stat, walk } from '../fs/dir.js';
 import { flockHolders, tryFlock } from '../fs/flock.js';
 import type { FolderLock, MailSource } from '../source/types.js';
+import { changedSinceMigration } from '../store/changed.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { planFolder } from './plan.js';
 import { shareTable } from './shared.js';
@@ -226,6 +227,7 @@ export function moveFolder(tools: StepTools, task: MoveFolder): MoveResult {
   let target: Dir | undefined;
   try {
     target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(context));
+    if (task.published && changedSinceMigration(target)) return inUse(task);
     const output = engine.migrate({
       // Without a 3.x folder there is no message to read; any directory will do.
       sourceFd: task.sourceFd < 0 ? target.fd : task.sourceFd,
@@ -255,6 +257,13 @@ export function moveFolder(tools: StepTools, task: MoveFolder): MoveResult {
   } finally {
     if (target !== undefined) closeDir(target);
   }
+}
+
+/** A retry makes the folder again, which would undo what a service did to it. */
+function inUse(task: MoveFolder): MoveResult {
+  const message = 'A service changed the folder since it was published; its failed messages stay in 3.x, on record.';
+  const failure = { code: 'FOLDER_IN_USE', message, where: sourcePath(task.target) };
+  return { kind: 'failed', id: task.id, failure, halt: false };
 }
 
 function halts(error: unknown): boolean {
