@@ -14,7 +14,7 @@
  * that is there already changes nothing: what a killed run left unfinished is completed.
  */
 import { resolve } from 'node:path';
-import { hasErrno, MailhaulError } from '../errors.js';
+import { EXIT, hasErrno, MailhaulError } from '../errors.js';
 import {
   closeDir,
   type Dir,
@@ -131,7 +131,7 @@ export function detectInstallation(path: string): Installation {
 /**
  * Makes an instance, or completes one; options that configdb has already (cleared ones too) keep their values.
  *
- * @throws MailhaulError CONF_ACCOUNT, INSTANCE_CREATE (exit 3)
+ * @throws MailhaulError CONF_ACCOUNT, INSTANCE_CREATE (exit 3); DISK_FULL (exit 4), and it is completed when run again
  */
 export async function createInstance(path: string, settings: InstanceSettings): Promise<Instance> {
   const absolute = resolve(path);
@@ -147,6 +147,14 @@ export async function createInstance(path: string, settings: InstanceSettings): 
     }
   } catch (error) {
     if (error instanceof MailhaulError) throw error;
+    if (hasErrno(error, 'ENOSPC', 'EDQUOT')) {
+      throw new MailhaulError('DISK_FULL', 'The disk of the 4.x instance is full.', {
+        where: absolute,
+        hint: 'Make space, then run the same command again.',
+        exit: EXIT.halted,
+        cause: error,
+      });
+    }
     throw instanceError('INSTANCE_CREATE', 'The 4.x instance cannot be made.', absolute, error);
   }
   return openInstance(absolute);

@@ -517,6 +517,24 @@ describe('the other commands', () => {
     expect(fs.existsSync(own.store.instance)).toBe(false);
   });
 
+  it('msg-setup ends with 4 when the disk is full, and completes the instance when it is run again', (ctx) => {
+    needRoot(ctx);
+    const own = newSite();
+    const server = path.dirname(own.store.instance);
+    fs.mkdirSync(server);
+    run('mount', '-t', 'tmpfs', '-o', 'size=4k,mode=755', 'tmpfs', server);
+    try {
+      fs.writeFileSync(path.join(server, 'fill'), Buffer.alloc(4096));
+      expectRefused(own.run('msg-setup', '--from', own.store.from), 4, /DISK_FULL/);
+      fs.unlinkSync(path.join(server, 'fill'));
+      run('mount', '-o', 'remount,size=20m', server);
+      expect(own.run('msg-setup', '--from', own.store.from).status).toBe(0);
+      expect(own.folders().status).toBe(0);
+    } finally {
+      run('umount', server);
+    }
+  });
+
   it('configutil ends with 4 when the disk is full, and the old options stay', (ctx) => {
     needRoot(ctx);
     const own = upgraded();
