@@ -68,7 +68,9 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       partitionRoot(roots, name, path ?? partitionPath(name), instance.owner);
     for (const path of scope.storePaths) storeRoot(roots, path);
     const faults = armedFaults() ?? null;
-    pool = startPool(options.threads, {
+    // A thread costs a tenth of a second to start: no more of them than there are folders.
+    const threads = Math.max(1, Math.min(options.threads, scope.ids.length + scope.all.length));
+    pool = startPool(threads, {
       engine: engine.name,
       progress,
       faults,
@@ -84,7 +86,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     shown = startProgress(scope.totals, progress, options.progressOutput);
     const run: Run = {
       options: {
-        threads: options.threads,
+        threads,
         queue: options.queue,
         remove: options.remove,
         acceptFailures: options.acceptFailures,
@@ -105,7 +107,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       stop: (reason) => halt(run, 'RUN_STOPPED', reason),
       progressLine: () => shown?.line() ?? '',
     });
-    session.log.write('Store', 'Notice', startLine(options, engine.name, scope.ids.length));
+    session.log.write('Store', 'Notice', startLine(options, engine.name, threads, scope.ids.length));
     await migrateFolders(run, scope.ids);
     if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
     if (report.halted === null) removeSharedCopies(run);
@@ -198,9 +200,9 @@ function commandName(options: MessagesOptions): string {
   return options.userLists === undefined ? 'upgrade -m' : 'upgrade -u';
 }
 
-function startLine(options: MessagesOptions, engine: string, folders: number): string {
+function startLine(options: MessagesOptions, engine: string, threads: number, folders: number): string {
   const removing = options.remove ? ', removing originals' : '';
-  return `${commandName(options)}: ${folders} folders, ${options.threads} threads, ${engine} engine${removing}`;
+  return `${commandName(options)}: ${folders} folders, ${threads} threads, ${engine} engine${removing}`;
 }
 
 function logEnd(session: Session, report: MessagesReport): void {
