@@ -226,9 +226,9 @@ describe('mailMessageStore', () => {
     expect(site.messages().status).toBe(0);
   });
 
-  it.each(['the same directory by a link', 'the same by a bind mount', 'one in the other', 'one in the default'])(
+  it.for(['the same directory by a link', 'the same by a bind mount', 'one in the other', 'one in the default'])(
     'two paths that are %s stop the run before anything is written',
-    async (how) => {
+    async (how, ctx) => {
       site = handSite();
       const { store } = site;
       const one = store.storePath('mail/one');
@@ -236,7 +236,7 @@ describe('mailMessageStore', () => {
       let unmount = () => {};
       if (how.includes('link')) fs.symlinkSync(one, two);
       else if (how.includes('bind')) {
-        if (process.getuid?.() !== 0) return;
+        needRoot(ctx);
         const { run } = await import('./loop.js');
         store.storePath('mail/two');
         run('mount', '--bind', one, two);
