@@ -72,6 +72,7 @@ export function prepareTaskOf(run: Run, folder: MappingFolder, places: FolderPla
     source: places.source,
     target: places.target,
     uidvalidity: folder.uidvalidity,
+    uidvalidityChosen: folder.uidvalidityChosen === true,
     missing: folder.missing,
     previous: run.mapping.record(folder.id) ?? null,
     now: Math.floor(Date.now() / 1000),

@@ -32,6 +32,8 @@ export interface UidInput {
   readonly messages: Uint32Array;
   readonly previous: MigrationRecord | undefined;
   readonly chosenUidvalidity: number;
+  /** `-s` chose it, and it never changes (3x-profile.md, "header lost"). */
+  readonly uidvalidityIsFinal: boolean;
   /** Seconds since 1970. */
   readonly now: number;
 }
@@ -48,7 +50,8 @@ export function assignUids(input: UidInput, warnings: WarningList): UidResult {
   const wanted = uidsOfLines(input, warnings);
   const recorded = previous === undefined ? new Uint32Array(scan.count) : uidsOnRecord(input, previous, wanted);
 
-  const uidvalidity = previous?.uidvalidity ?? Math.max(index.header?.uidvalidity ?? 0, chosenUidvalidity, 1);
+  const ofHeader = input.uidvalidityIsFinal ? 0 : (index.header?.uidvalidity ?? 0);
+  const uidvalidity = previous?.uidvalidity ?? Math.max(ofHeader, chosenUidvalidity, 1);
   const numbered = previous === undefined || linesApply(input, previous, wanted, recorded);
   const first = number(input, wanted, recorded, numbered);
   if (first.uidnext <= MAX_UID) return { uidvalidity, ...first };
@@ -143,9 +146,10 @@ function sameAs(scan: DirectoryScan, record: MigrationRecord): (file: number, i:
 
 /**
  * Whether lines number the same folder as the record. They do not after a uid overflow, when the record has a
- * uidvalidity of its own. Without a header a file whose line and record differ shows it.
+ * uidvalidity of its own. Under the uidvalidity that `-s` chose, the header says nothing. Without a header a file whose line and record differ shows it.
  */
 function linesApply(input: UidInput, previous: MigrationRecord, wanted: Uint32Array, recorded: Uint32Array): boolean {
+  if (input.uidvalidityIsFinal && previous.uidvalidity === input.chosenUidvalidity) return true;
   if (input.index.header !== undefined) return input.index.header.uidvalidity === previous.uidvalidity;
   return input.messages.every((file) => wanted[file] === 0 || recorded[file] === 0 || wanted[file] === recorded[file]);
 }

@@ -25,6 +25,8 @@ export interface PlanInput {
   readonly previous: MigrationRecord | undefined;
   /** From the mapping: the header's uidvalidity when `-s` saw it, or the one that `-s` chose. */
   readonly chosenUidvalidity: number;
+  /** `-s` chose it: no header that comes back changes it. Else a higher one in the header counts. */
+  readonly uidvalidityIsFinal?: boolean | undefined;
   /** The server account. */
   readonly ownerUid: number;
   /** Take files of other accounts, and files that others may write to. */
@@ -66,6 +68,7 @@ const NO_INDEX: FolderIndex = {
 /** Plans a folder. Never throws for what the folder holds. */
 export function planFolder(input: PlanInput): FolderPlan {
   const { scan, previous, chosenUidvalidity, now } = input;
+  const uidvalidityIsFinal = input.uidvalidityIsFinal === true;
   const index = input.index ?? NO_INDEX;
   const warnings = warningList();
   const table = nameTable(scan);
@@ -73,7 +76,7 @@ export function planFolder(input: PlanInput): FolderPlan {
   const { lineOf, ignored } = matchLines(index, scan, table, unstatted, warnings);
   const found = messageFiles(scan, lineOf, unstatted);
   const numbers = assignUids(
-    { index, scan, table, lineOf, ignored, messages: found, previous, chosenUidvalidity, now },
+    { index, scan, table, lineOf, ignored, messages: found, previous, chosenUidvalidity, uidvalidityIsFinal, now },
     warnings,
   );
   const files = sortByKey(found, numbers.uids);

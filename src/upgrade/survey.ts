@@ -137,6 +137,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
             components: mailboxPathComponents(folder.uid, folder.mailbox),
           },
           uidvalidity: folder.uidvalidity,
+          uidvalidityChosen: folder.uidvalidityChosen === true,
           missing: folder.missing,
           previous: mapping.record(folder.id) ?? null,
           now: Math.floor(Date.now() / 1000),

@@ -42,6 +42,8 @@ export interface PrepareFolder {
   readonly source: Place;
   readonly target: Place;
   readonly uidvalidity: number;
+  /** `-s` chose the uidvalidity, the header was lost: it stays, whatever header comes back. */
+  readonly uidvalidityChosen: boolean;
   /** `-s` found no 3.x directory: an empty folder is made. */
   readonly missing: boolean;
   readonly previous: MigrationRecord | null;

@@ -830,10 +830,13 @@ describe('damage of a whole folder', () => {
     expect(site.folders().status).toBe(0);
     const chosen = site.mailbox('user/fred/INBOX').uidvalidity;
     expect(chosen).toBeGreaterThan(early);
-    fs.writeFileSync(path.join(folder, '.mailbox'), header(9, 5) + line(1, 'one'));
+    // The header comes back, with a number above and one below.
+    fs.writeFileSync(path.join(folder, '.mailbox'), header(9, 4_100_000_000) + line(1, 'one'));
     expect(site.folders().status).toBe(0);
+    expect(site.mailbox('user/fred/INBOX').uidvalidity).toBe(chosen);
     expect(site.messages().status).toBe(0);
     expect(site.mailbox('user/fred/INBOX').uidvalidity).toBe(chosen);
+    expect(site.run('upgrade', '--verify').status).toBe(0);
     expect(site.folders().status).toBe(0);
     expect(site.mailbox('user/fred/INBOX').uidvalidity).toBe(chosen);
   });

@@ -23,6 +23,7 @@ interface Options {
   chosen?: number;
   owner?: number;
   takeForeign?: boolean;
+  final?: boolean;
   now?: number;
   scan?: DirectoryScan;
 }
@@ -33,6 +34,7 @@ function plan(options: Options = {}): FolderPlan {
     scan: options.scan ?? scanFolder(folder.path),
     previous: options.previous,
     chosenUidvalidity: options.chosen ?? 500,
+    uidvalidityIsFinal: options.final,
     ownerUid: options.owner ?? OWNER,
     takeForeign: options.takeForeign ?? false,
     now: options.now ?? 1_000_000_000,
@@ -102,6 +104,19 @@ describe('a sound folder', () => {
       now: 1,
     });
     expect([made.uidvalidity, made.uidnext, made.messages.count, made.warnings]).toEqual([9, 1, 0, []]);
+  });
+});
+
+describe('a uidvalidity that -s chose because the header was lost', () => {
+  test('stays when a higher header comes back, and the lines still count', () => {
+    folder.index('NSMB 3 4000000000 9', '3 1 S 10 a');
+    folder.message('a');
+    const first = plan({ chosen: 1_700_000_000, final: true });
+    expect([first.uidvalidity, first.uidnext, messages(first)]).toEqual([1_700_000_000, 9, ['a=3']]);
+    folder.index('NSMB 3 4000000001 20', '3 1 S 10 a', '12 1 - 10 b');
+    folder.message('b');
+    const second = plan({ chosen: 1_700_000_000, final: true, previous: recordOf(first) });
+    expect([second.uidvalidity, second.uidnext, messages(second)]).toEqual([1_700_000_000, 20, ['a=3', 'b=12']]);
   });
 });
 

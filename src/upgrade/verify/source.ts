@@ -153,8 +153,8 @@ function verifyHeader(
 ): void {
   const { header } = lines;
   if (header === undefined) return;
-  // A folder that ran out of uids, or whose header came back after it was lost, has a higher one on record.
-  if (record.uidvalidity < header.uidvalidity) {
+  // A folder that ran out of uids has a higher one on record; one whose header was lost keeps what `-s` chose.
+  if (record.uidvalidity < header.uidvalidity && folder.uidvalidityChosen !== true) {
     const text = `The 3.x index has uidvalidity ${header.uidvalidity}, the migrated folder ${record.uidvalidity}.`;
     context.findings.add(subject, 'VERIFY_UIDVALIDITY', folder.mailbox, text);
   } else if (record.uidvalidity === header.uidvalidity && record.uidnext < header.uidnext) {
