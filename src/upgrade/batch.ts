@@ -7,6 +7,7 @@ import { MailhaulError } from '../errors.js';
 import { encodeAdminRecord } from '../store/adminRecord.js';
 import { mailboxPathComponents } from '../store/names.js';
 import type { MailboxRecord } from '../store/types.js';
+import { planAdditions } from './additions-plan.js';
 import type { Committer } from './committer.js';
 import type { Postponed } from './messages.js';
 import { recordOf } from './plan.js';
@@ -128,50 +129,87 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
     }
   }
   const results = await run.pool.run({ kind: 'prepare', folders: tasks });
-  // The locks are ours now: what another process published before it let go must be seen.
-  run.mailboxes.refresh();
-  run.mapping.refresh();
+  const held = new Set(results.filter((result) => result.kind === 'ready'));
+  const passedOn: ReadyFolder[] = [];
   const prepared: PreparedFolder[] = [];
-  for (const result of results) {
-    const entry = known.get(result.id);
-    if (entry === undefined) continue;
-    const { folder, places } = entry;
-    if (result.kind === 'busy') {
-      postponed.set(folder.id, result.holders);
-      continue;
+  try {
+    // The locks are ours now: what another process published before it let go must be seen.
+    run.mailboxes.refresh();
+    run.mapping.refresh();
+    for (const result of results) {
+      const entry = known.get(result.id);
+      if (entry === undefined) continue;
+      const { folder, places } = entry;
+      if (result.kind === 'busy') {
+        postponed.set(folder.id, result.holders);
+      } else if (result.kind === 'failed') {
+        if (result.halt === true) halt(run, result.failure.code, `${result.failure.message} [${result.failure.where}]`);
+        else folderFailed(run, folder, result.failure);
+      } else {
+        const accepted = accept(run, folder, places, result);
+        if (accepted === 'failed') continue;
+        if (accepted === 'skipped') folderSkipped(run, folder);
+        else if (accepted === 'stale') postponed.set(folder.id, []);
+        else {
+          prepared.push(accepted);
+          passedOn.push(result);
+        }
+      }
     }
-    if (result.kind === 'failed') {
-      folderFailed(run, folder, result.failure);
-      continue;
-    }
-    const mailbox = run.mailboxes.get(folder.mailbox);
-    if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) {
-      release(result);
-      folderSkipped(run, folder);
-      continue;
-    }
-    for (const warning of result.plan.warnings) {
-      run.report.warnings += 1;
-      run.log.write('Store', 'Warning', `${folder.mailbox}: ${warning.code}: ${warning.message} [${warning.where}]`);
-    }
-    prepared.push({
-      // The root and the attempt are part of what is made durable before the first link.
-      folder: { ...folder, root: places.rootPath, attempts: folder.attempts + 1 },
-      ready: result,
-      rootPath: places.rootPath,
-      move: {
-        id: folder.id,
-        sourceFd: result.sourceFd,
-        target: places.target,
-        singleFd: places.singleFd,
-        plan: result.plan,
-        admin: adminOf(run, folder, mailbox),
-        resumed: folder.attempts > 0,
-        published: mailbox.state === 'NON-TRANSITION',
-      },
-    });
+    for (const ready of passedOn) held.delete(ready);
+    return prepared;
+  } finally {
+    for (const ready of held) release(ready);
   }
-  return prepared;
+}
+
+/**
+ * What becomes of a folder that holds its lock. `stale`: another process had it between our look at the record and
+ * the lock, so the plan rests on an old record; it is planned again.
+ */
+function accept(
+  run: Run,
+  folder: MappingFolder,
+  places: FolderPlaces,
+  ready: ReadyFolder,
+): PreparedFolder | 'skipped' | 'stale' | 'failed' {
+  let admin: Uint8Array;
+  let published: boolean;
+  let plan = ready.plan;
+  try {
+    const mailbox = run.mailboxes.get(folder.mailbox);
+    if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) return 'skipped';
+    if (run.mapping.folder(folder.id)?.attempts !== folder.attempts) return 'stale';
+    published = mailbox.state === 'NON-TRANSITION';
+    const record = published ? run.mapping.record(folder.id) : undefined;
+    if (record !== undefined) {
+      plan = planAdditions(plan, record, new Set(run.mapping.failures(folder.id).map(({ uid }) => uid)));
+    }
+    admin = adminOf(run, folder, mailbox);
+  } catch (error) {
+    folderFailed(run, folder, failureOf(error, folder.mailbox));
+    return 'failed';
+  }
+  for (const warning of plan.warnings) {
+    run.report.warnings += 1;
+    run.log.write('Store', 'Warning', `${folder.mailbox}: ${warning.code}: ${warning.message} [${warning.where}]`);
+  }
+  return {
+    // The root and the attempt are part of what is made durable before the first link.
+    folder: { ...folder, root: places.rootPath, attempts: folder.attempts + 1 },
+    ready: { ...ready, plan },
+    rootPath: places.rootPath,
+    move: {
+      id: folder.id,
+      sourceFd: ready.sourceFd,
+      target: places.target,
+      singleFd: places.singleFd,
+      plan,
+      admin,
+      resumed: folder.attempts > 0,
+      published,
+    },
+  };
 }
 
 function adminOf(run: Run, folder: MappingFolder, mailbox: MailboxRecord): Uint8Array {

@@ -61,6 +61,7 @@ export async function migrateMailbox(
     setOwner: process.geteuid?.() === 0,
     takeForeign: options.takeForeign === true,
     publishWithFailures: options.acceptFailures === true,
+    additions: false,
   };
   const report = emptyReport(engine.name);
   const roots = emptyRoots();

@@ -1,6 +1,9 @@
-/** Carries out one task with the tools of a thread; the same in a worker and in a service's own process. */
+/**
+ * Carries out one task with the tools of a thread; the same in a worker and in a service's own process. What it
+ * returns may be a promise.
+ */
 import { finishFolder, moveFolder, prepareFolder, removeFolder, type StepTools, surveyFolder } from './steps.js';
-import type { Task } from './tasks.js';
+import type { MoveFolder, MoveResult, Task } from './tasks.js';
 
 export function perform(tools: StepTools, task: Task): unknown {
   switch (task.kind) {
@@ -9,6 +12,7 @@ export function perform(tools: StepTools, task: Task): unknown {
     case 'survey':
       return task.folders.map((folder) => surveyFolder(tools, folder));
     case 'move':
+      if (task.folders.some(({ published }) => published)) return moveSome(tools, task.folders);
       return task.folders.map((folder) => moveFolder(tools, folder));
     case 'warm':
       waitForAll(task.arrived, task.threads);
@@ -18,6 +22,12 @@ export function perform(tools: StepTools, task: Task): unknown {
     case 'remove':
       return task.folders.map((folder) => removeFolder(tools, folder));
   }
+}
+
+/** Published folders among them get what they lack; the code for that is loaded when it is needed. */
+async function moveSome(tools: StepTools, folders: readonly MoveFolder[]): Promise<MoveResult[]> {
+  const addMessages = await (await import('./additions.js')).loadAdditions();
+  return folders.map((folder) => moveFolder(tools, folder, folder.published ? addMessages : undefined));
 }
 
 /** Returns when `threads` threads have come here. */

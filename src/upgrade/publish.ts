@@ -11,7 +11,8 @@ import { fstat, stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { messageFailures } from './failures.js';
 import { addError, addMethods, partitionTotals } from './report.js';
-import { folderFailed, type MovedFolder, type Run, release } from './run.js';
+import { failureOf, folderFailed, type MovedFolder, type Run, release } from './run.js';
+import type { FolderFailure } from './tasks.js';
 import type { MessageFailure } from './types.js';
 
 interface Outcome extends MovedFolder {
@@ -24,15 +25,9 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[]): Prom
     await syncTargets(run, group);
     const outcomes: Outcome[] = [];
     for (const moved of group) {
-      if (sourceUnchanged(moved)) {
-        outcomes.push({ ...moved, failures: messageFailures(moved.ready.plan.messages, moved.output) });
-      } else {
-        folderFailed(run, moved.folder, {
-          code: 'FOLDER_CHANGED',
-          message: 'The 3.x folder changed while it was migrated and stays in TRANSITION. Is a 3.x server running?',
-          where: moved.folder.legacyName,
-        });
-      }
+      const change = sourceChange(moved);
+      if (change !== undefined) folderFailed(run, moved.folder, change);
+      else outcomes.push({ ...moved, failures: messageFailures(moved.ready.plan.messages, moved.output) });
     }
     await recordFailures(run, outcomes);
     await publish(run, outcomes);
@@ -53,8 +48,18 @@ async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<voi
   await Promise.all([...fds].map(syncFileSystem));
 }
 
-/** The folder's directory and index are what they were when it was read. */
-function sourceUnchanged({ ready }: MovedFolder): boolean {
+/** Why the folder cannot be published: its directory or index is not what it was when it was read. */
+function sourceChange(moved: MovedFolder): FolderFailure | undefined {
+  try {
+    if (isSourceUnchanged(moved)) return undefined;
+  } catch (error) {
+    return failureOf(error, moved.folder.legacyName);
+  }
+  const message = 'The 3.x folder changed while it was migrated and stays in TRANSITION. Is a 3.x server running?';
+  return { code: 'FOLDER_CHANGED', message, where: moved.folder.legacyName };
+}
+
+function isSourceUnchanged({ ready }: MovedFolder): boolean {
   if (ready.stamp === null || ready.sourceFd < 0) return true;
   const directory = fstatSync(ready.sourceFd, { bigint: true });
   const index = stat({ fd: ready.sourceFd, path: '' }, '.mailbox');
@@ -101,10 +106,7 @@ async function recordOutcomes(run: Run, outcomes: readonly Outcome[]): Promise<v
   });
 }
 
-/**
- * `-r`. The originals of a folder with failures stay until the failures are repaired, because the retry
- * makes the whole folder again from its originals (docs/operations.md).
- */
+/** `-r`. The originals of a folder with failures stay until the failures are repaired (docs/operations.md). */
 async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<void> {
   const complete = outcomes.filter(
     ({ ready, output, failures }) => ready.sourceFd >= 0 && output.summary !== null && failures.length === 0,
@@ -153,14 +155,16 @@ function count(run: Run, outcome: Outcome): void {
     run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message} [${file}]`);
   }
   const removing = run.options.remove && published && failures.length === 0;
-  const done = addMethods(run.report, output.methods, removing, isOneFileSystem(run, outcome));
-  run.report.messages.done += done;
+  const moved = addMethods(run.report, output.methods, removing, isOneFileSystem(run, outcome));
+  run.report.messages.done += moved;
   run.report.messages.failed += failures.length;
   run.report.bytes += output.bytes;
-  run.report.folders[published ? 'done' : 'failed'] += 1;
+  // A published folder that still lacks messages is not done unless the failures were accepted.
+  const done = published && (failures.length === 0 || run.options.acceptFailures);
+  run.report.folders[done ? 'done' : 'failed'] += 1;
   const totals = partitionTotals(run.report, folder.partition);
-  totals.messages += done;
+  totals.messages += moved;
   totals.bytes += output.bytes;
-  totals.folders += published ? 1 : 0;
+  totals.folders += done ? 1 : 0;
   run.onFolder?.(folder);
 }

@@ -2,7 +2,7 @@
  * The steps of one folder that touch mail: what a transfer thread does (worker.ts), and what a service does
  * in its own process when it opens a folder in TRANSITION. Nothing here opens a database.
  */
-import type { DirectoryScan, FolderEngine, MessageTable } from '../engine/types.js';
+import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine, MessageTable } from '../engine/types.js';
 import { describeError, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, ensureDirs, fstat, stat, walk } from '../fs/dir.js';
 import { flockHolders, tryFlock } from '../fs/flock.js';
@@ -10,6 +10,7 @@ import type { FolderLock, MailSource } from '../source/types.js';
 import { changedSinceMigration } from '../store/changed.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { planFolder } from './plan.js';
+import { tableOf } from './rows.js';
 import { shareTable } from './shared.js';
 import type {
   FinishFolder,
@@ -26,7 +27,7 @@ import type {
   SurveyResult,
   WorkerContext,
 } from './tasks.js';
-import type { FolderPlan, MigrationRecord } from './types.js';
+import type { FolderPlan } from './types.js';
 
 /** What a thread works with. */
 export interface StepTools {
@@ -35,10 +36,12 @@ export interface StepTools {
   readonly context: WorkerContext;
 }
 
-/** Errors with which no folder of the same device can go on. */
-const HALTING = ['ENOSPC', 'EDQUOT', 'EROFS', 'EMFILE', 'ENFILE', 'ENOMEM', 'EIO'] as const;
+/** Errors of the process or of a full disk: no folder can go on. */
+const LACKING = ['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'ENOMEM'] as const;
+/** Errors with which no folder of the same target device can go on. */
+const HALTING = [...LACKING, 'EROFS', 'EIO'] as const;
 
-function ownerOf(context: WorkerContext): { uid: number; gid: number } {
+export function ownerOf(context: WorkerContext): { uid: number; gid: number } {
   return { uid: context.ownerUid, gid: context.ownerGid };
 }
 
@@ -72,7 +75,8 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder): PrepareRes
   } catch (error) {
     if (lock !== undefined && lock !== 'busy') lock.release();
     closeDir(opened);
-    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };
+    const halt = hasErrno(error, ...LACKING);
+    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path), halt };
   }
 }
 
@@ -144,6 +148,7 @@ function openSource(task: { id: number; source: Place }): Dir | 'missing' | Extr
       kind: 'failed',
       id: task.id,
       failure: { code: link ? 'FOLDER_LINK' : 'FOLDER_UNREADABLE', message: what, where },
+      halt: hasErrno(error, ...LACKING),
     };
   }
 }
@@ -182,7 +187,8 @@ function prepareMissing(tools: StepTools, task: PrepareFolder): PrepareResult {
     return { kind: 'ready', id: task.id, sourceFd: -1, lockFd: target.fd, plan, stamp: null };
   } catch (error) {
     if (target !== undefined) closeDir(target);
-    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_TARGET', task.target.rootPath) };
+    const halt = halts(error);
+    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_TARGET', task.target.rootPath), halt };
   }
 }
 
@@ -223,32 +229,43 @@ function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): FolderPla
   });
 }
 
-/** Makes the mailbox directory and moves the messages. */
-export function moveFolder(tools: StepTools, task: MoveFolder): MoveResult {
-  const { context, engine } = tools;
+/** Brings the messages of a folder into its mailbox directory, and its index. */
+export type Transfer = (tools: StepTools, task: MoveFolder, target: Dir) => EngineOutput;
+
+/** What the engine is given for a folder. */
+export function inputOf({ context }: StepTools, task: MoveFolder, target: Dir): EngineInput {
+  return {
+    // Without a 3.x folder there is no message to read; any directory will do.
+    sourceFd: task.sourceFd < 0 ? target.fd : task.sourceFd,
+    targetFd: target.fd,
+    singleFd: task.singleFd,
+    uidvalidity: task.plan.uidvalidity,
+    uidnext: task.plan.uidnext,
+    keywords: task.plan.keywords,
+    admin: task.admin,
+    messages: task.plan.messages,
+    ownerUid: context.ownerUid,
+    ownerGid: context.ownerGid,
+    setOwner: context.setOwner,
+    takeForeign: context.takeForeign,
+    publishWithFailures: context.publishWithFailures,
+    resumed: task.resumed,
+    progress: context.progress,
+  };
+}
+
+const migrateAll: Transfer = (tools, task, target) => tools.engine.migrate(inputOf(tools, task, target));
+
+/**
+ * Makes the mailbox directory and moves the messages: all of them, or with `addMessages` of additions.ts those that
+ * a published folder lacks.
+ */
+export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfer = migrateAll): MoveResult {
   let target: Dir | undefined;
   try {
-    target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(context));
+    target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(tools.context));
     if (task.published && changedSinceMigration(target)) return inUse(task);
-    const output = engine.migrate({
-      // Without a 3.x folder there is no message to read; any directory will do.
-      sourceFd: task.sourceFd < 0 ? target.fd : task.sourceFd,
-      targetFd: target.fd,
-      singleFd: task.singleFd,
-      uidvalidity: task.plan.uidvalidity,
-      uidnext: task.plan.uidnext,
-      keywords: task.plan.keywords,
-      admin: task.admin,
-      messages: task.plan.messages,
-      ownerUid: context.ownerUid,
-      ownerGid: context.ownerGid,
-      setOwner: context.setOwner,
-      takeForeign: context.takeForeign,
-      publishWithFailures: context.publishWithFailures,
-      resumed: task.resumed,
-      progress: context.progress,
-    });
-    return { kind: 'moved', id: task.id, output };
+    return { kind: 'moved', id: task.id, output: transfer(tools, task, target) };
   } catch (error) {
     return {
       kind: 'failed',
@@ -261,7 +278,7 @@ export function moveFolder(tools: StepTools, task: MoveFolder): MoveResult {
   }
 }
 
-/** A retry makes the folder again, which would undo what a service did to it. */
+/** A retry writes a new index, which would undo what a service did to the folder. */
 function inUse(task: MoveFolder): MoveResult {
   const message = 'A service changed the folder since it was published; its failed messages stay in 3.x, on record.';
   const failure = { code: 'FOLDER_IN_USE', message, where: sourcePath(task.target) };
@@ -335,23 +352,4 @@ function openIfThere(dir: Dir, name: string): Dir | undefined {
     if (hasErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
-}
-
-/** The columns that removal needs, from the record. */
-function tableOf(record: MigrationRecord): MessageTable {
-  const { count, uids, names, nameOffsets, inodes, sizes, mtimes } = record;
-  return {
-    count,
-    uids,
-    names,
-    nameOffsets,
-    inodes,
-    sizes,
-    mtimes,
-    internalDates: new Float64Array(count),
-    flags: new Uint32Array(count),
-    keywordOffsets: new Uint32Array(count + 1),
-    keywordRefs: new Uint32Array(0),
-    refused: new Uint8Array(count),
-  };
 }

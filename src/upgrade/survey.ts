@@ -73,6 +73,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     setOwner: false,
     takeForeign: options.takeForeign,
     publishWithFailures: options.acceptFailures,
+    additions: false,
   });
   const partitions = new Map<string, PartitionSurvey>();
   const problems: SurveyProblem[] = [];

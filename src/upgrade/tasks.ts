@@ -28,6 +28,8 @@ export interface WorkerContext {
   readonly setOwner: boolean;
   readonly takeForeign: boolean;
   readonly publishWithFailures: boolean;
+  /** Published folders are to be retried: the thread loads what that needs at its start (additions.ts). */
+  readonly additions: boolean;
 }
 
 /** A directory below a held root. */
@@ -70,7 +72,8 @@ export type PrepareResult =
       readonly stamp: SourceStamp | null;
     }
   | { readonly kind: 'busy'; readonly id: number; readonly holders: readonly number[] }
-  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure };
+  /** `halt`: for want of something that the next folder would lack as well. */
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure; readonly halt?: boolean };
 
 export interface FolderFailure {
   readonly code: string;
@@ -87,7 +90,7 @@ export interface MoveFolder {
   readonly admin: Uint8Array;
   /** An earlier attempt may have left something in the target. */
   readonly resumed: boolean;
-  /** Published with failures before: only done again while no service has changed it. */
+  /** Published with failures before: messages are only added, and only while no service has changed it. */
   readonly published: boolean;
 }
 

@@ -79,6 +79,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       setOwner: process.geteuid?.() === 0,
       takeForeign: options.takeForeign,
       publishWithFailures: options.acceptFailures,
+      additions: scope.additions,
     });
     // Every thread must have loaded its code before the process gives up the right to read it.
     await pool.ready();
@@ -134,6 +135,8 @@ interface Scope {
   /** Partition names with the recorded root of their folders (undefined: the path in force). */
   readonly partitions: readonly (readonly [string, string | undefined])[];
   readonly storePaths: ReadonlySet<string>;
+  /** Some of them are published and lack messages. */
+  readonly additions: boolean;
   readonly totals: Parameters<typeof startProgress>[0];
 }
 
@@ -145,11 +148,13 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
   const storePaths = new Set<string>();
   const folderCountByPartition = new Map<string, number>();
   const storePathOf = new Map<string, string>();
+  let additions = false;
   for (const user of mapping.users()) storePathOf.set(user.uid, user.storePath);
   const worklist = buildWorklist(selection.folders(), (folder) => {
     const due = isDue(mapping, mailboxes, folder);
     const removalDue = remove && !folder.sourcesRemoved && !folder.missing;
     if (!due) report.folders.skipped += 1;
+    else if (mailboxes.wasPublished(folder.id)) additions = true;
     if (removalDue) all.push(folder.id);
     if (due || removalDue) {
       partitions.set(`${folder.partition}\n${folder.root ?? ''}`, [folder.partition, folder.root ?? undefined]);
@@ -164,6 +169,7 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
     all,
     partitions: [...partitions.values()],
     storePaths,
+    additions,
     totals: { folders: worklist.ids.length, messages: worklist.estimatedMessages, folderCountByPartition },
   };
 }

@@ -1,0 +1,221 @@
+/**
+ * Adding messages to a published folder that no service has changed yet: a retry of what failed.
+ *
+ *     <mailbox>/.retry/    a mailbox directory of its own, in which the engine migrates the new messages
+ *     <mailbox>/           gets their files by rename, then a new store.idx of both indexes, by rename
+ *
+ * A message that is published already is not looked at in 3.x, and neither its file nor its index entry changes.
+ * Killed anywhere, the folder has its old index or the new one; the next run does it again and takes `.retry` away.
+ */
+import * as fs from 'node:fs';
+import type { EngineOutput, IndexSummary } from '../engine/types.js';
+import { hasErrno } from '../errors.js';
+import {
+  closeDir,
+  createFile,
+  type Dir,
+  ensureDir,
+  list,
+  type Ownership,
+  openDir,
+  openFile,
+  removeDir,
+  rename,
+  stat,
+  unlink,
+} from '../fs/dir.js';
+import { loadDigest } from '../store/digest.js';
+import { fileSink } from '../store/index/io.js';
+import { type IndexReader, openIndex } from '../store/index/reader.js';
+import type { IndexRecord } from '../store/index/record.js';
+import { IndexBuilder } from '../store/index/writer.js';
+import { hashDirectory, INDEX_FILE, isHashDirectory, messageFile } from '../store/layout.js';
+import { pickRows } from './rows.js';
+import { inputOf, ownerOf, type StepTools, type Transfer } from './steps.js';
+import type { MoveFolder } from './tasks.js';
+
+const SCRATCH = '.retry';
+const NEW_INDEX = `${INDEX_FILE}.new`;
+
+/** `addMessages`, ready to use in this thread. */
+export async function loadAdditions(): Promise<Transfer> {
+  await loadDigest();
+  return addMessages;
+}
+
+/**
+ * Migrates the messages of the plan that the index does not list. In the output a message that was there before
+ * has no method and no error, and `summary` is that of the whole folder.
+ */
+function addMessages(tools: StepTools, task: MoveFolder, target: Dir): EngineOutput {
+  return withIndex(target, (published) => {
+    const { messages } = task.plan;
+    const absent: number[] = [];
+    for (let i = 0; i < messages.count; i++) if (published.find(messages.uids[i] ?? 0) < 0) absent.push(i);
+    const owner = ownerOf(tools.context);
+    const scratch = ensureDir(target, SCRATCH, owner);
+    try {
+      const added = tools.engine.migrate({
+        ...inputOf(tools, task, scratch),
+        messages: pickRows(messages, messages, absent),
+        publishWithFailures: true,
+        resumed: true,
+      });
+      const output = spread(added, absent, messages.count);
+      if (added.summary === null) return output;
+      const summary =
+        added.summary.messages === 0 ? summaryOf(published) : take(task, target, scratch, published, owner);
+      removeScratch(target, scratch);
+      return { ...output, summary };
+    } finally {
+      closeDir(scratch);
+    }
+  });
+}
+
+function withIndex<T>(mailbox: Dir, use: (index: IndexReader) => T): T {
+  const fd = openFile(mailbox, INDEX_FILE);
+  try {
+    return use(openIndex(fd));
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Columns of the rows `rows` as columns of `count` rows; the others hold 0. */
+function spread(output: EngineOutput, rows: readonly number[], count: number): EngineOutput {
+  const methods = new Uint8Array(count);
+  const errors = new Uint8Array(count);
+  const errnos = new Int32Array(count);
+  rows.forEach((row, k) => {
+    methods[row] = output.methods[k] ?? 0;
+    errors[row] = output.errors[k] ?? 0;
+    errnos[row] = output.errnos[k] ?? 0;
+  });
+  return { ...output, methods, errors, errnos };
+}
+
+function summaryOf({ header }: IndexReader): IndexSummary {
+  const { messages, bytesUsed, lastAppend, seen, answered, flagged, deleted, draft } = header;
+  return { messages, bytes: bytesUsed, lastAppend, seen, answered, flagged, deleted, draft };
+}
+
+/** Moves the new message files to their places, then writes the index of old and new messages. */
+function take(task: MoveFolder, target: Dir, scratch: Dir, published: IndexReader, owner: Ownership): IndexSummary {
+  return withIndex(scratch, (added) => {
+    moveFiles(scratch, target, added, owner);
+    const fd = createOver(target, NEW_INDEX, owner);
+    let summary: IndexSummary;
+    try {
+      summary = writeBoth(fd, task, published, added);
+    } finally {
+      fs.closeSync(fd);
+    }
+    rename(target, NEW_INDEX, target, INDEX_FILE);
+    return summary;
+  });
+}
+
+function createOver(dir: Dir, name: string, owner: Ownership): number {
+  removeIfThere(dir, name);
+  return createFile(dir, name, owner);
+}
+
+function moveFiles(scratch: Dir, target: Dir, added: IndexReader, owner: Ownership): void {
+  let open: { name: string; from: Dir; to: Dir } | undefined;
+  try {
+    for (const { uid } of added.records()) {
+      const name = hashDirectory(uid);
+      if (open?.name !== name) {
+        if (open !== undefined) closePair(open);
+        open = undefined;
+        const from = openDir(scratch, name);
+        open = { name, from, to: ensureOrClose(from, target, name, owner) };
+      }
+      rename(open.from, messageFile(uid), open.to, messageFile(uid));
+    }
+  } finally {
+    if (open !== undefined) closePair(open);
+  }
+}
+
+function closePair({ from, to }: { from: Dir; to: Dir }): void {
+  closeDir(from);
+  closeDir(to);
+}
+
+function ensureOrClose(from: Dir, target: Dir, name: string, owner: Ownership): Dir {
+  try {
+    return ensureDir(target, name, owner);
+  } catch (error) {
+    closeDir(from);
+    throw error;
+  }
+}
+
+/** Writes both indexes as one, ascending uid, with the keyword table of the published one in front. */
+function writeBoth(fd: number, task: MoveFolder, published: IndexReader, added: IndexReader): IndexSummary {
+  const keywords = [...published.keywords()];
+  const places = new Map(keywords.map((keyword, place) => [keyword.toLowerCase(), place]));
+  const placeOf = (keyword: string): number => {
+    const known = places.get(keyword.toLowerCase());
+    if (known !== undefined) return known;
+    places.set(keyword.toLowerCase(), keywords.length);
+    return keywords.push(keyword) - 1;
+  };
+  const { uidvalidity } = published.header;
+  const uidnext = Math.max(published.header.uidnext, task.plan.uidnext);
+  const frame = { uidvalidity, uidnext, generation: 0, keywords, admin: task.admin };
+  const builder = new IndexBuilder(fileSink(fd), frame, published.count + added.count);
+  const addOld = (record: IndexRecord): void =>
+    builder.add(record, published.keywordRefs(record), published.cache(record));
+  const addNew = (record: IndexRecord): void => {
+    const refs = added.keywordsOf(record).map(placeOf);
+    builder.add(
+      record,
+      refs.sort((a, b) => a - b),
+      added.cache(record),
+    );
+  };
+  let i = 0;
+  for (const record of added.records()) {
+    for (; i < published.count && published.record(i).uid < record.uid; i++) addOld(published.record(i));
+    addNew(record);
+  }
+  for (; i < published.count; i++) addOld(published.record(i));
+  return builder.finish();
+}
+
+/** Takes `.retry` away, but for a message file that has no other name: it may be the only copy (promise 1). */
+function removeScratch(target: Dir, scratch: Dir): void {
+  for (const name of list(scratch)) {
+    if (!isHashDirectory(name.toString('latin1'))) {
+      removeIfThere(scratch, name);
+      continue;
+    }
+    const directory = openDir(scratch, name);
+    try {
+      for (const file of list(directory)) if ((stat(directory, file)?.nlink ?? 0n) > 1n) removeIfThere(directory, file);
+    } finally {
+      closeDir(directory);
+    }
+    removeEmpty(scratch, name);
+  }
+  removeEmpty(target, SCRATCH);
+}
+
+function removeEmpty(dir: Dir, name: string | Buffer): void {
+  try {
+    removeDir(dir, name);
+  } catch (error) {
+    if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+  }
+}
+
+function removeIfThere(dir: Dir, name: string | Buffer): void {
+  try {
+    unlink(dir, name);
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT')) throw error;
+  }
+}
