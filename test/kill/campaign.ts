@@ -2,7 +2,7 @@
  * The kill campaign: the process is killed at the n-th effective call (src/fs/seam.ts, native/src/sys) of a
  * run, the same command is run again, and the result must be that of a run that was never interrupted.
  *
- *     npx tsx test/kill/campaign.ts                    every call, both engines, with and without -r, and -s
+ *     npx tsx test/kill/campaign.ts                    every call, both engines, with and without -r, retries, and -s
  *     npx tsx test/kill/campaign.ts --every 7          every 7th call
  */
 import * as fs from 'node:fs';
@@ -56,6 +56,7 @@ export function runCampaigns(options: CampaignOptions): Campaign[] {
     for (const engine of options.engines) {
       for (const remove of [false, true]) campaigns.push(messages(site, engine, remove, options));
     }
+    for (const engine of options.engines) campaigns.push(retries(site, engine, options));
     return campaigns;
   } finally {
     fs.rmSync(root, { recursive: true, force: true });
@@ -75,6 +76,27 @@ function messages(site: Site, engine: 'native' | 'portable', remove: boolean, op
     attempt: (env) => upgradeMessages(site, args, env),
     resume: () => upgradeMessages(site, args),
   });
+}
+
+/** Every third message fails, its folder is published all the same; then `-m` again, killed, and again. */
+function retries(site: Site, engine: 'native' | 'portable', options: CampaignOptions): Campaign {
+  restore(site, 'folders');
+  const broken = originals(site).filter((_file, i) => i % 3 === 0);
+  for (const file of broken) {
+    fs.renameSync(Buffer.from(file, 'latin1'), Buffer.from(asideOf(file), 'latin1'));
+    fs.symlinkSync('elsewhere', Buffer.from(file, 'latin1'));
+  }
+  expectExit(upgradeMessages(site, [engineFlag(engine), '--accept-failures']), 1, 'the run with failures');
+  for (const file of broken) fs.renameSync(Buffer.from(asideOf(file), 'latin1'), Buffer.from(file, 'latin1'));
+  keep(site, `retry-${engine}`);
+  const retry: Command = (env) => upgradeMessages(site, [engineFlag(engine)], env);
+  const golden = uninterrupted(site, `retry-${engine}`, retry);
+  const commands = { attempt: retry, resume: () => retry({}) };
+  return attack(site, `-m ${engineFlag(engine)} after failures`, `retry-${engine}`, golden, options, commands);
+}
+
+function asideOf(file: string): string {
+  return path.join(path.dirname(file), `.aside-${path.basename(file)}`);
 }
 
 /** `-s`, killed at the n-th call, then `-s` and `-m`. */
