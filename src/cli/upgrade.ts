@@ -146,7 +146,7 @@ A site with one server needs two commands:
   upgrade -s --from /usr/netscape/suitespot/msg-tango --instance /usr/netscape/server4/msg-tango
   upgrade -m --instance /usr/netscape/server4/msg-tango
 
-SIGINT or SIGTERM stops a run after the folders under way; a second one stops it at once. SIGUSR1 prints progress.
+SIGINT or SIGTERM stops a run after the messages under way; a second one stops it at once. SIGUSR1 prints progress.
 Run again after any halt: nothing is migrated twice, nothing is lost.`,
     );
 }
@@ -219,7 +219,6 @@ async function messages(
     takeForeign: flags.takeForeign === true,
     progressOutput: progressOutput(flags),
     notice: note,
-    onStart: handleSignals,
   };
   if (flags.dryRun === true) {
     const { surveyExitCode, surveyMessages } = await import('../upgrade/survey.js');
@@ -228,7 +227,7 @@ async function messages(
     return surveyExitCode(report);
   }
   const { upgradeMessages } = await import('../upgrade/upgradeMessages.js');
-  const report = await upgradeMessages(options);
+  const report = await upgradeMessages({ ...options, onStart: handleSignals() });
   show(flags, report, () => messagesText(report));
   return exitCodeOf(report);
 }
@@ -272,18 +271,28 @@ function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
-/** First SIGINT or SIGTERM drains, the second ends at once; SIGUSR1 prints progress. */
-function handleSignals(controls: RunControls): void {
-  let asked = false;
+/**
+ * First SIGINT or SIGTERM drains, the second ends at once; SIGUSR1 prints progress. A signal that comes before the
+ * run is under way stops it as soon as it is. Returns what is told when it is.
+ */
+function handleSignals(): (controls: RunControls) => void {
+  let running: RunControls | undefined;
+  let asked: string | undefined;
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
-      if (asked) process.exit(EXIT.halted);
-      asked = true;
-      controls.stop(`Stopped by ${signal}.`);
-      note(`${signal}: folders under way finish; once more stops at once.`);
+      if (asked !== undefined) process.exit(EXIT.halted);
+      asked = `Stopped by ${signal}.`;
+      running?.stop(asked);
+      note(`${signal}: messages under way finish; once more stops at once.`);
     });
   }
-  process.on('SIGUSR1', () => note(controls.progressLine()));
+  process.on('SIGUSR1', () => note(running?.progressLine() ?? 'starting'));
+  // Nobody reads standard error any more: no reason to stop a migration.
+  process.stderr.on('error', () => {});
+  return (controls) => {
+    running = controls;
+    if (asked !== undefined) controls.stop(asked);
+  };
 }
 
 function show(flags: Flags, report: unknown, text: () => string): void {

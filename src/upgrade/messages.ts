@@ -46,6 +46,9 @@ export async function migrateFolders(run: Run, ids: Iterable<number>): Promise<v
   }
 }
 
+/** Folders of a batch at most: each holds two descriptors until it is published. */
+const BATCH_FOLDERS = 64;
+
 /** Lanes: one more than there are threads, so that a thread always finds its next task waiting. */
 async function runLanes(
   run: Run,
@@ -59,7 +62,8 @@ async function runLanes(
     const folder = run.mapping.folder(id);
     return folder === undefined ? undefined : { item: folder, messages: estimateMessages(folder) };
   };
-  const source = batches(ids, load, Math.max(1, Math.floor(run.options.queue / lanes)));
+  const share = Math.max(1, Math.floor(run.options.queue / lanes));
+  const source = batches(ids, load, Math.min(share, BATCH_FOLDERS));
   const lane = async (): Promise<void> => {
     while (!halted(run)) {
       const next = source.next();

@@ -51,6 +51,13 @@ export async function migrateMailbox(
   if (folder === undefined)
     throw new MailhaulError('NO_MAILBOX', 'The mapping has no such mailbox.', { where: mailbox });
   const engine = await selectEngine(options.engine ?? 'auto');
+  const report = emptyReport(engine.name);
+  session.mailboxes.refresh();
+  if (session.mailboxes.get(mailbox)?.state !== 'TRANSITION') {
+    // Also a folder that lacks failed messages: from its publication on, only `upgrade` retries those.
+    report.folders.skipped += 1;
+    return report;
+  }
   const { owner } = session.instance;
   const context: WorkerContext = {
     engine: engine.name,
@@ -63,7 +70,6 @@ export async function migrateMailbox(
     publishWithFailures: options.acceptFailures === true,
     additions: false,
   };
-  const report = emptyReport(engine.name);
   const roots = emptyRoots();
   try {
     await migrateFolders(

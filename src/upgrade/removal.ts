@@ -13,10 +13,13 @@ import { batches, estimateMessages } from './worklist.js';
 /** Removes the originals of the published folders among `ids`. */
 export async function removePublishedOriginals(run: Run, ids: Iterable<number>): Promise<void> {
   const load = (id: number) => {
+    if (!run.mailboxes.wasPublished(id)) return undefined;
+    // Failures are on record before a folder is published (publish.ts): a snapshot taken now cannot miss them.
+    run.mapping.refresh();
     const folder = run.mapping.folder(id);
-    const published = folder !== undefined && !folder.missing && run.mailboxes.wasPublished(id);
-    const due = published && !folder.sourcesRemoved && run.mapping.failures(id).length === 0;
-    return due ? { item: folder, messages: estimateMessages(folder) } : undefined;
+    const due = folder !== undefined && !folder.missing && !folder.sourcesRemoved;
+    if (!due || run.mapping.failures(id).length > 0) return undefined;
+    return { item: folder, messages: estimateMessages(folder) };
   };
   const source = batches(ids, load, 64);
   const lane = async (): Promise<void> => {

@@ -60,13 +60,16 @@ export function halted(run: Run): boolean {
   return Atomics.load(run.progress, PROGRESS.cancel) !== 0 || run.report.halted !== null;
 }
 
-/** Records why the run stops; the first cause is kept and logged. */
+/** Records why the run stops; the first cause is kept and logged. Never throws. */
 export function halt(run: Run, code: string, message: string): void {
-  if (run.report.halted === null) {
-    run.report.halted = { code, message };
-    run.log.write('Store', 'Error', `${code}: ${message}`);
-  }
   Atomics.store(run.progress, PROGRESS.cancel, 1);
+  if (run.report.halted !== null) return;
+  run.report.halted = { code, message };
+  try {
+    run.log.write('Store', 'Error', `${code}: ${message}`);
+  } catch {
+    // The full disk that halts the run may hold the log, too; the report has the cause.
+  }
 }
 
 /** Lets go of a folder that goes no further. */

@@ -37,7 +37,7 @@ export interface MessagesOptions extends SessionOptions, SelectionOptions {
 }
 
 export interface RunControls {
-  /** Folders under way finish, nothing new is begun; the report says halted. */
+  /** Messages under way finish, nothing new is begun; the report says halted. */
   stop(reason: string): void;
   progressLine(): string;
 }
@@ -113,7 +113,10 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
     if (report.halted === null) removeSharedCopies(run);
   } catch (error) {
-    if (report.halted === null && error instanceof MailhaulError && pool === undefined) throw error;
+    if (error instanceof MailhaulError && pool === undefined) {
+      session.log.write('Store', 'Error', `${commandName(options)} refused: ${describeError(error)}`);
+      throw error;
+    }
     report.halted ??= { code: 'RUN_HALTED', message: describeError(error) };
     Atomics.store(progress, PROGRESS.cancel, 1);
   } finally {
@@ -121,7 +124,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     await pool?.close();
     closeRoots(roots);
     report.seconds = Math.round(performance.now() - startedMs) / 1000;
-    logEnd(session, report);
+    if (pool !== undefined) logEnd(session, report);
     await session.close();
   }
   return report;
@@ -215,10 +218,13 @@ function logEnd(session: Session, report: MessagesReport): void {
   const { folders, messages } = report;
   const level: LogLevel = exitCodeOf(report) === EXIT.ok ? 'Notice' : 'Error';
   const halted = report.halted === null ? 'finished' : `halted (${report.halted.code})`;
-  session.log.write(
-    'Store',
-    level,
-    `upgrade ${halted}: folders ${folders.done} done, ${folders.skipped} skipped, ${folders.failed} failed; ` +
-      `messages ${messages.done} done, ${messages.failed} failed; ${report.bytes} bytes in ${report.seconds} s`,
-  );
+  const counts =
+    `folders ${folders.done} done, ${folders.skipped} skipped, ${folders.failed} failed; ` +
+    `messages ${messages.done} done, ${messages.failed} failed; ${report.bytes} bytes in ${report.seconds} s`;
+  try {
+    session.log.write('Store', level, `upgrade ${halted}: ${counts}`);
+  } catch (error) {
+    // What was done is done and has to be told, also where the log is full.
+    report.halted ??= { code: 'LOG_WRITE', message: `The log cannot be written: ${describeError(error)}` };
+  }
 }

@@ -1,0 +1,148 @@
+/** One process, and what another one does between its steps: real databases, files and locks, without threads. */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { selectEngine } from '../../src/engine/engines.js';
+import { nsms3 } from '../../src/source/nsms3/source.js';
+import { loadDigest } from '../../src/store/digest.js';
+import { openIndex } from '../../src/store/index/reader.js';
+import { migrateFolders } from '../../src/upgrade/messages.js';
+import { migrateMailbox } from '../../src/upgrade/onAccess.js';
+import { perform } from '../../src/upgrade/perform.js';
+import type { TaskResults, WorkerPool } from '../../src/upgrade/pool.js';
+import { emptyReport } from '../../src/upgrade/report.js';
+import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
+import type { Run } from '../../src/upgrade/run.js';
+import { openSession, type Session } from '../../src/upgrade/session.js';
+import type { Task, WorkerContext } from '../../src/upgrade/tasks.js';
+import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
+
+const MAILBOX = 'user/anna/INBOX';
+
+let store: SmallStore;
+let session: Session;
+let inbox: string;
+
+beforeEach(async () => {
+  await loadDigest();
+  store = smallStore();
+  store.user('anna');
+  inbox = store.folder(store.mailbox, 'anna', 'INBOX', `${INDEX(100, 8)}7 1000 S 19 seven\n`);
+  for (const name of ['seven', 'lineless'])
+    fs.writeFileSync(join(inbox, name), 'Subject: x\r\n\r\ntext\r\n', { mode: 0o600 });
+  store.finish();
+  await run(store);
+  session = await openSession({ instance: store.instance }, 'test');
+});
+
+afterEach(async () => {
+  await session.close();
+  store.remove();
+});
+
+/** A run whose tasks are done here and now; `before` sees each task first. */
+async function runWith(after: (task: Task) => Promise<void>): Promise<Run> {
+  const engine = await selectEngine('auto');
+  const context: WorkerContext = {
+    engine: engine.name,
+    progress: new Int32Array(new SharedArrayBuffer(64)),
+    faults: null,
+    ownerUid: ACCOUNT.uid,
+    ownerGid: ACCOUNT.gid,
+    setOwner: process.geteuid?.() === 0,
+    takeForeign: false,
+    publishWithFailures: false,
+    additions: false,
+  };
+  const pool: WorkerPool = {
+    async run<K extends Task['kind']>(task: Extract<Task, { kind: K }>): Promise<TaskResults[K]> {
+      const result = (await perform({ engine, source: nsms3, context }, task)) as TaskResults[K];
+      await after(task);
+      return result;
+    },
+    ready: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
+  return {
+    options: { threads: 1, queue: 1, remove: false, acceptFailures: false, lockWaitMs: 1_000 },
+    mapping: session.mapping,
+    mailboxes: session.mailboxes,
+    pool,
+    roots: emptyRoots(),
+    log: session.log,
+    report: emptyReport(engine.name),
+    progress: context.progress,
+    owner: { uid: ACCOUNT.uid, gid: ACCOUNT.gid },
+    partitionPath: (name) => session.instance.partitionPath(name) ?? '',
+  };
+}
+
+/** Uids in the mailbox's index. */
+function publishedUids(): number[] {
+  const partition = session.instance.partitionPath('primary') ?? '';
+  const file = fs
+    .readdirSync(partition, { recursive: true, encoding: 'utf8' })
+    .find((name) => name.endsWith('store.idx'));
+  return [...openIndex(fs.readFileSync(join(partition, file ?? ''))).records()].map(({ uid }) => uid);
+}
+
+describe('a folder that another process has begun meanwhile', () => {
+  it('is planned again from the record of that process', async () => {
+    const folder = session.mapping.folderByMailbox(MAILBOX);
+    if (folder === undefined) throw new Error('no such folder');
+    let begun = false;
+    const ours = await runWith(async (task) => {
+      if (task.kind !== 'prepare' || begun) return;
+      begun = true;
+      // What the other process made durable before it was killed: `lineless` has uid 41.
+      const { ino, size, mtimeNs } = fs.statSync(join(inbox, 'lineless'), { bigint: true });
+      await session.mapping.update((writes) => {
+        writes.putFolder({ ...folder, attempts: 1 });
+        writes.putRecord(folder.id, {
+          uidvalidity: 100,
+          uidnext: 42,
+          count: 1,
+          uids: Uint32Array.of(41),
+          names: Buffer.from('lineless'),
+          nameOffsets: Uint32Array.of(0, 8),
+          inodes: BigUint64Array.of(ino),
+          sizes: Float64Array.of(Number(size)),
+          mtimes: BigInt64Array.of(mtimeNs),
+        });
+      });
+    });
+    await migrateFolders(ours, [folder.id]);
+    closeRoots(ours.roots);
+    expect(ours.report).toMatchObject({ folders: { done: 1, failed: 0 }, errors: [] });
+    expect(publishedUids()).toEqual([7, 41]);
+  });
+
+  it('lets go of every lock when the log cannot be written', async () => {
+    const folder = session.mapping.folderByMailbox(MAILBOX);
+    const ours = await runWith(() => Promise.resolve());
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    const write = (): never => {
+      throw full;
+    };
+    await migrateFolders({ ...ours, log: { ...session.log, write } }, [folder?.id ?? 0]);
+    closeRoots(ours.roots);
+    expect(ours.report.halted).toMatchObject({ code: 'RUN_HALTED' });
+    const again = await runWith(() => Promise.resolve());
+    await migrateFolders(again, [folder?.id ?? 0]);
+    closeRoots(again.roots);
+    expect(again.report).toMatchObject({ folders: { done: 1, failed: 0 }, errors: [] });
+  });
+});
+
+describe('migrateMailbox', () => {
+  it('leaves a folder alone that was published although a message failed', async () => {
+    fs.renameSync(join(inbox, 'lineless'), join(inbox, '.aside'));
+    fs.symlinkSync('elsewhere', join(inbox, 'lineless'));
+    const first = await migrateMailbox(session, MAILBOX, { acceptFailures: true });
+    expect(first.errors).toMatchObject([{ code: 'MSG_NOT_REGULAR' }]);
+    fs.renameSync(join(inbox, '.aside'), join(inbox, 'lineless'));
+    const again = await migrateMailbox(session, MAILBOX, { acceptFailures: true });
+    expect(again).toMatchObject({ folders: { done: 0, skipped: 1, failed: 0 }, errors: [] });
+    expect(publishedUids()).toEqual([7]);
+  });
+});
