@@ -108,10 +108,13 @@ export function own(fd: number, mode: number, owner?: Ownership): void {
   fs.fchmodSync(fd, mode);
 }
 
-/** Makes `name` (mode 0700) when it is missing; opens it without following a link. */
+/**
+ * Makes `name` (mode 0700) when it is missing; opens it without following a link. One that belongs to root is given
+ * to `owner`: a run as root that was killed after it made the directory had no time to.
+ */
 export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700): Dir {
   try {
-    return openDir(dir, name);
+    return withOwner(openDir(dir, name), owner);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
@@ -120,11 +123,25 @@ export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700)
     fs.mkdirSync(at(dir, name), { mode });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    return openDir(dir, name);
+    return withOwner(openDir(dir, name), owner);
   }
-  const made = openDir(dir, name);
-  own(made.fd, mode, owner);
-  return made;
+  return withOwner(openDir(dir, name), owner, mode);
+}
+
+/** `opened`, owned by `owner` when it is new (`mode` given) or still root's. Closed when that fails. */
+function withOwner(opened: Dir, owner: Ownership | undefined, mode?: number): Dir {
+  try {
+    if (mode !== undefined) {
+      own(opened.fd, mode, owner);
+    } else if (mustChown(owner) && owner.uid !== 0) {
+      const seen = fstat(opened);
+      if (seen.uid === 0n) own(opened.fd, Number(seen.mode & 0o777n), owner);
+    }
+    return opened;
+  } catch (error) {
+    closeDir(opened);
+    throw error;
+  }
 }
 
 /** Walks `names` below `dir`, making what is missing. */

@@ -10,10 +10,11 @@ import { fstatSync } from 'node:fs';
 import { fstat, stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { messageFailures } from './failures.js';
+import { countRemoval, recordRemoved } from './removal.js';
 import { addError, addMethods, partitionTotals } from './report.js';
 import { failureOf, folderFailed, type MovedFolder, type Run, release } from './run.js';
 import type { FolderFailure } from './tasks.js';
-import type { MessageFailure } from './types.js';
+import type { MappingFolder, MessageFailure } from './types.js';
 
 interface Outcome extends MovedFolder {
   readonly failures: readonly MessageFailure[];
@@ -121,23 +122,13 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
       remove: new Uint8Array(ready.plan.messages.count).fill(1),
     })),
   });
-  const gone = new Set<number>();
-  for (const result of results) {
-    run.report.removed.messages += result.output.removed;
-    run.report.removed.kept += result.output.kept.length;
-    if (result.output.kept.length === 0) gone.add(result.id);
-    else
-      run.log.write(
-        'Store',
-        'Warning',
-        `mapping ${result.id}: ${result.output.kept.length} 3.x files changed or cannot be removed; they stay.`,
-      );
+  const byId = new Map(complete.map(({ folder }) => [folder.id, folder]));
+  const gone: MappingFolder[] = [];
+  for (const { id, output } of results) {
+    const folder = byId.get(id);
+    if (folder !== undefined && countRemoval(run, folder, output, 0)) gone.push(folder);
   }
-  await run.mapping.update((writes) => {
-    for (const { folder } of complete) {
-      if (gone.has(folder.id)) writes.putFolder({ ...folder, migrated: true, sourcesRemoved: true });
-    }
-  });
+  await recordRemoved(run, gone);
 }
 
 function isOneFileSystem(run: Run, { folder, rootPath }: Outcome): boolean {

@@ -4,8 +4,10 @@
  * originals until they are repaired (publish.ts); a file that has no message in 4.x, although the mailbox is
  * still there, stays as well.
  */
+import type { RemoveOutput } from '../engine/types.js';
 import { placesOf } from './batch.js';
-import { failureOf, folderFailed, halted, type Run } from './run.js';
+import { addError } from './report.js';
+import { errnoName, failureOf, folderFailed, halted, type Run } from './run.js';
 import type { RemoveFolder } from './tasks.js';
 import type { MappingFolder } from './types.js';
 import { batches, estimateMessages } from './worklist.js';
@@ -67,24 +69,40 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
     } else if (result.kind === 'failed') {
       folderFailed(run, folder, result.failure);
     } else {
-      const kept = result.output.kept.length + result.notInTarget;
-      run.report.removed.messages += result.output.removed;
-      run.report.removed.kept += kept;
-      if (kept > 0) {
-        run.report.warnings += 1;
-        run.log.write(
-          'Store',
-          'Warning',
-          `${folder.mailbox}: ${kept} 3.x files stay: ${result.output.kept.length} changed or cannot be removed, ` +
-            `${result.notInTarget} have no message file in 4.x.`,
-        );
-      } else {
-        gone.push(folder);
-      }
+      if (countRemoval(run, folder, result.output, result.notInTarget)) gone.push(folder);
     }
   }
+  await recordRemoved(run, gone);
+}
+
+/** Notes that the originals of these folders are gone. */
+export async function recordRemoved(run: Run, gone: readonly MappingFolder[]): Promise<void> {
   if (gone.length === 0) return;
   await run.mapping.update((writes) => {
     for (const folder of gone) writes.putFolder({ ...folder, migrated: true, sourcesRemoved: true });
   });
+}
+
+/**
+ * Counts what became of a folder's originals; true when none is left. One that changed since, or has no message in
+ * 4.x, stays with a warning (4x-store.md, promise 1); one that could not be removed is an error.
+ */
+export function countRemoval(run: Run, folder: MappingFolder, output: RemoveOutput, notInTarget: number): boolean {
+  const refused = output.kept.filter(({ errno }) => errno !== 0);
+  const changed = output.kept.length - refused.length;
+  run.report.removed.messages += output.removed;
+  run.report.removed.kept += output.kept.length + notInTarget;
+  if (changed + notInTarget > 0) {
+    run.report.warnings += 1;
+    const reasons = `${changed} changed since they were migrated, ${notInTarget} have no message file in 4.x`;
+    run.log.write('Store', 'Warning', `${folder.mailbox}: ${changed + notInTarget} 3.x files stay: ${reasons}.`);
+  }
+  const [first] = refused;
+  if (first !== undefined) {
+    const message = `${refused.length} 3.x files cannot be removed (${errnoName(first.errno)}) and stay.`;
+    const code = 'ORIGINALS_NOT_REMOVED';
+    addError(run.report, { user: folder.uid, folder: folder.legacyName, file: '', code, message });
+    run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);
+  }
+  return output.kept.length + notInTarget === 0;
 }

@@ -4,7 +4,7 @@
  * the descriptor for syncfs, opened before the first write (design.md, "One folder, in order").
  */
 import { MailhaulError } from '../errors.js';
-import { closeDir, type Dir, ensureDir, type Ownership, openRoot } from '../fs/dir.js';
+import { closeDir, type Dir, ensureDir, type Ownership, openDir, openRoot } from '../fs/dir.js';
 import { SINGLE_DIRECTORY } from '../store/layout.js';
 import { openPartition } from '../store/partitions.js';
 
@@ -42,6 +42,21 @@ export function partitionRoot(roots: Roots, name: string, path: string, owner: O
   const root = { name, dir, single: ensureDir(dir, SINGLE_DIRECTORY, owner) };
   roots.partitions.set(path, root);
   return root;
+}
+
+/**
+ * Holds a partition in which the run has nothing to do but to take away a registry that a killed run left
+ * (singles.ts). Where there is none, or it cannot be opened, nothing is held.
+ */
+export function leftoverRoot(roots: Roots, name: string, path: string, owner: Ownership): void {
+  if (roots.partitions.has(path)) return;
+  let dir: Dir | undefined;
+  try {
+    dir = openPartition(name, path, owner);
+    roots.partitions.set(path, { name, dir, single: openDir(dir, SINGLE_DIRECTORY) });
+  } catch {
+    if (dir !== undefined) closeDir(dir);
+  }
 }
 
 function openStorePath(path: string): Dir {

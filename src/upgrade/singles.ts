@@ -9,8 +9,9 @@ import { SINGLE_DIRECTORY } from '../store/layout.js';
 import type { Run } from './run.js';
 import { isDue } from './selection.js';
 
-/** Empties and removes `=single` of every partition of the run that has nothing left to do. */
+/** Empties and removes `=single` of every partition that the run holds and in which nothing is left to do. */
 export function removeSharedCopies(run: Run): void {
+  if (run.roots.partitions.size === 0) return;
   run.mailboxes.refresh();
   run.mapping.refresh();
   const busy = new Set<string>();

@@ -13,11 +13,12 @@ import { startPool, type WorkerPool } from './pool.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
 import { removePublishedOriginals } from './removal.js';
 import { addError, emptyReport, exitCodeOf, type MessagesReport } from './report.js';
-import { closeRoots, emptyRoots, partitionRoot, storeRoot } from './roots.js';
+import { closeRoots, emptyRoots, leftoverRoot, partitionRoot, storeRoot } from './roots.js';
 import { halt, type Run } from './run.js';
 import { isDue, type Selection, type SelectionOptions, selectFolders } from './selection.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
 import { removeSharedCopies } from './singles.js';
+import type { MappingFolder } from './types.js';
 import { buildWorklist } from './worklist.js';
 
 export interface MessagesOptions extends SessionOptions, SelectionOptions {
@@ -66,6 +67,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     const partitionPath = (name: string): string => pathOfPartition(session, name);
     for (const [name, path] of scope.partitions)
       partitionRoot(roots, name, path ?? partitionPath(name), instance.owner);
+    for (const [path, name] of scope.finished) leftoverRoot(roots, name, path, instance.owner);
     for (const path of scope.storePaths) storeRoot(roots, path);
     const faults = armedFaults() ?? null;
     // A thread costs a tenth of a second to start: no more of them than there are folders.
@@ -137,6 +139,8 @@ interface Scope {
   readonly all: readonly number[];
   /** Partition names with the recorded root of their folders (undefined: the path in force). */
   readonly partitions: readonly (readonly [string, string | undefined])[];
+  /** Names of the partitions that hold published folders, by path. */
+  readonly finished: ReadonlyMap<string, string>;
   readonly storePaths: ReadonlySet<string>;
   /** Some of them are published and lack messages. */
   readonly additions: boolean;
@@ -148,6 +152,7 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
   const { mapping, mailboxes } = session;
   const all: number[] = [];
   const partitions = new Map<string, readonly [string, string | undefined]>();
+  const finished = new Map<string, string>();
   const storePaths = new Set<string>();
   const folderCountByPartition = new Map<string, number>();
   const storePathOf = new Map<string, string>();
@@ -156,8 +161,13 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
   const worklist = buildWorklist(selection.folders(), (folder) => {
     const due = isDue(mapping, mailboxes, folder);
     const removalDue = remove && !folder.sourcesRemoved && !folder.missing;
-    if (!due) report.folders.skipped += 1;
-    else if (mailboxes.wasPublished(folder.id)) additions = true;
+    if (mailboxes.wasPublished(folder.id)) {
+      if (due) additions = true;
+      else report.folders.skipped += 1;
+      if (folder.root !== null) finished.set(folder.root, folder.partition);
+    } else if (!due) {
+      withoutMailbox(session, report, folder);
+    }
     if (removalDue) all.push(folder.id);
     if (due || removalDue) {
       partitions.set(`${folder.partition}\n${folder.root ?? ''}`, [folder.partition, folder.root ?? undefined]);
@@ -171,10 +181,20 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
     ids: worklist.ids,
     all,
     partitions: [...partitions.values()],
+    finished,
     storePaths,
     additions,
     totals: { folders: worklist.ids.length, messages: worklist.estimatedMessages, folderCountByPartition },
   };
+}
+
+/** A folder that was never published and is in no mailbox database: its mail would stay behind unnoticed. */
+function withoutMailbox(session: Session, report: MessagesReport, folder: MappingFolder): void {
+  const message = 'The mailbox database has no entry of this folder. Run `upgrade -s` again, which makes it.';
+  const code = 'MAILBOX_MISSING';
+  report.folders.failed += 1;
+  addError(report, { user: folder.uid, folder: folder.legacyName, file: '', code, message });
+  session.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);
 }
 
 function pathOfPartition(session: Session, name: string): string {
