@@ -3,8 +3,7 @@
  * A reader sees the old content or the new, never a part; after the call the new one is durable.
  */
 import * as fs from 'node:fs';
-import { hasErrno } from '../errors.js';
-import { createFile, type Dir, type Name, type Ownership, rename, sync, unlink, writeAll } from './dir.js';
+import { createOver, type Dir, type Ownership, rename, sync, unlink, writeAll } from './dir.js';
 
 /** Replaces or creates `name` in `dir`. A temporary file of a killed earlier run is replaced. */
 export function replaceFile(dir: Dir, name: string, data: Uint8Array | string, owner?: Ownership, mode = 0o600): void {
@@ -22,14 +21,4 @@ export function replaceFile(dir: Dir, name: string, data: Uint8Array | string, o
   fs.closeSync(fd);
   rename(dir, temporary, dir, name);
   sync(dir.fd);
-}
-
-function createOver(dir: Dir, name: Name, owner: Ownership | undefined, mode: number): number {
-  try {
-    return createFile(dir, name, owner, mode);
-  } catch (error) {
-    if (!hasErrno(error, 'EEXIST')) throw error;
-    unlink(dir, name);
-    return createFile(dir, name, owner, mode);
-  }
 }

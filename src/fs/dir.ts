@@ -246,6 +246,15 @@ export function unlink(dir: Dir, name: Name): void {
   fs.unlinkSync(at(dir, name));
 }
 
+/** The same where the name may be gone already. */
+export function unlinkIfThere(dir: Dir, name: Name): void {
+  try {
+    unlink(dir, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+}
+
 /** Removes an empty directory. */
 export function removeDir(dir: Dir, name: Name): void {
   effect('unlink');
@@ -274,6 +283,17 @@ export function createFile(dir: Dir, name: Name, owner?: Ownership, mode = 0o600
     throw error;
   }
   return fd;
+}
+
+/** `createFile` for a name that only this package gives: a file that a killed run left under it is replaced. */
+export function createOver(dir: Dir, name: Name, owner?: Ownership, mode = 0o600): number {
+  try {
+    return createFile(dir, name, owner, mode);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    unlink(dir, name);
+    return createFile(dir, name, owner, mode);
+  }
 }
 
 /** Writes all of `data` at the descriptor's position. */

@@ -12,7 +12,7 @@ import type { EngineOutput, IndexSummary } from '../engine/types.js';
 import { hasErrno } from '../errors.js';
 import {
   closeDir,
-  createFile,
+  createOver,
   type Dir,
   ensureDir,
   list,
@@ -22,7 +22,7 @@ import {
   removeDir,
   rename,
   stat,
-  unlink,
+  unlinkIfThere,
 } from '../fs/dir.js';
 import { loadDigest } from '../store/digest.js';
 import { fileSink } from '../store/index/io.js';
@@ -116,11 +116,6 @@ function take(task: MoveFolder, target: Dir, scratch: Dir, published: IndexReade
   });
 }
 
-function createOver(dir: Dir, name: string, owner: Ownership): number {
-  removeIfThere(dir, name);
-  return createFile(dir, name, owner);
-}
-
 function moveFiles(scratch: Dir, target: Dir, added: IndexReader, owner: Ownership): void {
   let open: { name: string; from: Dir; to: Dir } | undefined;
   try {
@@ -190,12 +185,12 @@ function writeBoth(fd: number, task: MoveFolder, published: IndexReader, added: 
 function removeScratch(target: Dir, scratch: Dir): void {
   for (const name of list(scratch)) {
     if (!isHashDirectory(name.toString('latin1'))) {
-      removeIfThere(scratch, name);
+      unlinkIfThere(scratch, name);
       continue;
     }
     const directory = openDir(scratch, name);
     try {
-      for (const file of list(directory)) if ((stat(directory, file)?.nlink ?? 0n) > 1n) removeIfThere(directory, file);
+      for (const file of list(directory)) if ((stat(directory, file)?.nlink ?? 0n) > 1n) unlinkIfThere(directory, file);
     } finally {
       closeDir(directory);
     }
@@ -209,13 +204,5 @@ function removeEmpty(dir: Dir, name: string | Buffer): void {
     removeDir(dir, name);
   } catch (error) {
     if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
-  }
-}
-
-function removeIfThere(dir: Dir, name: string | Buffer): void {
-  try {
-    unlink(dir, name);
-  } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) throw error;
   }
 }

@@ -25,7 +25,7 @@ import {
 } from './run.js';
 import { isDue } from './selection.js';
 import type { MoveFolder, Place, PrepareFolder } from './tasks.js';
-import type { MappingFolder, MigrationRecord } from './types.js';
+import type { MappingDatabase, MappingFolder, MigrationRecord } from './types.js';
 
 /** Makes migration records durable; many batches share one transaction. */
 export type RecordWriter = (items: readonly { folder: MappingFolder; record: MigrationRecord }[]) => Promise<void>;
@@ -67,15 +67,19 @@ export function placesOf(run: Run, folder: MappingFolder): FolderPlaces {
   };
 }
 
-export function prepareTaskOf(run: Run, folder: MappingFolder, places: FolderPlaces): PrepareFolder {
+export function prepareTaskOf(
+  mapping: MappingDatabase,
+  folder: MappingFolder,
+  { source, target }: Pick<FolderPlaces, 'source' | 'target'>,
+): PrepareFolder {
   return {
     id: folder.id,
-    source: places.source,
-    target: places.target,
+    source,
+    target,
     uidvalidity: folder.uidvalidity,
     uidvalidityChosen: folder.uidvalidityChosen === true,
     missing: folder.missing,
-    previous: run.mapping.record(folder.id) ?? null,
+    previous: mapping.record(folder.id) ?? null,
     now: Math.floor(Date.now() / 1000),
   };
 }
@@ -122,7 +126,7 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
   for (const folder of batch) {
     try {
       const places = placesOf(run, folder);
-      tasks.push(prepareTaskOf(run, folder, places));
+      tasks.push(prepareTaskOf(run.mapping, folder, places));
       known.set(folder.id, { folder, places });
     } catch (error) {
       folderFailed(run, folder, failureOf(error, folder.mailbox));

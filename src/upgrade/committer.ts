@@ -23,9 +23,13 @@ export interface Committer<T> {
 
 /**
  * `commit` makes one group durable and publishes it; it must not throw for a reason that concerns one
- * folder only. What it throws reaches the next `add` or `drain`, and nothing more is committed.
+ * folder only. What it throws reaches the next `add` or `drain`, and nothing more is committed: what waits then, and
+ * what comes later, is handed to `discard`.
  */
-export function createCommitter<T>(commit: (group: readonly T[]) => Promise<void>): Committer<T> {
+export function createCommitter<T>(
+  commit: (group: readonly T[]) => Promise<void>,
+  discard: (folders: readonly T[]) => void = () => {},
+): Committer<T> {
   const waiting: T[] = [];
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
@@ -48,6 +52,7 @@ export function createCommitter<T>(commit: (group: readonly T[]) => Promise<void
       }
     } catch (error) {
       failure = { error };
+      discard(waiting.splice(0));
     } finally {
       running = undefined;
     }
@@ -59,6 +64,7 @@ export function createCommitter<T>(commit: (group: readonly T[]) => Promise<void
 
   return {
     async add(folders) {
+      if (failure !== undefined) discard(folders);
       rethrow();
       waiting.push(...folders);
       if (waiting.length === 0) return;

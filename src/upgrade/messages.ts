@@ -14,7 +14,7 @@ import { describeError } from '../errors.js';
 import { processBatch, type RecordWriter } from './batch.js';
 import { type Committer, createBatcher, createCommitter } from './committer.js';
 import { commitGroup } from './publish.js';
-import { folderFailed, halt, halted, type MovedFolder, type Run } from './run.js';
+import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
 import type { MappingFolder, MigrationRecord } from './types.js';
 import { batches, estimateMessages } from './worklist.js';
 
@@ -31,7 +31,12 @@ export async function migrateFolders(run: Run, ids: Iterable<number>): Promise<v
       }
     }),
   );
-  const committer = createCommitter<MovedFolder>((group) => commitGroup(run, group));
+  const committer = createCommitter<MovedFolder>(
+    (group) => commitGroup(run, group),
+    (folders) => {
+      for (const { ready } of folders) release(ready);
+    },
+  );
   let postponed = await runLanes(run, ids, records, committer);
   let waitedMs = 0;
   for (let pauseMs = 20; postponed.size > 0 && !halted(run); pauseMs = Math.min(pauseMs * 2, 1_000)) {
@@ -85,11 +90,6 @@ function reportBusy(run: Run, postponed: Postponed): void {
   for (const [id, holders] of postponed) {
     const folder = run.mapping.folder(id);
     if (folder === undefined) continue;
-    const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
-    folderFailed(run, folder, {
-      code: 'FOLDER_BUSY',
-      message: `The folder is locked by ${who}, and did not become free in ${run.options.lockWaitMs / 1000} s. Run again later.`,
-      where: folder.legacyName,
-    });
+    folderBusy(run, folder, holders, `did not become free in ${run.options.lockWaitMs / 1000} s`);
   }
 }

@@ -7,7 +7,7 @@
 import type { RemoveOutput } from '../engine/types.js';
 import { placesOf } from './batch.js';
 import { addError } from './report.js';
-import { errnoName, failureOf, folderFailed, halted, type Run } from './run.js';
+import { errnoName, failureOf, folderBusy, folderFailed, halted, type Run } from './run.js';
 import type { RemoveFolder } from './tasks.js';
 import type { MappingFolder } from './types.js';
 import { batches, estimateMessages } from './worklist.js';
@@ -60,12 +60,7 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
     const folder = known.get(result.id);
     if (folder === undefined) continue;
     if (result.kind === 'busy') {
-      const who = result.holders.length === 0 ? 'another process' : `process ${result.holders.join(', ')}`;
-      folderFailed(run, folder, {
-        code: 'FOLDER_BUSY',
-        message: `The 3.x folder is locked by ${who}; its originals stay. Run again later.`,
-        where: folder.legacyName,
-      });
+      folderBusy(run, folder, result.holders, 'its originals stay');
     } else if (result.kind === 'failed') {
       folderFailed(run, folder, result.failure);
     } else {

@@ -97,6 +97,13 @@ export function folderFailed(run: Run, folder: MappingFolder, failure: FolderFai
   run.onFolder?.(folder);
 }
 
+/** Held by another process; `outcome` says what that means. */
+export function folderBusy(run: Run, folder: MappingFolder, holders: readonly number[], outcome: string): void {
+  const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
+  const message = `The 3.x folder is locked by ${who}; ${outcome}. Run again later.`;
+  folderFailed(run, folder, { code: 'FOLDER_BUSY', message, where: folder.legacyName });
+}
+
 /** Already done, by this or another process. */
 export function folderSkipped(run: Run, folder: MappingFolder): void {
   run.report.folders.skipped += 1;

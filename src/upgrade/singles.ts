@@ -4,7 +4,7 @@
  * names in mailboxes.
  */
 import { hasErrno } from '../errors.js';
-import { list, removeDir, unlink } from '../fs/dir.js';
+import { list, removeDir, unlinkIfThere } from '../fs/dir.js';
 import { SINGLE_DIRECTORY } from '../store/layout.js';
 import type { Run } from './run.js';
 import { isDue } from './selection.js';
@@ -20,14 +20,8 @@ export function removeSharedCopies(run: Run): void {
   }
   for (const [path, root] of run.roots.partitions) {
     if (busy.has(path)) continue;
-    for (const name of list(root.single)) {
-      try {
-        unlink(root.single, name);
-      } catch (error) {
-        // Another process that ends at the same moment tidies up as well.
-        if (!hasErrno(error, 'ENOENT')) throw error;
-      }
-    }
+    // Another process that ends at the same moment tidies up as well.
+    for (const name of list(root.single)) unlinkIfThere(root.single, name);
     try {
       removeDir(root.dir, SINGLE_DIRECTORY);
     } catch (error) {

@@ -6,7 +6,7 @@ import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine, MessageTab
 import { describeError, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, ensureDirs, fstat, stat, walk } from '../fs/dir.js';
 import { flockHolders, tryFlock } from '../fs/flock.js';
-import type { FolderLock, MailSource } from '../source/types.js';
+import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
 import { changedSinceMigration } from '../store/changed.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { planFolder } from './plan.js';
@@ -173,17 +173,7 @@ function prepareMissing(tools: StepTools, task: PrepareFolder): PrepareResult {
       closeDir(target);
       return { kind: 'busy', id: task.id, holders };
     }
-    const scan = emptyScan();
-    const plan = planFolder({
-      index: undefined,
-      scan,
-      previous: task.previous ?? undefined,
-      chosenUidvalidity: task.uidvalidity,
-      uidvalidityIsFinal: task.uidvalidityChosen,
-      ownerUid: tools.context.ownerUid,
-      takeForeign: tools.context.takeForeign,
-      now: task.now,
-    });
+    const plan = planOf(tools, task, undefined, emptyScan());
     return { kind: 'ready', id: task.id, sourceFd: -1, lockFd: target.fd, plan, stamp: null };
   } catch (error) {
     if (target !== undefined) closeDir(target);
@@ -217,14 +207,23 @@ function stampOf(dir: Dir): SourceStamp {
 }
 
 function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): FolderPlan {
+  return planOf(tools, task, tools.source.readIndex(dir), tools.engine.scan(dir.fd));
+}
+
+function planOf(
+  { context }: StepTools,
+  task: PrepareFolder,
+  index: FolderIndex | undefined,
+  scan: DirectoryScan,
+): FolderPlan {
   return planFolder({
-    index: tools.source.readIndex(dir),
-    scan: tools.engine.scan(dir.fd),
+    index,
+    scan,
     previous: task.previous ?? undefined,
     chosenUidvalidity: task.uidvalidity,
     uidvalidityIsFinal: task.uidvalidityChosen,
-    ownerUid: tools.context.ownerUid,
-    takeForeign: tools.context.takeForeign,
+    ownerUid: context.ownerUid,
+    takeForeign: context.takeForeign,
     now: task.now,
   });
 }

@@ -10,6 +10,7 @@ import { EXIT, type ExitCode } from '../errors.js';
 import { closeDir } from '../fs/dir.js';
 import { mailboxPathComponents } from '../store/names.js';
 import { openPartition } from '../store/partitions.js';
+import { prepareTaskOf } from './batch.js';
 import { startPool } from './pool.js';
 import { closeRoots, emptyRoots, storeRoot } from './roots.js';
 import { isDue, selectFolders } from './selection.js';
@@ -129,20 +130,11 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         const partition = partitionOf(folder, user.storePath);
         const store = storeRoot(roots, user.storePath);
         known.set(folder.id, { folder, partition });
-        tasks.push({
-          id: folder.id,
-          source: { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path] },
-          target: {
-            rootFd: -1,
-            rootPath: partition.path,
-            components: mailboxPathComponents(folder.uid, folder.mailbox),
-          },
-          uidvalidity: folder.uidvalidity,
-          uidvalidityChosen: folder.uidvalidityChosen === true,
-          missing: folder.missing,
-          previous: mapping.record(folder.id) ?? null,
-          now: Math.floor(Date.now() / 1000),
-        });
+        const source = { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path] };
+        const components = mailboxPathComponents(folder.uid, folder.mailbox);
+        // Nothing is made in the target.
+        const target = { rootFd: -1, rootPath: partition.path, components };
+        tasks.push(prepareTaskOf(mapping, folder, { source, target }));
       }
       for (const result of await pool.run({ kind: 'survey', folders: tasks })) {
         const entry = known.get(result.id);

@@ -103,3 +103,22 @@ describe('createBatcher', () => {
     await expect(batch([2])).resolves.toBeUndefined();
   });
 });
+
+describe('a committer that failed', () => {
+  it('hands back what waited and what comes later, once each', async () => {
+    const discarded: number[] = [];
+    let fail: (error: Error) => void = () => {};
+    const committer = createCommitter<number>(
+      () => new Promise((_resolve, reject) => (fail = reject)),
+      (items) => discarded.push(...items),
+    );
+    const group = Array.from({ length: 256 }, (_, i) => i);
+    const filled = committer.add(group);
+    await committer.add([1_000]);
+    fail(new Error('the disk is full'));
+    await expect(filled).rejects.toThrow('the disk is full');
+    await expect(committer.add([1_001])).rejects.toThrow('the disk is full');
+    await expect(committer.drain()).rejects.toThrow('the disk is full');
+    expect(discarded).toEqual([1_000, 1_001]);
+  });
+});

@@ -47,11 +47,14 @@ describe('upgrade -m', () => {
   it('goes on when nobody reads standard error any more', async () => {
     const made = upgradedSite();
     const child = made.start('upgrade', '-m');
-    child.stdout?.resume();
+    let told = '';
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      told += text;
+    });
     child.stderr?.destroy();
     await hasBegun(child);
     child.kill('SIGUSR1');
-    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(await once(child, 'exit'), told).toEqual([0, null]);
     expect((await made.compare()).problems).toEqual([]);
   });
 });

@@ -6,6 +6,7 @@
  * inode that was opened and read, unchanged, it is taken away again and the message fails.
  */
 import * as fs from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import { hasErrno } from '../../errors.js';
 import { type Dir, link, openFile, rename, stat, unlink } from '../../fs/dir.js';
 import { FILE_MODE, messageFile } from '../../store/layout.js';
@@ -78,6 +79,8 @@ export class Placer {
         this.claim(message.source.fd, message.source.stat);
         return true;
       }
+      // The last name of the message itself is not taken away, whatever put it there.
+      if (seen.nlink <= 1n) throw new MessageFailed('MSG_TARGET', osConstants.errno.EEXIST);
     } else if (seen.isFile() && this.adoptEqual(message, spot)) {
       return true;
     }

@@ -7,7 +7,7 @@
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { hasErrno } from '../../errors.js';
-import { type Dir, link, openFile, rename, stat, unlink } from '../../fs/dir.js';
+import { type Dir, link, openFile, rename, stat, unlink, unlinkIfThere } from '../../fs/dir.js';
 import { FILE_MODE } from '../../store/layout.js';
 import { hasContent } from './compare.js';
 import { MessageFailed, onTarget } from './outcome.js';
@@ -64,7 +64,7 @@ export class SharedCopies {
       }
     }
     // Full, left without its data by a power loss, or nothing that was registered: later folders get a new one.
-    removeIfThere(this.registry, key);
+    unlinkIfThere(this.registry, key);
     return false;
   }
 
@@ -102,13 +102,5 @@ export class SharedCopies {
     }
     rename(this.target.dir, temporary, message.dir, message.name);
     return true;
-  }
-}
-
-function removeIfThere(dir: Dir, name: string): void {
-  try {
-    unlink(dir, name);
-  } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) throw error;
   }
 }

@@ -6,8 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
-import { hasErrno } from '../../errors.js';
-import { closeDir, createFile, type Dir, ensureDir, type Ownership, stat, unlink, writeAll } from '../../fs/dir.js';
+import { closeDir, createOver, type Dir, ensureDir, type Ownership, stat, unlink, writeAll } from '../../fs/dir.js';
 import { effect } from '../../fs/seam.js';
 import { DIRECTORY_MODE, FILE_MODE, hashDirectory } from '../../store/layout.js';
 import { MessageFailed, onTarget } from './outcome.js';
@@ -102,13 +101,7 @@ export class TargetFolder {
 
   /** Creates a file of the account in the folder; one that a killed run left under the name is replaced. */
   createOver(name: string): number {
-    try {
-      return createFile(this.dir, name, this.ownership(), FILE_MODE);
-    } catch (error) {
-      if (!hasErrno(error, 'EEXIST')) throw error;
-      unlink(this.dir, name);
-      return createFile(this.dir, name, this.ownership(), FILE_MODE);
-    }
+    return createOver(this.dir, name, this.ownership(), FILE_MODE);
   }
 
   /** Removes a temporary file after a failure. That failure is what counts, so one more is not reported. */
