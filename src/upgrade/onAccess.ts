@@ -8,8 +8,10 @@ import { nsms3 } from '../source/nsms3/source.js';
 import { migrateFolders } from './messages.js';
 import { perform } from './perform.js';
 import type { TaskResults, WorkerPool } from './pool.js';
+import { settleRemovals } from './removal.js';
 import { emptyReport, type MessagesReport } from './report.js';
 import { closeRoots, emptyRoots } from './roots.js';
+import type { Run } from './run.js';
 import type { Session } from './session.js';
 import type { StepTools } from './steps.js';
 import type { Task, WorkerContext } from './tasks.js';
@@ -72,27 +74,27 @@ export async function migrateMailbox(
   };
   const roots = emptyRoots();
   try {
-    await migrateFolders(
-      {
-        options: {
-          threads: 1,
-          queue: 1,
-          remove: options.remove === true,
-          acceptFailures: context.publishWithFailures,
-          lockWaitMs: options.lockWaitMs ?? 60_000,
-        },
-        mapping: session.mapping,
-        mailboxes: session.mailboxes,
-        pool: inlinePool({ engine, source: nsms3, context }),
-        roots,
-        log: session.log,
-        report,
-        progress: context.progress,
-        owner,
-        partitionPath: (name) => session.instance.partitionPath(name) ?? '',
+    const run: Run = {
+      options: {
+        threads: 1,
+        queue: 1,
+        remove: options.remove === true,
+        acceptFailures: context.publishWithFailures,
+        lockWaitMs: options.lockWaitMs ?? 60_000,
       },
-      [folder.id],
-    );
+      mapping: session.mapping,
+      mailboxes: session.mailboxes,
+      pool: inlinePool({ engine, source: nsms3, context }),
+      roots,
+      log: session.log,
+      report,
+      progress: context.progress,
+      removed: new Set(),
+      owner,
+      partitionPath: (name) => session.instance.partitionPath(name) ?? '',
+    };
+    await migrateFolders(run, [folder.id]);
+    await settleRemovals(run);
   } finally {
     closeRoots(roots);
   }

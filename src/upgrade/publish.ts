@@ -10,11 +10,11 @@ import { fstatSync } from 'node:fs';
 import { fstat, stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { messageFailures } from './failures.js';
-import { countRemoval, recordRemoved } from './removal.js';
+import { countRemoval } from './removal.js';
 import { addError, addMethods, partitionTotals } from './report.js';
 import { failureOf, folderFailed, type MovedFolder, type Run, release } from './run.js';
 import type { FolderFailure } from './tasks.js';
-import type { MappingFolder, MessageFailure } from './types.js';
+import type { MessageFailure } from './types.js';
 
 interface Outcome extends MovedFolder {
   readonly failures: readonly MessageFailure[];
@@ -123,12 +123,10 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
     })),
   });
   const byId = new Map(complete.map(({ folder }) => [folder.id, folder]));
-  const gone: MappingFolder[] = [];
   for (const { id, output } of results) {
     const folder = byId.get(id);
-    if (folder !== undefined && countRemoval(run, folder, output, 0)) gone.push(folder);
+    if (folder !== undefined) countRemoval(run, folder, output, 0);
   }
-  await recordRemoved(run, gone);
 }
 
 function isOneFileSystem(run: Run, { folder, rootPath }: Outcome): boolean {

@@ -5,6 +5,8 @@
  * still there, stays as well.
  */
 import type { RemoveOutput } from '../engine/types.js';
+import { fstat } from '../fs/dir.js';
+import { syncFileSystem } from '../fs/syncfs.js';
 import { placesOf } from './batch.js';
 import { addError } from './report.js';
 import { errnoName, failureOf, folderBusy, folderFailed, halted, type Run } from './run.js';
@@ -15,7 +17,7 @@ import { batches, estimateMessages } from './worklist.js';
 /** Removes the originals of the published folders among `ids`. */
 export async function removePublishedOriginals(run: Run, ids: Iterable<number>): Promise<void> {
   const load = (id: number) => {
-    if (!run.mailboxes.wasPublished(id)) return undefined;
+    if (run.removed.has(id) || !run.mailboxes.wasPublished(id)) return undefined;
     // Failures are on record before a folder is published (publish.ts): a snapshot taken now cannot miss them.
     run.mapping.refresh();
     const folder = run.mapping.folder(id);
@@ -55,7 +57,6 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
     }
   }
   const results = await run.pool.run({ kind: 'remove', folders: tasks });
-  const gone: MappingFolder[] = [];
   for (const result of results) {
     const folder = known.get(result.id);
     if (folder === undefined) continue;
@@ -64,25 +65,39 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
     } else if (result.kind === 'failed') {
       folderFailed(run, folder, result.failure);
     } else {
-      if (countRemoval(run, folder, result.output, result.notInTarget)) gone.push(folder);
+      countRemoval(run, folder, result.output, result.notInTarget);
     }
   }
-  await recordRemoved(run, gone);
 }
 
-/** Notes that the originals of these folders are gone. */
-export async function recordRemoved(run: Run, gone: readonly MappingFolder[]): Promise<void> {
-  if (gone.length === 0) return;
-  await run.mapping.update((writes) => {
-    for (const folder of gone) writes.putFolder({ ...folder, migrated: true, sourcesRemoved: true });
-  });
+/** Folders that one transaction notes. */
+const NOTED_AT_ONCE = 1_000;
+
+/**
+ * Notes the folders whose originals are gone, once that is durable: after a power loss nothing must be back that no
+ * later `-r` looks for. Without the note a later `-r` finds nothing left of them.
+ */
+export async function settleRemovals(run: Run): Promise<void> {
+  if (run.removed.size === 0) return;
+  const fdByDevice = new Map([...run.roots.stores.values()].map((dir) => [fstat(dir).dev, dir.fd]));
+  await Promise.all([...fdByDevice.values()].map(syncFileSystem));
+  const ids = [...run.removed];
+  run.removed.clear();
+  for (let first = 0; first < ids.length; first += NOTED_AT_ONCE) {
+    await run.mapping.update((writes) => {
+      for (const id of ids.slice(first, first + NOTED_AT_ONCE)) {
+        const folder = run.mapping.folder(id);
+        if (folder !== undefined) writes.putFolder({ ...folder, migrated: true, sourcesRemoved: true });
+      }
+    });
+  }
 }
 
 /**
- * Counts what became of a folder's originals; true when none is left. One that changed since, or has no message in
- * 4.x, stays with a warning (4x-store.md, promise 1); one that could not be removed is an error.
+ * Counts what became of a folder's originals. One that changed since, or has no message in 4.x, stays with a warning
+ * (4x-store.md, promise 1); one that could not be removed is an error.
  */
-export function countRemoval(run: Run, folder: MappingFolder, output: RemoveOutput, notInTarget: number): boolean {
+export function countRemoval(run: Run, folder: MappingFolder, output: RemoveOutput, notInTarget: number): void {
   const refused = output.kept.filter(({ errno }) => errno !== 0);
   const changed = output.kept.length - refused.length;
   run.report.removed.messages += output.removed;
@@ -99,5 +114,5 @@ export function countRemoval(run: Run, folder: MappingFolder, output: RemoveOutp
     addError(run.report, { user: folder.uid, folder: folder.legacyName, file: '', code, message });
     run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);
   }
-  return output.kept.length + notInTarget === 0;
+  if (output.kept.length + notInTarget === 0) run.removed.add(folder.id);
 }

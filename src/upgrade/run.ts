@@ -36,6 +36,8 @@ export interface Run {
   readonly report: MessagesReport;
   /** PROGRESS slots, shared with the workers. */
   readonly progress: Int32Array;
+  /** Ids of folders whose originals are gone, which is not on record yet (`-r`, removal.ts). */
+  readonly removed: Set<number>;
   readonly owner: { readonly uid: number; readonly gid: number };
   /** Partition path now in force, by partition name. */
   partitionPath(name: string): string;

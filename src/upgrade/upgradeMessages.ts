@@ -11,7 +11,7 @@ import type { LogLevel } from '../log/log.js';
 import { migrateFolders } from './messages.js';
 import { startPool, type WorkerPool } from './pool.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
-import { removePublishedOriginals } from './removal.js';
+import { removePublishedOriginals, settleRemovals } from './removal.js';
 import { addError, emptyReport, exitCodeOf, type MessagesReport } from './report.js';
 import { closeRoots, emptyRoots, leftoverRoot, partitionRoot, storeRoot } from './roots.js';
 import { halt, type Run } from './run.js';
@@ -102,6 +102,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       log: session.log,
       report,
       progress,
+      removed: new Set(),
       owner: instance.owner,
       partitionPath,
       onFolder: (folder) => shown?.folderDone(folder.partition),
@@ -113,6 +114,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     session.log.write('Store', 'Notice', startLine(options, engine.name, threads, scope.ids.length));
     await migrateFolders(run, scope.ids);
     if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
+    await settleRemovals(run);
     if (report.halted === null) removeSharedCopies(run);
   } catch (error) {
     if (error instanceof MailhaulError && pool === undefined) {

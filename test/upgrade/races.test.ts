@@ -10,6 +10,7 @@ import { migrateFolders } from '../../src/upgrade/messages.js';
 import { migrateMailbox } from '../../src/upgrade/onAccess.js';
 import { perform } from '../../src/upgrade/perform.js';
 import type { TaskResults, WorkerPool } from '../../src/upgrade/pool.js';
+import { removePublishedOriginals, settleRemovals } from '../../src/upgrade/removal.js';
 import { emptyReport } from '../../src/upgrade/report.js';
 import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import type { Run } from '../../src/upgrade/run.js';
@@ -72,6 +73,7 @@ async function runWith(after: (task: Task) => Promise<void>): Promise<Run> {
     log: session.log,
     report: emptyReport(engine.name),
     progress: context.progress,
+    removed: new Set(),
     owner: { uid: ACCOUNT.uid, gid: ACCOUNT.gid },
     partitionPath: (name) => session.instance.partitionPath(name) ?? '',
   };
@@ -131,6 +133,23 @@ describe('a folder that another process has begun meanwhile', () => {
     await migrateFolders(again, [folder?.id ?? 0]);
     closeRoots(again.roots);
     expect(again.report).toMatchObject({ folders: { done: 1, failed: 0 }, errors: [] });
+  });
+});
+
+describe('-r', () => {
+  it('notes that the originals are gone only when that is durable, and looks at them once', async () => {
+    const id = session.mapping.folderByMailbox(MAILBOX)?.id ?? 0;
+    const tasks: string[] = [];
+    const made = await runWith(async ({ kind }) => void tasks.push(kind));
+    const ours = { ...made, options: { ...made.options, remove: true } };
+    await migrateFolders(ours, [id]);
+    expect(fs.existsSync(join(inbox, 'seven'))).toBe(false);
+    expect(session.mapping.folder(id)?.sourcesRemoved).toBe(false);
+    await removePublishedOriginals(ours, [id]);
+    await settleRemovals(ours);
+    closeRoots(ours.roots);
+    expect(session.mapping.folder(id)?.sourcesRemoved).toBe(true);
+    expect(tasks).toEqual(['prepare', 'move', 'finish']);
   });
 });
 
