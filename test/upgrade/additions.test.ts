@@ -132,6 +132,8 @@ for (const engine of engineOptions()) {
       const { site: made, repair, mailbox } = publishedWithFailure(engine, 0.3);
       repair();
       expect(made.messages(engine).status).toBe(0);
+      const verified = made.run('upgrade', '--verify');
+      expect(verified.status, verified.stdout).toBe(0);
       const retried = fs.readFileSync(path.join(mailbox().path, 'store.idx'));
       const whole = makeTestSite({ damage: 0, singleCopy: 0, bareLf: 0.3, users: 2 });
       try {
