@@ -1,5 +1,6 @@
 // Messages that are not in the page cache are opened and asked for some files ahead, in inode order: then the disk
-// always has a queue to sort. Warm mail pays nothing: the window opens when a read had to wait, and closes again.
+// always has a queue to sort. Warm mail pays nothing: the window opens when several of the last reads had to wait, and
+// closes again.
 #pragma once
 
 #include <algorithm>
@@ -42,13 +43,15 @@ class ReadAhead {
 
   /// Tells how reading it went.
   void observe(bool cold) noexcept {
-    warm_ = cold ? 0 : warm_ + 1;
-    if (cold) window_ = kWindow;
-    if (warm_ > 4 * kWindow) window_ = 0;
+    // One cold message among hundreds is no reason: opening ahead and asking for it costs each of them two calls.
+    chill_ = cold ? std::min(chill_ + kColdWeight, kWindow) : chill_ - std::min<std::size_t>(chill_, 1);
+    if (chill_ > kColdWeight) window_ = kWindow;
+    if (chill_ == 0) window_ = 0;
   }
 
  private:
   static constexpr std::size_t kWindow = 64;
+  static constexpr std::size_t kColdWeight = 8;
   struct Slot {
     Source source;
     Outcome outcome;
@@ -72,8 +75,8 @@ class ReadAhead {
   std::span<const std::uint32_t> order_;
   std::array<Slot, kWindow + 1> slots_;
   std::size_t window_ = 0;
-  std::size_t next_ = 0;  ///< the first one not started
-  std::size_t warm_ = 0;  ///< reads in a row that did not wait
+  std::size_t next_ = 0;   ///< the first one not started
+  std::size_t chill_ = 0;  ///< up with every read that had to wait, slowly down with the others
 };
 
 }  // namespace mailhaul::engine
