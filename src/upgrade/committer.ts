@@ -33,6 +33,8 @@ export function createCommitter<T>(
   const waiting: T[] = [];
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> | undefined;
+  /** What waits may wait no longer: its moment passed, or somebody drains, while a group was under way. */
+  let due = false;
   let failure: { error: unknown } | undefined;
 
   const flush = (): Promise<void> => {
@@ -40,21 +42,24 @@ export function createCommitter<T>(
     timer = undefined;
     // Nothing to do: `run` would end before its promise is kept in `running`, and stay there for ever.
     if (waiting.length === 0) return running ?? Promise.resolve();
-    running ??= run();
+    if (running === undefined) running = run();
+    else due = true;
     return running;
   };
 
   const run = async (): Promise<void> => {
     try {
-      while (waiting.length > 0 && failure === undefined) {
-        const group = waiting.splice(0, GROUP_FOLDERS);
-        await commit(group);
-      }
+      do {
+        due = false;
+        await commit(waiting.splice(0, GROUP_FOLDERS));
+      } while (waiting.length > 0 && (due || waiting.length >= GROUP_FOLDERS));
     } catch (error) {
       failure = { error };
       discard(waiting.splice(0));
     } finally {
       running = undefined;
+      // Those that came meanwhile are the next group; committing them at once would make many small ones.
+      if (waiting.length > 0) timer ??= setTimeout(() => void flush(), GROUP_MILLISECONDS);
     }
   };
 

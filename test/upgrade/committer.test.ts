@@ -37,7 +37,25 @@ describe('createCommitter', () => {
       committed += group.length;
     });
     await committer.add(Array.from({ length: 300 }, (_, i) => i));
+    expect(committed).toBe(256);
+    await committer.drain();
     expect(committed).toBe(300);
+  });
+
+  it('lets what comes during a commit gather for the next group', async () => {
+    const groups: number[][] = [];
+    const committer = createCommitter<number>(async (group) => {
+      await sleep(100);
+      groups.push([...group]);
+    });
+    await committer.add([1]);
+    // The first group is under way after 250 ms, for 100 ms.
+    await sleep(280);
+    await committer.add([2]);
+    await sleep(100);
+    await committer.add([3]);
+    await committer.drain();
+    expect(groups).toEqual([[1], [2, 3]]);
   });
 
   it('goes on committing after its moment passed while nothing waited', async () => {
