@@ -15,6 +15,7 @@ describe('state model of one folder', () => {
   // Each wrong order must be caught; otherwise the model could not fail.
   const mutations: readonly (readonly [keyof Protocol, RegExp])[] = [
     ['checkAfterLock', /promise/],
+    ['recordReadUnderLock', /promise 2/],
     ['recordFirst', /promise 2/],
     ['syncBeforePublish', /promise 4/],
     ['removeAfterPublish', /promise/],

@@ -1,7 +1,7 @@
 /**
  * An executable model of one folder (design.md, "One folder, in order"), small enough to enumerate whole.
  *
- *     two migrators, each: lock ─▶ check ─▶ record ─▶ link a, b ─▶ index ─▶ sync ─▶ publish ─▶ remove a, b ─▶ unlock
+ *     two migrators, each: begin ─▶ lock ─▶ check ─▶ record ─▶ link a, b ─▶ index ─▶ sync ─▶ publish ─▶ remove a, b ─▶ unlock
  *     × either is killed between any two steps and starts again
  *     × the power goes: everything volatile is kept or lost, in every combination
  *     × a message fails once, and is repaired
@@ -14,6 +14,8 @@
 export interface Protocol {
   /** Look at the folder's state again once its lock is held. */
   readonly checkAfterLock: boolean;
+  /** What an earlier attempt recorded is read once the lock is held, not while waiting for it. */
+  readonly recordReadUnderLock: boolean;
   /** The migration record is durable before the first link. */
   readonly recordFirst: boolean;
   /** Everything is synced before the database says NON-TRANSITION. */
@@ -28,6 +30,7 @@ export interface Protocol {
 
 export const PROTOCOL: Protocol = {
   checkAfterLock: true,
+  recordReadUnderLock: true,
   recordFirst: true,
   syncBeforePublish: true,
   removeAfterPublish: true,
@@ -38,6 +41,7 @@ export const PROTOCOL: Protocol = {
 const MESSAGES = [0, 1] as const;
 
 type Step =
+  | 'begin'
   | 'lock'
   | 'check'
   | 'record'
@@ -61,6 +65,8 @@ interface Migrator {
   readonly step: Step;
   /** The assignment of uids it works with; 0 before it has planned. */
   readonly assignment: number;
+  /** The assignment on record when it began to wait for the lock. */
+  readonly seen: number;
   /** Messages whose 3.x files it found when it planned. */
   readonly plan: readonly number[];
   /** Messages that failed in this attempt. */
@@ -79,6 +85,8 @@ export interface State {
   /** A service changed the folder after it was published; the change lies in the index. */
   readonly edited: boolean;
   readonly editLost: boolean;
+  /** Uids on record were replaced by others. */
+  readonly renumbered: boolean;
   readonly lock: number;
   readonly migrators: readonly Migrator[];
   /** Assignments handed out so far: planning without a record may give other uids each time. */
@@ -95,7 +103,7 @@ export interface Limits {
   readonly failures: number;
 }
 
-const IDLE: Migrator = { step: 'lock', assignment: 0, plan: [], failed: [] };
+const IDLE: Migrator = { step: 'begin', assignment: 0, seen: 0, plan: [], failed: [] };
 
 export function initialState(limits: Limits): State {
   return {
@@ -106,6 +114,7 @@ export function initialState(limits: Limits): State {
     published: false,
     edited: false,
     editLost: false,
+    renumbered: false,
     lock: -1,
     migrators: [IDLE, IDLE],
     assignments: 0,
@@ -120,7 +129,7 @@ export function successors(state: State, protocol: Protocol): State[] {
   const next: State[] = [];
   for (const who of [0, 1]) {
     next.push(...stepsOf(state, who, protocol));
-    if (state.killsLeft > 0 && state.migrators[who]?.step !== 'done' && state.migrators[who]?.step !== 'lock') {
+    if (state.killsLeft > 0 && state.migrators[who]?.step !== 'done' && state.migrators[who]?.step !== 'begin') {
       next.push({ ...killed(state, who), killsLeft: state.killsLeft - 1 });
     }
   }
@@ -182,17 +191,25 @@ function stepsOf(state: State, who: number, protocol: Protocol): State[] {
   const go = (step: Step, change: Partial<State> = {}, mine: Partial<Migrator> = {}): State =>
     withMigrator({ ...state, ...change }, who, { ...mine, step });
   switch (me.step) {
+    case 'begin':
+      return [go('lock', {}, { seen: state.record })];
     case 'lock':
       return state.lock === -1 ? [go('check', { lock: who })] : [];
     case 'check':
       if (protocol.checkAfterLock && state.published) return [go(state.source.some(Boolean) ? 'remove0' : 'unlock')];
       return [go('record')];
     case 'record': {
-      const assignment = state.record !== 0 ? state.record : state.assignments + 1;
+      const onRecord = protocol.recordReadUnderLock ? state.record : me.seen;
+      const assignment = onRecord !== 0 ? onRecord : state.assignments + 1;
       const plan = MESSAGES.filter((m) => state.source[m]);
       const record = protocol.recordFirst ? assignment : state.record;
+      const renumbered = state.renumbered || (state.record !== 0 && assignment !== state.record);
       return [
-        go('link0', { record, assignments: Math.max(state.assignments, assignment) }, { assignment, plan, failed: [] }),
+        go(
+          'link0',
+          { record, renumbered, assignments: Math.max(state.assignments, assignment) },
+          { assignment, plan, failed: [] },
+        ),
       ];
     }
     case 'link0':
@@ -205,7 +222,7 @@ function stepsOf(state: State, who: number, protocol: Protocol): State[] {
     case 'index': {
       // A folder with failures ends here, in TRANSITION; the next run takes the rest.
       if (me.failed.length > 0 && protocol.failuresStayInTransition)
-        return [go('lock', unlocked(state, who), { assignment: 0 })];
+        return [go('begin', unlocked(state, who), { assignment: 0 })];
       const uids = me.plan.filter((m) => !me.failed.includes(m));
       return [
         go('sync', {
@@ -281,6 +298,7 @@ export function broken(state: State): string | undefined {
     if (state.index.assignment !== state.record) return 'promise 2: renumbered';
     if (state.index.uids.length !== MESSAGES.length) return 'promise 4: published with a failed message left out';
   }
+  if (state.renumbered) return 'promise 2: uids on record were given anew';
   if (state.editLost) return "promise 4: a service's change was overwritten";
   return undefined;
 }
