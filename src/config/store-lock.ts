@@ -8,7 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { createFile, type Dir, type Ownership, openDir, openFile, own, stat } from '../fs/dir.js';
+import { createFile, type Dir, type Ownership, openFile, own, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { effect } from '../fs/seam.js';
 
@@ -187,15 +187,5 @@ function commandLine(pid: number): string {
     return words.join(' ').trim().slice(0, 200);
   } catch {
     return '';
-  }
-}
-
-/** The `lock` directory of an instance, when it is there. */
-export function openLockDirectory(instance: Dir): Dir | undefined {
-  try {
-    return openDir(instance, 'lock');
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return undefined;
-    throw error;
   }
 }

@@ -55,9 +55,6 @@ export interface Environment {
   close(): Promise<void>;
 }
 
-/** Longest key this package uses; LMDB's own limit for 4 KiB pages is 1,978 bytes. */
-export const KEY_LIMIT = 1900;
-
 /** Entries a page of `scan` reads. */
 const SCAN_PAGE = 512;
 

@@ -7,7 +7,7 @@
  */
 
 import { hasErrno } from '../errors.js';
-import { closeDir, type Dir, ensureDirs, type Ownership, walk } from '../fs/dir.js';
+import { type Dir, ensureDirs, type Ownership, walk } from '../fs/dir.js';
 import { mailboxPathComponents } from './names.js';
 
 export const INDEX_FILE = 'store.idx';
@@ -58,14 +58,4 @@ export function openMailboxDirectory(partition: Dir, uid: string, mailbox: strin
 /** Opens the directory of a mailbox, making what is missing of its path with mode 0700. */
 export function createMailboxDirectory(partition: Dir, uid: string, mailbox: string, owner?: Ownership): Dir {
   return ensureDirs(partition, mailboxPathComponents(uid, mailbox), owner);
-}
-
-/** Opens a message file's hash directory for the time of `use`. */
-export function withHashDirectory<T>(mailbox: Dir, uid: number, use: (directory: Dir) => T): T {
-  const directory = walk(mailbox, [hashDirectory(uid)]);
-  try {
-    return use(directory);
-  } finally {
-    closeDir(directory);
-  }
 }

@@ -16,7 +16,7 @@ import { type Committer, createBatcher, createCommitter } from './committer.js';
 import { commitGroup } from './publish.js';
 import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
 import type { MappingFolder, MigrationRecord } from './types.js';
-import { batches, estimateMessages } from './worklist.js';
+import { batches, folderLoader } from './worklist.js';
 
 /** Folders set aside because another process or thread holds them, with the pids that do. */
 export type Postponed = Map<number, readonly number[]>;
@@ -63,12 +63,8 @@ async function runLanes(
 ): Promise<Postponed> {
   const postponed: Postponed = new Map();
   const lanes = Math.max(1, Math.min(run.options.threads + 1, run.options.queue));
-  const load = (id: number) => {
-    const folder = run.mapping.folder(id);
-    return folder === undefined ? undefined : { item: folder, messages: estimateMessages(folder) };
-  };
   const share = Math.max(1, Math.floor(run.options.queue / lanes));
-  const source = batches(ids, load, Math.min(share, BATCH_FOLDERS));
+  const source = batches(ids, folderLoader(run.mapping), Math.min(share, BATCH_FOLDERS));
   const lane = async (): Promise<void> => {
     while (!halted(run)) {
       const next = source.next();

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MailboxDatabase } from '../store/types.js';
 import type { MappingDatabase, MappingFolder } from './types.js';
-import { readUserList, type UserList } from './userlists.js';
+import { readUserList } from './userlists.js';
 
 export interface SelectionOptions {
   /** `-u`: user list files; undefined for `-m`. */
@@ -19,12 +19,24 @@ export interface SelectionOptions {
   readonly failedOnly?: boolean | undefined;
 }
 
+export interface SelectionProblem {
+  /** 3.x folder that was asked for, '' when it is about a list. */
+  readonly folder: string;
+  /** User list file, '' when it is about a folder. */
+  readonly file: string;
+  readonly code: string;
+  /** For a list with the file and the line number in front. */
+  readonly message: string;
+}
+
 export interface Selection {
   /** Folders in scope, done or not. */
   folders(): Iterable<MappingFolder>;
-  readonly lists: readonly { readonly path: string; readonly list: UserList }[];
-  /** What is wrong with the selection as a whole; the rest goes on. */
-  readonly problems: readonly { readonly folder: string; readonly code: string; readonly message: string }[];
+  /** What is wrong with the selection; the rest goes on. */
+  readonly problems: readonly SelectionProblem[];
+  readonly problemsNotListed: number;
+  /** Lines that are odd and harm nothing. */
+  readonly warnings: readonly SelectionProblem[];
 }
 
 /** Reads the user lists. Throws MailhaulError USERLIST_* (exit 2). */
@@ -38,9 +50,19 @@ export function selectFolders(mapping: MappingDatabase, workDir: string, options
     (options.folder === undefined || folder.legacyName === options.folder) &&
     (options.failedOnly !== true || mapping.failures(folder.id).length > 0);
   const users = new Set(lists.flatMap(({ list }) => list.users));
+  const ofLists = (kind: 'errors' | 'warnings'): SelectionProblem[] =>
+    lists.flatMap(({ path, list }) =>
+      list[kind].map(({ line, code, message }) => ({
+        folder: '',
+        file: path,
+        code,
+        message: `${path}, line ${line}: ${message}`,
+      })),
+    );
   return {
-    lists,
-    problems: unknownFolder(mapping, users, options.folder),
+    problems: [...unknownFolder(mapping, users, options.folder), ...ofLists('errors')],
+    problemsNotListed: lists.reduce((sum, { list }) => sum + list.errorsNotListed, 0),
+    warnings: ofLists('warnings'),
     *folders() {
       if (options.userLists === undefined) {
         for (const folder of mapping.folders()) if (inScope(folder)) yield folder;
@@ -56,12 +78,12 @@ function unknownFolder(
   mapping: MappingDatabase,
   users: ReadonlySet<string>,
   folder: string | undefined,
-): Selection['problems'] {
+): SelectionProblem[] {
   if (folder === undefined || users.size === 0) return [];
   for (const uid of users) for (const { legacyName } of mapping.foldersOf(uid)) if (legacyName === folder) return [];
   const message =
     'None of the listed users has a 3.x folder of this name; `mboxutil -l --json` shows it as legacyName.';
-  return [{ folder, code: 'FOLDER_UNKNOWN', message }];
+  return [{ folder, file: '', code: 'FOLDER_UNKNOWN', message }];
 }
 
 /** `-u __up.primary.txt` works from anywhere, as in the guide: a bare name is looked for beside the mapping too. */

@@ -94,7 +94,7 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
   const opened = openSource(task);
   if (opened === 'missing') {
     if (!task.missing) return { kind: 'failed', id: task.id, failure: gone(task).failure };
-    return { kind: 'planned', id: task.id, messages: 0, bytes: 0, space: BLOCK, warnings: 0, refused: [], device: 0n };
+    return { kind: 'planned', id: task.id, messages: 0, bytes: 0, space: BLOCK, warnings: 0, refused: [] };
   }
   if ('kind' in opened) return { kind: 'failed', id: task.id, failure: opened.failure };
   try {
@@ -114,7 +114,6 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
       space,
       warnings: plan.warnings.length,
       refused: refusedOf(messages),
-      device: fstat(opened).dev,
     };
   } catch (error) {
     return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };

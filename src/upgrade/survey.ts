@@ -18,7 +18,7 @@ import { openSession } from './session.js';
 import type { PrepareFolder } from './tasks.js';
 import type { MappingFolder } from './types.js';
 import type { MessagesOptions } from './upgradeMessages.js';
-import { batches, buildWorklist, estimateMessages } from './worklist.js';
+import { batches, buildWorklist, folderLoader } from './worklist.js';
 
 export interface SurveyProblem {
   readonly user: string;
@@ -89,12 +89,8 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     await pool.ready();
     const { mapping, mailboxes, instance } = session;
     const selection = selectFolders(mapping, session.workDir, options);
-    for (const found of selection.problems) problem({ user: '', file: '', ...found });
-    for (const { path, list } of selection.lists) {
-      for (const { line, code, message } of list.errors) {
-        problem({ user: '', folder: '', file: path, code, message: `${path}, line ${line}: ${message}` });
-      }
-    }
+    for (const found of selection.problems) problem({ user: '', ...found });
+    problemsNotListed += selection.problemsNotListed;
     const partitionOf = (folder: MappingFolder, sourcePath: string): PartitionSurvey => {
       const path = folder.root ?? instance.partitionPath(folder.partition) ?? '';
       const key = `${folder.partition}\n${path}\n${sourcePath}`;
@@ -117,11 +113,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       return made;
     };
     const worklist = buildWorklist(selection.folders(), (folder) => isDue(mapping, mailboxes, folder));
-    const load = (id: number) => {
-      const folder = mapping.folder(id);
-      return folder === undefined ? undefined : { item: folder, messages: estimateMessages(folder) };
-    };
-    for (const batch of batches(worklist.ids, load, options.queue)) {
+    for (const batch of batches(worklist.ids, folderLoader(mapping), options.queue)) {
       const known = new Map<number, { folder: MappingFolder; partition: PartitionSurvey }>();
       const tasks: PrepareFolder[] = [];
       for (const folder of batch) {

@@ -136,8 +136,6 @@ export type SurveyResult =
       readonly warnings: number;
       /** Messages that would fail: MESSAGE_ERRORS index and file name. */
       readonly refused: readonly { readonly uid: number; readonly refused: number; readonly file: string }[];
-      /** Device number of the 3.x folder, to tell link from copy. */
-      readonly device: bigint;
     }
   | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure };
 

@@ -62,7 +62,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
   try {
     checkIdentity(instance.account, instance.account.user);
     const selection = selectFolders(session.mapping, session.workDir, options);
-    reportListErrors(session, report, selection);
+    reportSelection(session, report, selection);
     const scope = scopeOf(session, selection, report, options.remove);
     const partitionPath = (name: string): string => pathOfPartition(session, name);
     for (const [name, path] of scope.partitions)
@@ -208,22 +208,15 @@ function pathOfPartition(session: Session, name: string): string {
   });
 }
 
-function reportListErrors(session: Session, report: MessagesReport, selection: Selection): void {
-  for (const { folder, code, message } of selection.problems) {
-    addError(report, { user: '', folder, file: '', code, message });
-    session.log.write('Store', 'Error', `${code}: ${folder}: ${message}`);
+function reportSelection(session: Session, report: MessagesReport, selection: Selection): void {
+  for (const { folder, file, code, message } of selection.problems) {
+    addError(report, { user: '', folder, file, code, message });
+    session.log.write('Store', 'Error', `${code}: ${folder === '' ? '' : `${folder}: `}${message}`);
   }
-  for (const { path, list } of selection.lists) {
-    for (const { line, code, message } of list.errors) {
-      const text = `${path}, line ${line}: ${message}`;
-      addError(report, { user: '', folder: '', file: path, code, message: text });
-      session.log.write('Store', 'Error', `${code}: ${text}`);
-    }
-    report.errorsNotListed += list.errorsNotListed;
-    for (const { line, code, message } of list.warnings) {
-      report.warnings += 1;
-      session.log.write('Store', 'Warning', `${code}: ${path}, line ${line}: ${message}`);
-    }
+  report.errorsNotListed += selection.problemsNotListed;
+  for (const { code, message } of selection.warnings) {
+    report.warnings += 1;
+    session.log.write('Store', 'Warning', `${code}: ${message}`);
   }
 }
 

@@ -3,7 +3,7 @@
  * first, so that no giant folder is left for the end of the run. The list holds two numbers a folder, not
  * the folders, so that 400,000 folders cost a few megabytes.
  */
-import type { MappingFolder } from './types.js';
+import type { MappingDatabase, MappingFolder } from './types.js';
 
 export interface Worklist {
   /** Mapping ids in working order. */
@@ -34,6 +34,14 @@ export function buildWorklist(folders: Iterable<MappingFolder>, take: (folder: M
     b.size - a.size || a.id - b.id;
   const ordered = [...inboxes.sort(largestFirst), ...others.sort(largestFirst)];
   return { ids: Uint32Array.from(ordered, (entry) => entry.id), estimatedMessages };
+}
+
+/** Loads what `batches` takes: the folder of an id and its estimate; undefined for one that is gone. */
+export function folderLoader(mapping: Pick<MappingDatabase, 'folder'>) {
+  return (id: number): { item: MappingFolder; messages: number } | undefined => {
+    const folder = mapping.folder(id);
+    return folder === undefined ? undefined : { item: folder, messages: estimateMessages(folder) };
+  };
 }
 
 /** Messages that a batch of several folders holds at most; a larger folder is a batch of its own. */
