@@ -11,7 +11,7 @@ import { closeDir } from '../fs/dir.js';
 import { mailboxPathComponents } from '../store/names.js';
 import { openPartition } from '../store/partitions.js';
 import { prepareTaskOf } from './batch.js';
-import { startPool } from './pool.js';
+import { startPool, type WorkerPool } from './pool.js';
 import { closeRoots, emptyRoots, storeRoot } from './roots.js';
 import { isDue, selectFolders } from './selection.js';
 import { openSession } from './session.js';
@@ -65,17 +65,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
   const engine = await selectEngine(options.engine);
   const session = await openSession({ ...options, readOnly: true }, 'upgrade --dry-run');
   const roots = emptyRoots();
-  const pool = startPool(options.threads, {
-    engine: engine.name,
-    progress: new Int32Array(new SharedArrayBuffer(64)),
-    faults: null,
-    ownerUid: session.instance.owner.uid,
-    ownerGid: session.instance.owner.gid,
-    setOwner: false,
-    takeForeign: options.takeForeign,
-    publishWithFailures: options.acceptFailures,
-    additions: false,
-  });
+  let pool: WorkerPool | undefined;
   const partitions = new Map<string, PartitionSurvey>();
   const problems: SurveyProblem[] = [];
   let problemsNotListed = 0;
@@ -85,8 +75,6 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     else problemsNotListed += 1;
   };
   try {
-    // Node 20 ends the process when a thread is stopped while it loads its code.
-    await pool.ready();
     const { mapping, mailboxes, instance } = session;
     const selection = selectFolders(mapping, session.workDir, options);
     for (const found of selection.problems) problem({ user: '', ...found });
@@ -113,6 +101,19 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       return made;
     };
     const worklist = buildWorklist(selection.folders(), (folder) => isDue(mapping, mailboxes, folder));
+    pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), {
+      engine: engine.name,
+      progress: new Int32Array(new SharedArrayBuffer(64)),
+      faults: null,
+      ownerUid: instance.owner.uid,
+      ownerGid: instance.owner.gid,
+      setOwner: false,
+      takeForeign: options.takeForeign,
+      publishWithFailures: options.acceptFailures,
+      additions: false,
+    });
+    // Node 20 ends the process when a thread is stopped while it loads its code.
+    await pool.ready();
     for (const batch of batches(worklist.ids, folderLoader(mapping), options.queue)) {
       const known = new Map<number, { folder: MappingFolder; partition: PartitionSurvey }>();
       const tasks: PrepareFolder[] = [];
@@ -148,7 +149,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       }
     }
   } finally {
-    await pool.close();
+    await pool?.close();
     closeRoots(roots);
     await session.close();
   }
