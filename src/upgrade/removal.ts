@@ -104,7 +104,7 @@ export function countRemoval(run: Run, folder: MappingFolder, output: RemoveOutp
   run.report.removed.kept += output.kept.length + notInTarget;
   if (changed + notInTarget > 0) {
     run.report.warnings += 1;
-    const reasons = `${changed} changed since they were migrated, ${notInTarget} have no message file in 4.x`;
+    const reasons = `${changed} changed since they were migrated, ${notInTarget} have no whole message file in 4.x`;
     run.log.write('Store', 'Warning', `${folder.mailbox}: ${changed + notInTarget} 3.x files stay: ${reasons}.`);
   }
   const [first] = refused;

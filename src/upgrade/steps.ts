@@ -319,7 +319,10 @@ export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult
   }
 }
 
-/** Clears `remove` where the 4.x message file is not there; returns how many. */
+/**
+ * Clears `remove` where the 4.x message file is not there, or is shorter than what was migrated (the CRLF form never
+ * is); returns how many. A disk that lost data since the folder was published must not cost the original too.
+ */
 function keepUnlessInTarget(task: RemoveFolder, remove: Uint8Array): number {
   const mailbox = walk(rootOf(task.target), task.target.components);
   let kept = 0;
@@ -332,7 +335,8 @@ function keepUnlessInTarget(task: RemoveFolder, remove: Uint8Array): number {
         if (hash.dir !== undefined) closeDir(hash.dir);
         hash = { name, dir: openIfThere(mailbox, name) };
       }
-      if (hash.dir !== undefined && stat(hash.dir, messageFile(uid))?.isFile()) continue;
+      const file = hash.dir === undefined ? undefined : stat(hash.dir, messageFile(uid));
+      if (file?.isFile() && Number(file.size) >= (task.record.sizes[i] ?? 0)) continue;
       remove[i] = 0;
       kept += 1;
     }

@@ -102,6 +102,7 @@ export function reportOf(result: Result): {
   methods: { rename: number; link: number; reflink: number; copy: number; rewrite: number };
   errors: { user: string; folder: string; file: string; code: string; message: string }[];
   halted: { code: string; message: string } | null;
+  removed: { messages: number; kept: number };
 } {
   return JSON.parse(result.stdout);
 }

@@ -86,6 +86,31 @@ describe('upgrade -m', () => {
   });
 });
 
+describe('a late upgrade -m -r', () => {
+  it.each([
+    ['is gone', (file: string) => fs.unlinkSync(file)],
+    [
+      'lost its data',
+      (file: string) => {
+        fs.unlinkSync(file);
+        fs.writeFileSync(file, '');
+      },
+    ],
+  ])('leaves the original of a message whose 4.x file %s', (_what, damage) => {
+    const made = upgradedSite();
+    expect(made.messages(engine).status).toBe(0);
+    const [message = ''] = fs.readdirSync(partitionOf(made), { recursive: true, encoding: 'utf8' }).filter(isMessage);
+    const file = path.join(partitionOf(made), message);
+    const content = fs.readFileSync(file);
+    damage(file);
+    const result = made.messages(engine, '-r');
+    expect(result.status, result.stdout).toBe(0);
+    expect(reportOf(result).removed).toMatchObject({ kept: 1 });
+    const left = made.made.storePaths.flatMap((store) => messageFiles(store));
+    expect(left.map((name) => fs.readFileSync(Buffer.from(name, 'latin1')))).toEqual([content]);
+  });
+});
+
 function isMessage(name: string): boolean {
   return name.endsWith('.msg');
 }
