@@ -8,7 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { createFile, type Dir, type Ownership, openFile, own, stat } from '../fs/dir.js';
+import { createFile, type Dir, type Ownership, openSoleFile, own, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { effect } from '../fs/seam.js';
 
@@ -84,7 +84,7 @@ function held(fd: number, mode: LockMode): StoreLock {
 function openLockFile(lockDir: Dir, owner: Ownership | undefined): number {
   for (;;) {
     try {
-      const fd = openFile(lockDir, STORE_LOCK_FILE, fs.constants.O_RDWR);
+      const fd = openSoleFile(lockDir, STORE_LOCK_FILE, fs.constants.O_RDWR);
       // A run that was killed right after it made the file as root would lock the server account out.
       if (process.geteuid?.() === 0 && owner?.uid !== undefined && fs.fstatSync(fd).uid !== owner.uid) {
         own(fd, 0o600, owner);

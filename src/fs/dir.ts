@@ -172,6 +172,20 @@ export function openFile(dir: Dir, name: Name, flags = O_RDONLY): number {
 }
 
 /**
+ * `openFile` for a file that only this package makes and never links. Another link of it may be any file of the
+ * system, which root must neither write to nor give away: FS_LINKED.
+ */
+export function openSoleFile(dir: Dir, name: Name, flags = O_RDONLY): number {
+  const fd = openFile(dir, name, flags);
+  if (fs.fstatSync(fd).nlink <= 1) return fd;
+  fs.closeSync(fd);
+  throw new MailhaulError('FS_LINKED', 'The file is a hard link of another file.', {
+    where: displayPath(dir, name),
+    hint: 'Somebody put it there: find out who, and remove it.',
+  });
+}
+
+/**
  * Opens for reading a name that the caller has just seen to be a regular file: `openFile` without its own
  * looks, for calls by the hundred thousand. The caller compares what it opened with what it saw.
  */

@@ -12,7 +12,17 @@
 import * as fs from 'node:fs';
 import { hostname } from 'node:os';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, createFile, type Dir, ensureDirs, type Ownership, openFile, own, writeAll } from '../fs/dir.js';
+import {
+  closeDir,
+  createFile,
+  type Dir,
+  ensureDirs,
+  type Ownership,
+  openFile,
+  openSoleFile,
+  own,
+  writeAll,
+} from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 
 /** From silent to everything; the order of the product's `nsmsgLogLevel`. */
@@ -169,7 +179,7 @@ function openAppending(directory: Dir, owner: Ownership | undefined, firstLine: 
   } catch (error) {
     if (!hasErrno(error, 'EEXIST')) throw error;
   }
-  const fd = openFile(directory, FILE, APPEND);
+  const fd = openSoleFile(directory, FILE, APPEND);
   try {
     const { uid, mode } = fs.fstatSync(fd);
     // A log that an earlier run as root left behind, or that others can read, is put right where we may.

@@ -10,12 +10,27 @@
  * - An exception in `update` takes back what that call changed, and nothing else.
  * - No descriptor of the `-lock` file is ever opened or closed here while the environment is open: closing one
  *   drops the process's POSIX locks on it, and with them its reader slots.
+ * - LMDB follows links: it opens names. Where another account could exchange a name after it was checked here, root
+ *   opens with the rights of the server account, so that the kernel refuses what lies outside its reach
+ *   (4x-store.md, promise 6).
  */
 
 import * as fs from 'node:fs';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { asAccount } from '../config/privileges.js';
 import { EXIT, hasErrno, MailhaulError } from '../errors.js';
-import { at, createFile, type Dir, displayPath, type Ownership, stat, sync } from '../fs/dir.js';
+import {
+  at,
+  createFile,
+  type Dir,
+  displayPath,
+  fstat,
+  type Ownership,
+  openSoleFile,
+  own,
+  stat,
+  sync,
+} from '../fs/dir.js';
 import { effect } from '../fs/seam.js';
 import { checkDatabaseFile } from './lmdbHeader.js';
 
@@ -120,6 +135,25 @@ function prepareFile(dir: Dir, name: string, options: EnvironmentOptions, create
       hint: 'Its owner must be the server account and only the owner may write to it (mode 0600).',
     });
   }
+  if (found.uid === 0n) giveAway(dir, name, options);
+}
+
+/** A file that a killed run left to root goes to the server account, which has to open it. */
+function giveAway(dir: Dir, name: string, { owner, readOnly }: EnvironmentOptions): void {
+  if (readOnly === true || !opensAsAccount(dir, owner)) return;
+  const fd = openSoleFile(dir, name);
+  try {
+    if (fs.fstatSync(fd).uid === 0) own(fd, 0o600, owner);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Root opens in a directory whose names somebody else may exchange. */
+function opensAsAccount(dir: Dir, owner: Ownership | undefined): owner is { uid: number; gid: number } {
+  if (process.geteuid?.() !== 0 || owner?.uid === undefined || owner.gid === undefined) return false;
+  const { uid, mode } = fstat(dir);
+  return owner.uid !== 0 && (uid !== 0n || (mode & 0o022n) !== 0n);
 }
 
 /** Asks whether the lock file can be opened, without opening it (head comment, last invariant). */
@@ -143,8 +177,9 @@ function openRootDatabase(
   path: string,
   options: EnvironmentOptions,
 ): RootDatabase<Buffer, Buffer> {
-  try {
-    return open<Buffer, Buffer>(at(dir, name) as string, {
+  const { owner } = options;
+  const openNow = () =>
+    open<Buffer, Buffer>(at(dir, name) as string, {
       noSubdir: true,
       overlappingSync: false,
       readOnly: options.readOnly === true,
@@ -158,6 +193,8 @@ function openRootDatabase(
       // Not in lmdb's types: the mode of files that it makes.
       ...{ permissionsMode: 0o600 },
     });
+  try {
+    return opensAsAccount(dir, owner) ? asAccount(owner, openNow) : openNow();
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new MailhaulError('DB_OPEN', `The database cannot be opened: ${message}.`, { where: path, cause: error });

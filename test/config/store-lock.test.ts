@@ -92,6 +92,13 @@ describe('the store-wide lock', () => {
     expect(fs.readFileSync(join(root, 'target'), 'utf8')).toBe('precious');
   });
 
+  it('is never taken on, nor written into, a hard link of another file', () => {
+    fs.writeFileSync(join(root, 'target'), 'precious');
+    fs.linkSync(join(root, 'target'), join(root, '__lock.share'));
+    expect(codeOf(() => lockStore(dir, 'exclusive', 'upgrade -s'))).toBe('FS_LINKED');
+    expect(fs.readFileSync(join(root, 'target'), 'utf8')).toBe('precious');
+  });
+
   it('of a directory keeps two runs from one mapping database', () => {
     const lock = lockDirectory(dir, 'The mapping database');
     expect(codeOf(() => lockDirectory(dir, 'The mapping database'))).toBe('UPGRADE_RUNNING');

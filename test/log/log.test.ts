@@ -2,6 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import {
   chmodSync,
   closeSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -156,6 +157,17 @@ describe('the file', () => {
     else mkdirSync(path());
     expect(() => openLog({ instance })).toThrow(expect.objectContaining({ code: 'FS_NOT_REGULAR' }));
     expect(statSync(join(root, 'victim')).size).toBe(0);
+  });
+
+  it('is never a hard link of another file, which would get its lines and its owner', () => {
+    mkdirSync(join(root, 'log/default'), { recursive: true });
+    writeFileSync(join(root, 'victim'), 'precious', { mode: 0o640 });
+    linkSync(join(root, 'victim'), path());
+    expect(() => openLog({ instance, owner: { uid: 8, gid: 12 } })).toThrow(
+      expect.objectContaining({ code: 'FS_LINKED' }),
+    );
+    expect([readFileSync(join(root, 'victim'), 'utf8'), statSync(path()).mode & 0o777]).toEqual(['precious', 0o640]);
+    expect(statSync(path()).uid).toBe(process.getuid?.());
   });
 
   it('is not reached through a linked directory', () => {

@@ -99,7 +99,9 @@ Outcome Placer::adoptEqual(const Message& message, const Spot& spot, bool& adopt
     return error == EMFILE || error == ENFILE ? targetFailure(error, "openat2") : Outcome{};
   }
   if (sys::statFd(fd.get(), st) != 0 || !S_ISREG(st.st_mode)) return {};
-  const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || st.st_uid == 0;
+  // Root's own: a run that was killed before it gave the file away. With a second link it is a file of the system.
+  const bool left = st.st_uid == 0 && st.st_nlink == 1;
+  const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || left;
   bool equal = false;
   if (!ours || sameContent(fd.get(), message.content, compare_, equal) != 0 || !equal) return {};
   adopted = true;

@@ -1,0 +1,277 @@
+/**
+ * The flipper: somebody with the rights of a mailbox owner, and then of the server account, exchanges every name that
+ * they could write for a link, a foreign file, a fifo, a device … while the commands run on it. Nothing outside the roots
+ * may be opened, changed or migrated, and when the names are back, everything is there once.
+ *
+ *     npm run campaign -- flipper [--long] [-- --round <n>] [-- --engine native|portable] [-- --seconds <n>] [-- --name <regexp>]
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { engines } from '../../kill/campaign.js';
+import { command, keep, makeSite, restore, type Site, survivingContents } from '../../kill/site.js';
+import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
+import { canaryChanges, canaryState, judgeTrace, leaks } from './audit.js';
+import { newDecoys, type Pair, planOf, removeDecoys } from './decoys.js';
+import { buildFlipper, type Ground, groundMissing, makeGround } from './ground.js';
+import { ROUNDS, type Round } from './rounds.js';
+
+type Engine = 'native' | 'portable';
+
+const UPGRADE = fileURLToPath(new URL('../../../dist/cli/upgrade.js', import.meta.url));
+
+/** Longer than any command takes here, however busy the machine: a command that is not done by then hangs. */
+const HANG_MS = 180_000;
+/** The kinds of ends that a command under attack may have: done, partly done, refused, halted. */
+const CODES = [0, 1, 3, 4];
+
+interface Arena {
+  readonly ground: Ground;
+  readonly site: Site;
+  readonly flipper: string;
+  /** Exchange only names that match. */
+  readonly only: RegExp | undefined;
+  /** Lines `mailbox sha256` of a run in peace. */
+  readonly golden: readonly string[];
+  readonly problems: string[];
+  exchanges: number;
+  commands: number;
+  traced: number;
+}
+
+export const campaign: Campaign = {
+  about: 'names exchanged for links, foreign files, devices at every level while the commands run',
+  run: flip,
+};
+
+async function flip(options: CampaignOptions): Promise<CampaignOutcome> {
+  const missing = groundMissing();
+  if (missing !== undefined) return { cases: 0, problems: [], notes: [`not tried: ${missing}`] };
+  const { values } = parseArgs({
+    args: [...options.args],
+    options: {
+      round: { type: 'string' },
+      engine: { type: 'string' },
+      seconds: { type: 'string' },
+      name: { type: 'string' },
+    },
+  });
+  const seconds = Number(values.seconds ?? (options.long ? 60 : 0));
+  const rounds = values.round === undefined ? ROUNDS : ROUNDS.slice(Number(values.round), Number(values.round) + 1);
+  const chosen = engines().filter((engine) => values.engine === undefined || values.engine === engine);
+  const turn = Number.parseInt(createHash('sha256').update(options.seed).digest('hex').slice(0, 4), 16);
+  const ground = makeGround();
+  try {
+    const arena = prepare(ground, values.name === undefined ? undefined : new RegExp(values.name));
+    let cases = 0;
+    for (const [which, engine] of chosen.entries()) {
+      const until = performance.now() + seconds * 1000;
+      // In the sample the engines share the rounds; the whole campaign goes round until its time is over.
+      const first = (n: number) => n < rounds.length && (seconds > 0 || (n + which + turn) % chosen.length === 0);
+      for (let n = 0; n < rounds.length || performance.now() < until; n++) {
+        if (n < rounds.length && !first(n)) continue;
+        const round = rounds[n % rounds.length] as Round;
+        // Every other time watched by strace, of which the attacked command becomes slow.
+        const traced = seconds > 0 ? Math.floor(n / rounds.length) % 2 === 1 : n < 2 || rounds.length === 1;
+        const before = arena.problems.length;
+        await fight(arena, engine, round, traced, n + turn);
+        cases++;
+        const found = arena.problems.length - before;
+        options.log(`${engine}: ${round.name}${traced ? ', traced' : ''}: ${found} problems`);
+      }
+    }
+    const { exchanges, commands, traced, problems } = arena;
+    const notes = [`${commands} commands (${traced} of them under strace) against ${exchanges} exchanges`];
+    return { cases, problems, notes };
+  } finally {
+    ground.remove();
+  }
+}
+
+function prepare(ground: Ground, only: RegExp | undefined): Arena {
+  const site = makeSite(ground.mount);
+  const arena = {
+    ground,
+    site,
+    only,
+    flipper: buildFlipper(ground),
+    problems: [],
+    exchanges: 0,
+    commands: 0,
+    traced: 0,
+  };
+  keep(site, 'fresh');
+  expect(upgrade(site, ['-s']), 'in peace');
+  keep(site, 'folders');
+  const count = path.join(site.root, 'calls');
+  expect(upgrade(site, ['-m', '-t', '1'], 'native', { MAILHAUL_FAULT: `count:${count}` }), 'in peace');
+  const golden = stored(site);
+  keep(site, 'done');
+  restore(site, 'folders');
+  const half = Math.floor(Number(fs.readFileSync(count, 'utf8')) / 2);
+  upgrade(site, ['-m', '-t', '1'], 'native', { MAILHAUL_FAULT: `kill:${half}` });
+  keep(site, 'half');
+  return { ...arena, golden };
+}
+
+async function fight(arena: Arena, engine: Engine, round: Round, traced: boolean, n: number): Promise<void> {
+  const { ground, site, problems } = arena;
+  const where = `${engine}, ${round.name}`;
+  restore(site, round.state);
+  fs.rmSync(ground.canary, { recursive: true });
+  for (const name of ['alike', 'secret']) fs.mkdirSync(path.join(ground.canary, name), { recursive: true });
+  const account = fs.statSync(site.stores[0] ?? '');
+  const decoys = newDecoys(ground, account);
+  round.plan(site, decoys);
+  const before = canaryState(ground);
+
+  const flipper = await startFlipper(
+    arena,
+    arena.only === undefined ? some(decoys.pairs, n) : matching(decoys.pairs, arena.only),
+  );
+  for (const args of round.commands) {
+    arena.commands++;
+    const trace = traced ? path.join(ground.mount, 'trace') : undefined;
+    const result = await attacked(site, args, engine, trace);
+    if (!CODES.includes(result.code ?? -1)) {
+      problems.push(`${where}: ${args.join(' ')} ended with ${result.code ?? result.signal}: ${tail(result.output)}`);
+    }
+    if (/\b(TypeError|ReferenceError|RangeError|Assertion|internal error)\b/i.test(result.output)) {
+      problems.push(`${where}: ${args.join(' ')} says ${tail(result.output)}`);
+    }
+    if (trace === undefined) continue;
+    arena.traced++;
+    const calls = judgeTrace(fs.readFileSync(trace, 'latin1').split('\n'), site.root, ground.canary);
+    for (const call of calls) problems.push(`${where}: ${args.join(' ')} called ${call}`);
+    fs.rmSync(trace);
+  }
+  arena.exchanges += await flipper.stop();
+
+  for (const change of canaryChanges(before)) problems.push(`${where}: outside the roots, ${change}`);
+  for (const leak of leaks(site.partitions)) problems.push(`${where}: ${leak} holds what lies outside`);
+  peace(arena, engine, round, where);
+}
+
+/** Everything is put back: the commands must come to the end of a run that was never attacked. */
+function peace(arena: Arena, engine: Engine, round: Round, where: string): void {
+  const { site, problems, golden } = arena;
+  removeDecoys(Buffer.from(path.join(site.root, 'site')));
+  const surviving = survivingContents(site);
+  const lost = [...site.contents].filter((content) => !surviving.has(content));
+  if (lost.length > 0) problems.push(`${where}: ${lost.length} messages have no name any more`);
+  for (const args of round.after) {
+    const { status, stdout, stderr } = upgrade(site, args, engine);
+    if (status !== 0)
+      problems.push(`${where}: afterwards ${args.join(' ')} ended with ${status}: ${tail(stdout + stderr)}`);
+  }
+  if (!round.sameEnd) return;
+  const now = stored(site);
+  const missing = golden.filter((line) => !now.includes(line));
+  const extra = now.filter((line) => !golden.includes(line));
+  if (now.length !== golden.length || missing.length > 0 || extra.length > 0) {
+    problems.push(
+      `${where}: 4.x holds ${now.length} messages instead of ${golden.length}; missing ${missing.slice(0, 3)}, too much ${extra.slice(0, 3)}`,
+    );
+  }
+}
+
+/**
+ * Some of the names: a directory in which anything changes is never quiet enough to be published, so others must be
+ * left alone; and the fewer names, the more often each is exchanged.
+ */
+function some(pairs: readonly Pair[], n: number): Pair[] {
+  const share = [2, 5, 1, 9][n % 4] as number;
+  const chosen = pairs.filter(({ parent, name }) => {
+    const digest = createHash('sha256').update(`${n}`).update(parent).update(name).digest();
+    return (digest[0] as number) % share === 0;
+  });
+  return chosen.length > 0 ? chosen : pairs.slice(0, 1);
+}
+
+const matching = (pairs: readonly Pair[], only: RegExp): Pair[] =>
+  pairs.filter(({ name }) => only.test(name.toString('latin1')));
+
+interface Flipper {
+  /** Puts back; the number of exchanges. */
+  stop(): Promise<number>;
+}
+
+async function startFlipper(arena: Arena, pairs: readonly Pair[]): Promise<Flipper> {
+  const plan = path.join(arena.ground.mount, 'plan');
+  fs.writeFileSync(plan, planOf(pairs));
+  const child = spawn(arena.flipper, [plan], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const first = await lines.next();
+  if (first.value !== 'ready') throw new Error('the flipper did not start');
+  return {
+    async stop() {
+      child.kill('SIGTERM');
+      const counts = await lines.next();
+      await ended(child);
+      return Number(String(counts.value).split(' ')[0]);
+    },
+  };
+}
+
+function ended(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) resolve();
+    else child.once('close', () => resolve());
+  });
+}
+
+function argumentsOf(site: Site, args: readonly string[], engine: Engine): string[] {
+  const all = [UPGRADE, ...args, '--instance', site.instance];
+  if (args[0] === '-s') all.push('--from', site.from, '--directory', site.ldif);
+  if (args[0] === '-m') all.push('--json', engine === 'native' ? '--native' : '--no-native');
+  return all;
+}
+
+function upgrade(site: Site, args: readonly string[], engine: Engine = 'native', env: Record<string, string> = {}) {
+  return spawnSync(process.execPath, argumentsOf(site, args, engine), {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    maxBuffer: 1 << 28,
+  });
+}
+
+interface Attacked {
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly output: string;
+}
+
+/** Runs one command under attack; it is killed, and has failed, when it takes HANG_MS. */
+function attacked(site: Site, args: readonly string[], engine: Engine, trace: string | undefined): Promise<Attacked> {
+  const argv = [process.execPath, ...argumentsOf(site, args, engine)];
+  if (trace !== undefined) argv.unshift('strace', '-f', '-qq', '-yy', '-s', '4096', '-e', 'trace=%file', '-o', trace);
+  return new Promise((resolve) => {
+    const [program = '', ...rest] = argv;
+    const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], timeout: HANG_MS, killSignal: 'SIGKILL' });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data));
+    child.once('close', (code, signal) => resolve({ code, signal, output }));
+  });
+}
+
+/** What 4.x holds: a line a message, with its mailbox and its content. */
+function stored(site: Site): string[] {
+  const dump = command('mboxutil', ['--dump', '--json', '--instance', site.instance]);
+  expect(dump, 'mboxutil --dump');
+  return dump.stdout
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as { mailbox: string; sha256: string })
+    .map(({ mailbox, sha256 }) => `${mailbox} ${sha256}`)
+    .sort();
+}
+
+function expect(result: ReturnType<typeof upgrade>, what: string): void {
+  if (result.status !== 0) throw new Error(`${what}: ended with ${result.status}: ${result.stdout}${result.stderr}`);
+}
+
+const tail = (text: string): string => text.trim().slice(-500);

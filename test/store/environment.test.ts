@@ -1,0 +1,71 @@
+/** Who opens the database files when root runs the command in a directory of the server account. */
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, it, type TestContext } from 'vitest';
+import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../src/store/database.js';
+
+const project = fileURLToPath(new URL('../..', import.meta.url));
+const OWNER = { uid: 8, gid: 12 };
+let directory: string;
+
+beforeEach(() => {
+  directory = fs.mkdtempSync(`${tmpdir()}/mailhaul-environment-`);
+});
+
+afterEach(() => {
+  fs.rmSync(directory, { recursive: true });
+});
+
+function need(ctx: TestContext, condition: boolean, reason: string): void {
+  if (condition) return;
+  console.log(`skipped: ${ctx.task.name}: ${reason}`);
+  ctx.skip(reason);
+}
+
+it('LMDB opens with the rights of the server account: a link put there meanwhile leads nowhere else', (ctx) => {
+  need(ctx, process.geteuid?.() === 0, 'needs root');
+  need(ctx, spawnSync('strace', ['-V']).status === 0, 'strace is not installed');
+  fs.chownSync(directory, OWNER.uid, OWNER.gid);
+  const script = `import { openMailboxDatabase } from './src/store/database.ts';
+    const database = await openMailboxDatabase(${JSON.stringify(directory)}, { create: true, owner: ${JSON.stringify(OWNER)} });
+    await database.close();
+    if (process.geteuid() !== 0) process.exit(9);`;
+  const trace = `${directory}/trace`;
+  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script];
+  const calls = 'trace=openat,setresuid';
+  const { status, stderr } = spawnSync('strace', ['-f', '-e', calls, '-o', trace, ...node], {
+    cwd: project,
+    encoding: 'utf8',
+  });
+  expect([status, stderr]).toEqual([0, '']);
+  const openedBy: string[] = [];
+  let effective = '0';
+  for (const line of fs.readFileSync(trace, 'utf8').split('\n')) {
+    effective = /setresuid\(-1, (\d+), -1\)/.exec(line)?.[1] ?? effective;
+    // Only LMDB opens without O_NOFOLLOW.
+    if (line.includes(`/${MAILBOX_DATABASE_FILE}`) && !line.includes('O_NOFOLLOW')) openedBy.push(effective);
+  }
+  expect(openedBy.length).toBeGreaterThanOrEqual(2);
+  expect(new Set(openedBy)).toEqual(new Set([String(OWNER.uid)]));
+});
+
+it('a file that a killed run left to root is given to the server account', async (ctx) => {
+  need(ctx, process.geteuid?.() === 0, 'needs root');
+  fs.chownSync(directory, OWNER.uid, OWNER.gid);
+  const file = `${directory}/${MAILBOX_DATABASE_FILE}`;
+  fs.writeFileSync(file, '', { mode: 0o600 });
+  await (await openMailboxDatabase(directory, { create: true, owner: OWNER })).close();
+  expect(fs.statSync(file).uid).toBe(OWNER.uid);
+});
+
+it('a file of root with a second link is not given away', async (ctx) => {
+  need(ctx, process.geteuid?.() === 0, 'needs root');
+  fs.chownSync(directory, OWNER.uid, OWNER.gid);
+  fs.writeFileSync(`${directory}/precious`, '', { mode: 0o600 });
+  fs.linkSync(`${directory}/precious`, `${directory}/${MAILBOX_DATABASE_FILE}`);
+  const opened = openMailboxDatabase(directory, { create: true, owner: OWNER });
+  await expect(opened).rejects.toMatchObject({ code: 'FS_LINKED' });
+  expect(fs.statSync(`${directory}/precious`).uid).toBe(0);
+});
