@@ -6,15 +6,23 @@
  *     quota      uid → QuotaRecord
  *     peruser    per-user flags (written by services)
  *     subscr     uid → subscribed mailbox names
- *     published  mapping id → tombstone: this folder was published once
+ *     published  mapping id → mailbox name: the tombstone, this folder was published once
+ *     pending    id → NameChange: a delete or rename whose directory may not have followed yet (mailbox/names.ts)
  */
 import type { IndexSummary } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, type Ownership, openRoot } from '../fs/dir.js';
 import { type Environment, openEnvironment, type Table } from './environment.js';
 import { nameKey, prefixKey } from './keys.js';
-import { decodeMailbox, decodeQuota, encodeMailbox, encodeQuota } from './records.js';
-import type { MailboxDatabase, MailboxRecord, MailboxWrites, QuotaRecord } from './types.js';
+import {
+  decodeMailbox,
+  decodeNameChange,
+  decodeQuota,
+  encodeMailbox,
+  encodeNameChange,
+  encodeQuota,
+} from './records.js';
+import type { MailboxDatabase, MailboxRecord, MailboxWrites, NameChange, QuotaRecord } from './types.js';
 import { decodeValue, encodeValue, textArray } from './values.js';
 
 /** Data file in `store/mboxlist`; its lock file is `mboxlist.mdb-lock`. */
@@ -37,6 +45,7 @@ interface Tables {
   readonly quota: Table;
   readonly subscr: Table;
   readonly published: Table;
+  readonly pending: Table;
 }
 
 /**
@@ -63,6 +72,7 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
     quota: environment.table('quota'),
     subscr: environment.table('subscr'),
     published: environment.table('published'),
+    pending: environment.table('pending'),
   };
   environment.table('peruser');
   const writes = mailboxWrites(tables);
@@ -70,6 +80,10 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
     refresh: environment.refresh,
     get: writes.get,
     list: (prefix = '', onDamaged) => listMailboxes(tables, prefix, onDamaged),
+    publishedName(mappingId) {
+      const value = tables.published.get(idKey(mappingId));
+      return value === undefined ? undefined : decodeValue(value, `${tables.path}, published ${mappingId}`, text);
+    },
     wasPublished: (mappingId) => tables.published.get(idKey(mappingId)) !== undefined,
     highestPublished() {
       const key = tables.published.lastKey();
@@ -80,6 +94,7 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
       const value = tables.subscr.get(nameKey(uid));
       return value === undefined ? [] : decodeValue(value, `${tables.path}, subscriptions of ${uid}`, textArray);
     },
+    nameChanges: () => listNameChanges(tables),
     update: (change) => environment.update(() => change(writes)),
     close: environment.close,
   };
@@ -100,6 +115,12 @@ function* listMailboxes(tables: Tables, prefix: string, onDamaged?: (error: Erro
   }
 }
 
+function* listNameChanges(tables: Tables): Generator<NameChange> {
+  for (const { key, value } of tables.pending.scan(Buffer.alloc(0))) {
+    yield decodeNameChange(value, `${tables.path}, pending ${key.toString('hex')}`);
+  }
+}
+
 function getQuota(tables: Tables, uid: string): QuotaRecord | undefined {
   const value = tables.quota.get(nameKey(uid));
   return value === undefined ? undefined : decodeQuota(value, `${tables.path}, quota of ${uid}`);
@@ -117,6 +138,23 @@ function mailboxWrites(tables: Tables): MailboxWrites {
     put,
     setQuota,
     setSubscriptions: (uid, names) => tables.subscr.put(nameKey(uid), encodeValue(names)),
+    remove(name) {
+      const before = get(name);
+      if (before === undefined) return;
+      tables.folder.remove(nameKey(name));
+      if (before.state === 'NON-TRANSITION') {
+        setQuota(before.owner, addUse(getQuota(tables, before.owner), before, NO_USE));
+      }
+    },
+    rename(name, to) {
+      const before = get(name);
+      if (before === undefined) return;
+      tables.folder.remove(nameKey(name));
+      put({ ...before, name: to });
+      if (before.mappingId !== null) tables.published.put(idKey(before.mappingId), encodeValue(to));
+    },
+    beginNameChange: (change) => tables.pending.put(idKey(change.id), encodeNameChange(change)),
+    endNameChange: (id) => tables.pending.remove(idKey(id)),
     publish(name, change) {
       const before = get(name);
       if (before === undefined) {
@@ -131,8 +169,19 @@ function mailboxWrites(tables: Tables): MailboxWrites {
   };
 }
 
+function text(value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError('it is no name');
+  return value;
+}
+
+const NO_USE = { messages: 0, bytes: 0 };
+
 /** Quota use with the folder's old contribution taken out and the new one added: publishing twice counts once. */
-function addUse(quota: QuotaRecord | undefined, before: MailboxRecord, after: IndexSummary): QuotaRecord {
+function addUse(
+  quota: QuotaRecord | undefined,
+  before: MailboxRecord,
+  after: Pick<IndexSummary, 'messages' | 'bytes'>,
+): QuotaRecord {
   const counted = before.state === 'NON-TRANSITION' ? before.summary : null;
   return {
     limit: quota?.limit ?? null,

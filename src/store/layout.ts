@@ -3,6 +3,7 @@
  *
  *     <partition>/=user/<hh>/<hh>/=<uid>/…/   mailbox directory (names.ts)
  *       store.idx  store.jnl                  docs/formats/store-idx.md
+ *       .retry/                               only while a retry runs, or after one was stopped
  *       <nn>/<uid>.msg                        nn = floor(uid / 100), at least two digits
  */
 
@@ -12,6 +13,8 @@ import { mailboxPathComponents } from './names.js';
 
 export const INDEX_FILE = 'store.idx';
 export const JOURNAL_FILE = 'store.jnl';
+/** In a mailbox directory: messages on their way into a published folder (upgrade/additions.ts). */
+export const RETRY_DIRECTORY = '.retry';
 /** Registry of shared copies at the top of a partition, while a migration runs. */
 export const SINGLE_DIRECTORY = '=single';
 /** Users' mailboxes at the top of a partition. */

@@ -1,6 +1,6 @@
-/** Mailbox and quota records to values and back (docs/formats/mboxlist.md). */
+/** Mailbox and quota records and name changes to values and back (docs/formats/mboxlist.md). */
 import type { IndexSummary } from '../engine/types.js';
-import type { AclEntry, MailboxRecord, QuotaRecord } from './types.js';
+import type { AclEntry, MailboxRecord, NameChange, QuotaRecord } from './types.js';
 import {
   arrayField,
   asFields,
@@ -85,6 +85,24 @@ export function decodeQuota(value: Uint8Array, where: string): QuotaRecord {
       limit: orNull(fields, 'limit', countField),
       usedBytes: countField(fields, 'usedBytes'),
       usedMessages: countField(fields, 'usedMessages'),
+    };
+  });
+}
+
+export function encodeNameChange({ id, name, owner, partition, root, to }: NameChange): Buffer {
+  return encodeValue({ id, name, owner, partition, root, to });
+}
+
+export function decodeNameChange(value: Uint8Array, where: string): NameChange {
+  return decodeValue(value, where, (decoded) => {
+    const fields = asFields(decoded);
+    return {
+      id: countField(fields, 'id'),
+      name: textField(fields, 'name'),
+      owner: textField(fields, 'owner'),
+      partition: textField(fields, 'partition'),
+      root: textField(fields, 'root'),
+      to: orNull(fields, 'to', textField),
     };
   });
 }

@@ -36,12 +36,34 @@ export interface QuotaRecord {
   readonly usedMessages: number;
 }
 
+/**
+ * A mailbox that was deleted or renamed in the database and whose directory follows: on record from the transaction
+ * that changes the names until the directory is done, so that whoever comes next finishes it.
+ */
+export interface NameChange {
+  /** Random, unlike those of other changes. */
+  readonly id: number;
+  /** The mailbox as it was; its directory is (or was) there. */
+  readonly name: string;
+  readonly owner: string;
+  readonly partition: string;
+  readonly root: string;
+  /** The new name; null: deleted. */
+  readonly to: string | null;
+}
+
 /** Changes inside one transaction. All synchronous; an exception aborts the transaction. */
 export interface MailboxWrites {
   get(name: string): MailboxRecord | undefined;
   put(record: MailboxRecord): void;
   /** NON-TRANSITION with its summary, quota of the owner, tombstone of the mapping id: one change. */
   publish(name: string, change: { summary: IndexSummary; uidvalidity: number; uidnext: number; root: string }): void;
+  /** Takes the entry away, and its use from the owner's quota. The tombstone stays. */
+  remove(name: string): void;
+  /** Gives the entry another name; nothing else changes. */
+  rename(name: string, to: string): void;
+  beginNameChange(change: NameChange): void;
+  endNameChange(id: number): void;
   setQuota(uid: string, quota: QuotaRecord): void;
   setSubscriptions(uid: string, names: readonly string[]): void;
 }
@@ -58,10 +80,14 @@ export interface MailboxDatabase {
   list(prefix?: string, onDamaged?: (error: Error) => void): Iterable<MailboxRecord>;
   /** A folder of this mapping id was published once; true for ever, also after delete or rename. */
   wasPublished(mappingId: number): boolean;
+  /** The name that the mailbox of a published folder has now, or had when it was deleted. */
+  publishedName(mappingId: number): string | undefined;
   /** The highest mapping id that was ever published, 0 for none: then a mapping database must be there. */
   highestPublished(): number;
   quota(uid: string): QuotaRecord | undefined;
   subscriptions(uid: string): string[];
+  /** Deletes and renames whose directories may not have followed. */
+  nameChanges(): Iterable<NameChange>;
   /** Runs `change` in one transaction; resolves when it is durable (LMDB `flushed`). */
   update<T>(change: (writes: MailboxWrites) => T): Promise<T>;
   close(): Promise<void>;

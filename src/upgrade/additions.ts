@@ -1,40 +1,29 @@
 /**
- * Adding messages to a published folder that no service has changed yet: a retry of what failed.
+ * Adding messages to a published folder: a retry of what failed. The mailbox is locked throughout (additions-open.ts).
  *
  *     <mailbox>/.retry/    a mailbox directory of its own, in which the engine migrates the new messages
- *     <mailbox>/           gets their files by rename, then a new store.idx of both indexes, by rename
+ *     <mailbox>/           gets their files by rename; then
+ *       no service has been here    a new store.idx of both indexes, by rename
+ *       a service has been here     entries in the journal, once the files are durable (additions-append.ts)
  *
  * A message that is published already is not looked at in 3.x, and neither its file nor its index entry changes.
- * Killed anywhere, the folder has its old index or the new one; the next run does it again and takes `.retry` away.
+ * Killed anywhere, a message is in the mailbox or it is not, `.retry` tells which (store/mailbox/retry.ts), and the
+ * next run adds those that are not.
  */
 import * as fs from 'node:fs';
 import type { EngineOutput, IndexSummary } from '../engine/types.js';
-import { hasErrno } from '../errors.js';
-import {
-  closeDir,
-  createOver,
-  type Dir,
-  ensureDir,
-  list,
-  type Ownership,
-  openDir,
-  openFile,
-  removeDir,
-  rename,
-  stat,
-  unlinkIfThere,
-} from '../fs/dir.js';
+import { closeDir, createOver, type Dir, ensureDir, type Ownership, openDir, openFile, rename } from '../fs/dir.js';
 import { loadDigest } from '../store/digest.js';
 import { fileSink } from '../store/index/io.js';
+import { openMailboxIndex } from '../store/index/mailboxIndex.js';
 import { type IndexReader, openIndex } from '../store/index/reader.js';
 import type { IndexRecord } from '../store/index/record.js';
 import { IndexBuilder } from '../store/index/writer.js';
-import { hashDirectory, INDEX_FILE, isHashDirectory, messageFile } from '../store/layout.js';
+import { hashDirectory, INDEX_FILE, messageFile, RETRY_DIRECTORY } from '../store/layout.js';
 import { pickRows } from './rows.js';
 import { inputOf, ownerOf, type StepTools, type Transfer } from './steps.js';
 import type { MoveFolder } from './tasks.js';
 
-const SCRATCH = '.retry';
 const NEW_INDEX = `${INDEX_FILE}.new`;
 
 /** `addMessages`, ready to use in this thread. */
@@ -44,33 +33,41 @@ export async function loadAdditions(): Promise<Transfer> {
 }
 
 /**
- * Migrates the messages of the plan that the index does not list. In the output a message that was there before
- * has no method and no error, and `summary` is that of the whole folder.
+ * Migrates the rows of the plan that are to be added. In the output a message that was there before has no method and
+ * no error, and `summary` is that of the whole folder, as it is before entries come into the journal.
  */
 function addMessages(tools: StepTools, task: MoveFolder, target: Dir): EngineOutput {
-  return withIndex(target, (published) => {
-    const { messages } = task.plan;
-    const absent: number[] = [];
-    for (let i = 0; i < messages.count; i++) if (published.find(messages.uids[i] ?? 0) < 0) absent.push(i);
-    const owner = ownerOf(tools.context);
-    const scratch = ensureDir(target, SCRATCH, owner);
-    try {
-      const added = tools.engine.migrate({
-        ...inputOf(tools, task, scratch),
-        messages: pickRows(messages, messages, absent),
-        publishWithFailures: true,
-        resumed: true,
-      });
-      const output = spread(added, absent, messages.count);
-      if (added.summary === null) return output;
-      const summary =
-        added.summary.messages === 0 ? summaryOf(published) : take(task, target, scratch, published, owner);
-      removeScratch(target, scratch);
-      return { ...output, summary };
-    } finally {
-      closeDir(scratch);
-    }
-  });
+  const { messages } = task.plan;
+  const rows = [...(task.additions?.rows ?? [])];
+  if (rows.length === 0) return { ...nothing(messages.count), summary: currentSummary(target) };
+  const owner = ownerOf(tools.context);
+  const scratch = ensureDir(target, RETRY_DIRECTORY, owner);
+  try {
+    const added = tools.engine.migrate({
+      ...inputOf(tools, task, scratch),
+      messages: pickRows(messages, messages, rows),
+      publishWithFailures: true,
+      resumed: true,
+    });
+    const output = spread(added, rows, messages.count);
+    if (added.summary === null) return output;
+    if (added.summary.messages === 0) return { ...output, summary: currentSummary(target) };
+    return { ...output, summary: withIndex(scratch, (index) => take(task, target, scratch, index, owner)) };
+  } finally {
+    closeDir(scratch);
+  }
+}
+
+function nothing(count: number): EngineOutput {
+  return {
+    methods: new Uint8Array(count),
+    errors: new Uint8Array(count),
+    errnos: new Int32Array(count),
+    summary: null,
+    bytes: 0,
+    halt: null,
+    stopped: false,
+  };
 }
 
 function withIndex<T>(mailbox: Dir, use: (index: IndexReader) => T): T {
@@ -95,15 +92,20 @@ function spread(output: EngineOutput, rows: readonly number[], count: number): E
   return { ...output, methods, errors, errnos };
 }
 
-function summaryOf({ header }: IndexReader): IndexSummary {
-  const { messages, bytesUsed, lastAppend, seen, answered, flagged, deleted, draft } = header;
-  return { messages, bytes: bytesUsed, lastAppend, seen, answered, flagged, deleted, draft };
+function currentSummary(mailbox: Dir): IndexSummary {
+  const index = openMailboxIndex(mailbox);
+  try {
+    return index.summary();
+  } finally {
+    index.close();
+  }
 }
 
-/** Moves the new message files to their places, then writes the index of old and new messages. */
-function take(task: MoveFolder, target: Dir, scratch: Dir, published: IndexReader, owner: Ownership): IndexSummary {
-  return withIndex(scratch, (added) => {
-    moveFiles(scratch, target, added, owner);
+/** Moves the new message files to their places; then, where no service has been, writes the index of old and new. */
+function take(task: MoveFolder, target: Dir, scratch: Dir, added: IndexReader, owner: Ownership): IndexSummary {
+  moveFiles(scratch, target, added, owner);
+  if (task.additions?.append === true) return currentSummary(target);
+  return withIndex(target, (published) => {
     const fd = createOver(target, NEW_INDEX, owner);
     let summary: IndexSummary;
     try {
@@ -179,30 +181,4 @@ function writeBoth(fd: number, task: MoveFolder, published: IndexReader, added: 
   }
   for (; i < published.count; i++) addOld(published.record(i));
   return builder.finish();
-}
-
-/** Takes `.retry` away, but for a message file that has no other name: it may be the only copy (promise 1). */
-function removeScratch(target: Dir, scratch: Dir): void {
-  for (const name of list(scratch)) {
-    if (!isHashDirectory(name.toString('latin1'))) {
-      unlinkIfThere(scratch, name);
-      continue;
-    }
-    const directory = openDir(scratch, name);
-    try {
-      for (const file of list(directory)) if ((stat(directory, file)?.nlink ?? 0n) > 1n) unlinkIfThere(directory, file);
-    } finally {
-      closeDir(directory);
-    }
-    removeEmpty(scratch, name);
-  }
-  removeEmpty(target, SCRATCH);
-}
-
-function removeEmpty(dir: Dir, name: string | Buffer): void {
-  try {
-    removeDir(dir, name);
-  } catch (error) {
-    if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
-  }
 }

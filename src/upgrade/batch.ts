@@ -7,8 +7,8 @@ import { MailhaulError } from '../errors.js';
 import { encodeAdminRecord } from '../store/adminRecord.js';
 import { mailboxPathComponents } from '../store/names.js';
 import type { MailboxRecord } from '../store/types.js';
-import { planAdditions } from './additions-plan.js';
 import type { Committer } from './committer.js';
+import { fileName } from './failures.js';
 import type { Postponed } from './messages.js';
 import { recordOf } from './plan.js';
 import { partitionRoot, storeRoot } from './roots.js';
@@ -23,18 +23,27 @@ import {
   type Run,
   release,
 } from './run.js';
-import { isDue } from './selection.js';
-import type { MoveFolder, Place, PrepareFolder } from './tasks.js';
-import type { MappingDatabase, MappingFolder, MigrationRecord } from './types.js';
+import { isDue, mailboxOf } from './selection.js';
+import type { AddedRows, MoveFolder, Place, PrepareFolder } from './tasks.js';
+import type { FolderPlan, MappingDatabase, MappingFolder, MessageFailure, MigrationRecord } from './types.js';
 
 /** Makes migration records durable; many batches share one transaction. */
-export type RecordWriter = (items: readonly { folder: MappingFolder; record: MigrationRecord }[]) => Promise<void>;
+export type RecordWriter = (items: readonly RecordItem[]) => Promise<void>;
+
+export interface RecordItem {
+  readonly folder: MappingFolder;
+  readonly record: MigrationRecord;
+  /** Of a published folder: what is to be added counts as failed, under the uid it will have, until it is in. */
+  readonly failures: readonly MessageFailure[] | null;
+}
 
 /** Where a folder comes from and goes to. */
 export interface FolderPlaces {
   readonly source: Place;
   readonly target: Place;
   readonly singleFd: number;
+  /** The mailbox's name now. */
+  readonly mailbox: string;
   /** Absolute path of the partition. */
   readonly rootPath: string;
 }
@@ -43,6 +52,8 @@ interface PreparedFolder {
   readonly folder: MappingFolder;
   readonly ready: ReadyFolder;
   readonly move: MoveFolder;
+  readonly failures: readonly MessageFailure[] | null;
+  readonly mailbox: string;
   readonly rootPath: string;
 }
 
@@ -55,14 +66,16 @@ export function placesOf(run: Run, folder: MappingFolder): FolderPlaces {
   const rootPath = folder.root ?? run.partitionPath(folder.partition);
   const root = partitionRoot(run.roots, folder.partition, rootPath, run.owner);
   const store = storeRoot(run.roots, user.storePath);
+  const mailbox = mailboxOf(run.mailboxes, folder)?.name ?? folder.mailbox;
   return {
     source: { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path] },
     target: {
       rootFd: root.dir.fd,
       rootPath: root.dir.path,
-      components: mailboxPathComponents(folder.uid, folder.mailbox),
+      components: mailboxPathComponents(folder.uid, mailbox),
     },
     singleFd: root.single.fd,
+    mailbox,
     rootPath,
   };
 }
@@ -71,6 +84,7 @@ export function prepareTaskOf(
   mapping: MappingDatabase,
   folder: MappingFolder,
   { source, target }: Pick<FolderPlaces, 'source' | 'target'>,
+  published: boolean,
 ): PrepareFolder {
   return {
     id: folder.id,
@@ -80,6 +94,7 @@ export function prepareTaskOf(
     uidvalidityChosen: folder.uidvalidityChosen === true,
     missing: folder.missing,
     previous: mapping.record(folder.id) ?? null,
+    failed: published ? Uint32Array.from(mapping.failures(folder.id), ({ uid }) => uid) : null,
     now: Math.floor(Date.now() / 1000),
   };
 }
@@ -95,7 +110,7 @@ export async function processBatch(
   if (prepared.length === 0) return;
   const held = new Set(prepared);
   try {
-    await records(prepared.map(({ folder, ready }) => ({ folder, record: recordOf(ready.plan) })));
+    await records(prepared.map(({ folder, ready, failures }) => ({ folder, record: recordOf(ready.plan), failures })));
     const results = await run.pool.run({ kind: 'move', folders: prepared.map((entry) => entry.move) });
     const byId = new Map(prepared.map((entry) => [entry.folder.id, entry]));
     const moved: MovedFolder[] = [];
@@ -110,7 +125,8 @@ export async function processBatch(
         halt(run, 'DEVICE_HALT', deviceMessage(errno, call, entry.rootPath));
       } else if (!result.output.stopped) {
         held.delete(entry);
-        moved.push({ folder: entry.folder, ready: entry.ready, rootPath: entry.rootPath, output: result.output });
+        const { folder, ready, mailbox, rootPath } = entry;
+        moved.push({ folder, ready, mailbox, rootPath, output: result.output });
       }
     }
     await committer.add(moved);
@@ -121,13 +137,14 @@ export async function processBatch(
 
 /** Locks, reads and plans the batch; returns the folders that go on, each holding its lock. */
 async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Postponed): Promise<PreparedFolder[]> {
-  const known = new Map<number, { folder: MappingFolder; places: FolderPlaces }>();
+  const known = new Map<number, { folder: MappingFolder; places: FolderPlaces; failed: Uint32Array | null }>();
   const tasks: PrepareFolder[] = [];
   for (const folder of batch) {
     try {
       const places = placesOf(run, folder);
-      tasks.push(prepareTaskOf(run.mapping, folder, places));
-      known.set(folder.id, { folder, places });
+      const task = prepareTaskOf(run.mapping, folder, places, run.mailboxes.wasPublished(folder.id));
+      tasks.push(task);
+      known.set(folder.id, { folder, places, failed: task.failed });
     } catch (error) {
       folderFailed(run, folder, failureOf(error, folder.mailbox));
     }
@@ -143,14 +160,14 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
     for (const result of results) {
       const entry = known.get(result.id);
       if (entry === undefined) continue;
-      const { folder, places } = entry;
+      const { folder, places, failed } = entry;
       if (result.kind === 'busy') {
         postponed.set(folder.id, result.holders);
       } else if (result.kind === 'failed') {
         if (result.halt === true) halt(run, result.failure.code, `${result.failure.message} [${result.failure.where}]`);
         else folderFailed(run, folder, result.failure);
       } else {
-        const accepted = accept(run, folder, places, result);
+        const accepted = accept(run, folder, places, result, failed);
         if (accepted === 'failed') continue;
         if (accepted === 'skipped') folderSkipped(run, folder);
         else if (accepted === 'stale') postponed.set(folder.id, []);
@@ -176,18 +193,20 @@ function accept(
   folder: MappingFolder,
   places: FolderPlaces,
   ready: ReadyFolder,
+  failed: Uint32Array | null,
 ): PreparedFolder | 'skipped' | 'stale' | 'failed' {
   let admin: Uint8Array;
-  let published: boolean;
-  let plan = ready.plan;
+  let failures: MessageFailure[] | null = null;
+  const { plan, additions } = ready;
   try {
-    const mailbox = run.mailboxes.get(folder.mailbox);
+    const mailbox = mailboxOf(run.mailboxes, folder);
     if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) return 'skipped';
-    if (run.mapping.folder(folder.id)?.attempts !== folder.attempts) return 'stale';
-    published = mailbox.state === 'NON-TRANSITION';
-    const record = published ? run.mapping.record(folder.id) : undefined;
-    if (record !== undefined) {
-      plan = planAdditions(plan, record, new Set(run.mapping.failures(folder.id).map(({ uid }) => uid)));
+    if (run.mapping.folder(folder.id)?.attempts !== folder.attempts || mailbox.name !== places.mailbox) return 'stale';
+    if ((mailbox.state === 'NON-TRANSITION') !== (additions !== null)) return 'stale';
+    if (additions !== null) {
+      const recorded = run.mapping.failures(folder.id);
+      if (!sameUids(recorded, failed)) return 'stale';
+      failures = failuresToAdd(plan, additions, recorded);
     }
     admin = adminOf(run, folder, mailbox);
   } catch (error) {
@@ -200,8 +219,15 @@ function accept(
   }
   return {
     // The root and the attempt are part of what is made durable before the first link.
-    folder: { ...folder, root: places.rootPath, attempts: folder.attempts + 1 },
-    ready: { ...ready, plan },
+    folder: {
+      ...folder,
+      root: places.rootPath,
+      attempts: folder.attempts + 1,
+      ...(additions === null ? {} : { retrying: true }),
+    },
+    ready,
+    failures,
+    mailbox: places.mailbox,
     rootPath: places.rootPath,
     move: {
       id: folder.id,
@@ -211,9 +237,28 @@ function accept(
       plan,
       admin,
       resumed: folder.attempts > 0,
-      published,
+      additions,
     },
   };
+}
+
+function sameUids(recorded: readonly MessageFailure[], failed: Uint32Array | null): boolean {
+  return recorded.length === failed?.length && recorded.every(({ uid }, i) => uid === failed[i]);
+}
+
+/**
+ * The failures on record while a retry runs: everything it is about to add, under the uids given now, so that a run
+ * that is stopped leaves no message that nobody looks for.
+ */
+function failuresToAdd(plan: FolderPlan, additions: AddedRows, recorded: readonly MessageFailure[]): MessageFailure[] {
+  const byUid = new Map(recorded.map((failure) => [failure.uid, failure]));
+  return [...additions.rows].map((row, k): MessageFailure => {
+    const uid = plan.messages.uids[row] ?? 0;
+    const earlier = byUid.get(additions.recordedUids[k] ?? 0);
+    if (earlier !== undefined) return { ...earlier, uid };
+    const message = 'A new file that a retry was about to add; the next run adds it.';
+    return { uid, file: fileName(plan.messages, row), code: 'MSG_ADDING', message };
+  });
 }
 
 function adminOf(run: Run, folder: MappingFolder, mailbox: MailboxRecord): Uint8Array {

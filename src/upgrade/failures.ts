@@ -37,7 +37,8 @@ export function messageFailures(
   return failures;
 }
 
-function fileName(messages: MessageTable, index: number): string {
+/** The 3.x file name of row `index`, for people. */
+export function fileName(messages: MessageTable, index: number): string {
   const name = messages.names.subarray(messages.nameOffsets[index], messages.nameOffsets[index + 1]);
   return Buffer.from(name).toString('utf8');
 }

@@ -11,11 +11,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError } from '../errors.js';
-import { processBatch, type RecordWriter } from './batch.js';
+import { processBatch, type RecordItem, type RecordWriter } from './batch.js';
 import { type Committer, createBatcher, createCommitter } from './committer.js';
 import { commitGroup } from './publish.js';
 import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
-import type { MappingFolder, MigrationRecord } from './types.js';
 import { batches, folderLoader } from './worklist.js';
 
 /** Folders set aside because another process or thread holds them, with the pids that do. */
@@ -23,11 +22,12 @@ export type Postponed = Map<number, readonly number[]>;
 
 /** Migrates the folders of `ids`, in that order. Errors of folders are in the report; it throws only when halted. */
 export async function migrateFolders(run: Run, ids: Iterable<number>): Promise<void> {
-  const records = createBatcher((items: readonly { folder: MappingFolder; record: MigrationRecord }[]) =>
+  const records = createBatcher((items: readonly RecordItem[]) =>
     run.mapping.update((writes) => {
-      for (const { folder, record } of items) {
+      for (const { folder, record, failures } of items) {
         writes.putFolder(folder);
         writes.putRecord(folder.id, record);
+        if (failures !== null) writes.setFailures(folder.id, failures);
       }
     }),
   );

@@ -5,6 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import type {
+  AppendResult,
   FinishResult,
   MoveResult,
   PrepareResult,
@@ -18,6 +19,7 @@ import type {
 export interface TaskResults {
   readonly prepare: PrepareResult[];
   readonly move: MoveResult[];
+  readonly append: AppendResult[];
   readonly warm: null;
   readonly finish: FinishResult[];
   readonly remove: RemoveResult[];

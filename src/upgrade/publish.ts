@@ -3,20 +3,26 @@
  *
  *     sync ─▶ sources unchanged? ─▶ failures on record ─▶ publish ─▶ outcome on record ─▶ `-r` ─▶ unlock
  *
+ * A retry of a published folder that a service has used has one step more before `publish`: entries in its journal.
+ *
  * A message that is not in the published index is on record as failed before the index is published: a late
  * `-r` can therefore trust the record whenever the process was killed (4x-store.md, promise 1).
  */
 import { fstatSync } from 'node:fs';
+import { METHOD } from '../engine/types.js';
 import { fstat, stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
+import { removeRetry } from '../store/mailbox/retry.js';
 import { messageFailures } from './failures.js';
 import { countRemoval } from './removal.js';
 import { addError, addMethods, partitionTotals } from './report.js';
 import { failureOf, folderFailed, type MovedFolder, type Run, release } from './run.js';
-import type { FolderFailure } from './tasks.js';
+import type { AppendFolder, FolderFailure } from './tasks.js';
 import type { MessageFailure } from './types.js';
 
 interface Outcome extends MovedFolder {
+  /** uidnext of the mailbox. */
+  readonly uidnext: number;
   readonly failures: readonly MessageFailure[];
 }
 
@@ -24,15 +30,20 @@ interface Outcome extends MovedFolder {
 export async function commitGroup(run: Run, group: readonly MovedFolder[]): Promise<void> {
   try {
     await syncTargets(run, group);
-    const outcomes: Outcome[] = [];
+    let outcomes: Outcome[] = [];
     for (const moved of group) {
       const change = sourceChange(moved);
       if (change !== undefined) folderFailed(run, moved.folder, change);
-      else outcomes.push({ ...moved, failures: messageFailures(moved.ready.plan.messages, moved.output) });
+      else {
+        const { messages, uidnext } = moved.ready.plan;
+        outcomes.push({ ...moved, uidnext, failures: messageFailures(messages, moved.output) });
+      }
     }
     await recordFailures(run, outcomes);
+    outcomes = await enterInJournals(run, outcomes);
     await publish(run, outcomes);
     await recordOutcomes(run, outcomes);
+    await tidyUp(run, outcomes);
     if (run.options.remove) await removeOriginals(run, outcomes);
     for (const outcome of outcomes) count(run, outcome);
   } finally {
@@ -84,14 +95,47 @@ async function recordFailures(run: Run, outcomes: readonly Outcome[]): Promise<v
   });
 }
 
+/** The messages of a retry become part of the mailboxes that services use; without those that could not. */
+async function enterInJournals(run: Run, outcomes: readonly Outcome[]): Promise<Outcome[]> {
+  const folders: AppendFolder[] = [];
+  for (const { folder, mailbox, ready, output } of outcomes) {
+    const added = output.summary !== null && output.methods.some((method) => method !== METHOD.failed);
+    if (ready.additions?.append !== true || !added) continue;
+    folders.push({ id: folder.id, mailboxFd: ready.additions.mailboxFd, mailbox });
+  }
+  if (folders.length === 0) return [...outcomes];
+  const results = new Map((await run.pool.run({ kind: 'append', folders })).map((result) => [result.id, result]));
+  return outcomes.flatMap((outcome): Outcome[] => {
+    const result = results.get(outcome.folder.id);
+    if (result === undefined) return [outcome];
+    if (result.kind === 'appended') {
+      return [{ ...outcome, uidnext: result.uidnext, output: { ...outcome.output, summary: result.summary } }];
+    }
+    folderFailed(run, outcome.folder, result.failure);
+    return [];
+  });
+}
+
+/** `.retry` goes when what became of it is on record; then nothing is left to do for the folder. */
+async function tidyUp(run: Run, outcomes: readonly Outcome[]): Promise<void> {
+  const retried = outcomes.filter(({ ready }) => ready.additions !== null);
+  if (retried.length === 0) return;
+  for (const { mailbox, ready } of retried) {
+    if (ready.additions !== null) removeRetry({ fd: ready.additions.mailboxFd, path: mailbox });
+  }
+  await run.mapping.update((writes) => {
+    for (const { folder } of retried) writes.putFolder({ ...folder, migrated: true, retrying: false });
+  });
+}
+
 async function publish(run: Run, outcomes: readonly Outcome[]): Promise<void> {
   const publishable = outcomes.filter((outcome) => outcome.output.summary !== null);
   if (publishable.length === 0) return;
   await run.mailboxes.update((writes) => {
-    for (const { folder, ready, rootPath, output } of publishable) {
+    for (const { mailbox, ready, rootPath, output, uidnext } of publishable) {
       if (output.summary === null) continue;
-      const { uidvalidity, uidnext } = ready.plan;
-      writes.publish(folder.mailbox, { summary: output.summary, uidvalidity, uidnext, root: rootPath });
+      const { uidvalidity } = ready.plan;
+      writes.publish(mailbox, { summary: output.summary, uidvalidity, uidnext, root: rootPath });
     }
   });
 }

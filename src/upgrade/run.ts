@@ -52,6 +52,8 @@ export type ReadyFolder = Extract<PrepareResult, { kind: 'ready' }>;
 export interface MovedFolder {
   readonly folder: MappingFolder;
   readonly ready: ReadyFolder;
+  /** Its name now; not the folder's when it was renamed in 4.x. */
+  readonly mailbox: string;
   /** Absolute path of the partition it went to. */
   readonly rootPath: string;
   readonly output: EngineOutput;
@@ -75,7 +77,8 @@ export function halt(run: Run, code: string, message: string): void {
 }
 
 /** Lets go of a folder that goes no further. */
-export function release(ready: { sourceFd: number; lockFd: number }): void {
+export function release(ready: Pick<ReadyFolder, 'sourceFd' | 'lockFd' | 'additions'>): void {
+  if (ready.additions !== null) closeSync(ready.additions.mailboxFd);
   if (ready.sourceFd >= 0) closeSync(ready.sourceFd);
   if (ready.lockFd >= 0 && ready.lockFd !== ready.sourceFd) closeSync(ready.lockFd);
 }

@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { MailboxDatabase } from '../store/types.js';
+import type { MailboxDatabase, MailboxRecord } from '../store/types.js';
 import type { MappingDatabase, MappingFolder } from './types.js';
 import { readUserList } from './userlists.js';
 
@@ -93,10 +93,19 @@ function listPath(named: string, workDir: string): string {
   return existsSync(beside) ? beside : named;
 }
 
+/** The mailbox of a folder, also when it was renamed in 4.x; undefined when there is none, or none any more. */
+export function mailboxOf(mailboxes: MailboxDatabase, folder: MappingFolder): MailboxRecord | undefined {
+  const named = mailboxes.get(folder.mailbox);
+  if (named?.mappingId === folder.id) return named;
+  const now = mailboxes.publishedName(folder.id);
+  const renamed = now === undefined || now === folder.mailbox ? undefined : mailboxes.get(now);
+  return renamed?.mappingId === folder.id ? renamed : undefined;
+}
+
 /** Whether there is something to do for a folder: in TRANSITION, or published with failures on record. */
 export function isDue(mapping: MappingDatabase, mailboxes: MailboxDatabase, folder: MappingFolder): boolean {
-  const mailbox = mailboxes.get(folder.mailbox);
-  if (mailbox === undefined || mailbox.mappingId !== folder.id) return false;
+  const mailbox = mailboxOf(mailboxes, folder);
+  if (mailbox === undefined) return false;
   if (mailbox.state === 'TRANSITION') return !mailboxes.wasPublished(folder.id);
-  return !folder.sourcesRemoved && mapping.failures(folder.id).length > 0;
+  return folder.retrying === true || (!folder.sourcesRemoved && mapping.failures(folder.id).length > 0);
 }

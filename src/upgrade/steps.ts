@@ -7,12 +7,12 @@ import { describeError, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, ensureDirs, fstat, stat, walk } from '../fs/dir.js';
 import { flockHolders, tryFlock } from '../fs/flock.js';
 import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
-import { changedSinceMigration } from '../store/changed.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { planFolder } from './plan.js';
 import { tableOf } from './rows.js';
 import { shareTable } from './shared.js';
 import type {
+  AddedRows,
   FinishFolder,
   FinishResult,
   FolderFailure,
@@ -49,13 +49,21 @@ function rootOf(place: Place): Dir {
   return { fd: place.rootFd, path: place.rootPath };
 }
 
-function failure(error: unknown, code: string, where: string): FolderFailure {
+/** `error` as a folder's failure; `code` and `where` when it has none of its own. */
+export function failure(error: unknown, code: string, where: string): FolderFailure {
   if (error instanceof MailhaulError) return { code: error.code, message: error.message, where: error.where ?? where };
   return { code, message: describeError(error), where };
 }
 
-/** Locks, scans, reads and plans a folder. */
-export function prepareFolder(tools: StepTools, task: PrepareFolder): PrepareResult {
+/** What a retry has to add to a published folder, or who holds its mailbox. */
+export type AddTo = (
+  tools: StepTools,
+  task: PrepareFolder,
+  plan: FolderPlan,
+) => { readonly plan: FolderPlan; readonly additions: AddedRows } | { readonly holders: readonly number[] };
+
+/** Locks, scans, reads and plans a folder; a published one (`addTo` of additions-open.ts) with its mailbox. */
+export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: AddTo): PrepareResult {
   const opened = openSource(task);
   if (opened === 'missing') return task.missing ? prepareMissing(tools, task) : gone(task);
   if ('kind' in opened) return opened;
@@ -70,8 +78,15 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder): PrepareRes
     // Taken before anything is read: what changes from here on is seen before the commit (publish.ts).
     const stamp = stampOf(opened);
     const planned = readAndPlan(tools, task, opened);
-    const plan = { ...planned, messages: shareTable(planned.messages) };
-    return { kind: 'ready', id: task.id, sourceFd: opened.fd, lockFd: lock.fd, plan, stamp };
+    const ready = { kind: 'ready', id: task.id, sourceFd: opened.fd, lockFd: lock.fd, stamp } as const;
+    if (addTo === undefined) {
+      return { ...ready, plan: { ...planned, messages: shareTable(planned.messages) }, additions: null };
+    }
+    const retry = addTo(tools, task, planned);
+    if (!('holders' in retry)) return { ...ready, ...retry };
+    lock.release();
+    closeDir(opened);
+    return { kind: 'busy', id: task.id, holders: retry.holders };
   } catch (error) {
     if (lock !== undefined && lock !== 'busy') lock.release();
     closeDir(opened);
@@ -173,7 +188,7 @@ function prepareMissing(tools: StepTools, task: PrepareFolder): PrepareResult {
       return { kind: 'busy', id: task.id, holders };
     }
     const plan = planOf(tools, task, undefined, emptyScan());
-    return { kind: 'ready', id: task.id, sourceFd: -1, lockFd: target.fd, plan, stamp: null };
+    return { kind: 'ready', id: task.id, sourceFd: -1, lockFd: target.fd, plan, stamp: null, additions: null };
   } catch (error) {
     if (target !== undefined) closeDir(target);
     const halt = halts(error);
@@ -259,10 +274,13 @@ const migrateAll: Transfer = (tools, task, target) => tools.engine.migrate(input
  * a published folder lacks.
  */
 export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfer = migrateAll): MoveResult {
+  const { additions } = task;
   let target: Dir | undefined;
   try {
-    target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(tools.context));
-    if (task.published && changedSinceMigration(target)) return inUse(task);
+    target =
+      additions === null
+        ? ensureDirs(rootOf(task.target), task.target.components, ownerOf(tools.context))
+        : { fd: additions.mailboxFd, path: task.target.components.join('/') };
     return { kind: 'moved', id: task.id, output: transfer(tools, task, target) };
   } catch (error) {
     return {
@@ -272,15 +290,9 @@ export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfe
       halt: halts(error),
     };
   } finally {
-    if (target !== undefined) closeDir(target);
+    // The lock of a published folder is let go when the outcome is on record.
+    if (target !== undefined && additions === null) closeDir(target);
   }
-}
-
-/** A retry writes a new index, which would undo what a service did to the folder. */
-function inUse(task: MoveFolder): MoveResult {
-  const message = 'A service changed the folder since it was published; its failed messages stay in 3.x, on record.';
-  const failure = { code: 'FOLDER_IN_USE', message, where: sourcePath(task.target) };
-  return { kind: 'failed', id: task.id, failure, halt: false };
 }
 
 function halts(error: unknown): boolean {

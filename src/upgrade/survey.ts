@@ -127,7 +127,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         const components = mailboxPathComponents(folder.uid, folder.mailbox);
         // Nothing is made in the target.
         const target = { rootFd: -1, rootPath: partition.path, components };
-        tasks.push(prepareTaskOf(mapping, folder, { source, target }));
+        tasks.push(prepareTaskOf(mapping, folder, { source, target }, false));
       }
       for (const result of await pool.run({ kind: 'survey', folders: tasks })) {
         const entry = known.get(result.id);

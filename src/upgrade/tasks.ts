@@ -5,13 +5,14 @@
  *     prepare   lock the 3.x folder, scan it, read its index, plan        ─▶ main: record made durable
  *     move      link or copy the messages, write store.idx                ─▶ main: group sync, database commit
  *     warm      wait until every thread has loaded its code
+ *     append    messages added to a published folder get their entries in its journal
  *     finish    remove 3.x message files of folders published in this run (-r)
  *     remove    the same for folders published by an earlier run: lock, remove, unlock
  *     survey    read and plan without a lock and without writing (--dry-run)
  *
  * Descriptors belong to the process, so a number is all that has to travel; the main thread closes them.
  */
-import type { EngineOutput, MessageTable, RemoveOutput } from '../engine/types.js';
+import type { EngineOutput, IndexSummary, MessageTable, RemoveOutput } from '../engine/types.js';
 import type { FaultPlan } from '../fs/seam.js';
 import type { FolderPlan, MigrationRecord } from './types.js';
 
@@ -49,6 +50,8 @@ export interface PrepareFolder {
   /** `-s` found no 3.x directory: an empty folder is made. */
   readonly missing: boolean;
   readonly previous: MigrationRecord | null;
+  /** uids with a failure on record of a folder that is published already; null for one in TRANSITION. */
+  readonly failed: Uint32Array | null;
   /** Seconds since 1970 for a new uidvalidity after uid overflow. */
   readonly now: number;
 }
@@ -58,6 +61,18 @@ export interface SourceStamp {
   readonly directoryMtimeNs: bigint;
   readonly indexInode: bigint;
   readonly indexMtimeNs: bigint;
+}
+
+/** What a retry adds to a published folder (additions-open.ts). */
+export interface AddedRows {
+  /** The mailbox directory; its descriptor carries the mailbox lock and is closed when the outcome is on record. */
+  readonly mailboxFd: number;
+  /** A service has been there: the messages get new uids at the end, and their entries in the journal. */
+  readonly append: boolean;
+  /** Numbers of the plan's rows that are to be added; the others are in 4.x. */
+  readonly rows: Uint32Array;
+  /** For each of `rows` the uid that it had on record, 0 for a file that is new. */
+  readonly recordedUids: Uint32Array;
 }
 
 export type PrepareResult =
@@ -70,6 +85,8 @@ export type PrepareResult =
       readonly lockFd: number;
       readonly plan: FolderPlan;
       readonly stamp: SourceStamp | null;
+      /** For a published folder. */
+      readonly additions: AddedRows | null;
     }
   | { readonly kind: 'busy'; readonly id: number; readonly holders: readonly number[] }
   /** `halt`: for want of something that the next folder would lack as well. */
@@ -90,13 +107,25 @@ export interface MoveFolder {
   readonly admin: Uint8Array;
   /** An earlier attempt may have left something in the target. */
   readonly resumed: boolean;
-  /** Published with failures before: messages are only added, and only while no service has changed it. */
-  readonly published: boolean;
+  /** Published with failures before: messages are only added. */
+  readonly additions: AddedRows | null;
 }
 
 export type MoveResult =
   | { readonly kind: 'moved'; readonly id: number; readonly output: EngineOutput }
   | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure; readonly halt: boolean };
+
+export interface AppendFolder {
+  readonly id: number;
+  /** As in AddedRows. */
+  readonly mailboxFd: number;
+  /** For messages. */
+  readonly mailbox: string;
+}
+
+export type AppendResult =
+  | { readonly kind: 'appended'; readonly id: number; readonly summary: IndexSummary; readonly uidnext: number }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure };
 
 export interface FinishFolder {
   readonly id: number;
@@ -142,6 +171,7 @@ export type SurveyResult =
 export type Task =
   | { readonly kind: 'prepare'; readonly folders: readonly PrepareFolder[] }
   | { readonly kind: 'move'; readonly folders: readonly MoveFolder[] }
+  | { readonly kind: 'append'; readonly folders: readonly AppendFolder[] }
   | { readonly kind: 'warm'; readonly arrived: Int32Array; readonly threads: number }
   | { readonly kind: 'finish'; readonly folders: readonly FinishFolder[] }
   | { readonly kind: 'remove'; readonly folders: readonly RemoveFolder[] }

@@ -38,6 +38,8 @@ export interface MappingFolder {
   readonly attempts: number;
   /** Copy of the tombstone in the mailbox database. */
   readonly migrated: boolean;
+  /** A retry has this published folder, or was stopped before it had tidied up (additions.ts). Absent: false. */
+  readonly retrying?: boolean;
   /** `-r` removed what could be removed. */
   readonly sourcesRemoved: boolean;
 }

@@ -15,7 +15,7 @@ import { removePublishedOriginals, settleRemovals } from './removal.js';
 import { addError, emptyReport, exitCodeOf, type MessagesReport } from './report.js';
 import { closeRoots, emptyRoots, leftoverRoot, partitionRoot, storeRoot } from './roots.js';
 import { halt, type Run } from './run.js';
-import { isDue, type Selection, type SelectionOptions, selectFolders } from './selection.js';
+import { isDue, mailboxOf, type Selection, type SelectionOptions, selectFolders } from './selection.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
 import { removeSharedCopies } from './singles.js';
 import type { MappingFolder } from './types.js';
@@ -165,7 +165,9 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
     const removalDue = remove && !folder.sourcesRemoved && !folder.missing;
     if (mailboxes.wasPublished(folder.id)) {
       if (due) additions = true;
-      else report.folders.skipped += 1;
+      else if (mailboxOf(mailboxes, folder) !== undefined || !failuresStay(session, report, folder)) {
+        report.folders.skipped += 1;
+      }
       if (folder.root !== null) finished.set(folder.root, folder.partition);
     } else if (!due) {
       withoutMailbox(session, report, folder);
@@ -188,6 +190,33 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
     additions,
     totals: { folders: worklist.ids.length, messages: worklist.estimatedMessages, folderCountByPartition },
   };
+}
+
+/**
+ * The mailbox was deleted in 4.x. Messages of it that failed stay in 3.x, listed and on record (4x-store.md,
+ * promise 4), and nothing brings them into 4.x any more. False when there are none.
+ */
+function failuresStay(session: Session, report: MessagesReport, folder: MappingFolder): boolean {
+  const failures = folder.sourcesRemoved ? [] : session.mapping.failures(folder.id);
+  if (failures.length === 0) return false;
+  const code = 'MAILBOX_DELETED';
+  const message = 'The mailbox was deleted in 4.x. Those of its messages that had failed stay in 3.x, on record.';
+  report.folders.failed += 1;
+  report.messages.failed += failures.length;
+  addError(report, { user: folder.uid, folder: folder.legacyName, file: '', code, message });
+  session.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);
+  for (const failure of failures) {
+    const { file } = failure;
+    addError(report, {
+      user: folder.uid,
+      folder: folder.legacyName,
+      file,
+      code: failure.code,
+      message: failure.message,
+    });
+    session.log.write('Store', 'Error', `${folder.mailbox}: ${failure.code}: ${failure.message} [${file}]`);
+  }
+  return true;
 }
 
 /** A folder that was never published and is in no mailbox database: its mail would stay behind unnoticed. */

@@ -13,7 +13,9 @@ import type { Task, WorkerContext } from './tasks.js';
 const context = workerData as WorkerContext;
 if (context.faults !== null) armFaults(context.faults.plan, context.faults.counter);
 // From disk now: the process may become an account that cannot read it.
-if (context.additions) await import('./additions.js');
+if (context.additions) {
+  await Promise.all([import('./additions.js'), import('./additions-open.js'), import('./additions-append.js')]);
+}
 const tools: StepTools = { engine: await selectEngine(context.engine), source: nsms3, context };
 
 export default function work(task: Task): unknown {

@@ -83,23 +83,6 @@ for (const engine of engineOptions()) {
       expect((await made.compare()).problems).toEqual([]);
     });
 
-    it('leaves a published folder with failures alone when a service has changed it since', () => {
-      const made = upgraded();
-      const repair = breakMessage(someMessage(made));
-      const before = new Set(made.mailboxes().map(({ name }) => name));
-      expect(made.messages(engine, '--accept-failures').status).toBe(1);
-      repair();
-      for (const { path: directory } of made.mailboxes()) fs.writeFileSync(path.join(directory, 'store.jnl'), 'change');
-      const indexes = made.mailboxes().map(({ path: directory }) => fs.statSync(path.join(directory, 'store.idx')).ino);
-      const again = made.messages(engine);
-      expect(again.status).toBe(1);
-      expect(reportOf(again).errors).toMatchObject([{ code: 'FOLDER_IN_USE' }]);
-      expect(made.mailboxes().map(({ path: directory }) => fs.statSync(path.join(directory, 'store.idx')).ino)).toEqual(
-        indexes,
-      );
-      expect(new Set(made.mailboxes().map(({ name }) => name))).toEqual(before);
-    });
-
     it('removes message files with -r, and nothing else', async () => {
       const made = upgraded({ singleCopy: 0.2, bareLf: 0.2 });
       const kept = made.made.storePaths.flatMap(otherFiles);

@@ -3,6 +3,7 @@
  * memory are the changed messages only. Reading needs no lock: what was opened stays as it was.
  */
 import * as fs from 'node:fs';
+import { FLAG, type IndexSummary } from '../../engine/types.js';
 import { hasErrno } from '../../errors.js';
 import { type Dir, openFile, stat } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
@@ -29,6 +30,8 @@ interface FlagChange {
 
 /** Highest uidnext that fits: uids end at 4294967295 (3x-profile.md). */
 const MAX_UIDNEXT = 0xffff_ffff;
+
+const FLAG_NAMES = Object.keys(FLAG) as (keyof typeof FLAG)[];
 
 /** Opens store.idx and store.jnl of a mailbox directory. Throws ENOENT without store.idx, IDX_ and JNL_ damage. */
 export function openMailboxIndex(dir: Dir): MailboxIndex {
@@ -105,6 +108,31 @@ export class MailboxIndex {
     return this.reader.count + this.appended.size - this.expunged.size;
   }
 
+  /** What the mailbox database keeps of it: the counts of the index, and what the journal changed. */
+  summary(): IndexSummary {
+    const { messages, bytesUsed, lastAppend, seen, answered, flagged, deleted, draft } = this.reader.header;
+    const counts = { messages, bytes: bytesUsed, lastAppend, seen, answered, flagged, deleted, draft };
+    const count = ({ flags, size }: Pick<MessageFacts, 'flags' | 'size'>, by: 1 | -1): void => {
+      counts.messages += by;
+      counts.bytes += by * size;
+      for (const name of FLAG_NAMES) if ((flags & FLAG[name]) !== 0) counts[name] += by;
+    };
+    // Those of the index whose flags changed or that are gone: out with what the header counted, in with what is.
+    for (const uid of new Set([...this.flagChanges.keys(), ...this.expunged])) {
+      const before = this.reader.byUid(uid);
+      if (before === undefined) continue;
+      count(before, -1);
+      const now = this.byUid(uid);
+      if (now !== undefined) count(now, 1);
+    }
+    for (const { facts } of this.appended.values()) {
+      counts.lastAppend = counts.messages === 0 ? facts.internalDate : Math.max(counts.lastAppend, facts.internalDate);
+      const now = this.byUid(facts.uid);
+      if (now !== undefined) count(now, 1);
+    }
+    return counts;
+  }
+
   /** All messages in ascending uid. */
   *messages(): Generator<IndexedMessage> {
     for (const record of this.reader.records()) {
@@ -141,7 +169,8 @@ export class MailboxIndex {
     return { ...facts, flags, keywords, cache: () => cache };
   }
 
-  private apply(change: JournalChange): void {
+  /** Applies one more change, which is in the journal by now. Throws JNL_RECORD for one that makes no sense. */
+  apply(change: JournalChange): void {
     switch (change.type) {
       case 'flags':
         this.mustExist(change.uid);

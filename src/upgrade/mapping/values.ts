@@ -68,6 +68,7 @@ export function encodeFolder(folder: MappingFolder): Buffer {
     root: folder.root,
     attempts: folder.attempts,
     migrated: folder.migrated,
+    ...(folder.retrying === true ? { retrying: true } : {}),
     sourcesRemoved: folder.sourcesRemoved,
   });
 }
@@ -93,6 +94,7 @@ export function decodeFolder(value: Uint8Array, where: string): MappingFolder {
       root: orNull(fields, 'root', textField),
       attempts: countField(fields, 'attempts'),
       migrated: flagField(fields, 'migrated'),
+      ...(fields.retrying === true ? { retrying: true } : {}),
       sourcesRemoved: flagField(fields, 'sourcesRemoved'),
     };
   });

@@ -1,0 +1,175 @@
+/**
+ * Changing the messages of a mailbox, as services do: appended messages, flags, expunges, through its journal
+ * (docs/formats/store-idx.md). Each call is durable when it returns:
+ *
+ *     append     .new-<uid>, synced ─▶ <nn>/<uid>.msg ─▶ journal, synced
+ *     expunge    journal, synced ─▶ the file goes
+ *
+ * The journal is the authority; counts and quota in the mailbox database are a copy, written when the mailbox is
+ * closed and made right by the next change after a kill. A file without an entry is what a kill left: its uid was
+ * never acknowledged, the next message of that uid replaces it.
+ */
+import { closeSync } from 'node:fs';
+import { crlfForm } from '../../engine/message/crlf.js';
+import { parseMessage } from '../../engine/message/entry.js';
+import { MailhaulError } from '../../errors.js';
+import {
+  closeDir,
+  createOver,
+  type Dir,
+  ensureDir,
+  rename,
+  sync,
+  unlinkIfThere,
+  walk,
+  writeAll,
+} from '../../fs/dir.js';
+import { digest, loadDigest } from '../digest.js';
+import { foldJournal } from '../index/fold.js';
+import { type JournalChange, journalIndexOf } from '../index/journal.js';
+import { JournalWriter } from '../index/journalWriter.js';
+import { type MailboxIndex, openMailboxIndex } from '../index/mailboxIndex.js';
+import { hashDirectory, messageFile } from '../layout.js';
+import { type HeldMailbox, holdMailbox, type MailStore } from './held.js';
+import { settleRetry } from './retry.js';
+
+/** A new message. */
+export interface Delivery {
+  /** RFC 822, stored in its CRLF form. */
+  readonly content: Uint8Array;
+  /** FLAG bits. */
+  readonly flags?: number;
+  readonly keywords?: readonly string[];
+  /** Seconds since 1970; now when it is left out. */
+  readonly internalDate?: number;
+}
+
+export interface MailboxChanges {
+  /** What the mailbox holds now, changes included. */
+  readonly index: MailboxIndex;
+  /** Returns the uid. */
+  append(message: Delivery): number;
+  setFlags(uid: number, flags: number, keywords: readonly string[]): void;
+  expunge(uid: number): void;
+}
+
+/** A journal of more bytes is folded when the mailbox is closed. */
+const FOLD_BYTES = 1 << 20;
+/** Highest uid and uidnext (3x-profile.md). */
+const MAX_UID = 0xffffffff;
+
+/**
+ * Locks a mailbox, lets `change` change it, brings the database up to date. Opening alone makes the journal, which
+ * tells a later `upgrade` that a service was here (4x-store.md, promise 4). Errors: those of holdMailbox, IDX_ and
+ * JNL_ damage, NO_MESSAGE, UIDS_EXHAUSTED.
+ */
+export async function changeMailbox<T>(
+  store: MailStore,
+  name: string,
+  change: (changes: MailboxChanges) => T | Promise<T>,
+): Promise<T> {
+  await loadDigest();
+  const held = await holdMailbox(store, name);
+  let open: OpenChanges | undefined;
+  try {
+    settleRetry(held.dir, store.owner);
+    open = new OpenChanges(held, store);
+    return await change(open);
+  } finally {
+    try {
+      if (open !== undefined) await open.close();
+    } finally {
+      held.release();
+    }
+  }
+}
+
+class OpenChanges implements MailboxChanges {
+  readonly index: MailboxIndex;
+  private readonly journal: JournalWriter;
+
+  constructor(
+    private readonly held: HeldMailbox,
+    private readonly store: MailStore,
+  ) {
+    this.index = openMailboxIndex(held.dir);
+    try {
+      this.journal = new JournalWriter(held.dir, journalIndexOf(this.index.reader), store.owner);
+    } catch (error) {
+      this.index.close();
+      throw error;
+    }
+  }
+
+  append({ content, flags = 0, keywords = [], internalDate = Math.floor(Date.now() / 1000) }: Delivery): number {
+    const uid = this.index.uidnext;
+    if (uid >= MAX_UID) {
+      throw new MailhaulError('UIDS_EXHAUSTED', 'The mailbox has no more uids.', { where: this.held.record.name });
+    }
+    const stored = crlfForm(content);
+    const { headerBytes, cache } = parseMessage(stored);
+    this.writeMessage(uid, stored);
+    const facts = { uid, flags, internalDate, size: stored.length, headerBytes, digest: digest(stored) };
+    this.record({ type: 'append', facts, keywords, cache });
+    return uid;
+  }
+
+  setFlags(uid: number, flags: number, keywords: readonly string[]): void {
+    this.mustExist(uid);
+    this.record({ type: 'flags', uid, flags, keywords });
+  }
+
+  expunge(uid: number): void {
+    this.mustExist(uid);
+    this.record({ type: 'expunge', uid });
+    const directory = walk(this.held.dir, [hashDirectory(uid)]);
+    try {
+      unlinkIfThere(directory, messageFile(uid));
+    } finally {
+      closeDir(directory);
+    }
+  }
+
+  async close(): Promise<void> {
+    const { record, dir } = this.held;
+    const summary = this.index.summary();
+    const { uidvalidity, uidnext } = this.index;
+    const fold = this.journal.bytes > FOLD_BYTES;
+    this.journal.close();
+    this.index.close();
+    if (fold) foldJournal(dir, this.store.owner);
+    await this.store.mailboxes.update((writes) => {
+      writes.publish(record.name, { summary, uidvalidity, uidnext, root: record.root ?? '' });
+    });
+  }
+
+  private record(change: JournalChange): void {
+    this.journal.append([change]);
+    this.index.apply(change);
+  }
+
+  private mustExist(uid: number): void {
+    if (this.index.byUid(uid) !== undefined) return;
+    throw new MailhaulError('NO_MESSAGE', `There is no message ${uid}.`, { where: this.held.record.name });
+  }
+
+  private writeMessage(uid: number, content: Uint8Array): void {
+    const { dir } = this.held;
+    const temporary = `.new-${uid}`;
+    const fd = createOver(dir, temporary, this.store.owner);
+    try {
+      writeAll(fd, content);
+      sync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    const directory: Dir = ensureDir(dir, hashDirectory(uid), this.store.owner);
+    try {
+      rename(dir, temporary, directory, messageFile(uid));
+      sync(directory.fd);
+      sync(dir.fd);
+    } finally {
+      closeDir(directory);
+    }
+  }
+}

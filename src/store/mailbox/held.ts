@@ -1,0 +1,132 @@
+/**
+ * Holding a mailbox: its directory, open and locked, as long as something in it or its name changes.
+ *
+ *     lock     flock(LOCK_EX) on the mailbox directory itself: gone with its holder, and it follows a rename
+ *     order    3.x folder lock, 4.x mailbox lock, database transaction (design.md, "One folder, in order")
+ *
+ * A lock counts only while the mailbox's name still leads to the directory that was locked: one that was renamed or
+ * deleted while somebody waited is looked up again. A mailbox in TRANSITION is not held here: its messages are in
+ * 3.x until it is migrated (upgrade/onAccess.ts).
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { hasErrno, MailhaulError } from '../../errors.js';
+import { closeDir, type Dir, fstat, type Ownership, walk } from '../../fs/dir.js';
+import { flockHolders, tryFlock } from '../../fs/flock.js';
+import { mailboxPathComponents } from '../names.js';
+import { openPartition } from '../partitions.js';
+import type { MailboxDatabase, MailboxRecord } from '../types.js';
+import { finishNameChanges } from './unfinished.js';
+
+/** Where mailboxes are changed. */
+export interface MailStore {
+  readonly mailboxes: MailboxDatabase;
+  /** The server account. */
+  readonly owner: Ownership;
+  /** How long another holder is waited for, milliseconds. */
+  readonly lockWaitMs?: number;
+}
+
+export interface HeldMailbox {
+  readonly record: MailboxRecord;
+  /** The partition, held. */
+  readonly root: Dir;
+  /** The mailbox directory; its descriptor carries the lock. */
+  readonly dir: Dir;
+  release(): void;
+}
+
+const LOCK_WAIT_MS = 10_000;
+const LONGEST_PAUSE_MS = 200;
+
+/**
+ * Locks a migrated mailbox. Errors: NO_MAILBOX, MAILBOX_TRANSITION, MAILBOX_DIRECTORY, MAILBOX_BUSY (with the pids
+ * that hold it), PARTITION_* and those of the database.
+ */
+export async function holdMailbox(store: MailStore, name: string): Promise<HeldMailbox> {
+  const waitMs = store.lockWaitMs ?? LOCK_WAIT_MS;
+  let waited = 0;
+  for (let pause = 5; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    const held = await tryHold(store, name);
+    if ('dir' in held) return held;
+    if (waited >= waitMs) throw busy(name, held.holders);
+    await sleep(pause);
+    waited += pause;
+  }
+}
+
+async function tryHold(store: MailStore, name: string): Promise<HeldMailbox | { readonly holders: readonly number[] }> {
+  const changing = await finishNameChanges(store, name);
+  if (changing !== undefined) return { holders: changing };
+  const { record, path } = migrated(store, name);
+  const root = openPartition(record.partition, path, store.owner);
+  let dir: Dir | undefined;
+  try {
+    const components = mailboxPathComponents(record.owner, name);
+    dir = openMailbox(root, components, name);
+    if (!tryFlock(dir.fd, 'exclusive')) return { holders: flockHolders(dir.fd) };
+    store.mailboxes.refresh();
+    const now = store.mailboxes.get(name);
+    if (now?.root !== path || !leadsTo(root, components, dir)) return { holders: [] };
+    const locked = dir;
+    dir = undefined;
+    return { record: now, root, dir: locked, release: () => releaseBoth(root, locked) };
+  } finally {
+    if (dir !== undefined) releaseBoth(root, dir);
+  }
+}
+
+function releaseBoth(root: Dir, dir: Dir): void {
+  closeDir(dir);
+  closeDir(root);
+}
+
+function migrated({ mailboxes }: MailStore, name: string): { record: MailboxRecord; path: string } {
+  mailboxes.refresh();
+  const record = mailboxes.get(name);
+  if (record === undefined) throw new MailhaulError('NO_MAILBOX', 'There is no such mailbox.', { where: name });
+  if (record.state === 'TRANSITION' || record.root === null) {
+    throw new MailhaulError('MAILBOX_TRANSITION', 'The mailbox has not been migrated yet.', {
+      where: name,
+      hint: 'Migrate it first (migrateMailbox, `upgrade -u`): until then its messages are in 3.x.',
+    });
+  }
+  return { record, path: record.root };
+}
+
+function openMailbox(root: Dir, components: readonly string[], name: string): Dir {
+  try {
+    return walk(root, components);
+  } catch (cause) {
+    closeDir(root);
+    throw new MailhaulError('MAILBOX_DIRECTORY', 'The directory of the mailbox cannot be opened.', {
+      where: name,
+      hint: '`upgrade --verify` says what is wrong with it.',
+      cause,
+    });
+  }
+}
+
+/** The path still leads to the directory that is held. */
+function leadsTo(root: Dir, components: readonly string[], dir: Dir): boolean {
+  let again: Dir;
+  try {
+    again = walk(root, components);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return false;
+    throw error;
+  }
+  try {
+    const [mine, named] = [fstat(dir), fstat(again)];
+    return mine.ino === named.ino && mine.dev === named.dev;
+  } finally {
+    closeDir(again);
+  }
+}
+
+function busy(name: string, holders: readonly number[]): MailhaulError {
+  const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
+  return new MailhaulError('MAILBOX_BUSY', `The mailbox is locked by ${who}.`, {
+    where: name,
+    hint: 'Try again later.',
+  });
+}

@@ -1,0 +1,170 @@
+/**
+ * Deletes and renames of mailboxes that stopped half-way: their database transaction is durable, with a NameChange
+ * on record; their directories follow here. Done by whoever changes names or holds a mailbox next, and by `upgrade`
+ * before it looks at mailboxes. Doing it twice, or while the process that began it still does, changes nothing.
+ */
+import { hasErrno } from '../../errors.js';
+import {
+  closeDir,
+  type Dir,
+  ensureDirs,
+  list,
+  type Ownership,
+  openDir,
+  removeDir,
+  rename,
+  sync,
+  unlink,
+  walk,
+} from '../../fs/dir.js';
+import { flockHolders, tryFlock } from '../../fs/flock.js';
+import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRECTORY } from '../layout.js';
+import { mailboxPathComponents } from '../names.js';
+import { openPartition } from '../partitions.js';
+import type { NameChange } from '../types.js';
+import type { MailStore } from './held.js';
+
+/**
+ * Finishes the changes on record that concern the mailbox `name`, or all of them. Returns the pids that hold a
+ * directory which has to follow, when one is locked; undefined when nothing is left. Errors: PARTITION_*.
+ */
+export async function finishNameChanges(store: MailStore, name?: string): Promise<readonly number[] | undefined> {
+  for (const change of [...store.mailboxes.nameChanges()]) {
+    if (name !== undefined && !concerns(change, name)) continue;
+    const holders = await finishNameChange(store, change);
+    if (holders !== undefined) return holders;
+  }
+  return undefined;
+}
+
+function concerns({ name, to }: NameChange, mailbox: string): boolean {
+  return [name, to].some((changed) => changed !== null && (within(changed, mailbox) || within(mailbox, changed)));
+}
+
+function within(inner: string, outer: string): boolean {
+  return inner === outer || inner.startsWith(`${outer}/`);
+}
+
+/**
+ * Brings the directory of one change to where its name is, then takes it off the record. `held` is the directory when
+ * the caller has its lock. Returns the pids that have it when it is locked by others.
+ *
+ * Nothing else can be in the directory's place: no mailbox gets a name that a change on record still has
+ * (names.ts), so once the lock is taken and the change is still on record, the directory is the right one.
+ */
+export async function finishNameChange(
+  store: MailStore,
+  change: NameChange,
+  held?: Dir,
+): Promise<readonly number[] | undefined> {
+  const root = openPartition(change.partition, change.root, store.owner);
+  let own: Dir | undefined = held;
+  try {
+    const components = mailboxPathComponents(change.owner, change.name);
+    own ??= openIfThere(root, components);
+    if (own !== undefined) {
+      if (held === undefined && !tryFlock(own.fd, 'exclusive')) return flockHolders(own.fd);
+      store.mailboxes.refresh();
+      if (![...store.mailboxes.nameChanges()].some(({ id }) => id === change.id)) return undefined;
+      if (change.to === null) removeMailboxDirectory(root, components, own);
+      else moveDirectory(root, components, mailboxPathComponents(change.owner, change.to), store.owner);
+    }
+    await store.mailboxes.update((writes) => writes.endNameChange(change.id));
+    return undefined;
+  } finally {
+    if (own !== undefined && own !== held) closeDir(own);
+    closeDir(root);
+  }
+}
+
+function moveDirectory(root: Dir, from: readonly string[], to: readonly string[], owner: Ownership): void {
+  const parent = walk(root, from.slice(0, -1));
+  const newParent = ensureDirs(root, to.slice(0, -1), owner);
+  try {
+    rename(parent, from.at(-1) ?? '', newParent, to.at(-1) ?? '');
+    sync(newParent.fd);
+    sync(parent.fd);
+    syncUpwards(root, to.slice(0, -2));
+  } finally {
+    closeDir(newParent);
+    closeDir(parent);
+  }
+}
+
+/** Makes directories durable that may have been made for the new name. */
+function syncUpwards(root: Dir, components: readonly string[]): void {
+  for (let depth = components.length; depth > 0; depth--) {
+    const dir = walk(root, components.slice(0, depth));
+    sync(dir.fd);
+    closeDir(dir);
+  }
+}
+
+/** Removes what a mailbox is made of; its sub-folders, and files that are not ours, stay where they are. */
+function removeMailboxDirectory(root: Dir, components: readonly string[], mailbox: Dir): void {
+  emptyMailbox(mailbox);
+  const parent = walk(root, components.slice(0, -1));
+  try {
+    removeIfEmpty(parent, components.at(-1) ?? '');
+    sync(parent.fd);
+  } finally {
+    closeDir(parent);
+  }
+}
+
+function emptyMailbox(mailbox: Dir): void {
+  for (const entry of list(mailbox)) {
+    const name = entry.toString('latin1');
+    if (isHashDirectory(name)) emptyDirectory(mailbox, name, (file) => parseMessageFile(name, file) !== undefined);
+    else if (name === RETRY_DIRECTORY) emptyRetry(mailbox);
+    else if (isOwnFile(name)) unlink(mailbox, name);
+  }
+  sync(mailbox.fd);
+}
+
+function isOwnFile(name: string): boolean {
+  return (
+    [INDEX_FILE, JOURNAL_FILE, `${INDEX_FILE}.new`, `.${JOURNAL_FILE}.new`].includes(name) || name.startsWith('.new-')
+  );
+}
+
+function emptyRetry(mailbox: Dir): void {
+  const retry = openDir(mailbox, RETRY_DIRECTORY);
+  try {
+    for (const entry of list(retry)) {
+      const name = entry.toString('latin1');
+      if (isHashDirectory(name)) emptyDirectory(retry, name, (file) => parseMessageFile(name, file) !== undefined);
+      else unlink(retry, entry);
+    }
+  } finally {
+    closeDir(retry);
+  }
+  removeIfEmpty(mailbox, RETRY_DIRECTORY);
+}
+
+function emptyDirectory(parent: Dir, name: string, isOurs: (file: string) => boolean): void {
+  const dir = openDir(parent, name);
+  try {
+    for (const file of list(dir)) if (isOurs(file.toString('latin1'))) unlink(dir, file);
+  } finally {
+    closeDir(dir);
+  }
+  removeIfEmpty(parent, name);
+}
+
+function removeIfEmpty(parent: Dir, name: string): void {
+  try {
+    removeDir(parent, name);
+  } catch (error) {
+    if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+  }
+}
+
+function openIfThere(root: Dir, components: readonly string[]): Dir | undefined {
+  try {
+    return walk(root, components);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}

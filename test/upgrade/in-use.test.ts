@@ -1,0 +1,138 @@
+/**
+ * A retry in a mailbox that a service has used since it was published (4x-store.md, promise 4): messages are added at
+ * the end, with new uids, once, whatever the service did and wherever the run is killed.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { FLAG } from '../../src/engine/types.js';
+import { asService } from '../campaign/support/service.js';
+import { type HandSite, handSite, MAIL, type Message, messagesResult, putMail } from '../e2e/hand-site.js';
+import { engineOptions } from '../support/site.js';
+import { INDEX } from './small-store.js';
+
+const WORK = 'user/anna/Work';
+
+let site: HandSite | undefined;
+afterEach(() => {
+  site?.remove();
+  site = undefined;
+});
+
+/** anna's Work: uids 1, 2 and 4 are good, 3 and 5 are links; published with --accept-failures. */
+function published(engine: string): { made: HandSite; folder: string; repair: (name: string) => void } {
+  const made = handSite();
+  site = made;
+  const { store } = made;
+  store.user('anna');
+  const folder = store.folder(
+    store.mailbox,
+    'anna',
+    'Work',
+    `${INDEX(70, 9)}1 11 S 9 one\n2 12 - 9 two\n3 13 F,late 9 three\n4 14 - 9 four\n5 15 A 9 five\n`,
+  );
+  for (const name of ['one', 'two', 'four']) putMail(folder, name);
+  for (const name of ['three', 'five']) fs.symlinkSync('/etc/passwd', path.join(folder, name));
+  store.finish();
+  expect(made.folders().status).toBe(0);
+  expect(made.messages(engine, '--accept-failures').status).toBe(1);
+  const repair = (name: string): void => {
+    const { uid, gid } = fs.statSync(path.join(folder, 'one'));
+    fs.unlinkSync(path.join(folder, name));
+    fs.chownSync(putMail(folder, name), uid, gid);
+  };
+  return { made, folder, repair };
+}
+
+const uids = (messages: readonly Message[]): number[] => messages.map(({ uid }) => uid);
+
+describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
+  it('adds at the end what failed, with its flags and date, and leaves alone what the service did', async () => {
+    const { made, repair } = published(engine);
+    await asService(made.store.instance, async (service) => {
+      expect(await service.append(WORK, MAIL('new in 4.x'))).toEqual([9]);
+      await service.expunge(WORK, 2);
+      await service.flag(WORK, 4, FLAG.deleted, 'mine');
+    });
+    repair('three');
+    const retry = made.messages(engine);
+    expect(retry.status, retry.stderr).toBe(1);
+    expect(messagesResult(retry)).toMatchObject({ messages: { done: 1, failed: 1 }, errors: [{ file: 'five' }] });
+    const after = made.dump(WORK);
+    expect(uids(after)).toEqual([1, 4, 9, 10]);
+    expect(after[3]).toMatchObject({ uid: 10, internaldate: 13, flags: ['\\Flagged', 'late'] });
+    expect(after[1]).toMatchObject({ flags: ['\\Deleted', 'mine'] });
+    expect(made.mailbox(WORK)).toMatchObject({ messages: 4, uidnext: 11, uidvalidity: 70 });
+    repair('five');
+    expect(made.messages(engine).status).toBe(0);
+    expect(uids(made.dump(WORK))).toEqual([1, 4, 9, 10, 11]);
+    const nothing = made.messages(engine);
+    expect(nothing.status).toBe(0);
+    expect(messagesResult(nothing).messages).toEqual({ done: 0, failed: 0 });
+    expect(fs.readdirSync(made.mailbox(WORK).path ?? '').sort()).toEqual(['00', 'store.idx', 'store.jnl']);
+  });
+
+  it('keeps the recorded uid where no service has been, and not where one has only looked', async () => {
+    const { made, repair } = published(engine);
+    repair('three');
+    expect(made.messages(engine).status).toBe(1);
+    expect(uids(made.dump(WORK))).toEqual([1, 2, 3, 4]);
+    await asService(made.store.instance, (service) => service.open(WORK));
+    repair('five');
+    expect(made.messages(engine).status).toBe(0);
+    expect(uids(made.dump(WORK))).toEqual([1, 2, 3, 4, 9]);
+  });
+
+  it('follows a mailbox that was renamed, and says of a deleted one what stays in 3.x', async () => {
+    const { made, repair } = published(engine);
+    await asService(made.store.instance, (service) => service.rename(WORK, 'user/anna/Elsewhere/Done'));
+    expect(made.messages(engine).status).toBe(1);
+    repair('three');
+    const retry = made.messages(engine);
+    expect(retry.status).toBe(1);
+    expect(messagesResult(retry).errors).toMatchObject([{ file: 'five', code: 'MSG_NOT_REGULAR' }]);
+    expect(made.dump('user/anna/Elsewhere/Done').map(({ sha256 }) => sha256)).toHaveLength(4);
+    await asService(made.store.instance, (service) => service.delete('user/anna/Elsewhere/Done'));
+    repair('five');
+    for (const options of [[], ['--accept-failures'], ['-r']]) {
+      const result = made.messages(engine, ...options);
+      expect(result.status, result.stdout).toBe(1);
+      expect(messagesResult(result).errors.map(({ code, file }) => [code, file])).toEqual([
+        ['MAILBOX_DELETED', ''],
+        ['MSG_NOT_REGULAR', 'five'],
+      ]);
+    }
+    expect(made.mailboxes().map(({ name }) => name)).toEqual(['user/anna/INBOX']);
+  });
+
+  it('adds nothing twice and brings nothing back when the run is killed before the outcome is on record', async () => {
+    const { made, folder, repair } = published(engine);
+    await asService(made.store.instance, (service) => service.append(WORK, MAIL('new in 4.x')));
+    repair('three');
+    repair('five');
+    const good = fs.statSync(path.join(folder, 'one'));
+    fs.chownSync(putMail(folder, 'unlisted'), good.uid, good.gid);
+    // Each run goes on where the one before was killed, so the message comes in at some call.
+    let appended = 0;
+    for (let n = 1; n < 400; n++) {
+      const killed = made.runWith({ MAILHAUL_FAULT: `kill:${n}` }, 'upgrade', '-m', '-t', '1', engine);
+      const now = made.dump(WORK).filter(({ internaldate }) => internaldate === 13);
+      if (now.length === 1 && killed.signal === 'SIGKILL') {
+        // It is in; the user throws it away before anybody runs `upgrade` again.
+        const [{ uid }] = now as [Message];
+        await asService(made.store.instance, (service) => service.expunge(WORK, uid));
+        appended += 1;
+        break;
+      }
+      expect(now.length).toBeLessThan(2);
+      if (killed.signal === null) break;
+    }
+    expect(appended).toBe(1);
+    expect(made.messages(engine).status).toBe(0);
+    const after = made.dump(WORK);
+    expect(after.filter(({ internaldate }) => internaldate === 13)).toEqual([]);
+    expect(after.filter(({ internaldate }) => internaldate === 15)).toHaveLength(1);
+    expect(after.filter(({ internaldate }) => internaldate === 900_000_000)).toHaveLength(1);
+    expect(fs.readdirSync(made.mailbox(WORK).path ?? '').filter((name) => name.startsWith('.'))).toEqual([]);
+  }, 600_000);
+});
