@@ -24,6 +24,9 @@ export { nsms3 } from './source/nsms3/source.js';
 export type { MailSource } from './source/types.js';
 // The 4.x store.
 export { openMailboxDatabase } from './store/database.js';
+export { changeMailbox, type Delivery, type MailboxChanges } from './store/mailbox/change.js';
+export type { MailStore } from './store/mailbox/held.js';
+export { createMailbox, deleteMailbox, type NewMailbox, renameMailbox } from './store/mailbox/names.js';
 export { mailboxPathComponents, userHash } from './store/names.js';
 export type { AclEntry, FolderState, MailboxDatabase, MailboxRecord, QuotaRecord } from './store/types.js';
 export { type FoldersOptions, upgradeFolders } from './upgrade/folders.js';

@@ -10,6 +10,7 @@ import { syncFileSystem } from '../fs/syncfs.js';
 import { placesOf } from './batch.js';
 import { addError } from './report.js';
 import { errnoName, failureOf, folderBusy, folderFailed, halted, type Run } from './run.js';
+import { mailboxOf } from './selection.js';
 import type { RemoveFolder } from './tasks.js';
 import type { MappingFolder } from './types.js';
 import { batches, estimateMessages } from './worklist.js';
@@ -49,7 +50,7 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
         source: places.source,
         target: places.target,
         record,
-        checkTarget: run.mailboxes.get(folder.mailbox)?.mappingId === folder.id,
+        checkTarget: mailboxOf(run.mailboxes, folder) !== undefined,
       });
       known.set(folder.id, folder);
     } catch (error) {

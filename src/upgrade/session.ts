@@ -6,12 +6,13 @@ import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Instance, OPTION, openInstance } from '../config/instance.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
-import { EXIT, hasErrno, MailhaulError } from '../errors.js';
+import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, openRoot } from '../fs/dir.js';
 import { type Log, type LogLevel, nullLog } from '../log/log.js';
 import { refuseWhileRunning } from '../source/nsms3/running.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { openMailboxDatabase } from '../store/database.js';
+import { finishNameChanges } from '../store/mailbox/unfinished.js';
 import type { MailboxDatabase } from '../store/types.js';
 import { readUpgradeConf } from './folders-files.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
@@ -79,10 +80,20 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
     if (meta === undefined || meta.finished === null) throw foldersFirst(path);
     const mailboxes = await openMailboxDatabase(instance.mboxlist, { owner: instance.owner, readOnly });
     undo.push(() => mailboxes.close());
+    if (!readOnly) await followNames(instance, mailboxes, log);
     return { instance, log, mapping, mailboxes, meta, workDir: path, close };
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** Directories of mailboxes that a service was stopped at renaming or deleting. One that cannot follow now will later. */
+async function followNames(instance: Instance, mailboxes: MailboxDatabase, log: Log): Promise<void> {
+  try {
+    await finishNameChanges({ mailboxes, owner: instance.owner });
+  } catch (error) {
+    log.write('Store', 'Warning', `A renamed or deleted mailbox keeps its directory for now: ${describeError(error)}`);
   }
 }
 

@@ -1,0 +1,76 @@
+/** Appended messages, flags and expunges through the journal: durable, counted, and whole when stopped anywhere. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FLAG } from '../../../src/engine/types.js';
+import { closeDir, openRoot } from '../../../src/fs/dir.js';
+import { foldJournal } from '../../../src/store/index/fold.js';
+import { openMailboxIndex } from '../../../src/store/index/mailboxIndex.js';
+import { changeMailbox } from '../../../src/store/mailbox/change.js';
+import { codeOfAsync } from '../../upgrade/small-store.js';
+import { failingAt, type TestStore, testStore } from './support.js';
+
+const A = 'user/anna/A';
+
+let store: TestStore;
+beforeEach(async () => {
+  store = await testStore();
+  await store.make(A, 'one', 'two', 'three');
+});
+afterEach(() => store.close());
+
+const append = (text: string, flags = 0) =>
+  changeMailbox(store, A, (changes) => changes.append({ content: Buffer.from(text), flags, internalDate: 99 }));
+
+describe('changeMailbox', () => {
+  it('appends in CRLF form with the next uid, and counts it', async () => {
+    expect(await append('Subject: x\n\nbody\n', FLAG.seen)).toBe(4);
+    expect(store.content()[A]).toEqual(['1 one', '2 two', '3 three', '4 Subject: x\r\n\r\nbody\r\n']);
+    const record = store.mailboxes.get(A);
+    expect(record?.summary).toMatchObject({ messages: 4, bytes: 11 + 20, seen: 1, lastAppend: 99 });
+    expect(store.mailboxes.quota('anna')).toMatchObject({ usedMessages: 4, usedBytes: 31 });
+  });
+
+  it('changes flags and expunges; the counts are those of a folded index', async () => {
+    await append('four', FLAG.flagged);
+    await changeMailbox(store, A, (changes) => {
+      changes.setFlags(1, FLAG.seen | FLAG.deleted, ['later']);
+      changes.setFlags(4, FLAG.seen, []);
+      changes.expunge(2);
+      changes.expunge(1);
+    });
+    expect(store.content()[A]).toEqual(['3 three', '4 four']);
+    expect(await codeOfAsync(() => changeMailbox(store, A, (changes) => changes.expunge(2)))).toBe('NO_MESSAGE');
+    const dir = openRoot(store.directory(A));
+    const index = openMailboxIndex(dir);
+    const summary = index.summary();
+    index.close();
+    expect(summary).toEqual(store.mailboxes.get(A)?.summary);
+    expect(foldJournal(dir)).toEqual(summary);
+    closeDir(dir);
+  });
+
+  it('puts a message in place of the file of one that was never acknowledged', async () => {
+    fs.writeFileSync(path.join(store.directory(A), '00/4.msg'), 'left over', { mode: 0o600 });
+    fs.writeFileSync(path.join(store.directory(A), '.new-4'), 'half', { mode: 0o600 });
+    expect(await append('four')).toBe(4);
+    expect(store.content()[A]?.[3]).toBe('4 four');
+  });
+
+  it('stopped at any call has the message whole or not at all, and goes on', async () => {
+    let calls = 0;
+    for (let n = 1; ; n++) {
+      const before = store.content()[A]?.filter((line) => !line.startsWith('database')) ?? [];
+      const stopped = await failingAt(n, () => append(`message ${n}`));
+      const now = store.content()[A]?.filter((line) => !line.startsWith('database')) ?? [];
+      expect([before.length, before.length + 1]).toContain(now.length);
+      expect(now.slice(0, before.length)).toEqual(before);
+      if (!stopped) break;
+      calls += 1;
+      await append(`after ${n}`);
+      // The database says what the mailbox holds again.
+      expect(store.content()[A]?.at(-1)).toMatch(/ after /);
+    }
+    expect(calls).toBeGreaterThan(8);
+  });
+});

@@ -1,0 +1,130 @@
+/** Deleting and renaming mailboxes: whole, durable, and finished by the next one when it was stopped anywhere. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { closeDir, openRoot } from '../../../src/fs/dir.js';
+import { tryFlock } from '../../../src/fs/flock.js';
+import { changeMailbox } from '../../../src/store/mailbox/change.js';
+import { createMailbox, deleteMailbox, renameMailbox } from '../../../src/store/mailbox/names.js';
+import { finishNameChanges } from '../../../src/store/mailbox/unfinished.js';
+import { codeOfAsync } from '../../upgrade/small-store.js';
+import { failingAt, type TestStore, testStore, UIDVALIDITY } from './support.js';
+
+const [A, B, BELOW] = ['user/anna/A', 'user/anna/B', 'user/anna/A/below'];
+
+let store: TestStore;
+beforeEach(async () => {
+  store = await testStore();
+  await store.make('user/anna/INBOX', 'in');
+  await store.make(A, 'one', 'two');
+  await store.make(BELOW, 'three');
+});
+afterEach(() => store.close());
+
+describe('deleteMailbox', () => {
+  it('removes entry, messages and quota use; sub-folders and unknown files stay', async () => {
+    fs.writeFileSync(path.join(store.directory(A), 'notes.txt'), 'mine');
+    await deleteMailbox(store, A);
+    expect(store.content()).toEqual({ 'user/anna/INBOX': ['1 in'], [BELOW]: ['1 three'] });
+    expect(fs.readdirSync(store.directory(A)).sort()).toEqual(['=below', 'notes.txt']);
+    expect(store.mailboxes.quota('anna')).toMatchObject({ usedBytes: 7, usedMessages: 2 });
+    await deleteMailbox(store, BELOW);
+    expect(fs.existsSync(store.directory(BELOW))).toBe(false);
+  });
+
+  it('refuses an INBOX, a mailbox that is not there, and one that somebody holds', async () => {
+    expect(await codeOfAsync(() => deleteMailbox(store, 'user/anna/INBOX'))).toBe('MAILBOX_INBOX');
+    expect(await codeOfAsync(() => deleteMailbox(store, B))).toBe('NO_MAILBOX');
+    const dir = openRoot(store.directory(A));
+    expect(tryFlock(dir.fd, 'exclusive')).toBe(true);
+    expect(await codeOfAsync(() => deleteMailbox(store, A))).toBe('MAILBOX_BUSY');
+    closeDir(dir);
+    await deleteMailbox(store, A);
+  });
+
+  it('refuses a mailbox in TRANSITION: its messages are in 3.x', async () => {
+    const record = store.mailboxes.get(A);
+    if (record === undefined) throw new Error('no record');
+    await store.mailboxes.update((writes) => writes.put({ ...record, state: 'TRANSITION', summary: null }));
+    expect(await codeOfAsync(() => deleteMailbox(store, A))).toBe('MAILBOX_TRANSITION');
+    expect(await codeOfAsync(() => renameMailbox(store, A, B))).toBe('MAILBOX_TRANSITION');
+  });
+
+  it('stopped at any call is finished by the next one, or never began', async () => {
+    let calls = 0;
+    for (let n = 1; ; n++) {
+      const victim = `user/anna/victim${n}`;
+      await store.make(victim, 'gone');
+      const stopped = await failingAt(n, () => deleteMailbox(store, victim));
+      if (!stopped) break;
+      calls += 1;
+      const before = store.mailboxes.get(victim) !== undefined;
+      expect(await finishNameChanges(store)).toBeUndefined();
+      if (before) expect(store.content()[victim]).toEqual(['1 gone']);
+      else expect(fs.existsSync(store.directory(victim))).toBe(false);
+      expect([...store.mailboxes.nameChanges()]).toEqual([]);
+      if (before) await deleteMailbox(store, victim);
+      await store.make(victim, 'new');
+      expect(store.content()[victim]).toEqual(['1 new']);
+      await deleteMailbox(store, victim);
+    }
+    expect(calls).toBeGreaterThan(5);
+  });
+});
+
+describe('renameMailbox', () => {
+  it('takes everything below along, keeps uids and counts', async () => {
+    await renameMailbox(store, A, 'user/anna/new/place');
+    expect(store.content()).toEqual({
+      'user/anna/INBOX': ['1 in'],
+      'user/anna/new/place': ['1 one', '2 two'],
+      'user/anna/new/place/below': ['1 three'],
+    });
+    expect(store.mailboxes.get('user/anna/new/place')).toMatchObject({ uidvalidity: UIDVALIDITY, uidnext: 3 });
+    expect(store.mailboxes.quota('anna')).toMatchObject({ usedMessages: 4 });
+    expect(fs.existsSync(store.directory(A))).toBe(false);
+  });
+
+  it('refuses a name that is taken, by a mailbox or by mailboxes below it, and a place within itself', async () => {
+    await store.make(B);
+    await store.make('user/anna/C/deep');
+    expect(await codeOfAsync(() => renameMailbox(store, A, B))).toBe('MAILBOX_EXISTS');
+    expect(await codeOfAsync(() => renameMailbox(store, A, 'user/anna/C'))).toBe('MAILBOX_EXISTS');
+    expect(await codeOfAsync(() => renameMailbox(store, A, `${A}/deeper`))).toBe('NAME_INVALID');
+    expect(await codeOfAsync(() => renameMailbox(store, A, 'user/fred/A'))).toBe('NAME_INVALID');
+    expect(await codeOfAsync(() => renameMailbox(store, 'user/anna/INBOX', B))).toBe('MAILBOX_INBOX');
+    expect(store.content()[A]).toEqual(['1 one', '2 two']);
+  });
+
+  it('stopped at any call is finished by whoever opens the mailbox, or never began', async () => {
+    let calls = 0;
+    for (let n = 1; ; n++) {
+      const [from, to] = [`user/anna/from${n}`, `user/anna/to${n}/x`];
+      await store.make(from, 'text');
+      const stopped = await failingAt(n, () => renameMailbox(store, from, to));
+      const now = store.mailboxes.get(to) === undefined ? from : to;
+      await changeMailbox(store, now, (changes) => changes.append({ content: Buffer.from('more'), internalDate: 6 }));
+      expect(store.content()[now]).toEqual(['1 text', '2 more']);
+      expect([...store.mailboxes.nameChanges()]).toEqual([]);
+      if (!stopped) break;
+      calls += 1;
+    }
+    expect(calls).toBeGreaterThan(5);
+  });
+
+  it('keeps its name while the directory of the old one has not followed', async () => {
+    for (let n = 1; ; n++) {
+      const stopped = await failingAt(n, () => renameMailbox(store, A, B));
+      if (store.mailboxes.get(B) !== undefined) break;
+      if (!stopped) throw new Error('never renamed');
+    }
+    expect([...store.mailboxes.nameChanges()]).toHaveLength(1);
+    await store.make(A, 'another');
+    expect(store.content()).toMatchObject({ [A]: ['1 another'], [B]: ['1 one', '2 two'] });
+  });
+});
+
+it('createMailbox refuses a name that is taken', async () => {
+  const made = { owner: 'anna', partition: 'test', root: store.partition };
+  expect(await codeOfAsync(() => createMailbox(store, A, made))).toBe('MAILBOX_EXISTS');
+});
