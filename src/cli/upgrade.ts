@@ -7,19 +7,30 @@
  *     upgrade -u <list>     messages of the users in a list
  *     upgrade --status      what is done, left and failed
  *     upgrade --verify      proves source and result equal
+ *     upgrade --reset       back to the state before the first -s, without losing a message
  *
  * This file parses, calls the library and prints; it decides nothing that a library caller would miss. Each mode
  * loads its own code when it is asked for: starting up counts in a run of seconds.
  */
 import { InvalidArgumentError, Option } from 'commander';
-import { EXIT, type ExitCode } from '../errors.js';
+import { EXIT, type ExitCode, MailhaulError } from '../errors.js';
 import { armFaults, parseFaultPlan } from '../fs/seam.js';
 import { parseLogLevel } from '../log/log.js';
 import type { FoldersOptions } from '../upgrade/folders.js';
 import type { ProgressOutput } from '../upgrade/progress.js';
 import { exitCodeOf } from '../upgrade/report.js';
+import type { ResetOptions } from '../upgrade/reset.js';
 import type { MessagesOptions, RunControls } from '../upgrade/upgradeMessages.js';
-import { instanceOf, makeCommand, runCommand, standardOutput, startIfMain, usageError, visible } from './common.js';
+import {
+  instanceOf,
+  makeCommand,
+  printError,
+  runCommand,
+  standardOutput,
+  startIfMain,
+  usageError,
+  visible,
+} from './common.js';
 import { foldersText, messagesText, statusText, surveyText } from './upgrade-text.js';
 
 interface Flags {
@@ -31,6 +42,8 @@ interface Flags {
   readonly u?: string[];
   readonly status?: boolean;
   readonly verify?: boolean;
+  readonly reset?: boolean;
+  readonly yes?: boolean;
   readonly i?: boolean;
   readonly t?: number;
   readonly q?: number;
@@ -55,7 +68,7 @@ interface Flags {
   readonly sample?: number;
 }
 
-type Mode = 's' | 'm' | 'u' | 'status' | 'verify';
+type Mode = 's' | 'm' | 'u' | 'status' | 'verify' | 'reset';
 
 /** Which modes an option belongs to; one that is given elsewhere is wrong usage, named. */
 const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
@@ -64,7 +77,7 @@ const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
   q: ['m', 'u'],
   r: ['m', 'u'],
   native: ['m', 'u'],
-  from: ['s', 'm', 'u', 'status', 'verify'],
+  from: ['s', 'm', 'u', 'status', 'verify', 'reset'],
   directory: ['s'],
   directoryStarttls: ['s'],
   directoryCa: ['s'],
@@ -74,10 +87,11 @@ const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
   failed: ['m', 'u'],
   acceptFailures: ['m', 'u'],
   storePath: ['s'],
-  pidIsStale: ['s', 'm', 'u', 'verify'],
+  pidIsStale: ['s', 'm', 'u', 'verify', 'reset'],
   takeForeign: ['m', 'u'],
   keepPartitionPaths: ['s'],
-  dryRun: ['s', 'm', 'u'],
+  dryRun: ['s', 'm', 'u', 'reset'],
+  yes: ['reset'],
   sample: ['verify'],
 };
 
@@ -117,6 +131,7 @@ function makeProgram() {
     )
     .option('--status', 'show what is done, what is left and what failed')
     .option('--verify', 'prove source and result equal, message by message, by content')
+    .option('--reset', 'clean up after a halted upgrade: messages go back to 3.x, then everything in 4.x goes')
     .option('-i', 'INBOXes only')
     .option('-t <n>', 'transfer threads (default 5)', threads)
     .option('-q <n>', 'folder queue size (default 50)', atLeastOne)
@@ -138,6 +153,7 @@ function makeProgram() {
     .option('--work-dir <dir>', 'keep the mapping database and the user lists here (read-only 3.x stores)')
     .option('--keep-partition-paths', 'with -s again: leave the partition paths as they are')
     .option('--dry-run', 'check and show the plan, write nothing')
+    .option('--yes', 'with --reset: do not ask')
     .option('--sample <n%>', 'with --verify: compare only this share of the messages by content', percent)
     .addHelpText(
       'after',
@@ -198,7 +214,38 @@ async function perform(flags: Flags): Promise<ExitCode> {
       show(flags, fields, () => text);
       return report.exitCode;
     }
+    case 'reset':
+      return reset(flags, session);
   }
+}
+
+async function reset(flags: Flags, session: Omit<ResetOptions, 'confirm'>): Promise<ExitCode> {
+  const [{ resetStore }, { askToReset, resetPlanText, resetText }] = await Promise.all([
+    import('../upgrade/reset.js'),
+    import('./upgrade-reset.js'),
+  ]);
+  const report = await resetStore({
+    ...session,
+    dryRun: flags.dryRun,
+    signal: stopSignal(),
+    async confirm(plan) {
+      // Standard output holds the one object with --json, and what is asked must be read before it is answered.
+      if (flags.json !== true) standardOutput.write(`${resetPlanText(plan)}\n`);
+      if (flags.yes === true) return 'yes';
+      if (flags.json === true) process.stderr.write(`${resetPlanText(plan)}\n`);
+      standardOutput.flush();
+      return askToReset();
+    },
+  });
+  show(flags, report, () => resetText(report));
+  if (report.outcome === 'unconfirmed')
+    printError(
+      'upgrade',
+      new MailhaulError('RESET_NOT_CONFIRMED', 'Standard input is no terminal, so nobody could be asked.', {
+        hint: 'Look at the plan with --dry-run, then give --yes.',
+      }),
+    );
+  return report.exitCode;
 }
 
 async function messages(
@@ -234,10 +281,10 @@ async function messages(
 
 /** The one mode of this call, with every option that does not belong to it refused by name. */
 function modeOf(flags: Flags): Mode {
-  const modes = (['s', 'm', 'u', 'status', 'verify'] as const).filter((mode) => flags[mode] !== undefined);
+  const modes = (['s', 'm', 'u', 'status', 'verify', 'reset'] as const).filter((mode) => flags[mode] !== undefined);
   const [mode] = modes;
   if (mode === undefined || modes.length > 1)
-    throw usageError('upgrade', 'Exactly one of -s, -m, -u, --status and --verify is needed.');
+    throw usageError('upgrade', 'Exactly one of -s, -m, -u, --status, --verify and --reset is needed.');
   for (const [option, allowed] of Object.entries(BELONGS)) {
     const given = (flags as Readonly<Record<string, unknown>>)[option] !== undefined;
     if (given && !allowed.includes(mode)) {
@@ -259,7 +306,7 @@ function progressOutput(flags: Flags): ProgressOutput | undefined {
   };
 }
 
-/** `-s` stops between two users. */
+/** `-s` stops between two users, `--reset` between two folders. */
 function stopSignal(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -27,7 +27,6 @@ import {
   own,
   stat,
   sync,
-  walk,
 } from '../fs/dir.js';
 import { DEFAULT_LOG_LEVEL, LOG_LEVELS, type Log, type LogLevel, openLog } from '../log/log.js';
 import { type Account, lookupAccount } from './account.js';
@@ -242,6 +241,28 @@ function repairOwner(dir: Dir, owner: Ownership): void {
  * @throws MailhaulError INSTANCE_MISSING, INSTANCE_INCOMPLETE, CONF_ACCOUNT (exit 3)
  */
 export function openInstance(path: string): Instance {
+  return openParts(path, (store) => openDir(store, 'mboxlist'));
+}
+
+/** An instance whose `store/mboxlist` may be gone: what `--reset` cleans up after. */
+export type BareInstance = Omit<Instance, 'mboxlist'> & { readonly mboxlist: Dir | undefined };
+
+/** `openInstance` for `--reset`. */
+export function openBareInstance(path: string): BareInstance {
+  return openParts<Dir | undefined>(path, (store) => {
+    try {
+      return openDir(store, 'mboxlist');
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+  });
+}
+
+function openParts<Mboxlist extends Dir | undefined>(
+  path: string,
+  openMboxlist: (store: Dir) => Mboxlist,
+): Omit<Instance, 'mboxlist'> & { readonly mboxlist: Mboxlist } {
   const absolute = resolve(path);
   const found = detectInstallation(absolute);
   if (found !== '4.x') {
@@ -252,8 +273,8 @@ export function openInstance(path: string): Instance {
     });
   }
   const held: Dir[] = [];
-  const hold = (opened: Dir): Dir => {
-    held.push(opened);
+  const hold = <T extends Dir | undefined>(opened: T): T => {
+    if (opened !== undefined) held.push(opened);
     return opened;
   };
   const close = (): void => {
@@ -263,7 +284,7 @@ export function openInstance(path: string): Instance {
     const dir = hold(openRoot(absolute));
     const configDir = hold(openDir(dir, 'config'));
     const lockDir = hold(openDir(dir, 'lock'));
-    const mboxlist = hold(walk(dir, ['store', 'mboxlist']));
+    const mboxlist = hold(openMboxlist(hold(openDir(dir, 'store'))));
     const unowned = openConfigDb(configDir);
     const account = lookupAccount(required(unowned, OPTION.serverUser), required(unowned, OPTION.serverGroup));
     const owner = { uid: account.uid, gid: account.gid };

@@ -44,6 +44,7 @@ interface Tables {
   readonly folder: Table;
   readonly quota: Table;
   readonly subscr: Table;
+  readonly peruser: Table;
   readonly published: Table;
   readonly pending: Table;
 }
@@ -71,10 +72,10 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
     folder: environment.table('folder'),
     quota: environment.table('quota'),
     subscr: environment.table('subscr'),
+    peruser: environment.table('peruser'),
     published: environment.table('published'),
     pending: environment.table('pending'),
   };
-  environment.table('peruser');
   const writes = mailboxWrites(tables);
   return {
     refresh: environment.refresh,
@@ -95,6 +96,7 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
       return value === undefined ? [] : decodeValue(value, `${tables.path}, subscriptions of ${uid}`, textArray);
     },
     nameChanges: () => listNameChanges(tables),
+    keys: (table) => listKeys(tables[table]),
     update: (change) => environment.update(() => change(writes)),
     close: environment.close,
   };
@@ -119,6 +121,10 @@ function* listNameChanges(tables: Tables): Generator<NameChange> {
   for (const { key, value } of tables.pending.scan(Buffer.alloc(0))) {
     yield decodeNameChange(value, `${tables.path}, pending ${key.toString('hex')}`);
   }
+}
+
+function* listKeys(table: Table): Generator<string> {
+  for (const { key } of table.scan(Buffer.alloc(0))) yield key.toString();
 }
 
 function getQuota(tables: Tables, uid: string): QuotaRecord | undefined {

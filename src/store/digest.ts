@@ -41,6 +41,13 @@ export function digest(data: Uint8Array): Uint8Array {
   return loaded().wide.init().update(data).digest('binary');
 }
 
+/** `digest` of what the pieces are together. No other digest may be asked for while they are being made. */
+export function digestOf(pieces: Iterable<Uint8Array>): Uint8Array {
+  const hasher = loaded().wide.init();
+  for (const piece of pieces) hasher.update(piece);
+  return hasher.digest('binary');
+}
+
 /** XXH3-64 of `data`, seed 0, as a number. */
 export function check64(data: Uint8Array): bigint {
   const bytes = narrow(data);

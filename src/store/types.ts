@@ -88,6 +88,8 @@ export interface MailboxDatabase {
   subscriptions(uid: string): string[];
   /** Deletes and renames whose directories may not have followed. */
   nameChanges(): Iterable<NameChange>;
+  /** Keys of a table, ascending: uids, or of a very long uid its name key (docs/formats/mboxlist.md). */
+  keys(table: 'quota' | 'subscr' | 'peruser'): Iterable<string>;
   /** Runs `change` in one transaction; resolves when it is durable (LMDB `flushed`). */
   update<T>(change: (writes: MailboxWrites) => T): Promise<T>;
   close(): Promise<void>;

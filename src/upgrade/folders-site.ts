@@ -19,6 +19,7 @@ import type { MailboxDatabase } from '../store/types.js';
 import { readUpgradeConf } from './folders-files.js';
 import type { FoldersOptions } from './folders-options.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
+import { refuseUnfinishedReset } from './session.js';
 import { openSourceInstance } from './setup.js';
 import type { MappingDatabase } from './types.js';
 
@@ -200,6 +201,7 @@ interface MappingContext {
 function checkMapping(mapping: MappingDatabase, context: MappingContext): void {
   const meta = mapping.meta();
   const { configuration, instancePath, upgradeConf, workDir } = context;
+  refuseUnfinishedReset(meta, workDir.path);
   if (meta !== undefined && meta.mailboxDirectory !== configuration.mailboxDirectory) {
     throw new MailhaulError('MAPPING_OTHER_SOURCE', `The mapping database is about ${meta.mailboxDirectory}.`, {
       where: workDir.path,

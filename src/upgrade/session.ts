@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Instance, OPTION, openInstance } from '../config/instance.js';
+import { type BareInstance, type Instance, OPTION, openInstance } from '../config/instance.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, openRoot } from '../fs/dir.js';
@@ -77,6 +77,7 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
     }
     undo.push(() => mapping.close());
     const meta = mapping.meta();
+    refuseUnfinishedReset(meta, path);
     if (meta === undefined || meta.finished === null) throw foldersFirst(path);
     const mailboxes = await openMailboxDatabase(instance.mboxlist, { owner: instance.owner, readOnly });
     undo.push(() => mailboxes.close());
@@ -97,13 +98,22 @@ async function followNames(instance: Instance, mailboxes: MailboxDatabase, log: 
   }
 }
 
+/** A reset that was stopped has left both stores half-way: only another one may touch them (exit 3). */
+export function refuseUnfinishedReset(meta: MappingMeta | undefined, workDir: string): void {
+  if (meta?.reset === undefined) return;
+  throw new MailhaulError('RESET_UNFINISHED', 'An `upgrade --reset` has begun and was not finished.', {
+    where: workDir,
+    hint: 'Run `upgrade --reset` again; it goes on where it stopped.',
+  });
+}
+
 /**
  * The mapping database serves the instance of the last `-s`: another one that had it before would migrate the same
  * messages a second time (4x-store.md, promise 2). An instance that was moved since then is the same instance.
  *
  * @throws MailhaulError MAPPING_OTHER_INSTANCE (exit 3)
  */
-function checkMappingIsOurs(instance: Instance, workDir: Dir): void {
+export function checkMappingIsOurs(instance: BareInstance, workDir: Dir): void {
   const recorded = readUpgradeConf(workDir).get('upgrade.instance');
   if (recorded === undefined || recorded === resolve(instance.path)) return;
   try {
@@ -124,7 +134,7 @@ function checkMappingIsOurs(instance: Instance, workDir: Dir): void {
 }
 
 /** @throws MailhaulError FROM_OTHER (exit 2) */
-function checkFrom(instance: Instance, named: string | undefined): void {
+export function checkFrom(instance: BareInstance, named: string | undefined): void {
   const recorded = instance.config.get(OPTION.from);
   if (named === undefined || recorded === undefined || resolve(named) === resolve(recorded)) return;
   throw new MailhaulError('FROM_OTHER', `The folders were upgraded from ${recorded}, not from this 3.x instance.`, {
@@ -142,7 +152,7 @@ function foldersFirst(where: string): MailhaulError {
 }
 
 /** 3x-profile.md, Installation: while the 3.x server lives, nothing may read or change mail. */
-function refuseRunningServer(instance: Instance): void {
+export function refuseRunningServer(instance: BareInstance): void {
   const from = instance.config.get(OPTION.from);
   if (from === undefined || from === '') return;
   let dir: Dir;
@@ -162,7 +172,7 @@ function refuseRunningServer(instance: Instance): void {
   }
 }
 
-function openWorkDir(instance: Instance, named: string | undefined): { dir: Dir; path: string } {
+export function openWorkDir(instance: BareInstance, named: string | undefined): { dir: Dir; path: string } {
   const path = named ?? instance.config.get(OPTION.workDir) ?? mailboxDirectory(instance);
   if (path === undefined || path === '') throw foldersFirst(instance.path);
   const absolute = resolve(path);
@@ -179,7 +189,7 @@ function openWorkDir(instance: Instance, named: string | undefined): { dir: Dir;
 }
 
 /** The 3.x default mailbox directory, from the 3.x configuration. */
-function mailboxDirectory(instance: Instance): string | undefined {
+function mailboxDirectory(instance: BareInstance): string | undefined {
   const from = instance.config.get(OPTION.from);
   if (from === undefined || from === '') return undefined;
   const dir = openSourceInstance(from);

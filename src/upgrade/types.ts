@@ -92,7 +92,14 @@ export interface MappingMeta {
   readonly serverGroup: string;
   /** Seconds since 1970 when `-s` finished; null while it is being written. */
   readonly finished: number | null;
+  /**
+   * A `--reset` has begun and not ended; nothing else may work until it has. `restoring`: messages go back to 3.x;
+   * `removing`: all of them are there, durably, and 4.x names go.
+   */
+  readonly reset?: ResetStage;
 }
+
+export type ResetStage = 'restoring' | 'removing';
 
 export interface MappingWrites {
   putMeta(meta: MappingMeta): void;

@@ -12,11 +12,12 @@ import {
   textArray,
   textField,
 } from '../../store/values.js';
-import type { MappingFolder, MappingMeta, MappingUser, MessageFailure } from '../types.js';
+import type { MappingFolder, MappingMeta, MappingUser, MessageFailure, ResetStage } from '../types.js';
 
 export function encodeMeta(meta: MappingMeta): Buffer {
-  const { hostName, from, mailboxDirectory, serverUser, serverGroup, finished } = meta;
-  return encodeValue({ hostName, from, mailboxDirectory, serverUser, serverGroup, finished });
+  const { hostName, from, mailboxDirectory, serverUser, serverGroup, finished, reset } = meta;
+  const fields = { hostName, from, mailboxDirectory, serverUser, serverGroup, finished };
+  return encodeValue(reset === undefined ? fields : { ...fields, reset });
 }
 
 export function decodeMeta(value: Uint8Array, where: string): MappingMeta {
@@ -29,8 +30,15 @@ export function decodeMeta(value: Uint8Array, where: string): MappingMeta {
       serverUser: textField(fields, 'serverUser'),
       serverGroup: textField(fields, 'serverGroup'),
       finished: orNull(fields, 'finished', secondsField),
+      ...(fields.reset === undefined ? {} : { reset: stageField(fields) }),
     };
   });
+}
+
+function stageField(fields: Fields): ResetStage {
+  const stage = textField(fields, 'reset');
+  if (stage !== 'restoring' && stage !== 'removing') throw new TypeError(`reset is ${stage}`);
+  return stage;
 }
 
 export function encodeUser(user: MappingUser): Buffer {

@@ -1,0 +1,274 @@
+/**
+ * `upgrade --reset`: back to a store as it was before the first `upgrade -s` (the guide, "Upgrade Failed or Was Halted
+ * Before Completion"), without losing a message.
+ *
+ *     survey     writes nothing; everything in 4.x that 3.x has not, and that cannot go back, is refused by name
+ *     ask        what will be done is listed
+ *     mark       the mapping database: a reset is under way; `-s`, `-m`, `-u`, --verify and services refuse from here on
+ *     restore    messages that are in 4.x only get their 3.x names again; all file systems synced; marked
+ *     remove     4.x files and directories of all partitions; synced
+ *     forget     mailbox databases, lists, markers, lock file, and as the very last the mapping database
+ *
+ * Invariant: a 4.x name goes only after the message's 3.x name is durable. Stopped anywhere, `--reset` is run again:
+ * it begins with the survey, and what is done already is found done.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { STORE_LOCK_FILE } from '../config/store-lock.js';
+import { selectEngine } from '../engine/engines.js';
+import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
+import { closeDir, type Dir, displayPath, fstat, walk } from '../fs/dir.js';
+import { syncFileSystem } from '../fs/syncfs.js';
+import { nsms3 } from '../source/nsms3/source.js';
+import { loadDigest } from '../store/digest.js';
+import { checkSignal, heldRoot, isAttempted, type ResetContext } from './reset/context.js';
+import { removeFirstFiles, removeLastFiles, surveyFiles } from './reset/files.js';
+import { completeInstance, openResetSite, type ResetSite } from './reset/open.js';
+import { openFolder } from './reset/opened.js';
+import { collectRefusals } from './reset/refusals.js';
+import { type Removal, removePartition, removeUser } from './reset/remove.js';
+import { restoreFolder } from './reset/restore.js';
+import { openRegistry, registerOriginals, removeRegistry, type SharedOriginals } from './reset/shared.js';
+import { type Survey, surveyStore } from './reset/survey.js';
+import type { ResetReport } from './reset/types.js';
+import type { SessionOptions } from './session.js';
+import type { MappingFolder, ResetStage } from './types.js';
+
+export type { Refusal, RefusalCode, ResetOutcome, ResetReport } from './reset/types.js';
+
+export interface ResetOptions extends Omit<SessionOptions, 'readOnly'> {
+  /** Ends after the survey. */
+  readonly dryRun?: boolean | undefined;
+  /** Asked once, with the plan; `nobody`: there was nobody to ask. Not asked when something is refused. */
+  readonly confirm: (plan: ResetReport) => 'yes' | 'no' | 'nobody' | Promise<'yes' | 'no' | 'nobody'>;
+  /** Stops between two folders (exit 4). */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Resets an instance. What is refused is in the report (exit 3), and then nothing was changed.
+ *
+ * @throws MailhaulError: exit 2 or 3 before anything was changed; exit 4 when it was halted after that
+ */
+export async function resetStore(options: ResetOptions): Promise<ResetReport> {
+  await loadDigest();
+  const started = performance.now();
+  const engine = await selectEngine('auto');
+  const site = await openResetSite({ ...options, dryRun: options.dryRun === true });
+  try {
+    const report = emptyReport(site, options);
+    const context: ResetContext = {
+      mapping: site.mapping,
+      mailboxes: site.mailboxes,
+      stage: site.mapping?.meta()?.reset,
+      owner: site.instance.owner,
+      engine,
+      source: nsms3,
+      report,
+      refusals: collectRefusals(report),
+      roots: site.roots,
+      sharing: new Set(),
+      signal: options.signal,
+      partitionPath: (name) => site.instance.partitionPath(name),
+    };
+    await run(context, site, options);
+    report.seconds = Math.round(performance.now() - started) / 1000;
+    return report;
+  } finally {
+    await site.close();
+  }
+}
+
+function emptyReport(site: ResetSite, options: ResetOptions): ResetReport {
+  return {
+    exitCode: EXIT.ok,
+    outcome: 'nothing',
+    dryRun: options.dryRun === true,
+    resumed: site.mapping?.meta()?.reset !== undefined,
+    instance: site.instance.path,
+    folders: 0,
+    partitions: [],
+    restore: { messages: 0, rewritten: 0, copied: 0, lines: 0, stores: [] },
+    files: [],
+    refusals: [],
+    refusalsNotListed: 0,
+    notes: [],
+    notesNotListed: 0,
+    seconds: 0,
+  };
+}
+
+async function run(context: ResetContext, site: ResetSite, options: ResetOptions): Promise<void> {
+  const { report, refusals } = context;
+  const survey = await surveyStore(context);
+  report.files.push(...surveyFiles(site.places, refusals));
+  const end = (outcome: ResetReport['outcome'], exitCode: ResetReport['exitCode']): void => {
+    report.outcome = outcome;
+    report.exitCode = exitCode;
+  };
+  if (refusals.count > 0) return end('refused', EXIT.refused);
+  const idle = report.files.length === 0 && report.folders === 0 && site.mapping === undefined;
+  if (idle && site.instance.mboxlist !== undefined) return end('nothing', EXIT.ok);
+  report.files.push(displayPath(site.places.lockDir, STORE_LOCK_FILE));
+  if (options.dryRun === true) return end('planned', EXIT.ok);
+  const answer = await options.confirm(report);
+  if (answer !== 'yes') return end(answer === 'no' ? 'declined' : 'unconfirmed', EXIT.refused);
+  try {
+    await carryOut(context, site, survey);
+  } catch (error) {
+    throw asHalt(error);
+  }
+  end('done', EXIT.ok);
+}
+
+async function carryOut(context: ResetContext, site: ResetSite, survey: Survey): Promise<void> {
+  const { report } = context;
+  const { restore } = report;
+  site.log.write(
+    'Store',
+    'Notice',
+    `upgrade --reset began: ${report.folders} folders, ${restore.messages} messages go back to 3.x ` +
+      `(${restore.rewritten} in CRLF form)`,
+  );
+  if (context.stage !== 'removing') await mark(context, 'restoring');
+  await restoreAll(context, survey);
+  if (context.stage !== 'removing') await mark(context, 'removing');
+  await removeAll(context, survey);
+  completeInstance(site.instance);
+  site.log.write('Store', 'Notice', 'upgrade --reset: every message is in 3.x, the 4.x store is empty');
+  await site.closeDatabases();
+  site.leaveAccount();
+  for (const path of removeFirstFiles(site.places)) report.notes.push(`${path} is on a read-only disk and stays.`);
+  removeLastFiles(site.places);
+}
+
+/** Durable before anything of its kind happens. */
+async function mark({ mapping }: ResetContext, reset: ResetStage): Promise<void> {
+  const meta = mapping?.meta();
+  // Without meta `-s` came no further than the empty database.
+  if (mapping !== undefined && meta !== undefined) await mapping.update((writes) => writes.putMeta({ ...meta, reset }));
+}
+
+// ---- restore ----
+
+async function restoreAll(context: ResetContext, survey: Survey): Promise<void> {
+  const { mapping, roots, owner, sharing } = context;
+  if (mapping === undefined) return;
+  const registries = new Map<string, SharedOriginals>();
+  try {
+    for (const path of sharing) {
+      const store = heldRoot(roots, path);
+      if (store !== null) registries.set(path, openRegistry(store, owner));
+    }
+    if (registries.size > 0) registerAll(context, registries);
+    for (const id of context.stage === 'restoring' ? attemptedIds(context) : survey.restore) {
+      checkSignal(context);
+      const folder = mapping.folder(id);
+      if (folder === undefined) continue;
+      const storePath = mapping.user(folder.uid)?.storePath ?? '';
+      await restoreOne(context, folder, registries.get(storePath));
+    }
+  } finally {
+    for (const registry of registries.values()) registry.close();
+  }
+  const stores = heldStores(context);
+  for (const store of stores) removeRegistry(store);
+  await syncAll(stores);
+}
+
+/** A folder is held open while its messages are copied. */
+async function restoreOne(
+  context: ResetContext,
+  folder: MappingFolder,
+  registry: SharedOriginals | undefined,
+): Promise<void> {
+  const opened = openFolder(context, folder);
+  if (opened === undefined) return;
+  try {
+    await restoreFolder(context, opened.folder, registry);
+  } finally {
+    opened.close();
+  }
+}
+
+function* attemptedIds(context: ResetContext): Generator<number> {
+  for (const folder of context.mapping?.folders() ?? []) if (isAttempted(context, folder)) yield folder.id;
+}
+
+/** What is still shared in 3.x, whether its folder was migrated or not. */
+function registerAll(context: ResetContext, registries: ReadonlyMap<string, SharedOriginals>): void {
+  const { mapping, roots } = context;
+  for (const { uid, storePath } of mapping?.users() ?? []) {
+    const registry = registries.get(storePath);
+    const store = heldRoot(roots, storePath);
+    if (registry === undefined || store === null) continue;
+    checkSignal(context);
+    for (const { path, missing } of mapping?.foldersOf(uid) ?? []) {
+      if (missing) continue;
+      let dir: Dir;
+      try {
+        dir = walk(store, [uid, ...path]);
+      } catch {
+        // What cannot be read cannot be shared: its messages get a copy of their own.
+        continue;
+      }
+      try {
+        registerOriginals(registry, dir);
+      } finally {
+        closeDir(dir);
+      }
+    }
+  }
+}
+
+function heldStores({ mapping, roots }: ResetContext): Dir[] {
+  const stores = new Map<string, Dir>();
+  for (const { storePath } of mapping?.users() ?? []) {
+    const store = heldRoot(roots, storePath);
+    if (store !== null) stores.set(storePath, store);
+  }
+  return [...stores.values()];
+}
+
+/** Makes every file system of these directories durable, each once. */
+async function syncAll(dirs: readonly Dir[]): Promise<void> {
+  const byDevice = new Map(dirs.map((dir) => [fstat(dir).dev, dir.fd]));
+  for (const fd of byDevice.values()) await syncFileSystem(fd);
+}
+
+// ---- remove ----
+
+async function removeAll(context: ResetContext, survey: Survey): Promise<void> {
+  const { mapping, roots } = context;
+  const removal: Removal = { messages: 0, left: 0 };
+  for (const { uid } of mapping?.users() ?? []) {
+    removeUser(context, uid, mapping?.foldersOf(uid) ?? [], removal);
+    await nextTurn();
+  }
+  for (const path of survey.partitions) removePartition(context, path, removal);
+  // The mapping must not be forgotten before what it names is gone for good.
+  await syncAll(survey.partitions.map((path) => heldRoot(roots, path)).filter((dir) => dir !== null));
+  if (removal.left === 0) return;
+  throw new MailhaulError('RESET_LEFT', `${removal.left} directories could not be removed: something is in them.`, {
+    where: survey.partitions.join(', '),
+    hint: 'Somebody works in the store. Run `upgrade --reset` again: it says what is there.',
+    exit: EXIT.halted,
+  });
+}
+
+/** From the mark on every failure is a halt: the same command goes on. */
+function asHalt(error: unknown): MailhaulError {
+  const again = 'Run `upgrade --reset` again; it goes on where it stopped.';
+  if (error instanceof MailhaulError) {
+    if (error.exit === EXIT.halted) return error;
+    const details = { exit: EXIT.halted, hint: `${error.hint ?? ''} ${again}`.trim(), cause: error };
+    const where = error.where === undefined ? {} : { where: error.where };
+    return new MailhaulError(error.code, error.message, { ...details, ...where });
+  }
+  if (!(error instanceof Error && 'code' in error)) throw error;
+  const code = hasErrno(error, 'ENOSPC', 'EDQUOT') ? 'DISK_FULL' : 'RESET_HALTED';
+  return new MailhaulError(code, `The reset could not go on: ${describeError(error)}.`, {
+    hint: `Nothing was lost. Remove the cause. ${again}`,
+    exit: EXIT.halted,
+    cause: error,
+  });
+}

@@ -1,0 +1,81 @@
+/** What all steps of a reset share. */
+import type { FolderEngine } from '../../engine/types.js';
+import { EXIT, MailhaulError } from '../../errors.js';
+import { closeDir, type Dir, openRoot } from '../../fs/dir.js';
+import type { MailSource } from '../../source/types.js';
+import type { MailboxDatabase } from '../../store/types.js';
+import type { MappingDatabase, MappingFolder, ResetStage } from '../types.js';
+import type { Refusals } from './refusals.js';
+import type { ResetReport } from './types.js';
+
+export interface ResetContext {
+  /** undefined: `-s` never came so far, or a reset that was stopped has removed it. */
+  readonly mapping: MappingDatabase | undefined;
+  readonly mailboxes: MailboxDatabase | undefined;
+  /** How far an earlier reset came. */
+  readonly stage: ResetStage | undefined;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  /** Scans directories. */
+  readonly engine: FolderEngine;
+  readonly source: MailSource;
+  readonly report: ResetReport;
+  readonly refusals: Refusals;
+  /** Store paths and partitions by absolute path, opened at the start and held; null: it cannot be opened. */
+  readonly roots: Map<string, Dir | null>;
+  /** Store paths in which messages that were copied or rewritten share a file in 4.x. */
+  readonly sharing: Set<string>;
+  /** Set: the reset stops before the next folder. */
+  readonly signal: AbortSignal | undefined;
+  partitionPath(name: string): string | undefined;
+}
+
+/** The held directory of a root; null when it cannot be opened. */
+export function heldRoot(roots: Map<string, Dir | null>, path: string): Dir | null {
+  const held = roots.get(path);
+  if (held !== undefined) return held;
+  let root: Dir | null = null;
+  try {
+    root = openRoot(path);
+  } catch {
+    // Whoever needs it says what is missing because of it.
+  }
+  roots.set(path, root);
+  return root;
+}
+
+export function closeRoots(roots: Map<string, Dir | null>): void {
+  for (const root of roots.values()) if (root !== null) closeDir(root);
+  roots.clear();
+}
+
+/** Published once, also when it was deleted or renamed since. */
+export function isPublished({ mailboxes }: ResetContext, folder: MappingFolder): boolean {
+  return folder.migrated || mailboxes?.wasPublished(folder.id) === true;
+}
+
+/** Something of the folder may lie in 4.x. Its record, and with it the root, is durable before its first link. */
+export function isAttempted(context: ResetContext, folder: MappingFolder): boolean {
+  return folder.root !== null || isPublished(context, folder);
+}
+
+/** Absolute path of the partition that holds the folder, or would; undefined for an unknown partition. */
+export function rootPathOf(context: ResetContext, folder: MappingFolder): string | undefined {
+  return folder.root ?? context.partitionPath(folder.partition);
+}
+
+/** The mailbox of the folder was deleted in 4.x, or another has its name. */
+export function isGoneIn4x(context: ResetContext, folder: MappingFolder): boolean {
+  const { mailboxes } = context;
+  return (
+    mailboxes !== undefined && isPublished(context, folder) && mailboxes.get(folder.mailbox)?.mappingId !== folder.id
+  );
+}
+
+/** @throws MailhaulError HALTED (exit 4) */
+export function checkSignal({ signal }: ResetContext): void {
+  if (signal?.aborted !== true) return;
+  throw new MailhaulError('HALTED', 'The reset was stopped.', {
+    hint: 'Run `upgrade --reset` again; it goes on where it stopped.',
+    exit: EXIT.halted,
+  });
+}

@@ -1,0 +1,186 @@
+/**
+ * Looks at one attempted folder, message by message: what must go back to 3.x before its 4.x side may go, and
+ * what stands in the way.
+ *
+ *     3.x name        4.x file                      so
+ *     as on record    any                           nothing to do
+ *     there, other    same content                  nothing to do
+ *                     other content                 refused, unless the folder was never published: 3.x rules
+ *     gone            as on record, or by digest    goes back
+ *                     cannot be checked             refused
+ *                     gone                          refused if the folder was published
+ *
+ * Nothing is written.
+ */
+import { describeError } from '../../errors.js';
+import { type Dir, displayPath, stat } from '../../fs/dir.js';
+import { fileSource } from '../../store/index/io.js';
+import { JournalReader, journalIndexOf } from '../../store/index/journal.js';
+import type { IndexReader } from '../../store/index/reader.js';
+import { INDEX_FILE, JOURNAL_FILE } from '../../store/layout.js';
+import { withFile } from '../verify/context.js';
+import { fileDigest, sameDigest } from './content.js';
+import type { ResetContext } from './context.js';
+import { isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder, rowOf } from './opened.js';
+
+export interface Examination {
+  /** Rows of the record whose message is in 4.x only. */
+  readonly rows: readonly number[];
+  /** 4.x message files. */
+  readonly files: number;
+}
+
+/** @param read compare contents; without it, what an examination before this one has compared is trusted */
+export function examineFolder(context: ResetContext, open: OpenFolder, read: boolean): Examination {
+  if (open.deleted) {
+    examineDeleted(context, open);
+    return { rows: [], files: 0 };
+  }
+  examineIndex(context, open);
+  const rows: number[] = [];
+  let files = 0;
+  const finder = new MessageFinder(open.target);
+  try {
+    for (let i = 0; i < open.record.count; i++) {
+      const file = finder.find(open.record.uids[i] ?? 0);
+      if (file !== undefined) files += 1;
+      if (examineMessage(context, open, i, file, read)) rows.push(i);
+    }
+  } finally {
+    finder.close();
+  }
+  if (rows.length > 0 && open.source === undefined) folderGone(context, open, rows.length);
+  return { rows, files };
+}
+
+/** Deleted in 4.x: what 3.x still has comes back with the next `-s`; what it has not can only be refused. */
+function examineDeleted({ refusals, stage }: ResetContext, { record, source, subject, folder }: OpenFolder): void {
+  let missing = 0;
+  for (let i = 0; i < record.count; i++) {
+    if (source === undefined || stat(source, nameOf(record, i)) === undefined) missing += 1;
+  }
+  if (missing === 0) refusals.note(`${folder.mailbox} was deleted in 4.x; its folder is whole in 3.x and comes back.`);
+  else if (stage !== 'removing') {
+    const text = `The mailbox was deleted or renamed in 4.x, and ${missing} of its messages are not in 3.x any more.`;
+    refusals.add(subject, 'RESET_DELETED', folder.mailbox, `${text} Restore them to 3.x first.`);
+  }
+}
+
+/** What services changed shows in the journal and in the index's generation; both are theirs alone. */
+function examineIndex(context: ResetContext, open: OpenFolder): void {
+  const { target, index, subject, record } = open;
+  if (target === undefined) return;
+  const { refusals, stage } = context;
+  const where = displayPath(target, INDEX_FILE);
+  if (index === undefined) {
+    const reported = stat(target, INDEX_FILE) !== undefined;
+    if (open.published && record.count > 0 && stage !== 'removing' && !reported) {
+      const text = 'The mailbox is published but has no index, so nobody can tell what it holds. Rebuild it first.';
+      refusals.add(subject, 'RESET_INDEX', where, text);
+    }
+    return;
+  }
+  const { generation } = index.header;
+  if (generation !== 0) {
+    const text = `Services have changed the mailbox and folded their changes into its index (generation ${generation}).`;
+    refusals.add(subject, 'RESET_CHANGED', where, text);
+  }
+  examineJournal(context, open, target, index);
+  for (const { uid } of index.records()) {
+    if (rowOf(record, uid) >= 0) continue;
+    const text = 'The message is in the index but not in the migration record: it did not come from 3.x.';
+    refusals.add(subject, 'RESET_NOT_ON_RECORD', where, text, uid);
+  }
+}
+
+function examineJournal({ refusals }: ResetContext, open: OpenFolder, target: Dir, index: IndexReader): void {
+  if (stat(target, JOURNAL_FILE) === undefined) return;
+  const where = displayPath(target, JOURNAL_FILE);
+  try {
+    const counts = { flags: 0, append: 0, expunge: 0, uidnext: 0 };
+    withFile(target, JOURNAL_FILE, (fd) => {
+      for (const { type } of new JournalReader(fileSource(fd), journalIndexOf(index)).changes()) counts[type] += 1;
+    });
+    if (Object.values(counts).every((count) => count === 0)) return;
+    const text =
+      `Services have changed the mailbox since it was migrated: ${counts.append} messages added, ` +
+      `${counts.expunge} removed, ${counts.flags} changes of flags.`;
+    refusals.add(open.subject, 'RESET_CHANGED', where, text);
+  } catch (error) {
+    refusals.add(open.subject, 'RESET_CHANGED', where, `The journal cannot be read: ${describeError(error)}.`);
+  }
+}
+
+/** True when the message must go back. */
+function examineMessage(
+  context: ResetContext,
+  open: OpenFolder,
+  i: number,
+  file: Located | undefined,
+  read: boolean,
+): boolean {
+  const { record, source, sourceDevice, subject, index, failed, published } = open;
+  const { refusals, stage } = context;
+  const uid = record.uids[i] ?? 0;
+  const name = nameOf(record, i);
+  const original = source === undefined ? undefined : stat(source, name);
+  const originalPath = source === undefined ? open.folder.legacyName : displayPath(source, name);
+  if (file === undefined) {
+    // Not published: nobody but 3.x itself took the message away.
+    if (original === undefined && published && !failed.has(uid) && stage !== 'removing') {
+      const text = 'The message was migrated, but is neither in 3.x nor in 4.x now. Restore it from a backup.';
+      refusals.add(subject, 'RESET_LOST', originalPath, text, uid);
+    }
+    return false;
+  }
+  const where = displayPath(file.dir, file.name);
+  try {
+    if (!file.stats.isFile()) {
+      refusals.add(subject, 'RESET_UNKNOWN_FILE', where, 'This is no message file.', uid);
+      return false;
+    }
+    const linked = file.stats.dev === sourceDevice && isOnRecord(record, i, file.stats);
+    const entry = linked ? undefined : index?.byUid(uid);
+    if (read && entry !== undefined) {
+      const same = Number(file.stats.size) === entry.size && sameDigest(fileDigest(file.dir, file.name), entry.digest);
+      if (!same) {
+        const text = 'The 4.x message file is not what its index was made from: it was changed or damaged since.';
+        refusals.add(subject, 'RESET_CONTENT', where, text, uid);
+        return false;
+      }
+    }
+    if (original === undefined) {
+      if (linked || entry !== undefined) return true;
+      const text =
+        'The message is not in 3.x any more, and no index says what its 4.x file must hold. `upgrade -m` finishes the ' +
+        'folder; then it can be checked.';
+      refusals.add(subject, 'RESET_UNVERIFIED', where, text, uid);
+      return false;
+    }
+    if (isOnRecord(record, i, original)) return false;
+    if (original.ino === file.stats.ino && original.dev === file.stats.dev) return false;
+    if (!original.isFile()) {
+      const text = 'The 3.x name holds no message file any more, and the message is in 4.x only. Move it away.';
+      refusals.add(subject, 'RESET_SOURCE_CHANGED', originalPath, text, uid);
+    } else if (read && published && source !== undefined) {
+      const wanted = entry?.digest ?? fileDigest(file.dir, file.name);
+      if (!sameDigest(fileDigest(source, name, 'crlf'), wanted)) {
+        const text =
+          'The 3.x file is another one than was migrated, and the 4.x message differs. Move one of them away.';
+        refusals.add(subject, 'RESET_SOURCE_CHANGED', originalPath, text, uid);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    refusals.add(subject, 'RESET_UNREADABLE', where, `A file cannot be read: ${describeError(error)}.`, uid);
+  }
+  return false;
+}
+
+function folderGone({ refusals }: ResetContext, { folder, user, subject }: OpenFolder, messages: number): void {
+  const where = `${user.storePath}/${folder.uid}/${folder.legacyName}`;
+  const text =
+    `The 3.x folder that ${messages} messages go back to is not there. Is its disk mounted? If it is gone for good, ` +
+    'make the directory again, for the server account with mode 0700.';
+  refusals.add(subject, 'RESET_FOLDER_GONE', where, text);
+}

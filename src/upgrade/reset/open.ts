@@ -1,0 +1,195 @@
+/**
+ * Everything that a reset opens and locks before it looks at the first folder. The refusals here are those of `-s`:
+ * a running 3.x server, another run, a mapping of another instance. Nothing is made but the lock file.
+ */
+import * as fs from 'node:fs';
+import { type BareInstance, OPTION, openBareInstance } from '../../config/instance.js';
+import { becomeAccount, checkIdentity, enterAccount } from '../../config/privileges.js';
+import { lockDirectory, lockStore, type StoreLock } from '../../config/store-lock.js';
+import { hasErrno, MailhaulError } from '../../errors.js';
+import { closeDir, type Dir, ensureDirs, fstat, openRoot, stat, walk } from '../../fs/dir.js';
+import { type Log, nullLog } from '../../log/log.js';
+import { nsms3 } from '../../source/nsms3/source.js';
+import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../store/database.js';
+import type { MailboxDatabase } from '../../store/types.js';
+import { MAPPING_DATABASE_FILE, openMappingDatabase } from '../mapping/database.js';
+import { checkFrom, checkMappingIsOurs, openWorkDir, refuseRunningServer, type SessionOptions } from '../session.js';
+import { openSourceInstance } from '../setup.js';
+import type { MappingDatabase } from '../types.js';
+import { closeRoots, heldRoot } from './context.js';
+import type { FilePlaces } from './files.js';
+
+export interface ResetSite {
+  readonly instance: BareInstance;
+  readonly log: Log;
+  readonly places: FilePlaces;
+  readonly mapping: MappingDatabase | undefined;
+  readonly mailboxes: MailboxDatabase | undefined;
+  /** Store paths and partitions, opened with the rights that the command was started with. */
+  readonly roots: Map<string, Dir | null>;
+  /** Ends the rights of the server account, where the last files are root's to remove. */
+  leaveAccount(): void;
+  /** Closes the databases, before their files go. */
+  closeDatabases(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * @throws MailhaulError INSTANCE_*, FROM_*, SOURCE_RUNNING, UPGRADE_RUNNING, STORE_LOCKED, MAPPING_OTHER_INSTANCE,
+ * WORK_DIR, DB_* (exit 2 or 3)
+ */
+export async function openResetSite(options: SessionOptions & { readonly dryRun: boolean }): Promise<ResetSite> {
+  const undo: (() => void | Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    return { ...(await open(options, (step) => void undo.push(step))), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function open(
+  options: SessionOptions & { readonly dryRun: boolean },
+  defer: (step: () => void | Promise<void>) => void,
+): Promise<Omit<ResetSite, 'close'>> {
+  const instance = openBareInstance(options.instance);
+  defer(() => instance.close());
+  checkIdentity(instance.account, instance.account.user);
+  checkFrom(instance, options.from);
+  if (options.pidIsStale !== true) refuseRunningServer(instance);
+
+  const hold = (dir: Dir | undefined): Dir | undefined => {
+    if (dir !== undefined) defer(() => closeDir(dir));
+    return dir;
+  };
+  const workDir = hold(findWorkDir(instance, options.workDir));
+  // In the order of `-s` (docs/formats/instance.md).
+  const locks: StoreLock[] = [];
+  defer(() => {
+    for (const lock of locks) lock.release();
+  });
+  if (workDir !== undefined) locks.push(lockDirectory(workDir, 'The mapping database'));
+  const purpose = options.dryRun ? null : 'upgrade --reset';
+  locks.push(lockStore(instance.lockDir, 'exclusive', purpose, instance.owner));
+  if (workDir !== undefined) checkMappingIsOurs(instance, workDir);
+
+  const log = options.dryRun ? nullLog : instance.openLog('upgrade', options.logLevel);
+  defer(() => log.close());
+  const { owner } = instance;
+  const readOnly = options.dryRun;
+  const mapping = hasContent(workDir, MAPPING_DATABASE_FILE)
+    ? await openMappingDatabase(workDir!, MAPPING_DATABASE_FILE, { owner, readOnly })
+    : undefined;
+  const mailboxes = hasContent(instance.mboxlist, MAILBOX_DATABASE_FILE)
+    ? await openMailboxDatabase(instance.mboxlist!, { owner, readOnly: true })
+    : undefined;
+  const databases = [mapping, mailboxes];
+  const closeDatabases = async (): Promise<void> => {
+    for (const database of databases.splice(0)) await database?.close();
+  };
+  defer(closeDatabases);
+
+  const roots = new Map<string, Dir | null>();
+  defer(() => closeRoots(roots));
+  holdRoots(instance, mapping, roots);
+  const mailboxDirectory = hold(findMailboxDirectory(instance, mapping));
+  const userDir = hold(openIfThere(instance.dir, ['store', 'user']));
+  const places = { workDir, mailboxDirectory, mboxlist: instance.mboxlist, userDir, lockDir: instance.lockDir };
+  const leaveAccount = takeAccount(instance, [workDir, mailboxDirectory]);
+  return { instance, log, places, mapping, mailboxes, roots, leaveAccount, closeDatabases };
+}
+
+/** undefined: no `-s` has said where, so nothing can be there. */
+function findWorkDir(instance: BareInstance, named: string | undefined): Dir | undefined {
+  try {
+    return openWorkDir(instance, named).dir;
+  } catch (error) {
+    if (error instanceof MailhaulError && error.code === 'FOLDERS_FIRST') return undefined;
+    throw error;
+  }
+}
+
+/** An empty file is what `-s` leaves when it is killed before its first transaction. */
+function hasContent(dir: Dir | undefined, name: string): boolean {
+  const found = dir === undefined ? undefined : stat(dir, name);
+  return found !== undefined && (!found.isFile() || found.size > 0n);
+}
+
+function holdRoots(instance: BareInstance, mapping: MappingDatabase | undefined, roots: Map<string, Dir | null>): void {
+  const hold = (path: string | undefined): void => {
+    if (path !== undefined && path !== '') heldRoot(roots, path);
+  };
+  hold(instance.partitionPath('primary'));
+  for (const { storePath, partition } of mapping?.users() ?? []) {
+    hold(storePath);
+    hold(instance.partitionPath(partition));
+  }
+  for (const { root } of mapping?.folders() ?? []) if (root !== null) hold(root);
+}
+
+/** Where the markers are; undefined when it cannot be told, or is not there. */
+function findMailboxDirectory(instance: BareInstance, mapping: MappingDatabase | undefined): Dir | undefined {
+  const path = mapping?.meta()?.mailboxDirectory ?? configuredMailboxDirectory(instance);
+  if (path === undefined) return undefined;
+  try {
+    return openRoot(path);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
+
+function configuredMailboxDirectory(instance: BareInstance): string | undefined {
+  const from = instance.config.get(OPTION.from);
+  if (from === undefined || from === '') return undefined;
+  try {
+    const dir = openSourceInstance(from);
+    try {
+      return nsms3.readConfiguration(dir).mailboxDirectory;
+    } finally {
+      closeDir(dir);
+    }
+  } catch (error) {
+    if (error instanceof MailhaulError) return undefined;
+    throw error;
+  }
+}
+
+function openIfThere(dir: Dir, names: readonly string[]): Dir | undefined {
+  try {
+    return walk(dir, names);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** From here on as the server account: for good, unless a directory of the last files is root's. */
+function takeAccount(instance: BareInstance, dirs: readonly (Dir | undefined)[]): () => void {
+  const { account } = instance;
+  const leave = enterAccount(account);
+  const needsRoot = dirs.some((dir) => dir !== undefined && !mayWrite(dir));
+  if (needsRoot) return leave;
+  leave();
+  becomeAccount(account);
+  return () => {};
+}
+
+/** access(2) asks for the real user; what counts is the effective one. */
+function mayWrite(dir: Dir): boolean {
+  const { uid, gid, mode } = fstat(dir);
+  const [user, groups] = [process.geteuid?.() ?? -1, [process.getegid?.() ?? -1, ...(process.getgroups?.() ?? [])]];
+  const bits = Number(mode);
+  if (Number(uid) === user) return (bits & 0o300) === 0o300;
+  return groups.includes(Number(gid)) ? (bits & 0o030) === 0o030 : (bits & 0o003) === 0o003;
+}
+
+/** A reset leaves the instance as it was made: with an empty `store/mboxlist`. */
+export function completeInstance(instance: BareInstance): void {
+  if (instance.mboxlist !== undefined) return;
+  closeDir(ensureDirs(instance.dir, ['store', 'mboxlist'], instance.owner));
+  fs.fsyncSync(instance.dir.fd);
+}

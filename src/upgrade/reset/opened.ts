@@ -1,0 +1,248 @@
+/**
+ * One folder with everything open that says what it is: its record, its 3.x directory, its 4.x directory, its
+ * index; and the places where a 4.x message file may lie.
+ *
+ *     <mailbox>/<nn>/<uid>.msg
+ *     <mailbox>/.retry/<nn>/<uid>.msg     a retry that was killed (additions.ts)
+ */
+import type { BigIntStats } from 'node:fs';
+import * as fs from 'node:fs';
+import { describeError, hasErrno, MailhaulError } from '../../errors.js';
+import { closeDir, type Dir, fstat, openDir, openFile, stat, walk } from '../../fs/dir.js';
+import { type IndexReader, openIndex } from '../../store/index/reader.js';
+import { hashDirectory, INDEX_FILE, messageFile, RETRY_DIRECTORY } from '../../store/layout.js';
+import { mailboxPathComponents } from '../../store/names.js';
+import type { MappingFolder, MappingUser, MigrationRecord } from '../types.js';
+import { heldRoot, isGoneIn4x, isPublished, type ResetContext, rootPathOf } from './context.js';
+import { ofFolder, type Subject } from './refusals.js';
+
+export interface OpenFolder {
+  readonly folder: MappingFolder;
+  readonly subject: Subject;
+  readonly user: MappingUser;
+  readonly record: MigrationRecord;
+  readonly published: boolean;
+  /** The mailbox was deleted in 4.x since. */
+  readonly deleted: boolean;
+  /** The 3.x directory; undefined: it is not there. */
+  readonly source: Dir | undefined;
+  readonly sourceDevice: bigint | undefined;
+  /** The 4.x mailbox directory; undefined: it is not there. */
+  readonly target: Dir | undefined;
+  /** undefined: there is none, or it is damaged (reported). */
+  readonly index: IndexReader | undefined;
+  /** uids with a failure on record. */
+  readonly failed: ReadonlySet<number>;
+}
+
+const NO_RECORD: MigrationRecord = {
+  uidvalidity: 0,
+  uidnext: 0,
+  count: 0,
+  uids: new Uint32Array(0),
+  names: new Uint8Array(0),
+  nameOffsets: new Uint32Array(1),
+  inodes: new BigUint64Array(0),
+  sizes: new Float64Array(0),
+  mtimes: new BigInt64Array(0),
+};
+
+/** Opens an attempted folder for `use`; what cannot be opened is refused, and `use` not called. */
+export function withFolder<T>(
+  context: ResetContext,
+  folder: MappingFolder,
+  use: (open: OpenFolder) => T,
+): T | undefined {
+  const opened = openFolder(context, folder);
+  if (opened === undefined) return undefined;
+  try {
+    return use(opened.folder);
+  } finally {
+    opened.close();
+  }
+}
+
+/** Opens an attempted folder; undefined: something cannot be opened, and was refused. */
+export function openFolder(
+  context: ResetContext,
+  folder: MappingFolder,
+): { readonly folder: OpenFolder; close(): void } | undefined {
+  const { mapping, refusals } = context;
+  const subject = ofFolder(folder);
+  const user = mapping?.user(folder.uid);
+  if (mapping === undefined || user === undefined) {
+    refusals.add(subject, 'RESET_RECORD', folder.mailbox, 'The mapping names a folder of an unknown user.');
+    return undefined;
+  }
+  const places = openPlaces(context, folder, user, subject);
+  if (places === undefined) return undefined;
+  const { source, target } = places;
+  let indexFd = -1;
+  const close = (): void => {
+    if (indexFd >= 0) fs.closeSync(indexFd);
+    if (source !== undefined) closeDir(source);
+    if (target !== undefined) closeDir(target);
+  };
+  try {
+    const index = target === undefined ? undefined : openIndexFile(context, target, subject);
+    indexFd = index?.fd ?? -1;
+    const opened: OpenFolder = {
+      folder,
+      subject,
+      user,
+      record: mapping.record(folder.id) ?? NO_RECORD,
+      published: isPublished(context, folder),
+      deleted: isGoneIn4x(context, folder),
+      source,
+      sourceDevice: source === undefined ? undefined : fstat(source).dev,
+      target,
+      index: index?.index,
+      failed: new Set(mapping.failures(folder.id).map(({ uid }) => uid)),
+    };
+    return { folder: opened, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+function openPlaces(
+  context: ResetContext,
+  folder: MappingFolder,
+  user: MappingUser,
+  subject: Subject,
+): { source: Dir | undefined; target: Dir | undefined } | undefined {
+  const { refusals, roots } = context;
+  const rootPath = rootPathOf(context, folder);
+  const root = rootPath === undefined ? null : heldRoot(roots, rootPath);
+  const store = heldRoot(roots, user.storePath);
+  // Both are reported once, for all their folders (survey.ts).
+  if (root === null || store === null) return undefined;
+  let source: Dir | undefined;
+  try {
+    if (!folder.missing) source = open(() => walk(store, [folder.uid, ...folder.path]));
+    const target = open(() => walk(root, mailboxPathComponents(folder.uid, folder.mailbox)));
+    return { source, target };
+  } catch (error) {
+    if (source !== undefined) closeDir(source);
+    if (!(error instanceof Error && 'syscall' in error)) throw error;
+    const text = `A directory of the folder cannot be opened: ${describeError(error)}.`;
+    refusals.add(subject, 'RESET_UNREADABLE', `${user.storePath}/${folder.uid}/${folder.legacyName}`, text);
+    return undefined;
+  }
+}
+
+function open(walkTo: () => Dir): Dir | undefined {
+  try {
+    return walkTo();
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+function openIndexFile(
+  context: ResetContext,
+  target: Dir,
+  subject: Subject,
+): { fd: number; index: IndexReader } | undefined {
+  let fd = -1;
+  try {
+    fd = openFile(target, INDEX_FILE);
+    const index = openIndex(fd);
+    index.verify('records');
+    return { fd, index };
+  } catch (error) {
+    if (fd >= 0) fs.closeSync(fd);
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    if (!(error instanceof MailhaulError) && !hasErrno(error, 'EIO', 'EACCES', 'EPERM')) throw error;
+    const text = `The index of the mailbox cannot be read: ${describeError(error)}.`;
+    context.refusals.add(subject, 'RESET_INDEX', `${target.path}/${INDEX_FILE}`, text);
+    return undefined;
+  }
+}
+
+/** 3.x file name of row `i`, raw. */
+export function nameOf({ names, nameOffsets }: MigrationRecord, i: number): Uint8Array {
+  return names.subarray(nameOffsets[i], nameOffsets[i + 1]);
+}
+
+/** The file is the one on record: inode, size, time. Its device is the caller's to compare. */
+export function isOnRecord(record: MigrationRecord, i: number, found: BigIntStats): boolean {
+  return (
+    found.isFile() &&
+    found.ino === record.inodes[i] &&
+    Number(found.size) === record.sizes[i] &&
+    found.mtimeNs === record.mtimes[i]
+  );
+}
+
+/** The row with this uid, -1 for none: rows are in ascending uid order. */
+export function rowOf({ uids, count }: MigrationRecord, uid: number): number {
+  let [low, high] = [0, count];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((uids[middle] ?? 0) < uid) low = middle + 1;
+    else high = middle;
+  }
+  return low < count && uids[low] === uid ? low : -1;
+}
+
+/** A 4.x message file. */
+export interface Located {
+  /** Held by the finder until its next call. */
+  readonly dir: Dir;
+  readonly name: string;
+  readonly stats: BigIntStats;
+}
+
+/** Finds message files of a mailbox; asked in ascending uid, it opens each hash directory once. Close it. */
+export class MessageFinder {
+  private readonly places: HashDirectories[] = [];
+  private readonly retry: Dir | undefined;
+
+  constructor(target: Dir | undefined) {
+    if (target === undefined) return;
+    this.places.push(new HashDirectories(target));
+    this.retry = stat(target, RETRY_DIRECTORY)?.isDirectory() ? openDir(target, RETRY_DIRECTORY) : undefined;
+    if (this.retry !== undefined) this.places.push(new HashDirectories(this.retry));
+  }
+
+  find(uid: number): Located | undefined {
+    const name = messageFile(uid);
+    for (const place of this.places) {
+      const dir = place.get(hashDirectory(uid));
+      const stats = dir === undefined ? undefined : stat(dir, name);
+      if (dir !== undefined && stats !== undefined) return { dir, name, stats };
+    }
+    return undefined;
+  }
+
+  close(): void {
+    for (const place of this.places) place.close();
+    if (this.retry !== undefined) closeDir(this.retry);
+  }
+}
+
+/** Hash directories of one mailbox directory; the one used last is held. */
+class HashDirectories {
+  private name = '';
+  private dir: Dir | undefined;
+
+  constructor(private readonly mailbox: Dir) {}
+
+  /** undefined when there is none; valid until the next call. */
+  get(name: string): Dir | undefined {
+    if (name === this.name) return this.dir;
+    this.close();
+    this.name = name;
+    this.dir = open(() => openDir(this.mailbox, name));
+    return this.dir;
+  }
+
+  close(): void {
+    if (this.dir !== undefined) closeDir(this.dir);
+    this.dir = undefined;
+    this.name = '';
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * Takes the 4.x side away: message files, index, directories; only what the mapping names, only below held
+ * directories, and a message file only while its 3.x name is there. What is left in the way keeps its directory, and
+ * is counted.
+ */
+import { hasErrno } from '../../errors.js';
+import { closeDir, type Dir, entries, openDir, removeDir, stat, unlinkIfThere } from '../../fs/dir.js';
+import {
+  isHashDirectory,
+  parseMessageFile,
+  RETRY_DIRECTORY,
+  SINGLE_DIRECTORY,
+  USER_DIRECTORY,
+} from '../../store/layout.js';
+import { userPathComponents } from '../../store/names.js';
+import type { MappingFolder } from '../types.js';
+import { checkSignal, heldRoot, type ResetContext } from './context.js';
+import { nameOf, type OpenFolder, rowOf, withFolder } from './opened.js';
+import { isHash, isRegistered } from './partition.js';
+import { isOwnFile, isRetryNote, type Node, openNode, userTrees } from './tree.js';
+
+export interface Removal {
+  /** Message files that went. */
+  messages: number;
+  /** Names that stay: they appeared, or lost their 3.x name, since the survey. */
+  left: number;
+}
+
+/** Removes the mailboxes of one user from all partitions. */
+export function removeUser(
+  context: ResetContext,
+  uid: string,
+  folders: readonly MappingFolder[],
+  removal: Removal,
+): void {
+  for (const [path, tree] of userTrees(context, uid, folders)) {
+    const root = heldRoot(context.roots, path);
+    if (root !== null) removeNode(context, root, userPathComponents(uid), tree, removal);
+  }
+}
+
+/** Children first. */
+function removeNode(
+  context: ResetContext,
+  root: Dir,
+  components: readonly string[],
+  node: Node,
+  removal: Removal,
+): void {
+  checkSignal(context);
+  for (const [name, child] of node.children) removeNode(context, root, [...components, name], child, removal);
+  if (node.folder !== undefined) {
+    withFolder(context, node.folder, (open) => {
+      if (open.target !== undefined) removeMailbox(open, open.target, removal);
+    });
+  }
+  const parent = openNode(root, components.slice(0, -1));
+  if (parent === undefined) return;
+  try {
+    removeEmpty(parent, components.at(-1)!, removal);
+  } finally {
+    closeDir(parent);
+  }
+}
+
+/** Messages go first: as long as one is there, the index says what it is. */
+function removeMailbox(open: OpenFolder, mailbox: Dir, removal: Removal, place: 'mailbox' | 'retry' = 'mailbox'): void {
+  const left = removal.left;
+  const own: string[] = [];
+  const directories: string[] = [];
+  for (const { name } of entries(mailbox)) {
+    const text = name.toString('latin1');
+    if (isHashDirectory(text)) directories.push(text);
+    else if (isOwnFile(text) || (place === 'retry' && isRetryNote(text))) own.push(text);
+  }
+  if (place === 'mailbox' && stat(mailbox, RETRY_DIRECTORY)?.isDirectory()) removeRetry(open, mailbox, removal);
+  for (const name of directories) removeHashDirectory(open, mailbox, name, removal);
+  if (removal.left > left) return;
+  for (const name of own) unlinkIfThere(mailbox, name);
+}
+
+function removeRetry(open: OpenFolder, mailbox: Dir, removal: Removal): void {
+  const retry = openDir(mailbox, RETRY_DIRECTORY);
+  try {
+    removeMailbox(open, retry, removal, 'retry');
+  } finally {
+    closeDir(retry);
+  }
+  removeEmpty(mailbox, RETRY_DIRECTORY, removal);
+}
+
+function removeHashDirectory(open: OpenFolder, mailbox: Dir, name: string, removal: Removal): void {
+  const dir = openDir(mailbox, name);
+  try {
+    const files: string[] = [];
+    for (const entry of entries(dir)) files.push(entry.name.toString('latin1'));
+    for (const file of files) {
+      const uid = parseMessageFile(name, file);
+      if (uid === undefined) {
+        if (file.startsWith('.new-')) unlinkIfThere(dir, file);
+      } else if (isInSource(open, uid)) {
+        unlinkIfThere(dir, file);
+        removal.messages += 1;
+      }
+    }
+  } finally {
+    closeDir(dir);
+  }
+  removeEmpty(mailbox, name, removal);
+}
+
+/** The message has its 3.x name. */
+function isInSource({ record, source }: OpenFolder, uid: number): boolean {
+  const row = rowOf(record, uid);
+  return row >= 0 && source !== undefined && stat(source, nameOf(record, row))?.isFile() === true;
+}
+
+/** Removes a directory; one that is not empty stays and counts. */
+function removeEmpty(parent: Dir, name: string, removal: Removal): void {
+  if (stat(parent, name) === undefined) return;
+  try {
+    removeDir(parent, name);
+  } catch (error) {
+    if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST', 'ENOTDIR')) throw error;
+    removal.left += 1;
+  }
+}
+
+/** What is left of a partition when its mailboxes are gone: hash levels and the registry of shared copies. */
+export function removePartition(context: ResetContext, path: string, removal: Removal): void {
+  const root = heldRoot(context.roots, path);
+  if (root === null) return;
+  const single = openNode(root, [SINGLE_DIRECTORY]);
+  if (single !== undefined) {
+    try {
+      for (const name of namesIn(single)) if (isRegistered(name)) unlinkIfThere(single, name);
+    } finally {
+      closeDir(single);
+    }
+    removeEmpty(root, SINGLE_DIRECTORY, removal);
+  }
+  const users = openNode(root, [USER_DIRECTORY]);
+  if (users === undefined) return;
+  try {
+    for (const first of namesIn(users)) if (isHash(first)) removeLevel(users, first, removal);
+  } finally {
+    closeDir(users);
+  }
+  removeEmpty(root, USER_DIRECTORY, removal);
+}
+
+function removeLevel(users: Dir, name: string, removal: Removal): void {
+  const dir = openDir(users, name);
+  try {
+    for (const second of namesIn(dir)) if (isHash(second)) removeEmpty(dir, second, removal);
+  } finally {
+    closeDir(dir);
+  }
+  removeEmpty(users, name, removal);
+}
+
+function namesIn(dir: Dir): string[] {
+  return Array.from(entries(dir), ({ name }) => name.toString('latin1'));
+}

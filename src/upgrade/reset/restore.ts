@@ -1,0 +1,225 @@
+/**
+ * Puts the messages of one folder back under their 3.x names, under the folder's lock:
+ *
+ *     the 4.x file is the original     link
+ *     another inode, same file system  its time becomes the original's, link
+ *     another file system              copy: temporary name, content compared, time, sync, link
+ *
+ * A name that is there is never replaced: link(2) refuses. Nothing is taken from 4.x here.
+ */
+import * as fs from 'node:fs';
+import { EXIT, hasErrno, MailhaulError } from '../../errors.js';
+import { createOver, type Dir, entries, link, openFile, unlink, unlinkIfThere, writeAll } from '../../fs/dir.js';
+import { syncFileSystem } from '../../fs/syncfs.js';
+import { setModificationTime } from '../../fs/times.js';
+import type { FolderLock } from '../../source/types.js';
+import { digestOf } from '../../store/digest.js';
+import { rawKey } from '../../store/names.js';
+import { pieces, sameDigest } from './content.js';
+import type { ResetContext } from './context.js';
+import { examineFolder } from './folder.js';
+
+import { missingLines, writeLines } from './lines.js';
+import { isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder } from './opened.js';
+import type { SharedOriginals } from './shared.js';
+
+/** Begins the name of a message that is being copied; a leading dot is no message (3x-profile.md). */
+const TEMPORARY = '.__up.reset-';
+
+/** What a reset that was killed leaves in a 3.x folder; the second is lines.ts's. */
+const LEFT_BEHIND = /^\.__up\.(reset-\d{1,10}|mailbox)$/;
+
+/** Messages and bytes that one sync makes durable. */
+const GROUP = { messages: 256, bytes: 64 << 20 } as const;
+
+/** Links that cannot be made here: the message is copied. */
+const NO_LINK = ['EXDEV', 'EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP'] as const;
+
+/** A copy that has no message's name yet. */
+interface Copy {
+  readonly row: number;
+  readonly temporary: string;
+  readonly shared: boolean;
+}
+
+/**
+ * Puts back what the folder lacks. Returns how many messages.
+ *
+ * @throws MailhaulError RESET_FOLDER_BUSY, RESET_FOLDER_CHANGED (exit 4), and the file system's errors
+ */
+export async function restoreFolder(
+  context: ResetContext,
+  open: OpenFolder,
+  registry: SharedOriginals | undefined,
+): Promise<number> {
+  const { source } = open;
+  if (source === undefined) return 0;
+  const lock = lockFolder(context, source);
+  try {
+    if (context.stage !== undefined) sweep(source);
+    const refused = context.refusals.count;
+    const { rows } = examineFolder(context, open, false);
+    const lines = missingLines(context, open, rows);
+    if (lines === undefined || context.refusals.count > refused) throw changed(open);
+    if (rows.length === 0) return 0;
+    writeLines(context, open, lines);
+    const dated = new Set([...lines.dated, ...lines.rows.map((row) => rawKey(nameOf(open.record, row)))]);
+    await restoreRows(context, { ...open, source }, rows, dated, registry);
+    return rows.length;
+  } finally {
+    lock.release();
+  }
+}
+
+type FolderWithSource = OpenFolder & { readonly source: Dir };
+
+async function restoreRows(
+  context: ResetContext,
+  open: FolderWithSource,
+  rows: readonly number[],
+  dated: ReadonlySet<string>,
+  registry: SharedOriginals | undefined,
+): Promise<void> {
+  const finder = new MessageFinder(open.target);
+  let copies: Copy[] = [];
+  let bytes = 0;
+  const flush = async (): Promise<void> => {
+    if (copies.length === 0) return;
+    await syncFileSystem(open.source.fd);
+    for (const copy of copies) placeCopy(open, copy, registry);
+    copies = [];
+    bytes = 0;
+  };
+  try {
+    for (const row of rows) {
+      const uid = open.record.uids[row] ?? 0;
+      const file = finder.find(uid);
+      if (file === undefined) throw changed(open);
+      const exact = !dated.has(rawKey(nameOf(open.record, row)));
+      const copy = restoreMessage(context, open, row, file, exact, registry);
+      if (copy === undefined) continue;
+      copies.push(copy);
+      bytes += Number(file.stats.size);
+      // The next name of a shared message finds it in the registry only once it is there.
+      if (copy.shared || copies.length >= GROUP.messages || bytes >= GROUP.bytes) await flush();
+    }
+    await flush();
+  } finally {
+    finder.close();
+  }
+}
+
+/** Links the message; undefined when it has its name, else the copy that was made of it. */
+function restoreMessage(
+  context: ResetContext,
+  open: FolderWithSource,
+  row: number,
+  file: Located,
+  exact: boolean,
+  registry: SharedOriginals | undefined,
+): Copy | undefined {
+  const { record, source, sourceDevice, index } = open;
+  const name = nameOf(record, row);
+  const inode = record.inodes[row] ?? 0n;
+  const original = file.stats.dev === sourceDevice && isOnRecord(record, row, file.stats);
+  if (original && tryLink(file, source, name)) return undefined;
+  const digest = index?.byUid(record.uids[row] ?? 0)?.digest;
+  const shared = file.stats.nlink > 1n && registry !== undefined;
+  if (shared && registry.use(inode, digest, source, name)) return undefined;
+  if (!original && file.stats.dev === sourceDevice) {
+    const fd = openFile(file.dir, file.name);
+    try {
+      setModificationTime(fd, record.mtimes[row] ?? 0n, exact);
+    } finally {
+      fs.closeSync(fd);
+    }
+    if (tryLink(file, source, name)) {
+      if (shared) registry.add(inode, source, name);
+      return undefined;
+    }
+  }
+  return { row, temporary: copyMessage(context, open, row, file, digest, exact), shared };
+}
+
+function tryLink(file: Located, source: Dir, name: Uint8Array): boolean {
+  try {
+    link(file.dir, file.name, source, name);
+    return true;
+  } catch (error) {
+    if (hasErrno(error, ...NO_LINK)) return false;
+    throw error;
+  }
+}
+
+/** A whole copy under a temporary name; what was read is what the index says. */
+function copyMessage(
+  context: ResetContext,
+  open: FolderWithSource,
+  row: number,
+  file: Located,
+  digest: Uint8Array | undefined,
+  exact: boolean,
+): string {
+  const { record, source } = open;
+  const temporary = `${TEMPORARY}${record.uids[row]}`;
+  const from = openFile(file.dir, file.name);
+  try {
+    const to = createOver(source, temporary, context.owner);
+    try {
+      const copied = digestOf(passingOn(pieces(from), to));
+      if (digest !== undefined && !sameDigest(copied, digest)) throw changed(open);
+      setModificationTime(to, record.mtimes[row] ?? 0n, exact);
+    } catch (error) {
+      unlinkIfThere(source, temporary);
+      throw error;
+    } finally {
+      fs.closeSync(to);
+    }
+  } finally {
+    fs.closeSync(from);
+  }
+  return temporary;
+}
+
+function* passingOn(content: Iterable<Buffer>, to: number): Generator<Buffer> {
+  for (const piece of content) {
+    writeAll(to, piece);
+    yield piece;
+  }
+}
+
+/** Gives a durable copy its name. */
+function placeCopy({ record, source }: FolderWithSource, copy: Copy, registry: SharedOriginals | undefined): void {
+  const name = nameOf(record, copy.row);
+  // Registered first: killed in between, the next name still finds this copy.
+  if (copy.shared) registry?.add(record.inodes[copy.row] ?? 0n, source, copy.temporary);
+  link(source, copy.temporary, source, name);
+  unlink(source, copy.temporary);
+}
+
+/** Takes away what a reset that was stopped left in a 3.x folder. */
+function sweep(source: Dir): void {
+  const left: Buffer[] = [];
+  for (const { name } of entries(source)) if (LEFT_BEHIND.test(name.toString('latin1'))) left.push(name);
+  for (const name of left) unlinkIfThere(source, name);
+}
+
+function lockFolder(context: ResetContext, source: Dir): FolderLock {
+  const lock = context.source.tryLockFolder(source, context.owner);
+  if (lock !== 'busy') return lock;
+  const holders = context.source.lockHolders(source);
+  const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
+  throw new MailhaulError('RESET_FOLDER_BUSY', `The 3.x folder is locked by ${who}.`, {
+    where: source.path,
+    hint: 'Wait until it has ended or stop it, then run `upgrade --reset` again: it goes on where it stopped.',
+    exit: EXIT.halted,
+  });
+}
+
+function changed({ folder }: OpenFolder): MailhaulError {
+  return new MailhaulError('RESET_FOLDER_CHANGED', 'The folder changed while the reset was under way.', {
+    where: folder.mailbox,
+    hint: 'Run `upgrade --reset` again: it looks at everything anew and says what it finds.',
+    exit: EXIT.halted,
+  });
+}

@@ -1,0 +1,218 @@
+/**
+ * The first half of a reset, which writes nothing: looks at everything that will be touched, folder by folder, and
+ * lists what stands in the way (folder.ts, tree.ts, partition.ts, databases.ts).
+ */
+import * as fs from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { PRIMARY } from '../../config/instance.js';
+import { hasErrno } from '../../errors.js';
+import { closeDir, type Dir, fstat, openFile, stat, walk } from '../../fs/dir.js';
+import { flockHolders, tryFlock } from '../../fs/flock.js';
+import { userPathComponents } from '../../store/names.js';
+import { openPartition } from '../../store/partitions.js';
+import type { MappingFolder, MappingUser } from '../types.js';
+import { checkSignal, heldRoot, isAttempted, type ResetContext, rootPathOf } from './context.js';
+import { checkAcl, checkMailboxes, checkUserData } from './databases.js';
+import { examineFolder } from './folder.js';
+import { missingLines } from './lines.js';
+import { isOnRecord, MessageFinder, nameOf, type OpenFolder, withFolder } from './opened.js';
+import { checkPartition } from './partition.js';
+import { attempt, NOBODY, ofFolder, ofUser } from './refusals.js';
+import { checkTree, userTrees } from './tree.js';
+import type { RestorePlan } from './types.js';
+
+/** What the second half needs of the first. */
+export interface Survey {
+  /** Ids of folders with messages to put back. */
+  readonly restore: readonly number[];
+  /** Partition directories that are there, by absolute path. */
+  readonly partitions: readonly string[];
+}
+
+/** Files take whole blocks; of this size on ext4, xfs and btrfs. */
+const BLOCK = 4096;
+
+export async function surveyStore(context: ResetContext): Promise<Survey> {
+  const { mapping, mailboxes, refusals } = context;
+  const partitions = checkRoots(context);
+  for (const path of partitions) {
+    const root = heldRoot(context.roots, path);
+    if (root !== null) attempt(refusals, NOBODY, path, () => checkPartition(context, root));
+  }
+  if (mailboxes !== undefined) attempt(refusals, NOBODY, 'mailbox database', () => checkMailboxes(context, mailboxes));
+  const restore: number[] = [];
+  for (const user of mapping?.users() ?? []) {
+    checkSignal(context);
+    attempt(refusals, ofUser(user.uid), user.uid, () => {
+      const folders = mapping?.foldersOf(user.uid) ?? [];
+      checkUserData(context, user, folders);
+      for (const [path, tree] of userTrees(context, user.uid, folders)) {
+        const root = partitions.includes(path) ? heldRoot(context.roots, path) : null;
+        if (root !== null) checkTree(context, user.uid, root, userPathComponents(user.uid), tree);
+      }
+      for (const folder of folders) {
+        if (!isAttempted(context, folder)) continue;
+        attempt(refusals, ofFolder(folder), folder.mailbox, () => {
+          if (surveyFolder(context, user, folder)) restore.push(folder.id);
+        });
+      }
+    });
+    await nextTurn();
+  }
+  checkSpace(context);
+  return { restore, partitions };
+}
+
+/** Store paths and partitions that hold a part of an attempted folder must be there. Returns the partitions. */
+function checkRoots(context: ResetContext): string[] {
+  const { mapping, refusals, report } = context;
+  const wanted = new Map<string, { name: string; needed: boolean }>();
+  const stores = new Set<string>();
+  const want = (name: string, path: string | undefined, needed: boolean): void => {
+    if (path === undefined || path === '') return;
+    const known = wanted.get(path);
+    wanted.set(path, { name, needed: needed || known?.needed === true });
+  };
+  want(PRIMARY, context.partitionPath(PRIMARY), false);
+  for (const { partition } of mapping?.users() ?? []) want(partition, context.partitionPath(partition), false);
+  for (const folder of mapping?.folders() ?? []) {
+    if (!isAttempted(context, folder)) continue;
+    want(folder.partition, rootPathOf(context, folder), true);
+    const storePath = mapping?.user(folder.uid)?.storePath;
+    if (storePath !== undefined && !folder.missing) stores.add(storePath);
+  }
+  for (const path of stores) {
+    if (heldRoot(context.roots, path) !== null) continue;
+    const text = 'The 3.x mail store path cannot be opened. Is its disk mounted?';
+    refusals.add(NOBODY, 'RESET_STORE_PATH', path, text);
+  }
+  const there: string[] = [];
+  for (const [path, { name, needed }] of wanted) {
+    const root = heldRoot(context.roots, path);
+    // A partition that nothing was migrated to need not be there.
+    if (root === null && !needed) continue;
+    const problem = partitionProblem(context, name, path);
+    if (problem === undefined) there.push(path);
+    else refusals.add(NOBODY, 'RESET_PARTITION', path, problem);
+    if (needed) report.partitions.push({ name, path, folders: 0, messages: 0 });
+  }
+  return there;
+}
+
+function partitionProblem(context: ResetContext, name: string, path: string): string | undefined {
+  try {
+    closeDir(openPartition(name, path, context.owner));
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return `${error.message} If its disk is gone for good, make the directory again, for the server account with mode 0700.`;
+  }
+}
+
+/** True when messages of the folder must go back. */
+function surveyFolder(context: ResetContext, user: MappingUser, folder: MappingFolder): boolean {
+  const { report } = context;
+  report.folders += 1;
+  const partition = report.partitions.find(({ path }) => path === rootPathOf(context, folder));
+  if (partition !== undefined) partition.folders += 1;
+  const found = withFolder(context, folder, (open) => {
+    const { rows, files } = examineFolder(context, open, true);
+    if (partition !== undefined) partition.messages += files;
+    checkAcl(context, open);
+    checkLock(context, open);
+    if (rows.length === 0 || open.source === undefined) return false;
+    checkWritable(context, open, open.source);
+    const lines = missingLines(context, open, rows);
+    report.restore.lines += lines?.rows.length ?? 0;
+    countRows(context, user, open, rows);
+    return true;
+  });
+  return found === true;
+}
+
+/** Whether somebody holds the folder, without making a lock file. */
+function checkLock(context: ResetContext, { source, subject }: OpenFolder): void {
+  if (source === undefined) return;
+  let fd: number;
+  try {
+    fd = stat(source, '.lock')?.isFile() ? openFile(source, '.lock') : walk(source, []).fd;
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return;
+    throw error;
+  }
+  try {
+    if (tryFlock(fd, 'exclusive')) return;
+    const holders = flockHolders(fd);
+    const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
+    const text = `The 3.x folder is locked by ${who}. Wait until it has ended, or stop it.`;
+    context.refusals.add(subject, 'RESET_FOLDER_BUSY', source.path, text);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+function checkWritable(context: ResetContext, { subject }: OpenFolder, source: Dir): void {
+  try {
+    fs.accessSync(`/proc/self/fd/${source.fd}`, fs.constants.W_OK | fs.constants.X_OK);
+  } catch (error) {
+    const reason = hasErrno(error, 'EROFS') ? 'is on a read-only file system' : 'cannot be written';
+    const text = `Messages must go back to the 3.x folder, which ${reason}.`;
+    context.refusals.add(subject, 'RESET_READ_ONLY', source.path, text);
+  }
+}
+
+function countRows(context: ResetContext, user: MappingUser, open: OpenFolder, rows: readonly number[]): void {
+  const { restore } = context.report;
+  const plan = planOf(context, user.storePath);
+  plan.messages += rows.length;
+  restore.messages += rows.length;
+  const finder = new MessageFinder(open.target);
+  try {
+    for (const i of rows) {
+      const file = finder.find(open.record.uids[i] ?? 0);
+      if (file === undefined) continue;
+      const { dev, size, nlink } = file.stats;
+      const original = dev === open.sourceDevice && isOnRecord(open.record, i, file.stats);
+      if (Number(size) !== open.record.sizes[i]) restore.rewritten += 1;
+      if (!original && nlink > 1n) context.sharing.add(user.storePath);
+      if (dev === open.sourceDevice) continue;
+      restore.copied += 1;
+      plan.copyBytes += Math.ceil(Number(size) / BLOCK) * BLOCK + nameOf(open.record, i).length;
+    }
+  } finally {
+    finder.close();
+  }
+}
+
+function planOf({ report, roots }: ResetContext, storePath: string): RestorePlan {
+  const known = report.restore.stores.find((store) => store.storePath === storePath);
+  if (known !== undefined) return known;
+  const root = heldRoot(roots, storePath);
+  const made = { storePath, messages: 0, copyBytes: 0, freeBytes: root === null ? 0 : freeBytes(root) };
+  report.restore.stores.push(made);
+  return made;
+}
+
+function freeBytes(dir: Dir): number {
+  const { bavail, bsize } = fs.statfsSync(`/proc/self/fd/${dir.fd}`);
+  return bavail * bsize;
+}
+
+/** Store paths may share a file system. Shared messages are counted once a name: rather too much than too little. */
+function checkSpace({ report, roots, refusals }: ResetContext): void {
+  const byDevice = new Map<bigint, { needed: number; free: number; paths: string[] }>();
+  for (const { storePath, copyBytes, freeBytes: free } of report.restore.stores) {
+    const root = heldRoot(roots, storePath);
+    if (root === null) continue;
+    const { dev } = fstat(root);
+    const sum = byDevice.get(dev) ?? { needed: 0, free, paths: [] };
+    sum.needed += copyBytes;
+    sum.paths.push(storePath);
+    byDevice.set(dev, sum);
+  }
+  for (const { needed, free, paths } of byDevice.values()) {
+    if (needed <= free) continue;
+    const text = `${needed} bytes must be copied back, and ${free} are free. Make space.`;
+    refusals.add(NOBODY, 'RESET_SPACE', paths.join(', '), text);
+  }
+}
