@@ -223,7 +223,8 @@ class LdifRecord {
     let start = colon + (kind === 0x3a ? 2 : 1);
     while (line.bytes[start] === 0x20) start += 1;
     const bytes = line.bytes.subarray(start);
-    if (kind !== 0x3a) return bytes;
+    // A copy: a view would keep the whole piece of the file that it lies in.
+    if (kind !== 0x3a) return Buffer.from(bytes);
     const base64 = bytes.toString('latin1').trimEnd();
     if (base64.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(base64)) {
       this.fail(line.number, 'DIR_LDIF', 'The value is not base64.');

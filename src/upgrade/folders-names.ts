@@ -128,18 +128,26 @@ function assignFree(
   }
 }
 
-/** The 4.x name of a subscribed path, also of one that does not exist: known as far as it goes, then plain. */
+/**
+ * The 4.x name of a subscribed path, also of one that does not exist: known as far as it goes, then plain. Every level
+ * of a known path is known (`nameFolders`), so a long path that leads nowhere costs no more than its length.
+ */
 export function subscriptionName(
   uid: string,
   path: readonly Uint8Array[],
   nameOf: (key: string) => string | undefined,
 ): string {
-  for (let length = path.length; length > 0; length -= 1) {
-    const known = nameOf(pathKey(path.slice(0, length)));
-    if (known === undefined) continue;
-    return [known, ...path.slice(length).map(componentName)].join('/');
+  let known: string | undefined;
+  let key = '';
+  let level = 0;
+  for (; level < path.length; level += 1) {
+    key = level === 0 ? rawKey(path[0]!) : `${key}/${rawKey(path[level]!)}`;
+    const name = nameOf(key);
+    if (name === undefined) break;
+    known = name;
   }
-  return formatMailboxName(uid, path.map(componentName));
+  const rest = path.slice(level).map(componentName);
+  return known === undefined ? formatMailboxName(uid, rest) : [known, ...rest].join('/');
 }
 
 /** The path of the inbox. */

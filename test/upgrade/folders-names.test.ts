@@ -55,6 +55,21 @@ describe('4.x names of a user’s folders', () => {
     ]);
   });
 
+  it('of a subscription of many levels ask for each level until one is not known', () => {
+    const levels = path('d/'.repeat(30_000).slice(0, -1));
+    const known = new Map([
+      ['d', 'user/u/d'],
+      ['d/d', 'user/u/d/d'],
+    ]);
+    const asked: string[] = [];
+    const name = subscriptionName('u', levels, (key) => {
+      asked.push(key);
+      return known.get(key);
+    });
+    expect(name).toBe(`user/u/${'d/'.repeat(30_000).slice(0, -1)}`);
+    expect(asked).toEqual(['d', 'd/d', 'd/d/d']);
+  });
+
   it('of a deep nest of folders take time in proportion to the length of the paths', () => {
     const levels = path('d/'.repeat(1000).slice(0, -1));
     const paths = levels.map((_, level) => levels.slice(0, level + 1));

@@ -178,6 +178,7 @@ class Migration {
     if (const Outcome read = source.read(scratch_.message); !read.ok()) return read;
     content_ = source.bytes();
     if (!mime::isCrlfForm(content_)) {
+      if (mime::crlfBytes(content_) >= kMessageLimit) return sourceFailure(EFBIG, "read");
       mime::toCrlfForm(source.bytes(), scratch_.crlf);
       content_ = scratch_.crlf;
       facts.rewritten = true;

@@ -49,6 +49,7 @@ Outcome Source::open(int dir, const char* name, const Identity& record, const So
 }
 
 Outcome Source::read(Buffer& buffer) {
+  if (static_cast<std::uint64_t>(st_.st_size) >= kMessageLimit) return sourceFailure(EFBIG, "read");
   const auto size = static_cast<std::size_t>(st_.st_size);
   const Outcome got = size > kMapAbove ? mapWhole(size, buffer) : readWhole(size, buffer);
   return got.ok() ? check() : got;

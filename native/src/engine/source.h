@@ -18,6 +18,9 @@
 
 namespace mailhaul::engine {
 
+/// IMAP counts the octets of a message in 32 bits (RFC 3501 9, number); one of so many bytes is refused.
+inline constexpr std::uint64_t kMessageLimit = std::uint64_t{1} << 32;
+
 /// NAME_MAX of Linux file systems, and the NUL.
 using NameBuffer = std::array<char, 256>;
 

@@ -63,9 +63,16 @@ bool isCrlfForm(std::span<const std::uint8_t> data) noexcept {
   return true;
 }
 
+std::size_t crlfBytes(std::span<const std::uint8_t> data) noexcept {
+  std::size_t bytes = data.size();
+  for (std::size_t lf = nextLf(data, 0); lf < data.size(); lf = nextLf(data, lf + 1)) bytes += isBare(data, lf) ? 1 : 0;
+  return bytes;
+}
+
 void toCrlfForm(std::span<const std::uint8_t> data, std::vector<std::uint8_t>& out) {
   out.clear();
-  out.reserve(data.size() + data.size() / 32 + 16);
+  // The exact size: growing step by step, a giant message would need its memory three times over.
+  out.reserve(crlfBytes(data));
   std::size_t copied = 0;
   for (std::size_t lf = nextLf(data, 0); lf < data.size(); lf = nextLf(data, lf + 1)) {
     if (!isBare(data, lf)) continue;

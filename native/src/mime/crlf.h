@@ -2,6 +2,7 @@
 // a NUL and a last line without an end stay as they are.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -10,6 +11,9 @@ namespace mailhaul::mime {
 
 /// True when every LF of `data` has a CR before it.
 bool isCrlfForm(std::span<const std::uint8_t> data) noexcept;
+
+/// Bytes of the CRLF form of `data`.
+std::size_t crlfBytes(std::span<const std::uint8_t> data) noexcept;
 
 /// Replaces the content of `out` by the CRLF form of `data`. `out` must not share memory with `data`.
 void toCrlfForm(std::span<const std::uint8_t> data, std::vector<std::uint8_t>& out);

@@ -7,6 +7,7 @@
  * memory. How a folder is cut into slices does not show in the result.
  */
 import * as fs from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import type { Dir, Name } from '../../fs/dir.js';
 import { digest } from '../../store/digest.js';
 import {
@@ -20,7 +21,7 @@ import {
 import { IndexFile } from './indexFile.js';
 import { Halted, MessageFailed, onTarget } from './outcome.js';
 import { Placer } from './place.js';
-import { openSource, type ReadBuffer, type Source } from './source.js';
+import { MESSAGE_LIMIT, openSource, type ReadBuffer, type Source } from './source.js';
 import { type Claim, sweep } from './sweep.js';
 import { inodeOrder, namesOf } from './table.js';
 import { TargetFolder } from './target.js';
@@ -150,7 +151,7 @@ class Migration {
     const source = this.open(i, uid);
     try {
       const read = this.buffer.read(source);
-      const content = this.parser.crlfForm(read);
+      const content = this.crlfForm(read);
       const sum = digest(content);
       const rewritten = content !== read;
       const method = this.placer.place({ uid, source, content, rewritten, digest: sum });
@@ -162,6 +163,18 @@ class Migration {
     } finally {
       fs.closeSync(source.fd);
     }
+  }
+
+  private crlfForm(read: Uint8Array): Uint8Array {
+    let content: Uint8Array | undefined;
+    try {
+      content = this.parser.crlfForm(read);
+    } catch (error) {
+      // Longer than an array of Node can be.
+      if (!(error instanceof RangeError) || read.length < MESSAGE_LIMIT / 2) throw error;
+    }
+    if (content !== undefined && content.length < MESSAGE_LIMIT) return content;
+    throw new MessageFailed('MSG_UNREADABLE', osConstants.errno.EFBIG);
   }
 
   /** A 3.x name that is gone is no loss when an earlier attempt linked the very file. */

@@ -4,7 +4,6 @@
  * A file is taken only if it is the one of the migration record (inode, size, time) before it is opened and
  * still is after it was read, so that the bytes in hand are the bytes of the file that gets linked.
  */
-import { constants as bufferConstants } from 'node:buffer';
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { type Dir, type Name, openSeenFile, stat } from '../../fs/dir.js';
@@ -13,6 +12,8 @@ import { MessageFailed, sourceFailure } from './outcome.js';
 import { isFileName, isRecorded } from './table.js';
 
 const S_IWOTH = 0o002n;
+/** IMAP counts the octets of a message in 32 bits (RFC 3501 9, number). */
+export const MESSAGE_LIMIT = 2 ** 32;
 /** A message larger than this gets a buffer of its own, which is given back. */
 const KEEP_BYTES = 64 << 20;
 
@@ -92,11 +93,11 @@ export class ReadBuffer {
 
   /**
    * The whole file; the view is valid until the next call. Throws MSG_CHANGED for any other length, and
-   * MSG_UNREADABLE with EFBIG for more than Node can hold at once (4 GiB).
+   * MSG_UNREADABLE with EFBIG for one of MESSAGE_LIMIT bytes.
    */
   read(source: Source): Buffer {
     const size = Number(source.stat.size);
-    if (size >= bufferConstants.MAX_LENGTH) throw new MessageFailed('MSG_UNREADABLE', osConstants.errno.EFBIG);
+    if (size >= MESSAGE_LIMIT) throw new MessageFailed('MSG_UNREADABLE', osConstants.errno.EFBIG);
     try {
       // One byte more than the size: a file that grew shows itself.
       const into = this.take(size + 1);

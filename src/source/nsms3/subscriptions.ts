@@ -6,6 +6,9 @@ import { readTextLines } from './textlist.js';
 
 const LIMITS = { fileBytes: 8 << 20, lineBytes: 64 << 10, lines: 100_000 };
 
+/** Levels of all lines together: each becomes an array of its own, some hundred bytes for the two of its line. */
+const LEVELS = 500_000;
+
 /**
  * A user's subscriptions in file order, each once; empty when there is no file. Whether the folder exists is
  * for the caller to see. Names that no folder can have are left out with a warning. Never throws for content.
@@ -14,6 +17,7 @@ export function readSubscriptions(mailbox: Dir): SourceSubscriptions {
   const warnings = warningList();
   const folders: Uint8Array[][] = [];
   const seen = new Set<string>();
+  let levels = 0;
   for (const { bytes, number } of readTextLines(mailbox, '.subscriptions', LIMITS, 'SUBSCRIPTIONS_FILE', warnings)) {
     const path = splitPath(bytes);
     if (path === undefined) {
@@ -24,6 +28,11 @@ export function readSubscriptions(mailbox: Dir): SourceSubscriptions {
     const key = Buffer.from(bytes).toString('latin1');
     if (seen.has(key)) continue;
     seen.add(key);
+    levels += path.length;
+    if (levels > LEVELS) {
+      warnings.add('SUBSCRIPTIONS_FILE', number, `Only lines of ${LEVELS} levels together are used.`);
+      break;
+    }
     folders.push(path);
   }
   return { folders, warnings: warnings.finish() };

@@ -27,6 +27,9 @@ export function openIndex(source: number | Uint8Array): IndexReader {
   return new IndexReader(typeof source === 'number' ? fileSource(source) : bytesSource(source));
 }
 
+/** A section that is held in memory whole has fewer bytes: 53 million messages. */
+const LARGEST_SECTION = 2 ** 32 - 1;
+
 export class IndexReader {
   readonly header: IndexHeader;
   /** The header's check: what a journal is tied to. */
@@ -54,7 +57,7 @@ export class IndexReader {
     if (!Number.isInteger(i) || i < 0 || i >= this.count) throw new RangeError(`There is no record ${i}.`);
     const [bytes, view] = this.loadRecords();
     const record = decodeRecord(bytes, view, i * RECORD_BYTES);
-    const problem = this.recordProblem(record);
+    const problem = this.recordProblem(record) ?? this.orderProblem(record, view, i);
     if (problem !== undefined) throw indexDamage('IDX_RECORD', problem, `uid ${record.uid}`);
     return record;
   }
@@ -156,6 +159,7 @@ export class IndexReader {
     if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(bytes) || offset + bytes > this.header.fileBytes) {
       return 'The section lies outside the file.';
     }
+    if (name !== 'cache' && bytes > LARGEST_SECTION) return 'The section is larger than any can be.';
     if (offset < HEADER_BYTES || offset % 8 !== 0) return 'The section does not start where one may.';
     if (name === 'records' && bytes !== this.count * RECORD_BYTES) {
       return `The section has ${bytes} bytes for ${this.count} messages.`;
@@ -194,6 +198,18 @@ export class IndexReader {
       return 'The keywords lie outside the references.';
     }
     return undefined;
+  }
+
+  /**
+   * Entries and references lie back to back, as every writer puts them. A forged index whose records all claim the
+   * same ones would make a reader of all records read the square of the file.
+   */
+  private orderProblem(record: IndexRecord, view: DataView, i: number): string | undefined {
+    const before = (i - 1) * RECORD_BYTES;
+    const cacheEnd = i === 0 ? 0 : Number(view.getBigUint64(before + 48, true)) + view.getUint32(before + 56, true);
+    const keywordEnd = i === 0 ? 0 : view.getUint32(before + 64, true) + view.getUint32(before + 68, true);
+    if (record.cacheOffset !== cacheEnd) return 'The cache entry does not follow the one before.';
+    return record.keywordFirst === keywordEnd ? undefined : 'The keywords do not follow those before.';
   }
 }
 

@@ -1,6 +1,7 @@
 /** What is not migrated: hostile and changed 3.x files, each an error of its own message. */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { constants } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { nativeEngine } from '../../../src/engine/native/engine.js';
 import { MESSAGE_ERRORS } from '../../../src/engine/types.js';
@@ -39,6 +40,15 @@ describe('native engine: refused files', () => {
         expect(outcomes(engine.migrate({ ...input, messages }))).toEqual(['MSG_NOT_REGULAR']);
       }
       expect(folder.targetFiles()).toEqual([]);
+    });
+  });
+
+  it('refuses a message of more octets than IMAP can count, however little of it is on disk', (ctx) => {
+    const engine = nativeEngine(needAddon(ctx));
+    withFolder((folder) => {
+      fs.truncateSync(folder.write('m', CRLF), 2 ** 40);
+      const output = engine.migrate(folder.input([{ uid: 1, name: 'm' }]));
+      expect([outcomes(output), [...output.errnos]]).toEqual([['MSG_UNREADABLE'], [constants.errno.EFBIG]]);
     });
   });
 

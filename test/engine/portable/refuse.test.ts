@@ -113,7 +113,7 @@ describe('messages that are refused', () => {
     }),
   );
 
-  it('refuses a message larger than Node can hold', () =>
+  it('refuses a message of more octets than IMAP can count, however little of it is on disk', () =>
     withFolder((folder) => {
       fs.truncateSync(folder.write('m', MESSAGE), 5 * 2 ** 30);
       const output = engine.migrate(folder.input([{ uid: 1, name: 'm' }]));

@@ -66,3 +66,13 @@ test('500 mangled files: every name could be a folder, nothing is thrown', () =>
     }
   }
 });
+
+test('levels are counted over all lines: what a folder path may hold, a hundred thousand times, is not kept', () => {
+  const path = `${'a/'.repeat(999)}`;
+  const { folders, warnings } = (() => {
+    mailbox.write('.subscriptions', Buffer.from(Array.from({ length: 600 }, (_, i) => `${path}${i}\n`).join('')));
+    return readSubscriptions(mailbox.dir);
+  })();
+  expect(folders).toHaveLength(500);
+  expect(warnings).toMatchObject([{ code: 'SUBSCRIPTIONS_FILE', where: 'line 501' }]);
+});

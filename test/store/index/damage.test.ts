@@ -128,6 +128,24 @@ describe('damage in store.idx', () => {
     ]);
   });
 
+  it.each([
+    [48, 'cache entry'],
+    [64, 'keywords'],
+  ])(
+    'a record that begins inside another one is refused, so that nothing is read twice (column %i)',
+    (column, what) => {
+      const bytes = damaged((bytes, view) => {
+        const at = recordsAt(bytes) + 80 * 10 + column;
+        view.setUint32(at, view.getUint32(at, true) - 1, true);
+        forge(bytes);
+      });
+      expect(() => openIndex(bytes).record(10)).toThrow(
+        expect.objectContaining({ code: 'IDX_RECORD', message: expect.stringContaining(what) }),
+      );
+      expect(openIndex(bytes).record(9)).toMatchObject({ uid: messages[9]?.facts.uid });
+    },
+  );
+
   it('finds uids out of order, unknown flags and a uid at uidnext', () => {
     const swapped = damaged((bytes) => {
       const at = recordsAt(bytes);
