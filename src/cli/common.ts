@@ -145,7 +145,7 @@ function makeOutput(fd: number): Output {
   };
 }
 
-/** Writes all of `text`; false when the reader is gone. Waits where the descriptor is full. */
+/** Writes all of `text`; false when the reader, or the terminal (EIO), is gone. Waits where the descriptor is full. */
 function writeAllSync(fd: number, text: string): boolean {
   const bytes = Buffer.from(text);
   let done = 0;
@@ -153,7 +153,7 @@ function writeAllSync(fd: number, text: string): boolean {
     try {
       done += writeSync(fd, bytes, done);
     } catch (error) {
-      if (hasErrno(error, 'EPIPE')) return false;
+      if (hasErrno(error, 'EPIPE', 'EIO')) return false;
       if (!hasErrno(error, 'EAGAIN')) throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
     }

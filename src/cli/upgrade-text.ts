@@ -5,6 +5,7 @@
 import type { FoldersReport } from '../upgrade/folders-report.js';
 import { clockText } from '../upgrade/progress.js';
 import type { MessagesReport } from '../upgrade/report.js';
+import { isShort, spaceNeeded } from '../upgrade/space.js';
 import type { StatusReport } from '../upgrade/status.js';
 import type { SurveyReport } from '../upgrade/survey.js';
 import { visible } from './common.js';
@@ -84,7 +85,9 @@ export function messagesText(report: MessagesReport): string {
     ...(removed ? [`  3.x files removed: ${report.removed.messages}, kept: ${report.removed.kept}`] : []),
     ...(report.warnings > 0 ? [`  ${counted(report.warnings, 'warning')} in the log`] : []),
     ...problemLines(report.errors, report.errorsNotListed, 'error'),
-    ...(report.halted === null ? [] : [`Halted: ${report.halted.message} The same command goes on where it stopped.`]),
+    ...(report.halted === null
+      ? []
+      : [`Halted: ${report.halted.message}`, `Run again, it goes on where it stopped: ${report.halted.resume ?? ''}`]),
     ...(messages.failed > 0 && report.halted === null
       ? ['Folders with failed messages stay in TRANSITION. Repair the causes and run the same command again.']
       : []),
@@ -108,6 +111,7 @@ export function surveyText(report: SurveyReport): string {
         `${counted(partition.messages, 'message')}, ${bytesText(partition.bytes)}${space}`
       );
     }),
+    ...report.devices.filter(isShort).map((device) => `  ${spaceNeeded([device]).message}`),
     ...problemLines(report.problems, report.problemsNotListed, 'problem'),
   ]
     .map(visible)

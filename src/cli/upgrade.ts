@@ -20,7 +20,7 @@ import type { FoldersOptions } from '../upgrade/folders.js';
 import type { ProgressOutput } from '../upgrade/progress.js';
 import { exitCodeOf } from '../upgrade/report.js';
 import type { ResetOptions } from '../upgrade/reset.js';
-import type { MessagesOptions, RunControls } from '../upgrade/upgradeMessages.js';
+import type { MessagesOptions } from '../upgrade/upgradeMessages.js';
 import {
   instanceOf,
   makeCommand,
@@ -162,7 +162,8 @@ A site with one server needs two commands:
   upgrade -s --from /usr/netscape/suitespot/msg-tango --instance /usr/netscape/server4/msg-tango
   upgrade -m --instance /usr/netscape/server4/msg-tango
 
-SIGINT or SIGTERM stops a run after the messages under way; a second one stops it at once. SIGUSR1 prints progress.
+SIGINT, SIGTERM or SIGHUP stops a run once the folders under way are done; a second one stops it at once. SIGUSR1
+prints progress.
 Run again after any halt: nothing is migrated twice, nothing is lost.`,
     );
 }
@@ -187,7 +188,7 @@ async function perform(flags: Flags): Promise<ExitCode> {
         },
         pageSize: flags.pageSize,
         directoryTimeoutSeconds: flags.directoryTimeout,
-        signal: stopSignal(),
+        ...folderSignals(),
         directory: flags.directory,
         storePaths: flags.storePath,
         keepPartitionPaths: flags.keepPartitionPaths,
@@ -227,7 +228,7 @@ async function reset(flags: Flags, session: Omit<ResetOptions, 'confirm'>): Prom
   const report = await resetStore({
     ...session,
     dryRun: flags.dryRun,
-    signal: stopSignal(),
+    signal: stopSignal('the folder under way is finished', () => 'resetting'),
     async confirm(plan) {
       // Standard output holds the one object with --json, and what is asked must be read before it is answered.
       if (flags.json !== true) standardOutput.write(`${resetPlanText(plan)}\n`);
@@ -274,7 +275,8 @@ async function messages(
     return surveyExitCode(report);
   }
   const { upgradeMessages } = await import('../upgrade/upgradeMessages.js');
-  const report = await upgradeMessages({ ...options, onStart: handleSignals() });
+  const onStart = handleSignals('folders under way finish');
+  const report = await upgradeMessages({ ...options, onStart, commandLine: commandLine() });
   show(flags, report, () => messagesText(report));
   return exitCodeOf(report);
 }
@@ -306,31 +308,36 @@ function progressOutput(flags: Flags): ProgressOutput | undefined {
   };
 }
 
-/** `-s` stops between two users, `--reset` between two folders. */
-function stopSignal(): AbortSignal {
-  const controller = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.on(signal, () => {
-      if (controller.signal.aborted) process.exit(EXIT.halted);
-      controller.abort(new Error(`Stopped by ${signal}.`));
-    });
-  }
-  return controller.signal;
+/** What a signal can do with the run that is under way. */
+interface Running {
+  /** Ends it in good order. */
+  stop(reason: string): void;
+  /** Right before the process ends. */
+  stopAtOnce?(): void;
+  progressLine(): string;
 }
 
 /**
- * First SIGINT or SIGTERM drains, the second ends at once; SIGUSR1 prints progress. A signal that comes before the
- * run is under way stops it as soon as it is. Returns what is told when it is.
+ * First SIGINT, SIGTERM or SIGHUP (the terminal is gone) ends a run in good order, the second ends it at once; SIGUSR1
+ * prints progress. A signal that comes before the run is under way stops it as soon as it is. Returns what is told
+ * when it is.
  */
-function handleSignals(): (controls: RunControls) => void {
-  let running: RunControls | undefined;
+function handleSignals(whatFinishes: string): (running: Running) => void {
+  let running: Running | undefined;
   let asked: string | undefined;
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) {
     process.on(signal, () => {
-      if (asked !== undefined) process.exit(EXIT.halted);
+      if (asked !== undefined) {
+        // A third one ends the process even where a disk does not answer: nobody listens then.
+        for (const other of signals) process.removeAllListeners(other);
+        running?.stopAtOnce?.();
+        note(`${signal}: stopped at once; nothing is lost. Run again: ${commandLine()}`);
+        process.exit(EXIT.halted);
+      }
       asked = `Stopped by ${signal}.`;
       running?.stop(asked);
-      note(`${signal}: messages under way finish; once more stops at once.`);
+      note(`${signal}: ${whatFinishes}; once more stops at once.`);
     });
   }
   process.on('SIGUSR1', () => note(running?.progressLine() ?? 'starting'));
@@ -340,6 +347,32 @@ function handleSignals(): (controls: RunControls) => void {
     running = controls;
     if (asked !== undefined) controls.stop(asked);
   };
+}
+
+/** Aborted by the first signal. */
+function stopSignal(whatFinishes: string, progressLine: () => string): AbortSignal {
+  const controller = new AbortController();
+  handleSignals(whatFinishes)({ stop: (reason) => controller.abort(new Error(reason)), progressLine });
+  return controller.signal;
+}
+
+/** `-s` stops between two users. */
+function folderSignals(): Pick<FoldersOptions, 'signal' | 'onProgress'> {
+  let line = 'reading the directory';
+  return {
+    signal: stopSignal('the users under way finish', () => line),
+    onProgress: (done, users, folders) => {
+      line = `${done}/${users} users, ${folders} folders`;
+    },
+  };
+}
+
+/** This very command, for a shell. */
+function commandLine(): string {
+  const quoted = process.argv
+    .slice(2)
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
+  return ['upgrade', ...quoted].join(' ');
 }
 
 function show(flags: Flags, report: unknown, text: () => string): void {

@@ -7,6 +7,8 @@
  * The C++ side reads these objects in native/src/addon.cc: a change here changes ADDON_ABI (fs/addon.ts).
  */
 
+import { constants as osConstants } from 'node:os';
+
 /** Bits of `MessageTable.flags` and of the flags word in store.idx (docs/formats/store-idx.md). */
 export const FLAG = { seen: 1, answered: 2, flagged: 4, deleted: 8, draft: 16 } as const;
 
@@ -34,6 +36,26 @@ export const MESSAGE_ERRORS = [
   /** The 4.x file could not be made, for a reason of this message only; errno says why. */
   'MSG_TARGET',
 ] as const;
+
+/**
+ * errno of a disk or file server that does not answer any more, not of one file: the list of outcome.cc. Linux
+ * numbers where Node does not know a name.
+ */
+const DEVICE_ERRORS: readonly number[] = [
+  osConstants.errno.EIO,
+  osConstants.errno.ESTALE,
+  osConstants.errno.ENOTCONN,
+  osConstants.errno.ETIMEDOUT,
+  osConstants.errno.EHOSTUNREACH,
+  /** ESHUTDOWN, EHOSTDOWN, EREMOTEIO */
+  108,
+  112,
+  121,
+];
+
+export function isDeviceError(errno: number): boolean {
+  return DEVICE_ERRORS.includes(errno);
+}
 
 /** One folder's directory, statted. Columns in the order of inode numbers (the order that disks like). */
 export interface DirectoryScan {
@@ -134,10 +156,10 @@ export interface EngineOutput {
   /** Bytes of the messages moved (CRLF form). */
   readonly bytes: number;
   /**
-   * The device or process cannot go on (ENOSPC, EDQUOT, EROFS, EMFILE, ENFILE, ENOMEM, EIO on the target):
-   * nothing was published, the run halts with exit 4. `call` is the system call.
+   * The device or process cannot go on (ENOSPC, EDQUOT, EROFS, EIO on the target; EMFILE, ENFILE, ENOMEM; a source
+   * that cannot be read any more): nothing was published. `call` is the system call, `side` where it was made.
    */
-  readonly halt: { readonly errno: number; readonly call: string } | null;
+  readonly halt: { readonly errno: number; readonly call: string; readonly side: 'source' | 'target' } | null;
   /** `cancel` was set: nothing was published. */
   readonly stopped: boolean;
 }

@@ -227,6 +227,11 @@ export function fstat(dir: Dir): fs.BigIntStats {
   return fs.fstatSync(dir.fd, { bigint: true });
 }
 
+/** Blocks and inodes of the file system that holds `dir`. */
+export function statfs(dir: Dir): fs.StatsFs {
+  return fs.statfsSync(throughProc ? `/proc/self/fd/${dir.fd}` : dir.path);
+}
+
 /** Names in `dir` as raw bytes, unsorted, without `.` and `..`. */
 export function list(dir: Dir): Buffer[] {
   return fs.readdirSync(throughProc ? `/proc/self/fd/${dir.fd}` : dir.path, { encoding: 'buffer' });

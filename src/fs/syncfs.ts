@@ -9,19 +9,33 @@
  * never retried, what was to be durable is done again by the next run.
  */
 import { spawn } from 'node:child_process';
-import { MailhaulError } from '../errors.js';
+import { accessSync, constants } from 'node:fs';
+import { hasErrno, MailhaulError } from '../errors.js';
 import { loadAddon } from './addon.js';
 import { effect } from './seam.js';
 
 /** Where sync(1) finds the inherited descriptor. */
 const INHERITED_FD = '/proc/self/fd/3';
 
-/** Syncs the file system of an open descriptor. Throws an error of syncfs, SYNC_FAILED or SYNC_UNAVAILABLE. */
+/**
+ * Syncs the file system of an open directory. Throws an error of syncfs, EROFS for a file system that became
+ * read-only, SYNC_FAILED or SYNC_UNAVAILABLE.
+ */
 export async function syncFileSystem(fd: number): Promise<void> {
   const addon = loadAddon();
-  if (addon !== undefined) return addon.syncfsAsync(fd);
-  effect('sync');
-  return syncByCommand(fd);
+  if (addon !== undefined) {
+    await addon.syncfsAsync(fd);
+  } else {
+    effect('sync');
+    await syncByCommand(fd);
+  }
+  // A file system that a disk error made read-only has nothing to sync, says syncfs, and succeeds (before Linux 6.14):
+  // what was written before may never have reached the disk. access(2) tells EROFS also to root.
+  try {
+    accessSync(`/proc/self/fd/${fd}/.`, constants.W_OK);
+  } catch (error) {
+    if (hasErrno(error, 'EROFS', 'EIO')) throw error;
+  }
 }
 
 function syncByCommand(fd: number): Promise<void> {

@@ -12,6 +12,7 @@ import { RETRY_DIRECTORY } from '../store/layout.js';
 import { withRetryIndex } from '../store/mailbox/retry.js';
 import { failure, ownerOf, type StepTools } from './steps.js';
 import type { AppendFolder, AppendResult } from './tasks.js';
+import { troubleOf } from './trouble-kinds.js';
 
 /** Entries that are written with one call and one sync. */
 const ENTRIES_AT_ONCE = 512;
@@ -23,7 +24,8 @@ export async function loadAppend(): Promise<(tools: StepTools, task: AppendFolde
     try {
       return append(tools, task);
     } catch (error) {
-      return { kind: 'failed', id: task.id, failure: failure(error, 'MAILBOX_JOURNAL', task.mailbox) };
+      const trouble = troubleOf(error, 'target');
+      return { kind: 'failed', id: task.id, failure: failure(error, 'MAILBOX_JOURNAL', task.mailbox), trouble };
     }
   };
 }

@@ -3,6 +3,7 @@
  * (design.md, "One folder, in order", steps 1 to 4). Whatever happens, a folder ends in exactly one place:
  * handed to the committer, set aside, reported as failed, skipped, or let go because the run halts.
  */
+import { type EngineOutput, isDeviceError, METHOD } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
 import { encodeAdminRecord } from '../store/adminRecord.js';
 import { mailboxPathComponents } from '../store/names.js';
@@ -18,13 +19,16 @@ import {
   folderFailed,
   folderSkipped,
   halt,
+  halted,
   type MovedFolder,
   type ReadyFolder,
   type Run,
   release,
 } from './run.js';
 import { isDue, mailboxOf } from './selection.js';
-import type { AddedRows, MoveFolder, Place, PrepareFolder } from './tasks.js';
+import type { AddedRows, FailedFolder, MoveFolder, Place, PrepareFolder, Trouble } from './tasks.js';
+import { countUnreadable, isPathStopped, messagesReadable, sourceStrike, sourceWorks, stopDevice } from './trouble.js';
+import { isProcessTrouble, isTargetTrouble } from './trouble-kinds.js';
 import type { FolderPlan, MappingDatabase, MappingFolder, MessageFailure, MigrationRecord } from './types.js';
 
 /** Makes migration records durable; many batches share one transaction. */
@@ -110,6 +114,8 @@ export async function processBatch(
   if (prepared.length === 0) return;
   const held = new Set(prepared);
   try {
+    // Nothing of these is begun: when the run ends meanwhile they are let go.
+    if (halted(run)) return;
     await records(prepared.map(({ folder, ready, failures }) => ({ folder, record: recordOf(ready.plan), failures })));
     const results = await run.pool.run({ kind: 'move', folders: prepared.map((entry) => entry.move) });
     const byId = new Map(prepared.map((entry) => [entry.folder.id, entry]));
@@ -117,16 +123,14 @@ export async function processBatch(
     for (const result of results) {
       const entry = byId.get(result.id);
       if (entry === undefined) continue;
+      const { folder, rootPath, ready } = entry;
       if (result.kind === 'failed') {
-        if (result.halt) halt(run, result.failure.code, `${result.failure.message} [${result.failure.where}]`);
-        else folderFailed(run, entry.folder, result.failure);
+        folderStops(run, folder, rootPath, result);
       } else if (result.output.halt !== null) {
-        const { errno, call } = result.output.halt;
-        halt(run, 'DEVICE_HALT', deviceMessage(errno, call, entry.rootPath));
-      } else if (!result.output.stopped) {
+        engineHalted(run, folder, rootPath, result.output.halt);
+      } else if (!result.output.stopped && isReadable(run, folder, ready, result.output)) {
         held.delete(entry);
-        const { folder, ready, mailbox, rootPath } = entry;
-        moved.push({ folder, ready, mailbox, rootPath, output: result.output });
+        moved.push({ folder, ready, mailbox: entry.mailbox, rootPath, output: result.output });
       }
     }
     await committer.add(moved);
@@ -164,9 +168,9 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
       if (result.kind === 'busy') {
         postponed.set(folder.id, result.holders);
       } else if (result.kind === 'failed') {
-        if (result.halt === true) halt(run, result.failure.code, `${result.failure.message} [${result.failure.where}]`);
-        else folderFailed(run, folder, result.failure);
+        folderStops(run, folder, places.rootPath, result);
       } else {
+        sourceWorks(run, storePathOf(run, folder));
         const accepted = accept(run, folder, places, result, failed);
         if (accepted === 'failed') continue;
         if (accepted === 'skipped') folderSkipped(run, folder);
@@ -217,6 +221,8 @@ function accept(
     run.report.warnings += 1;
     run.log.write('Store', 'Warning', `${folder.mailbox}: ${warning.code}: ${warning.message} [${warning.where}]`);
   }
+  run.troubles.planned.messages += plan.messages.count;
+  for (const size of plan.messages.sizes) run.troubles.planned.bytes += size;
   return {
     // The root and the attempt are part of what is made durable before the first link.
     folder: {
@@ -267,8 +273,54 @@ function adminOf(run: Run, folder: MappingFolder, mailbox: MailboxRecord): Uint8
   return encodeAdminRecord({ mailbox: name, legacyName, owner, partition, acl, quota });
 }
 
-function deviceMessage(errno: number, call: string, where: string): string {
-  const name = errnoName(errno);
-  const advice = name === 'ENOSPC' || name === 'EDQUOT' ? 'Make space' : 'Repair it';
-  return `${call} failed with ${name} below ${where}. Nothing was lost. ${advice} and run the same command again.`;
+function storePathOf(run: Run, folder: MappingFolder): string {
+  return run.mapping.user(folder.uid)?.storePath ?? '';
+}
+
+/** A folder that failed as a whole: alone, or because of its device or the process. */
+export function folderStops(
+  run: Run,
+  folder: MappingFolder,
+  rootPath: string,
+  { failure, trouble }: Pick<FailedFolder, 'failure' | 'trouble'>,
+): void {
+  if (trouble === undefined) folderFailed(run, folder, failure);
+  else if (isProcessTrouble(trouble.errno)) processHalts(run, trouble, failure.where);
+  else if (trouble.side === 'target') stopDevice(run, rootPath, trouble);
+  else sourceStrike(run, storePathOf(run, folder), { folder, failure }, trouble);
+}
+
+function processHalts(run: Run, { errno, call }: Pick<Trouble, 'errno' | 'call'>, where: string): void {
+  const advice =
+    errnoName(errno) === 'ENOMEM'
+      ? 'Free memory, or use fewer threads (-t)'
+      : 'Raise the limit of open files (ulimit -n, fs.file-max), or use fewer threads (-t) and a shorter queue (-q)';
+  halt(run, 'PROCESS_HALT', `${call} failed with ${errnoName(errno)} at ${where}. Nothing was lost. ${advice}.`);
+}
+
+function engineHalted(run: Run, folder: MappingFolder, rootPath: string, trouble: Trouble): void {
+  const { errno, call, side } = trouble;
+  if (isProcessTrouble(errno)) processHalts(run, trouble, folder.mailbox);
+  else if (side === 'source') stopDevice(run, storePathOf(run, folder), trouble, 1);
+  else if (isTargetTrouble(errno)) stopDevice(run, rootPath, trouble);
+  else {
+    const message = `The 4.x mailbox directory cannot be completed: ${call} failed with ${errnoName(errno)}.`;
+    folderFailed(run, folder, { code: 'FOLDER_TARGET', message, where: folder.mailbox });
+  }
+}
+
+/**
+ * Whether the folder goes on to be published. One whose disk is dead does not: its messages are not failures of their
+ * own. A first folder without one readable message counts as a strike against its disk, and goes on.
+ */
+function isReadable(run: Run, folder: MappingFolder, ready: ReadyFolder, { methods, errnos }: EngineOutput): boolean {
+  const storePath = storePathOf(run, folder);
+  if (!errnos.some((errno) => errno !== 0 && isDeviceError(errno))) {
+    if (methods.length > 0) messagesReadable(run, storePath);
+    return true;
+  }
+  if (isPathStopped(run, 'source', storePath)) return false;
+  if (ready.sourceFd < 0 || methods.some((method) => method !== METHOD.failed)) return true;
+  const errno = errnos.find(isDeviceError) ?? 0;
+  return countUnreadable(run, storePath, { side: 'source', errno, call: 'read' });
 }

@@ -4,8 +4,8 @@
  *     moved folders ─▶ group ─▶ syncfs of every target ─▶ sources unchanged? ─▶ mailbox database (durable)
  *                                                        ─▶ mapping database ─▶ -r ─▶ locks let go
  *
- * Invariants. A folder's lock is held until its group is committed. Nothing of a group is published when its
- * sync failed: the whole group is thrown away and the run halts (a failed sync is never retried, design.md).
+ * Invariants. A folder's lock is held until its group is committed. Nothing is published whose file system could not
+ * be synced: those folders are thrown away and their device stops (a failed sync is never retried, design.md).
  * 3.x files go only after the database commit that published their folder (4x-store.md, promise 1).
  * A group closes 250 ms after its first folder, at GROUP_FOLDERS, or when nothing else is under way.
  */

@@ -10,11 +10,12 @@
  * A folder that another process holds is set aside and tried again when all else is done.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describeError } from '../errors.js';
+import { describeError, MailhaulError } from '../errors.js';
 import { processBatch, type RecordItem, type RecordWriter } from './batch.js';
 import { type Committer, createBatcher, createCommitter } from './committer.js';
 import { commitGroup } from './publish.js';
 import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
+import { isStopped } from './trouble.js';
 import { batches, folderLoader } from './worklist.js';
 
 /** Folders set aside because another process or thread holds them, with the pids that do. */
@@ -64,7 +65,12 @@ async function runLanes(
   const postponed: Postponed = new Map();
   const lanes = Math.max(1, Math.min(run.options.threads + 1, run.options.queue));
   const share = Math.max(1, Math.floor(run.options.queue / lanes));
-  const source = batches(ids, folderLoader(run.mapping), Math.min(share, BATCH_FOLDERS));
+  const load = folderLoader(run.mapping);
+  const loadUnlessStopped: typeof load = (id) => {
+    const loaded = load(id);
+    return loaded !== undefined && isStopped(run, loaded.item) ? undefined : loaded;
+  };
+  const source = batches(ids, loadUnlessStopped, Math.min(share, BATCH_FOLDERS));
   const lane = async (): Promise<void> => {
     while (!halted(run)) {
       const next = source.next();
@@ -75,7 +81,7 @@ async function runLanes(
   const guarded = (work: Promise<void>): Promise<void> =>
     work.catch((error: unknown) => {
       // The first cause stops all lanes; folders in flight finish or are let go (exit 4, run again).
-      halt(run, 'RUN_HALTED', describeError(error));
+      halt(run, error instanceof MailhaulError ? error.code : 'RUN_HALTED', describeError(error));
     });
   await Promise.all(Array.from({ length: lanes }, () => guarded(lane())));
   await guarded(committer.drain());

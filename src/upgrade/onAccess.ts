@@ -15,6 +15,7 @@ import type { Run } from './run.js';
 import type { Session } from './session.js';
 import type { StepTools } from './steps.js';
 import type { Task, WorkerContext } from './tasks.js';
+import { noTroubles, settleTroubles } from './trouble.js';
 
 export interface OnAccessOptions {
   readonly engine?: 'native' | 'portable' | 'auto';
@@ -90,11 +91,13 @@ export async function migrateMailbox(
       report,
       progress: context.progress,
       removed: new Set(),
+      troubles: noTroubles(),
       owner,
       partitionPath: (name) => session.instance.partitionPath(name) ?? '',
     };
     await migrateFolders(run, [folder.id]);
     await settleRemovals(run);
+    settleTroubles(run);
   } finally {
     closeRoots(roots);
   }

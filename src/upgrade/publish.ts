@@ -10,14 +10,19 @@
  */
 import { fstatSync } from 'node:fs';
 import { METHOD } from '../engine/types.js';
+import { MailhaulError } from '../errors.js';
 import { fstat, stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
+import { folderStops } from './batch.js';
 import { messageFailures } from './failures.js';
 import { countRemoval } from './removal.js';
 import { addError, addMethods, partitionTotals } from './report.js';
-import { failureOf, folderFailed, type MovedFolder, type Run, release } from './run.js';
-import type { AppendFolder, FolderFailure } from './tasks.js';
+import type { PartitionRoot } from './roots.js';
+import { failureOf, type MovedFolder, type Run, release } from './run.js';
+import type { AppendFolder, FailedFolder } from './tasks.js';
+import { stopDevice, workDone } from './trouble.js';
+import { isProcessTrouble, syncTrouble, troubleOf } from './trouble-kinds.js';
 import type { MessageFailure } from './types.js';
 
 interface Outcome extends MovedFolder {
@@ -26,14 +31,16 @@ interface Outcome extends MovedFolder {
   readonly failures: readonly MessageFailure[];
 }
 
-/** Makes a group durable and publishes it. Throws only when the run must halt. */
+/**
+ * Makes a group durable and publishes it. Folders on a device that could not be synced are not published. Throws only
+ * when the run must halt.
+ */
 export async function commitGroup(run: Run, group: readonly MovedFolder[]): Promise<void> {
   try {
-    await syncTargets(run, group);
     let outcomes: Outcome[] = [];
-    for (const moved of group) {
+    for (const moved of await syncTargets(run, group)) {
       const change = sourceChange(moved);
-      if (change !== undefined) folderFailed(run, moved.folder, change);
+      if (change !== undefined) folderStops(run, moved.folder, moved.rootPath, change);
       else {
         const { messages, uidnext } = moved.ready.plan;
         outcomes.push({ ...moved, uidnext, failures: messageFailures(messages, moved.output) });
@@ -51,24 +58,50 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[]): Prom
   }
 }
 
-async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<void> {
-  const fds = new Set<number>();
+/** Syncs every target device of the group once; returns the folders that are durable now. */
+async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<MovedFolder[]> {
+  const byDevice = new Map<bigint, { fd: number; path: string; folders: MovedFolder[] }>();
   for (const moved of group) {
-    const root = run.roots.partitions.get(moved.rootPath);
-    if (root !== undefined) fds.add(root.dir.fd);
+    const { dir } = partitionOf(run, moved.rootPath);
+    const { dev } = fstat(dir);
+    const known = byDevice.get(dev);
+    if (known === undefined) byDevice.set(dev, { fd: dir.fd, path: moved.rootPath, folders: [moved] });
+    else known.folders.push(moved);
   }
-  await Promise.all([...fds].map(syncFileSystem));
+  const durable = await Promise.all(
+    [...byDevice].map(async ([dev, { fd, path, folders }]) => {
+      // Never again: what an earlier sync failed to write would be taken for written.
+      if (run.troubles.unsynced.has(dev)) return [];
+      try {
+        await syncFileSystem(fd);
+        return folders;
+      } catch (error) {
+        const trouble = syncTrouble(error, 'target');
+        if (isProcessTrouble(trouble.errno)) throw error;
+        run.troubles.unsynced.add(dev);
+        stopDevice(run, path, trouble);
+        return [];
+      }
+    }),
+  );
+  return durable.flat();
+}
+
+function partitionOf(run: Run, path: string): PartitionRoot {
+  const root = run.roots.partitions.get(path);
+  if (root === undefined) throw new MailhaulError('ROOT_NOT_HELD', 'The partition is not open.', { where: path });
+  return root;
 }
 
 /** Why the folder cannot be published: its directory or index is not what it was when it was read. */
-function sourceChange(moved: MovedFolder): FolderFailure | undefined {
+function sourceChange(moved: MovedFolder): Pick<FailedFolder, 'failure' | 'trouble'> | undefined {
   try {
     if (isSourceUnchanged(moved)) return undefined;
   } catch (error) {
-    return failureOf(error, moved.folder.legacyName);
+    return { failure: failureOf(error, moved.folder.legacyName), trouble: troubleOf(error, 'source') };
   }
   const message = 'The 3.x folder changed while it was migrated and stays in TRANSITION. Is a 3.x server running?';
-  return { code: 'FOLDER_CHANGED', message, where: moved.folder.legacyName };
+  return { failure: { code: 'FOLDER_CHANGED', message, where: moved.folder.legacyName } };
 }
 
 function isSourceUnchanged({ ready }: MovedFolder): boolean {
@@ -111,7 +144,7 @@ async function enterInJournals(run: Run, outcomes: readonly Outcome[]): Promise<
     if (result.kind === 'appended') {
       return [{ ...outcome, uidnext: result.uidnext, output: { ...outcome.output, summary: result.summary } }];
     }
-    folderFailed(run, outcome.folder, result.failure);
+    folderStops(run, outcome.folder, outcome.rootPath, result);
     return [];
   });
 }
@@ -195,6 +228,7 @@ function count(run: Run, outcome: Outcome): void {
   // A published folder that still lacks messages is not done unless the failures were accepted.
   const done = published && (failures.length === 0 || run.options.acceptFailures);
   run.report.folders[done ? 'done' : 'failed'] += 1;
+  workDone(run, folder);
   const totals = partitionTotals(run.report, folder.partition);
   totals.messages += moved;
   totals.bytes += output.bytes;

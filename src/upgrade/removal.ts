@@ -4,14 +4,16 @@
  * originals until they are repaired (publish.ts); a file that has no message in 4.x, although the mailbox is
  * still there, stays as well.
  */
+import { constants as osConstants } from 'node:os';
 import type { RemoveOutput } from '../engine/types.js';
 import { fstat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
-import { placesOf } from './batch.js';
-import { addError } from './report.js';
-import { errnoName, failureOf, folderBusy, folderFailed, halted, type Run } from './run.js';
+import { folderStops, placesOf } from './batch.js';
+import { errnoName, failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } from './run.js';
 import { mailboxOf } from './selection.js';
 import type { RemoveFolder } from './tasks.js';
+import { isStopped, removalRefused, stopDevice } from './trouble.js';
+import { isProcessTrouble, isTargetTrouble, syncTrouble } from './trouble-kinds.js';
 import type { MappingFolder } from './types.js';
 import { batches, estimateMessages } from './worklist.js';
 
@@ -23,7 +25,7 @@ export async function removePublishedOriginals(run: Run, ids: Iterable<number>):
     run.mapping.refresh();
     const folder = run.mapping.folder(id);
     const due = folder !== undefined && !folder.missing && !folder.sourcesRemoved;
-    if (!due || run.mapping.failures(id).length > 0) return undefined;
+    if (!due || isStopped(run, folder) || run.mapping.failures(id).length > 0) return undefined;
     return { item: folder, messages: estimateMessages(folder) };
   };
   const source = batches(ids, load, 64);
@@ -64,7 +66,7 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
     if (result.kind === 'busy') {
       folderBusy(run, folder, result.holders, 'its originals stay');
     } else if (result.kind === 'failed') {
-      folderFailed(run, folder, result.failure);
+      folderStops(run, folder, rootPathOf(run, folder), result);
     } else {
       countRemoval(run, folder, result.output, result.notInTarget);
     }
@@ -80,9 +82,29 @@ const NOTED_AT_ONCE = 1_000;
  */
 export async function settleRemovals(run: Run): Promise<void> {
   if (run.removed.size === 0) return;
-  const fdByDevice = new Map([...run.roots.stores.values()].map((dir) => [fstat(dir).dev, dir.fd]));
-  await Promise.all([...fdByDevice.values()].map(syncFileSystem));
-  const ids = [...run.removed];
+  const devices = new Set([...run.removed].map((id) => storeDevice(run, id)));
+  const byDevice = new Map(
+    [...run.roots.stores]
+      .map(([path, dir]) => [fstat(dir).dev, { path, fd: dir.fd }] as const)
+      .filter(([dev]) => devices.has(dev)),
+  );
+  const unsynced = new Set<bigint>();
+  await Promise.all(
+    [...byDevice].map(async ([dev, { path, fd }]) => {
+      try {
+        // One that failed before is never made again: those folders are looked at by a later `-r`.
+        if (run.troubles.unsynced.has(dev)) unsynced.add(dev);
+        else await syncFileSystem(fd);
+      } catch (error) {
+        const trouble = syncTrouble(error, 'source');
+        if (isProcessTrouble(trouble.errno)) throw error;
+        unsynced.add(dev);
+        // Read-only: nothing was removed, which has been told.
+        if (trouble.errno !== osConstants.errno.EROFS) stopDevice(run, path, trouble);
+      }
+    }),
+  );
+  const ids = [...run.removed].filter((id) => unsynced.size === 0 || !unsynced.has(storeDevice(run, id)));
   run.removed.clear();
   for (let first = 0; first < ids.length; first += NOTED_AT_ONCE) {
     await run.mapping.update((writes) => {
@@ -92,6 +114,16 @@ export async function settleRemovals(run: Run): Promise<void> {
       }
     });
   }
+}
+
+function storeDevice(run: Run, id: number): bigint {
+  const user = run.mapping.user(run.mapping.folder(id)?.uid ?? '');
+  const store = user === undefined ? undefined : run.roots.stores.get(user.storePath);
+  return store === undefined ? -1n : fstat(store).dev;
+}
+
+function rootPathOf(run: Run, folder: MappingFolder): string {
+  return folder.root ?? run.partitionPath(folder.partition);
 }
 
 /**
@@ -109,11 +141,12 @@ export function countRemoval(run: Run, folder: MappingFolder, output: RemoveOutp
     run.log.write('Store', 'Warning', `${folder.mailbox}: ${changed + notInTarget} 3.x files stay: ${reasons}.`);
   }
   const [first] = refused;
-  if (first !== undefined) {
+  if (first !== undefined && isTargetTrouble(first.errno)) {
+    // A read-only or broken disk is told once, not once a folder.
+    removalRefused(run, folder, first.errno, refused.length);
+  } else if (first !== undefined) {
     const message = `${refused.length} 3.x files cannot be removed (${errnoName(first.errno)}) and stay.`;
-    const code = 'ORIGINALS_NOT_REMOVED';
-    addError(run.report, { user: folder.uid, folder: folder.legacyName, file: '', code, message });
-    run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);
+    folderProblem(run, folder, 'ORIGINALS_NOT_REMOVED', message);
   }
   if (output.kept.length + notInTarget === 0) run.removed.add(folder.id);
 }

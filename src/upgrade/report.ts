@@ -19,6 +19,32 @@ export interface RunError {
 export interface Halt {
   readonly code: string;
   readonly message: string;
+  /** The command that goes on. */
+  resume?: string;
+}
+
+export type Side = 'source' | 'target';
+
+/** A device that could not go on, once. */
+export interface DeviceReport {
+  readonly side: Side;
+  /** Store path or partition path on which it showed. */
+  readonly path: string;
+  /** Partitions with folders that are left because of it. */
+  readonly partitions: readonly string[];
+  /** The system call that failed, and how (`ENOSPC`). */
+  readonly call: string;
+  readonly errno: string;
+  readonly foldersLeft: number;
+  /** 3.x folders that could not be read; 0 for a target. */
+  readonly foldersUnreadable: number;
+  /** Estimates of what is still to come to a target, and what is free there; null for a source or not known. */
+  readonly bytesNeeded: number | null;
+  readonly bytesFree: number | null;
+  readonly filesNeeded: number | null;
+  readonly filesFree: number | null;
+  /** All of it in words, with what to do. */
+  readonly message: string;
 }
 
 export interface PartitionTotals {
@@ -41,6 +67,8 @@ export interface MessagesReport {
   errorsNotListed: number;
   warnings: number;
   readonly removed: { messages: number; kept: number };
+  /** Devices that stopped; each is in `errors` as well. */
+  readonly devices: DeviceReport[];
   halted: Halt | null;
 }
 
@@ -59,6 +87,7 @@ export function emptyReport(engine: string): MessagesReport {
     errorsNotListed: 0,
     warnings: 0,
     removed: { messages: 0, kept: 0 },
+    devices: [],
     halted: null,
   };
 }

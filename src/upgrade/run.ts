@@ -12,6 +12,7 @@ import type { WorkerPool } from './pool.js';
 import { addError, type MessagesReport } from './report.js';
 import type { Roots } from './roots.js';
 import type { FolderFailure, PrepareResult } from './tasks.js';
+import type { Troubles } from './trouble.js';
 import type { MappingDatabase, MappingFolder } from './types.js';
 
 export interface RunOptions {
@@ -39,6 +40,8 @@ export interface Run {
   /** Ids of folders whose originals are gone, which is not on record yet (`-r`, removal.ts). */
   readonly removed: Set<number>;
   readonly owner: { readonly uid: number; readonly gid: number };
+  /** Devices that cannot go on. */
+  readonly troubles: Troubles;
   /** Partition path now in force, by partition name. */
   partitionPath(name: string): string;
   /** Called when a folder is done (published, failed or skipped). */
@@ -59,14 +62,19 @@ export interface MovedFolder {
   readonly output: EngineOutput;
 }
 
-/** Whether the run stops: a signal, or a device that cannot go on. */
+/** Whether the run takes no new folder: a signal, or trouble of the process or the databases. */
 export function halted(run: Run): boolean {
-  return Atomics.load(run.progress, PROGRESS.cancel) !== 0 || run.report.halted !== null;
+  return run.report.halted !== null;
 }
 
-/** Records why the run stops; the first cause is kept and logged. Never throws. */
+/** Ends the run, whatever is under way: nothing of it could be published. The first cause is kept and logged. */
 export function halt(run: Run, code: string, message: string): void {
   Atomics.store(run.progress, PROGRESS.cancel, 1);
+  drain(run, code, message);
+}
+
+/** Takes no new folder; those under way are finished and published. The first cause is kept and logged. Never throws. */
+export function drain(run: Run, code: string, message: string): void {
   if (run.report.halted !== null) return;
   run.report.halted = { code, message };
   try {
@@ -100,6 +108,12 @@ export function folderFailed(run: Run, folder: MappingFolder, failure: FolderFai
   });
   run.log.write('Store', 'Error', `${folder.mailbox}: ${failure.code}: ${failure.message} [${failure.where}]`);
   run.onFolder?.(folder);
+}
+
+/** An error of a folder that is published all the same. */
+export function folderProblem(run: Run, folder: MappingFolder, code: string, message: string): void {
+  addError(run.report, { user: folder.uid, folder: folder.legacyName, file: '', code, message });
+  run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);
 }
 
 /** Held by another process; `outcome` says what that means. */

@@ -58,7 +58,7 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
   try {
     checkFrom(instance, options.from);
     const readOnly = options.readOnly === true;
-    const log = readOnly ? nullLog : instance.openLog('upgrade', options.logLevel);
+    const log = readOnly ? nullLog : tellingLog(instance.openLog('upgrade', options.logLevel), instance.path);
     undo.push(() => log.close());
     if (!readOnly) {
       const lock: StoreLock = lockStore(instance.lockDir, 'shared', purpose, instance.owner);
@@ -105,6 +105,26 @@ export function refuseUnfinishedReset(meta: MappingMeta | undefined, workDir: st
     where: workDir,
     hint: 'Run `upgrade --reset` again; it goes on where it stopped.',
   });
+}
+
+/** A log that says what could not be written, where, and what to do: a run halts when its log is full. */
+function tellingLog(log: Log, instance: string): Log {
+  return {
+    level: log.level,
+    write(category, level, message) {
+      try {
+        log.write(category, level, message);
+      } catch (cause) {
+        throw new MailhaulError('LOG_WRITE', `The log cannot be written: ${describeError(cause)}.`, {
+          where: `${instance}/log/default/default`,
+          hint: 'Make space or repair the device, then run the same command again.',
+          exit: EXIT.halted,
+          cause,
+        });
+      }
+    },
+    close: () => log.close(),
+  };
 }
 
 /**

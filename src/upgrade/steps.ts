@@ -4,15 +4,18 @@
  */
 import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine, MessageTable } from '../engine/types.js';
 import { describeError, hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, ensureDirs, fstat, stat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, ensureDirs, fstat, list, stat, walk } from '../fs/dir.js';
 import { flockHolders, tryFlock } from '../fs/flock.js';
 import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { planFolder } from './plan.js';
 import { tableOf } from './rows.js';
 import { shareTable } from './shared.js';
+import { blocksOf } from './space.js';
 import type {
   AddedRows,
+  CopySpace,
+  FailedFolder,
   FinishFolder,
   FinishResult,
   FolderFailure,
@@ -25,8 +28,10 @@ import type {
   RemoveResult,
   SourceStamp,
   SurveyResult,
+  Trouble,
   WorkerContext,
 } from './tasks.js';
+import { troubleOf } from './trouble-kinds.js';
 import type { FolderPlan } from './types.js';
 
 /** What a thread works with. */
@@ -35,11 +40,6 @@ export interface StepTools {
   readonly source: MailSource;
   readonly context: WorkerContext;
 }
-
-/** Errors of the process or of a full disk: no folder can go on. */
-const LACKING = ['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'ENOMEM'] as const;
-/** Errors with which no folder of the same target device can go on. */
-const HALTING = [...LACKING, 'EROFS', 'EIO'] as const;
 
 export function ownerOf(context: WorkerContext): { uid: number; gid: number } {
   return { uid: context.ownerUid, gid: context.ownerGid };
@@ -90,43 +90,30 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
   } catch (error) {
     if (lock !== undefined && lock !== 'busy') lock.release();
     closeDir(opened);
-    const halt = hasErrno(error, ...LACKING);
-    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path), halt };
+    return failed(task.id, error, 'FOLDER_UNREADABLE', opened.path, 'source');
   }
 }
-
-/** Files and directories take whole blocks; of this size on ext4, xfs and btrfs. */
-const BLOCK = 4096;
-
-/** Bytes of store.idx a message, more than most take. */
-const INDEX_ENTRY = 1024;
-
-/** A hash directory holds 100 uids; about half of them are there. */
-const MESSAGES_A_DIRECTORY = 50;
 
 /** The same as `prepareFolder` without a lock and without a trace on disk. */
 export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResult {
   const opened = openSource(task);
   if (opened === 'missing') {
-    if (!task.missing) return { kind: 'failed', id: task.id, failure: gone(task).failure };
-    return { kind: 'planned', id: task.id, messages: 0, bytes: 0, space: BLOCK, warnings: 0, refused: [] };
+    if (!task.missing) return gone(task);
+    return { kind: 'planned', id: task.id, messages: 0, bytes: 0, copy: NOTHING_TO_COPY, warnings: 0, refused: [] };
   }
-  if ('kind' in opened) return { kind: 'failed', id: task.id, failure: opened.failure };
+  if ('kind' in opened) return opened;
   try {
-    const plan = readAndPlan(tools, task, opened);
+    const scan = tools.engine.scan(opened.fd);
+    const plan = planOf(tools, task, tools.source.readIndex(opened), scan);
     const { messages } = plan;
     let bytes = 0;
-    let space = BLOCK + messages.count * INDEX_ENTRY + Math.ceil(messages.count / MESSAGES_A_DIRECTORY) * BLOCK;
-    for (const size of messages.sizes) {
-      bytes += size;
-      space += Math.ceil(size / BLOCK) * BLOCK;
-    }
+    for (const size of messages.sizes) bytes += size;
     return {
       kind: 'planned',
       id: task.id,
       messages: messages.count,
       bytes,
-      space,
+      copy: copySpace(task, fstat(opened).dev, scan, messages),
       warnings: plan.warnings.length,
       refused: refusedOf(messages),
     };
@@ -135,6 +122,89 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
   } finally {
     closeDir(opened);
   }
+}
+
+const NOTHING_TO_COPY: CopySpace = {
+  bytes: 0,
+  files: 0,
+  device: 0n,
+  inodes: new BigUint64Array(0),
+  sizes: new Float64Array(0),
+  links: new Uint32Array(0),
+  present: new Uint8Array(0),
+};
+
+function copySpace(task: PrepareFolder, device: bigint, scan: DirectoryScan, messages: MessageTable): CopySpace {
+  const linksOf = new Map<bigint, number>();
+  for (let i = 0; i < scan.count; i++) {
+    const links = scan.nlinks[i] ?? 0;
+    if (links > 1) linksOf.set(scan.inodes[i] ?? 0n, links);
+  }
+  // Only an earlier attempt can have copied something.
+  const copied = task.previous === null || task.target.rootFd < 0 ? undefined : openTarget(task.target);
+  const shared: { inode: bigint; size: number; links: number; present: boolean }[] = [];
+  let [bytes, files] = [0, 0];
+  try {
+    const isThere = copied === undefined ? () => false : presence(copied);
+    for (let i = 0; i < messages.count; i++) {
+      if (messages.refused[i] !== 0) continue;
+      const inode = messages.inodes[i] ?? 0n;
+      const size = messages.sizes[i] ?? 0;
+      const links = linksOf.get(inode);
+      const present = isThere(messages.uids[i] ?? 0, size);
+      if (links !== undefined) {
+        shared.push({ inode, size: blocksOf(size), links, present });
+      } else if (!present) {
+        bytes += blocksOf(size);
+        files += 1;
+      }
+    }
+  } finally {
+    if (copied !== undefined) closeDir(copied);
+  }
+  return {
+    bytes,
+    files,
+    device,
+    inodes: BigUint64Array.from(shared, ({ inode }) => inode),
+    sizes: Float64Array.from(shared, ({ size }) => size),
+    links: Uint32Array.from(shared, ({ links }) => links),
+    present: Uint8Array.from(shared, ({ present }) => Number(present)),
+  };
+}
+
+/** The mailbox directory that an earlier attempt made; undefined when it came to nothing. */
+function openTarget(target: Place): Dir | undefined {
+  try {
+    return walk(rootOf(target), target.components);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Asks, uid by uid ascending, whether the 4.x file is there with at least so many bytes. */
+function presence(mailbox: Dir): (uid: number, bytes: number) => boolean {
+  const sizes = new Map<string, bigint>();
+  let read = '';
+  return (uid, bytes) => {
+    const name = hashDirectory(uid);
+    if (name !== read) {
+      read = name;
+      sizes.clear();
+      const directory = openIfThere(mailbox, name);
+      if (directory !== undefined) {
+        try {
+          for (const file of list(directory)) {
+            const text = file.toString('latin1');
+            sizes.set(text, stat(directory, text)?.size ?? 0n);
+          }
+        } finally {
+          closeDir(directory);
+        }
+      }
+    }
+    return (sizes.get(messageFile(uid)) ?? -1n) >= BigInt(bytes);
+  };
 }
 
 function refusedOf(messages: MessageTable): { uid: number; refused: number; file: string }[] {
@@ -148,7 +218,11 @@ function refusedOf(messages: MessageTable): { uid: number; refused: number; file
   return refused;
 }
 
-function openSource(task: { id: number; source: Place }): Dir | 'missing' | Extract<PrepareResult, { kind: 'failed' }> {
+function failed(id: number, error: unknown, code: string, where: string, side: Trouble['side']): FailedFolder {
+  return { kind: 'failed', id, failure: failure(error, code, where), trouble: troubleOf(error, side) };
+}
+
+function openSource(task: { id: number; source: Place }): Dir | 'missing' | FailedFolder {
   try {
     return walk(rootOf(task.source), task.source.components);
   } catch (error) {
@@ -162,7 +236,7 @@ function openSource(task: { id: number; source: Place }): Dir | 'missing' | Extr
       kind: 'failed',
       id: task.id,
       failure: { code: link ? 'FOLDER_LINK' : 'FOLDER_UNREADABLE', message: what, where },
-      halt: hasErrno(error, ...LACKING),
+      trouble: troubleOf(error, 'source'),
     };
   }
 }
@@ -172,7 +246,7 @@ function sourcePath(place: Place): string {
   return [place.rootPath, ...names].join('/');
 }
 
-function gone(task: PrepareFolder): Extract<PrepareResult, { kind: 'failed' }> {
+function gone(task: PrepareFolder): FailedFolder {
   const message = 'The 3.x folder is not there any more; upgrade -s saw it. Is its disk mounted?';
   return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_GONE', message, where: sourcePath(task.source) } };
 }
@@ -191,8 +265,7 @@ function prepareMissing(tools: StepTools, task: PrepareFolder): PrepareResult {
     return { kind: 'ready', id: task.id, sourceFd: -1, lockFd: target.fd, plan, stamp: null, additions: null };
   } catch (error) {
     if (target !== undefined) closeDir(target);
-    const halt = halts(error);
-    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_TARGET', task.target.rootPath), halt };
+    return failed(task.id, error, 'FOLDER_TARGET', task.target.rootPath, 'target');
   }
 }
 
@@ -283,20 +356,11 @@ export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfe
         : { fd: additions.mailboxFd, path: task.target.components.join('/') };
     return { kind: 'moved', id: task.id, output: transfer(tools, task, target) };
   } catch (error) {
-    return {
-      kind: 'failed',
-      id: task.id,
-      failure: failure(error, 'FOLDER_TARGET', sourcePath(task.target)),
-      halt: halts(error),
-    };
+    return failed(task.id, error, 'FOLDER_TARGET', sourcePath(task.target), 'target');
   } finally {
     // The lock of a published folder is let go when the outcome is on record.
     if (target !== undefined && additions === null) closeDir(target);
   }
-}
-
-function halts(error: unknown): boolean {
-  return hasErrno(error, ...HALTING);
 }
 
 /** `-r` right after the folder was published; the lock is still held by the main thread's descriptor. */
@@ -312,20 +376,23 @@ export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult
     const output = { removed: 0, bytes: 0, missing: task.record.count, kept: [] };
     return { kind: 'removed', id: task.id, output, notInTarget: 0 };
   }
-  if ('kind' in opened) return { kind: 'failed', id: task.id, failure: opened.failure };
+  if ('kind' in opened) return opened;
+  let side: Trouble['side'] = 'source';
   try {
     const lock = tools.source.tryLockFolder(opened, ownerOf(tools.context));
     if (lock === 'busy') return { kind: 'busy', id: task.id, holders: tools.source.lockHolders(opened) };
     try {
       const remove = new Uint8Array(task.record.count).fill(1);
+      side = 'target';
       const notInTarget = task.checkTarget ? keepUnlessInTarget(task, remove) : 0;
+      side = 'source';
       const output = tools.engine.removeSources({ sourceFd: opened.fd, messages: tableOf(task.record), remove });
       return { kind: 'removed', id: task.id, output, notInTarget };
     } finally {
       lock.release();
     }
   } catch (error) {
-    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };
+    return failed(task.id, error, 'FOLDER_UNREADABLE', opened.path, side);
   } finally {
     closeDir(opened);
   }

@@ -3,11 +3,10 @@
  * run would, without locks (a lock may have to make `.lock`), and the way each partition will be filled is
  * told from the devices: the same device means link, or rename with `-r`; another one means copy.
  */
-import { statfsSync, statSync } from 'node:fs';
 import { selectEngine } from '../engine/engines.js';
 import { MESSAGE_ERRORS } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
-import { closeDir } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, statfs } from '../fs/dir.js';
 import { mailboxPathComponents } from '../store/names.js';
 import { openPartition } from '../store/partitions.js';
 import { prepareTaskOf } from './batch.js';
@@ -15,7 +14,8 @@ import { startPool, type WorkerPool } from './pool.js';
 import { closeRoots, emptyRoots, storeRoot } from './roots.js';
 import { isDue, selectFolders } from './selection.js';
 import { openSession } from './session.js';
-import type { PrepareFolder } from './tasks.js';
+import { type DeviceSpace, filesOf, indexSpace, isShort, type SharedInodes, spaceLedger } from './space.js';
+import { addCopy, surveyFolders } from './spaceCheck.js';
 import type { MappingFolder } from './types.js';
 import type { MessagesOptions } from './upgradeMessages.js';
 import { batches, buildWorklist, folderLoader } from './worklist.js';
@@ -35,7 +35,7 @@ export interface PartitionSurvey {
   folders: number;
   messages: number;
   bytes: number;
-  /** Bytes that the target's file system must have free; rewritten (bare LF) messages come on top. */
+  /** Bytes that the target's file system must have free, about; rewritten (bare LF) messages come on top. */
   spaceNeeded: number;
   readonly spaceFree: number;
 }
@@ -47,6 +47,8 @@ export interface SurveyReport {
   readonly bytes: number;
   readonly engine: string;
   readonly partitions: readonly PartitionSurvey[];
+  /** What each target device must have, and has; several partitions may share one. */
+  readonly devices: readonly DeviceSpace[];
   readonly warnings: number;
   readonly problems: readonly SurveyProblem[];
   readonly problemsNotListed: number;
@@ -55,8 +57,7 @@ export interface SurveyReport {
 const PROBLEMS_KEPT = 10_000;
 
 export function surveyExitCode(report: SurveyReport): ExitCode {
-  const short = report.partitions.some((partition) => partition.spaceNeeded > partition.spaceFree);
-  if (short) return EXIT.refused;
+  if (report.devices.some(isShort)) return EXIT.refused;
   return report.problems.length > 0 ? EXIT.partial : EXIT.ok;
 }
 
@@ -68,6 +69,10 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
   let pool: WorkerPool | undefined;
   const partitions = new Map<string, PartitionSurvey>();
   const problems: SurveyProblem[] = [];
+  const ledger = spaceLedger();
+  const shared = new Map<string, SharedInodes>();
+  /** Partition directories by path; looked at only. */
+  const targets = new Map<string, Dir>();
   let problemsNotListed = 0;
   let warnings = 0;
   const problem = (found: SurveyProblem): void => {
@@ -79,14 +84,21 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     const selection = selectFolders(mapping, session.workDir, options);
     for (const found of selection.problems) problem({ user: '', ...found });
     problemsNotListed += selection.problemsNotListed;
+    const targetOf = (name: string, path: string): Dir => {
+      const held = targets.get(path);
+      if (held !== undefined) return held;
+      const opened = openPartition(name, path, instance.owner);
+      targets.set(path, opened);
+      return opened;
+    };
     const partitionOf = (folder: MappingFolder, sourcePath: string): PartitionSurvey => {
       const path = folder.root ?? instance.partitionPath(folder.partition) ?? '';
       const key = `${folder.partition}\n${path}\n${sourcePath}`;
       const known = partitions.get(key);
       if (known !== undefined) return known;
-      closeDir(openPartition(folder.partition, path, instance.owner));
-      const sameDevice = statSync(path).dev === statSync(sourcePath).dev;
-      const free = statfsSync(path);
+      const target = targetOf(folder.partition, path);
+      const sameDevice = fstat(target).dev === fstat(storeRoot(roots, sourcePath)).dev;
+      const free = statfs(target);
       const made: PartitionSurvey = {
         name: folder.partition,
         path,
@@ -114,42 +126,51 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     });
     // Node 20 ends the process when a thread is stopped while it loads its code.
     await pool.ready();
-    for (const batch of batches(worklist.ids, folderLoader(mapping), options.queue)) {
-      const known = new Map<number, { folder: MappingFolder; partition: PartitionSurvey }>();
-      const tasks: PrepareFolder[] = [];
-      for (const folder of batch) {
+    const rowOf = (folder: MappingFolder): PartitionSurvey | undefined => {
+      const user = mapping.user(folder.uid);
+      return user === undefined ? undefined : partitionOf(folder, user.storePath);
+    };
+    const source = batches(worklist.ids, folderLoader(mapping), options.queue);
+    await surveyFolders(pool, options.threads, source, {
+      taskOf(folder) {
         const user = mapping.user(folder.uid);
-        if (user === undefined) continue;
-        const partition = partitionOf(folder, user.storePath);
+        const partition = rowOf(folder);
+        if (user === undefined || partition === undefined) return undefined;
         const store = storeRoot(roots, user.storePath);
-        known.set(folder.id, { folder, partition });
-        const source = { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path] };
         const components = mailboxPathComponents(folder.uid, folder.mailbox);
-        // Nothing is made in the target.
-        const target = { rootFd: -1, rootPath: partition.path, components };
-        tasks.push(prepareTaskOf(mapping, folder, { source, target }, false));
-      }
-      for (const result of await pool.run({ kind: 'survey', folders: tasks })) {
-        const entry = known.get(result.id);
-        if (entry === undefined) continue;
-        const { folder, partition } = entry;
+        const target = targets.get(partition.path) ?? { fd: -1, path: partition.path };
+        const source = { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path] };
+        const places = { source, target: { rootFd: target.fd, rootPath: target.path, components } };
+        return prepareTaskOf(mapping, folder, places, false);
+      },
+      take(folder, result) {
+        const partition = rowOf(folder);
+        if (partition === undefined) return;
         const where = { user: folder.uid, folder: folder.legacyName };
         if (result.kind === 'failed') {
           problem({ ...where, file: '', code: result.failure.code, message: result.failure.message });
-          continue;
+          return;
         }
         partition.folders += 1;
         partition.messages += result.messages;
         partition.bytes += result.bytes;
-        if (partition.method === 'copy') partition.spaceNeeded += result.space;
+        const index = indexSpace(1, result.messages);
+        const target = targets.get(partition.path);
+        if (target === undefined) return;
+        ledger.add(target, partition.name, index, filesOf(1, result.messages));
+        partition.spaceNeeded += index;
+        if (partition.method === 'copy') {
+          partition.spaceNeeded += addCopy(ledger, shared, target, partition.name, result.copy);
+        }
         warnings += result.warnings;
         for (const { file, refused } of result.refused) {
           problem({ ...where, file, code: MESSAGE_ERRORS[refused] ?? '', message: 'This message would fail.' });
         }
-      }
-    }
+      },
+    });
   } finally {
     await pool?.close();
+    for (const dir of targets.values()) closeDir(dir);
     closeRoots(roots);
     await session.close();
   }
@@ -163,6 +184,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     bytes: total((partition) => partition.bytes),
     engine: engine.name,
     partitions: list,
+    devices: ledger.devices(),
     warnings,
     problems,
     problemsNotListed,

@@ -89,8 +89,23 @@ export type PrepareResult =
       readonly additions: AddedRows | null;
     }
   | { readonly kind: 'busy'; readonly id: number; readonly holders: readonly number[] }
-  /** `halt`: for want of something that the next folder would lack as well. */
-  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure; readonly halt?: boolean };
+  | FailedFolder;
+
+/** What failed is more than this folder: the process, or the device on one side. */
+export interface Trouble {
+  readonly side: 'source' | 'target';
+  /** Positive. */
+  readonly errno: number;
+  /** The system call. */
+  readonly call: string;
+}
+
+export interface FailedFolder {
+  readonly kind: 'failed';
+  readonly id: number;
+  readonly failure: FolderFailure;
+  readonly trouble?: Trouble | undefined;
+}
 
 export interface FolderFailure {
   readonly code: string;
@@ -111,9 +126,7 @@ export interface MoveFolder {
   readonly additions: AddedRows | null;
 }
 
-export type MoveResult =
-  | { readonly kind: 'moved'; readonly id: number; readonly output: EngineOutput }
-  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure; readonly halt: boolean };
+export type MoveResult = { readonly kind: 'moved'; readonly id: number; readonly output: EngineOutput } | FailedFolder;
 
 export interface AppendFolder {
   readonly id: number;
@@ -125,7 +138,7 @@ export interface AppendFolder {
 
 export type AppendResult =
   | { readonly kind: 'appended'; readonly id: number; readonly summary: IndexSummary; readonly uidnext: number }
-  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure };
+  | FailedFolder;
 
 export interface FinishFolder {
   readonly id: number;
@@ -152,7 +165,22 @@ export interface RemoveFolder {
 export type RemoveResult =
   | { readonly kind: 'removed'; readonly id: number; readonly output: RemoveOutput; readonly notInTarget: number }
   | { readonly kind: 'busy'; readonly id: number; readonly holders: readonly number[] }
-  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure };
+  | FailedFolder;
+
+/** What a copy of a folder's messages takes; what an earlier attempt copied is not counted. */
+export interface CopySpace {
+  /** Bytes in whole blocks, and files, of messages that no other folder can share. */
+  readonly bytes: number;
+  readonly files: number;
+  /** Messages with several links, one element each: counted once an inode, whatever folder links it. */
+  readonly device: bigint;
+  readonly inodes: BigUint64Array;
+  /** Bytes in whole blocks. */
+  readonly sizes: Float64Array;
+  readonly links: Uint32Array;
+  /** 1 where the 4.x copy is there already. */
+  readonly present: Uint8Array;
+}
 
 export type SurveyResult =
   | {
@@ -160,13 +188,12 @@ export type SurveyResult =
       readonly id: number;
       readonly messages: number;
       readonly bytes: number;
-      /** Bytes that a copy of the folder takes on disk, about. */
-      readonly space: number;
+      readonly copy: CopySpace;
       readonly warnings: number;
       /** Messages that would fail: MESSAGE_ERRORS index and file name. */
       readonly refused: readonly { readonly uid: number; readonly refused: number; readonly file: string }[];
     }
-  | { readonly kind: 'failed'; readonly id: number; readonly failure: FolderFailure };
+  | FailedFolder;
 
 export type Task =
   | { readonly kind: 'prepare'; readonly folders: readonly PrepareFolder[] }

@@ -14,10 +14,14 @@ import { type Progress, type ProgressOutput, startProgress } from './progress.js
 import { removePublishedOriginals, settleRemovals } from './removal.js';
 import { addError, emptyReport, exitCodeOf, type MessagesReport } from './report.js';
 import { closeRoots, emptyRoots, leftoverRoot, partitionRoot, storeRoot } from './roots.js';
-import { halt, type Run } from './run.js';
+import { drain, type Run } from './run.js';
 import { isDue, mailboxOf, type Selection, type SelectionOptions, selectFolders } from './selection.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
 import { removeSharedCopies } from './singles.js';
+import { checkSpace } from './spaceCheck.js';
+import type { Trouble } from './tasks.js';
+import { addWork, noTroubles, settleTroubles, stopDevice, type Workload } from './trouble.js';
+import { isProcessTrouble, troubleOf } from './trouble-kinds.js';
 import type { MappingFolder } from './types.js';
 import { buildWorklist } from './worklist.js';
 
@@ -31,6 +35,8 @@ export interface MessagesOptions extends SessionOptions, SelectionOptions {
   /** How long folders of other processes are waited for without any change; milliseconds. */
   readonly lockWaitMs?: number | undefined;
   readonly progressOutput?: ProgressOutput | undefined;
+  /** The command that goes on after a halt, told with it. */
+  readonly commandLine?: string | undefined;
   /** One line for people, such as which engine is used. */
   readonly notice?: ((line: string) => void) | undefined;
   /** Given the means to stop the run (drain) and to print progress, once it is under way. */
@@ -38,8 +44,10 @@ export interface MessagesOptions extends SessionOptions, SelectionOptions {
 }
 
 export interface RunControls {
-  /** Messages under way finish, nothing new is begun; the report says halted. */
+  /** Folders under way finish and are published, nothing new is begun; the report says halted. */
   stop(reason: string): void;
+  /** The threads end after the message in hand; nothing more is published. For a process that is about to exit. */
+  stopAtOnce(): void;
   progressLine(): string;
 }
 
@@ -65,8 +73,18 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     reportSelection(session, report, selection);
     const scope = scopeOf(session, selection, report, options.remove);
     const partitionPath = (name: string): string => pathOfPartition(session, name);
-    for (const [name, path] of scope.partitions)
-      partitionRoot(roots, name, path ?? partitionPath(name), instance.owner);
+    const early: { path: string; trouble: Trouble }[] = [];
+    for (const [name, recorded] of scope.partitions) {
+      const path = recorded ?? partitionPath(name);
+      try {
+        partitionRoot(roots, name, path, instance.owner);
+      } catch (error) {
+        // Too full for the registry's directory: the others go on.
+        const trouble = troubleOf(error, 'target');
+        if (trouble === undefined || isProcessTrouble(trouble.errno)) throw error;
+        early.push({ path, trouble });
+      }
+    }
     for (const [path, name] of scope.finished) leftoverRoot(roots, name, path, instance.owner);
     for (const path of scope.storePaths) storeRoot(roots, path);
     const faults = armedFaults() ?? null;
@@ -103,30 +121,38 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       report,
       progress,
       removed: new Set(),
+      troubles: noTroubles(scope.work),
       owner: instance.owner,
       partitionPath,
       onFolder: (folder) => shown?.folderDone(folder.partition),
     };
     options.onStart?.({
-      stop: (reason) => halt(run, 'RUN_STOPPED', reason),
+      stop: (reason) => drain(run, 'RUN_STOPPED', reason),
+      stopAtOnce: () => Atomics.store(progress, PROGRESS.cancel, 1),
       progressLine: () => shown?.line() ?? '',
     });
     session.log.write('Store', 'Notice', startLine(options, engine.name, threads, scope.ids.length));
-    await migrateFolders(run, scope.ids);
-    if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
-    await settleRemovals(run);
+    for (const { path, trouble } of early) stopDevice(run, path, trouble);
+    if (await checkSpace(run, scope.ids)) {
+      await migrateFolders(run, scope.ids);
+      if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
+      await settleRemovals(run);
+    }
+    settleTroubles(run);
     if (report.halted === null) removeSharedCopies(run);
   } catch (error) {
     if (error instanceof MailhaulError && pool === undefined) {
       session.log.write('Store', 'Error', `${commandName(options)} refused: ${describeError(error)}`);
       throw error;
     }
-    report.halted ??= { code: 'RUN_HALTED', message: describeError(error) };
+    const code = error instanceof MailhaulError ? error.code : 'RUN_HALTED';
+    report.halted ??= { code, message: describeError(error) };
     Atomics.store(progress, PROGRESS.cancel, 1);
   } finally {
     shown?.stop();
     await pool?.close();
     closeRoots(roots);
+    if (report.halted !== null && options.commandLine !== undefined) report.halted.resume = options.commandLine;
     report.seconds = Math.round(performance.now() - startedMs) / 1000;
     if (pool !== undefined) logEnd(session, report);
     await session.close();
@@ -146,6 +172,8 @@ interface Scope {
   readonly storePaths: ReadonlySet<string>;
   /** Some of them are published and lack messages. */
   readonly additions: boolean;
+  /** What is due, by store path and partition path. */
+  readonly work: Map<string, Workload>;
   readonly totals: Parameters<typeof startProgress>[0];
 }
 
@@ -158,6 +186,7 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
   const storePaths = new Set<string>();
   const folderCountByPartition = new Map<string, number>();
   const storePathOf = new Map<string, string>();
+  const work = new Map<string, Workload>();
   let additions = false;
   for (const user of mapping.users()) storePathOf.set(user.uid, user.storePath);
   const worklist = buildWorklist(selection.folders(), (folder) => {
@@ -178,7 +207,11 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
       const storePath = storePathOf.get(folder.uid);
       if (storePath !== undefined) storePaths.add(storePath);
     }
-    if (due) folderCountByPartition.set(folder.partition, (folderCountByPartition.get(folder.partition) ?? 0) + 1);
+    if (due) {
+      folderCountByPartition.set(folder.partition, (folderCountByPartition.get(folder.partition) ?? 0) + 1);
+      const rootPath = folder.root ?? session.instance.partitionPath(folder.partition) ?? '';
+      addWork(work, storePathOf.get(folder.uid) ?? '', rootPath, folder);
+    }
     return due;
   });
   return {
@@ -188,6 +221,7 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
     finished,
     storePaths,
     additions,
+    work,
     totals: { folders: worklist.ids.length, messages: worklist.estimatedMessages, folderCountByPartition },
   };
 }

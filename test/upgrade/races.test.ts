@@ -16,6 +16,7 @@ import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import type { Run } from '../../src/upgrade/run.js';
 import { openSession, type Session } from '../../src/upgrade/session.js';
 import type { Task, WorkerContext } from '../../src/upgrade/tasks.js';
+import { noTroubles } from '../../src/upgrade/trouble.js';
 import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
 
 const MAILBOX = 'user/anna/INBOX';
@@ -74,6 +75,7 @@ async function runWith(after: (task: Task) => Promise<void>): Promise<Run> {
     report: emptyReport(engine.name),
     progress: context.progress,
     removed: new Set(),
+    troubles: noTroubles(),
     owner: { uid: ACCOUNT.uid, gid: ACCOUNT.gid },
     partitionPath: (name) => session.instance.partitionPath(name) ?? '',
   };

@@ -25,6 +25,8 @@ constexpr std::uint32_t kSliceMessages = 4096;
 /// A slice's cache entries are held in memory until it ends; they are about as large as its messages at worst.
 constexpr double kSliceBytes = 128.0 * 1024 * 1024;
 constexpr std::size_t kKeepBytes = std::size_t{64} << 20;
+/// So many messages in a row that the device cannot read are no bad blocks any more: the disk is dying.
+constexpr std::uint32_t kDeadSource = 32;
 
 /// A message of the current slice.
 struct Parsed {
@@ -123,8 +125,19 @@ class Migration {
       source->close();
       if (outcome.halt != nullptr) return halting(outcome);
       if (!outcome.ok()) fail(i, outcome);
+      if (sourceIsDead(outcome)) return;
       progress_.add(outcome.ok() ? parsed_[i - first].facts.size : 0);
     }
+  }
+
+  /// Counts unreadable messages in a row; ends the folder when there are too many.
+  [[nodiscard]] bool sourceIsDead(const Outcome& outcome) noexcept {
+    const bool dead = outcome.error == MessageError::unreadable && isDeviceError(outcome.errorNumber);
+    unreadable_ = dead ? unreadable_ + 1 : 0;
+    if (unreadable_ < kDeadSource) return false;
+    halting({MessageError::none, outcome.errorNumber, "read"});
+    result_.haltOnSource = true;
+    return true;
   }
 
   /// The 3.x name is gone, but an earlier attempt linked the very file: then nothing is missing.
@@ -220,6 +233,7 @@ class Migration {
   Progress progress_;
   Result result_;
   std::uint32_t failures_ = 0;
+  std::uint32_t unreadable_ = 0;  ///< in a row, because of the device
   std::span<const std::uint8_t> content_;  ///< CRLF form of the message in hand
   std::vector<std::uint32_t> order_;
   std::vector<Parsed> parsed_;

@@ -5,25 +5,13 @@
 namespace mailhaul::engine {
 namespace {
 
-/// Errors that the next message would meet as well.
-bool endsTheRun(int error) noexcept {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-    case EROFS:
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-      return true;
-    default:
-      return false;
-  }
-}
+/// The process lacks something: the next message would meet it as well.
+bool lacking(int error) noexcept { return error == EMFILE || error == ENFILE || error == ENOMEM; }
 
 }  // namespace
 
 Outcome sourceFailure(int error, const char* call) noexcept {
-  if (endsTheRun(error)) return {MessageError::none, error, call};
+  if (lacking(error)) return {MessageError::none, error, call};
   switch (error) {
     case ENOENT:
       return Outcome::fail(MessageError::vanished, error);
@@ -39,8 +27,31 @@ Outcome sourceFailure(int error, const char* call) noexcept {
 }
 
 Outcome targetFailure(int error, const char* call) noexcept {
-  if (endsTheRun(error) || error == EIO) return {MessageError::none, error, call};
-  return Outcome::fail(MessageError::target, error);
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+    case EROFS:
+    case EIO:
+      return {MessageError::none, error, call};
+    default:
+      return lacking(error) ? Outcome{MessageError::none, error, call} : Outcome::fail(MessageError::target, error);
+  }
+}
+
+bool isDeviceError(int error) noexcept {
+  switch (error) {
+    case EIO:
+    case ESTALE:
+    case ENOTCONN:
+    case ETIMEDOUT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ESHUTDOWN:
+    case EREMOTEIO:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace mailhaul::engine

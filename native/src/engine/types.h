@@ -33,7 +33,7 @@ namespace flag {
 constexpr std::uint32_t seen = 1, answered = 2, flagged = 4, deleted = 8, draft = 16;
 }
 
-/// How one step went: fine, a failure of this message, or (`halt` names the call) the end of the run.
+/// How one step went: fine, a failure of this message, or (`halt` names the call) the end of the folder.
 struct [[nodiscard]] Outcome {
   MessageError error = MessageError::none;
   int errorNumber = 0;  ///< errno, 0 for none
@@ -43,10 +43,12 @@ struct [[nodiscard]] Outcome {
   [[nodiscard]] static Outcome fail(MessageError why, int number = 0) noexcept { return {why, number, nullptr}; }
 };
 
-/// A failed call on a source file: only a lack of resources ends the run, anything else is this message's failure.
+/// A failed call on a source file: only what the process lacks ends the folder, anything else is this message's failure.
 [[nodiscard]] Outcome sourceFailure(int error, const char* call) noexcept;
-/// A failed call on the target: a full, read-only or broken device ends the run too.
+/// A failed call on the target: a full, read-only or broken device ends the folder too.
 [[nodiscard]] Outcome targetFailure(int error, const char* call) noexcept;
+/// errno of a disk or file server that does not answer any more, not of one file (the list of outcome.ts).
+[[nodiscard]] bool isDeviceError(int error) noexcept;
 
 /// MessageTable of types.ts: views of the caller's columns, ascending uid, checked by the caller.
 struct MessageTable {
@@ -135,6 +137,7 @@ struct Result {
   std::uint64_t bytes = 0;
   int haltError = 0;
   const char* haltCall = nullptr;
+  bool haltOnSource = false;  ///< the call was on the 3.x side
   bool stopped = false;
 };
 

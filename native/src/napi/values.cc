@@ -239,6 +239,7 @@ Napi::Object output(Napi::Env env, const engine::Result& result) {
     Napi::Object halt = Napi::Object::New(env);
     halt.Set("errno", Napi::Number::New(env, result.haltError));
     halt.Set("call", Napi::String::New(env, result.haltCall));
+    halt.Set("side", Napi::String::New(env, result.haltOnSource ? "source" : "target"));
     out.Set("halt", halt);
   }
   out.Set("stopped", Napi::Boolean::New(env, result.stopped));

@@ -14,6 +14,7 @@ import {
   type EngineInput,
   type EngineOutput,
   type IndexSummary,
+  isDeviceError,
   MESSAGE_ERRORS,
   type MessageTable,
   PROGRESS,
@@ -29,6 +30,9 @@ import { TargetFolder } from './target.js';
 const SLICE_MESSAGES = 4096;
 /** A slice's cache entries stay in memory until it ends; at worst they are about as large as its messages. */
 const SLICE_BYTES = 128 * 1024 * 1024;
+
+/** So many messages in a row that the device cannot read are no bad blocks any more: the disk is dying. */
+const DEAD_SOURCE = 32;
 
 /** The message parser (engine/message). */
 export interface MessageParser {
@@ -64,6 +68,8 @@ class Migration {
   private readonly errnos: Int32Array;
   private index: IndexFile | undefined;
   private failures = 0;
+  /** Messages in a row that the device could not read. */
+  private unreadable = 0;
   private bytes = 0;
   /** Bytes that are not yet in PROGRESS.kilobytes. */
   private unreported = 0;
@@ -139,7 +145,11 @@ class Migration {
       } catch (error) {
         if (!(error instanceof MessageFailed)) throw error;
         this.fail(i, MESSAGE_ERRORS.indexOf(error.code), error.errno);
+        this.countUnreadable(error);
+        this.report(0);
+        continue;
       }
+      this.unreadable = 0;
       this.report(parsed[i - first]?.size ?? 0);
     }
     return parsed;
@@ -175,6 +185,12 @@ class Migration {
     }
     if (content !== undefined && content.length < MESSAGE_LIMIT) return content;
     throw new MessageFailed('MSG_UNREADABLE', osConstants.errno.EFBIG);
+  }
+
+  /** Throws Halted when too many messages in a row cannot be read. */
+  private countUnreadable({ code, errno }: MessageFailed): void {
+    this.unreadable = code === 'MSG_UNREADABLE' && isDeviceError(errno) ? this.unreadable + 1 : 0;
+    if (this.unreadable >= DEAD_SOURCE) throw new Halted(errno, 'read', 'source');
   }
 
   /** A 3.x name that is gone is no loss when an earlier attempt linked the very file. */
@@ -275,8 +291,8 @@ export function heldDir(fd: number): Dir {
  * MessageFailed that comes here is one of the index or the sweep: without them the folder cannot be published.
  */
 function haltOf(error: unknown): NonNullable<EngineOutput['halt']> {
-  if (error instanceof Halted) return { errno: error.errno, call: error.call };
-  if (error instanceof MessageFailed) return { errno: error.errno, call: 'store.idx' };
+  if (error instanceof Halted) return { errno: error.errno, call: error.call, side: error.side };
+  if (error instanceof MessageFailed) return { errno: error.errno, call: 'store.idx', side: 'target' };
   throw error;
 }
 

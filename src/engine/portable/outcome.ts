@@ -22,42 +22,49 @@ export class MessageFailed extends Error {
   }
 }
 
-/** The device or the process cannot go on: the run halts. */
+/** The device or the process cannot go on: the folder ends here. */
 export class Halted extends Error {
   readonly errno: number;
   /** The system call. */
   readonly call: string;
+  /** Where the call was made. */
+  readonly side: 'source' | 'target';
 
-  constructor(errno: number, call: string) {
+  constructor(errno: number, call: string, side: 'source' | 'target' = 'target') {
     super(`${call}: errno ${errno}`);
     this.errno = errno;
     this.call = call;
+    this.side = side;
   }
 }
 
 const { EDQUOT, EIO, EISDIR, ELOOP, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EROFS, ENXIO, ENODEV } =
   osConstants.errno;
 
-/** Errors that the next message would meet as well. */
-const ENDS_THE_RUN: readonly number[] = [ENOSPC, EDQUOT, EROFS, EMFILE, ENFILE, ENOMEM];
+/** The process lacks something: the next message would meet it as well. */
+const LACKING: readonly number[] = [EMFILE, ENFILE, ENOMEM];
+/** The target device is full, read-only or broken. */
+const ENDS_THE_TARGET: readonly number[] = [ENOSPC, EDQUOT, EROFS, EIO];
 
-/** A failed call on a source file: only a lack of resources ends the run, anything else is this message's failure. */
+/** A failed call on a source file: only what the process lacks ends the folder, anything else is this message's failure. */
 export function sourceFailure(error: unknown): Error {
   if (error instanceof MailhaulError && error.code === 'FS_NOT_REGULAR') return new MessageFailed('MSG_NOT_REGULAR');
   const failed = systemError(error);
   if (failed === undefined) return asError(error);
-  if (ENDS_THE_RUN.includes(failed.errno)) return new Halted(failed.errno, failed.call);
+  if (LACKING.includes(failed.errno)) return new Halted(failed.errno, failed.call, 'source');
   if (failed.errno === ENOENT) return new MessageFailed('MSG_VANISHED', failed.errno);
   if ([ELOOP, ENXIO, ENODEV, EISDIR, ENOTDIR].includes(failed.errno)) return new MessageFailed('MSG_NOT_REGULAR');
   return new MessageFailed('MSG_UNREADABLE', failed.errno);
 }
 
-/** A failed call on the target: a full, read-only or broken device ends the run too. */
+/** A failed call on the target: a full, read-only or broken device ends the folder too. */
 export function targetFailure(error: unknown): Error {
   if (error instanceof MailhaulError && error.code === 'FS_NOT_REGULAR') return new MessageFailed('MSG_TARGET');
   const failed = systemError(error);
   if (failed === undefined) return asError(error);
-  if (ENDS_THE_RUN.includes(failed.errno) || failed.errno === EIO) return new Halted(failed.errno, failed.call);
+  if (LACKING.includes(failed.errno) || ENDS_THE_TARGET.includes(failed.errno)) {
+    return new Halted(failed.errno, failed.call);
+  }
   return new MessageFailed('MSG_TARGET', failed.errno);
 }
 

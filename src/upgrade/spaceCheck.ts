@@ -1,0 +1,180 @@
+/**
+ * Space before the start of `-m` and `-u`: what every target device must have for the folders that are due, against
+ * what statfs gives to the server account. Partitions that are filled by links are estimated from the counts of the
+ * mapping, which costs nothing; where messages have to be copied the folders are read first (survey).
+ */
+import { describeError } from '../errors.js';
+import { type Dir, fstat, statfs } from '../fs/dir.js';
+import { placesOf, prepareTaskOf } from './batch.js';
+import type { WorkerPool } from './pool.js';
+import type { DeviceReport } from './report.js';
+import { drain, halted, type Run } from './run.js';
+import {
+  type DeviceSpace,
+  filesOf,
+  isShort,
+  modestIndexSpace,
+  type SharedInodes,
+  type SpaceLedger,
+  sharedInodes,
+  spaceLedger,
+  spaceNeeded,
+} from './space.js';
+import type { CopySpace, PrepareFolder, SurveyResult } from './tasks.js';
+import { isStopped, type Workload } from './trouble.js';
+import type { MappingFolder } from './types.js';
+import { batches, folderLoader } from './worklist.js';
+
+/** Folders that one task of a survey reads. */
+const SURVEY_FOLDERS = 64;
+
+/** False when the messages cannot fit: then the run is halted (SPACE_NEEDED) before anything was moved. */
+export async function checkSpace(run: Run, ids: Iterable<number>): Promise<boolean> {
+  const ledger = spaceLedger();
+  const works = [...run.troubles.work.values()];
+  for (const { rootPath, partition, fresh } of works) {
+    const root = run.roots.partitions.get(rootPath);
+    if (root === undefined) continue;
+    ledger.add(root.dir, partition, modestIndexSpace(fresh.folders, fresh.messages), filesOf(fresh.folders, 0));
+  }
+  const copied = new Set(works.filter((work) => copies(run, work)).map(({ rootPath }) => rootPath));
+  if (copied.size > 0) await surveyCopies(run, ids, copied, ledger);
+  const short = ledger.devices().filter(isShort);
+  if (short.length === 0) return true;
+  const refusal = spaceNeeded(short);
+  for (const device of short) run.report.devices.push(reportOf(device, works, refusal.code));
+  run.report.errors.push({ user: '', folder: '', file: '', code: refusal.code, message: refusal.message });
+  drain(run, refusal.code, describeError(refusal));
+  return false;
+}
+
+function reportOf(device: DeviceSpace, works: readonly Workload[], code: string): DeviceReport {
+  const { path, partitions, bytesNeeded, bytesFree, filesNeeded, filesFree } = device;
+  const mine = works.filter(({ partition }) => partitions.includes(partition));
+  const foldersLeft = mine.reduce((sum, { folders }) => sum + folders, 0);
+  const errno = 'ENOSPC';
+  const message = spaceNeeded([device]).message;
+  return {
+    side: 'target',
+    path,
+    partitions,
+    call: code,
+    errno,
+    foldersLeft,
+    foldersUnreadable: 0,
+    bytesNeeded,
+    bytesFree,
+    filesNeeded,
+    filesFree,
+    message,
+  };
+}
+
+/** Whether messages of this store path have to be copied to that partition. */
+function copies(run: Run, { storePath, rootPath }: Workload): boolean {
+  const store = run.roots.stores.get(storePath);
+  const root = run.roots.partitions.get(rootPath);
+  if (store === undefined || root === undefined || fstat(store).dev === fstat(root.dir).dev) return false;
+  return !isOneBtrfs(store, root.dir);
+}
+
+const BTRFS = 0x9123683e;
+
+/** Sub-volumes of one btrfs have device numbers of their own, and share blocks all the same (reflink). */
+function isOneBtrfs(a: Dir, b: Dir): boolean {
+  const [one, other] = [statfs(a), statfs(b)];
+  return one.type === BTRFS && other.type === BTRFS && one.blocks === other.blocks && one.bfree === other.bfree;
+}
+
+async function surveyCopies(
+  run: Run,
+  ids: Iterable<number>,
+  copied: ReadonlySet<string>,
+  ledger: SpaceLedger,
+): Promise<void> {
+  const shared = new Map<string, SharedInodes>();
+  const load = folderLoader(run.mapping);
+  const due = (id: number) => {
+    const loaded = load(id);
+    if (loaded === undefined || isStopped(run, loaded.item)) return undefined;
+    return copied.has(loaded.item.root ?? run.partitionPath(loaded.item.partition)) ? loaded : undefined;
+  };
+  await surveyFolders(run.pool, run.options.threads, batches(ids, due, SURVEY_FOLDERS), {
+    taskOf(folder) {
+      if (halted(run)) return undefined;
+      try {
+        return prepareTaskOf(run.mapping, folder, placesOf(run, folder), false);
+      } catch {
+        // The run itself says what is wrong with the folder.
+        return undefined;
+      }
+    },
+    take(folder, result) {
+      if (result.kind !== 'planned') return;
+      run.troubles.planned.messages += result.messages;
+      run.troubles.planned.bytes += result.bytes;
+      const root = run.roots.partitions.get(folder.root ?? run.partitionPath(folder.partition));
+      if (root !== undefined) addCopy(ledger, shared, root.dir, folder.partition, result.copy);
+    },
+  });
+}
+
+/** Adds what copying a folder takes, and returns its bytes; an inode that several folders link is counted once. */
+export function addCopy(
+  ledger: SpaceLedger,
+  sharedByPath: Map<string, SharedInodes>,
+  target: Dir,
+  partition: string,
+  { bytes, files, device, inodes, sizes, links, present }: CopySpace,
+): number {
+  let shared = sharedByPath.get(target.path);
+  if (shared === undefined) {
+    shared = sharedInodes();
+    sharedByPath.set(target.path, shared);
+  }
+  let [sum, count] = [bytes, files];
+  for (let i = 0; i < inodes.length; i++) {
+    const inode = inodes[i] ?? 0n;
+    if (present[i] === 1) {
+      shared.present(device, inode);
+      continue;
+    }
+    const added = shared.bytesOf(device, inode, sizes[i] ?? 0, links[i] ?? 1);
+    sum += added;
+    count += added > 0 ? 1 : 0;
+  }
+  ledger.addContent(target, partition, sum, count);
+  return sum;
+}
+
+export interface SurveyUse {
+  /** The task of a folder; undefined leaves it out. */
+  taskOf(folder: MappingFolder): PrepareFolder | undefined;
+  take(folder: MappingFolder, result: SurveyResult): void;
+}
+
+/** Surveys folders with all threads of the pool. */
+export async function surveyFolders(
+  pool: WorkerPool,
+  threads: number,
+  source: Generator<MappingFolder[]>,
+  use: SurveyUse,
+): Promise<void> {
+  const lane = async (): Promise<void> => {
+    for (let next = source.next(); next.done !== true; next = source.next()) {
+      const known = new Map<number, MappingFolder>();
+      const tasks: PrepareFolder[] = [];
+      for (const folder of next.value) {
+        const task = use.taskOf(folder);
+        if (task === undefined) continue;
+        known.set(folder.id, folder);
+        tasks.push(task);
+      }
+      for (const result of await pool.run({ kind: 'survey', folders: tasks })) {
+        const folder = known.get(result.id);
+        if (folder !== undefined) use.take(folder, result);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: threads + 1 }, lane));
+}
