@@ -194,10 +194,13 @@ Napi::Value setFault(const Napi::CallbackInfo& info) {
   const std::span<std::int32_t> counter = js::elements<std::int32_t>(info[0], "counter");
   if (counter.empty()) throw Napi::TypeError::New(info.Env(), "counter: one slot was expected");
   const auto number = [&](std::size_t i) { return info[i].ToNumber().Int32Value(); };
+  const std::int32_t at = number(1);
   const std::int32_t action = number(2);
+  const std::int32_t error = number(3);
   if (action < 0 || action > 2) throw Napi::RangeError::New(info.Env(), "action: 0, 1 or 2 was expected");
+  // Nothing can be thrown from here on: the armed counter and the one that is kept alive are the same.
   info.Env().GetInstanceData<Instance>()->faultCounter = Napi::Reference<Napi::Value>::New(info[0], 1);
-  sys::armFault({counter.data(), number(1), static_cast<sys::FaultAction>(action), number(3)});
+  sys::armFault({counter.data(), at, static_cast<sys::FaultAction>(action), error});
   return info.Env().Undefined();
 }
 

@@ -44,7 +44,9 @@ export function* readLdif(file: number, hostName: string): Generator<SourceItem>
     if (first && /^version:/i.test(line.bytes.toString('latin1', 0, 9))) {
       first = false;
       const version = line.bytes.toString('latin1', 8, 40).trim();
-      if (version !== '1') yield problem(null, 'DIR_LDIF', '', at(line.number, `LDIF version “${version}” is not 1.`));
+      if (version !== '1') {
+        yield problem(null, 'DIR_LDIF', '', at(line.number, `LDIF version “${escapeLogText(version)}” is not 1.`));
+      }
       continue;
     }
     first = false;
@@ -208,9 +210,11 @@ class LdifRecord {
       this.fail(line.number, 'DIR_ENTRY_SIZE', `The record holds more than ${RECORD_LIMIT} bytes.`);
       return;
     }
+    // A copy: the value is a view of a chunk, and a record of small values far apart would keep every chunk between.
+    const own = Buffer.from(value);
     const values = this.#attributes.get(attribute);
-    if (values === undefined) this.#attributes.set(attribute, [value]);
-    else values.push(value);
+    if (values === undefined) this.#attributes.set(attribute, [own]);
+    else values.push(own);
   }
 
   /** What follows `attribute:`; undefined, and a fault, when it cannot be had. */

@@ -38,6 +38,7 @@ export interface DirectoryUser {
   readonly quota: number | null;
   readonly mail: string | null;
   readonly cn: string | null;
+  /** For messages; its beginning when it is long. */
   readonly dn: string;
 }
 

@@ -20,7 +20,7 @@ export const KEPT_ATTRIBUTES: ReadonlySet<string> = new Set([
 /** Object classes of a 3.x mail user; one is enough. */
 export const USER_CLASSES = ['mailRecipient', 'nsMessagingServerUser'] as const;
 
-/** Characters of a `mail` or `cn` that is handed on, and of a DN in a message. */
+/** Characters of a `mail`, `cn` or DN that is handed on. */
 const TEXT_LIMIT = 1024;
 /** Bytes of a path: PATH_MAX of Linux. */
 const PATH_LIMIT = 4096;
@@ -68,7 +68,8 @@ export function validateEntry(entry: RawEntry): SourceItem {
   }
   const mail = firstText(values('mail'));
   const cn = firstText(values('cn'));
-  return { uid, item: { kind: 'user', uid, storePath: storePath.path, quota: quota.bytes, mail, cn, dn } };
+  const shownDn = dn.slice(0, TEXT_LIMIT);
+  return { uid, item: { kind: 'user', uid, storePath: storePath.path, quota: quota.bytes, mail, cn, dn: shownDn } };
 }
 
 /** A problem as sources yield it. `uid` when one could be read: it still counts as taken. */
@@ -83,6 +84,7 @@ export function problem(uid: string | null, code: DirectoryProblemCode, dn: stri
  */
 export function faultOfUid(uid: Uint8Array): string | undefined {
   if (uid.length === 0) return 'is empty';
+  if (uid.length > PATH_LIMIT) return `is longer than ${PATH_LIMIT} bytes`;
   for (const byte of uid) {
     if (byte < 0x21 || byte > 0x7e) return 'holds a space, a control character or a byte above 7E';
     if (INVALID_UID_BYTES.has(byte)) return `holds “${String.fromCharCode(byte)}”`;

@@ -14,6 +14,7 @@ import * as fs from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { describeError, EXIT, MailhaulError } from '../errors.js';
 import { closeDir, openFile, openRoot } from '../fs/dir.js';
+import { escapeLogText } from '../log/log.js';
 import type { MappingUser } from './types.js';
 
 const PARTITION_LINE = '[4x partition]:';
@@ -136,7 +137,7 @@ function readLine(bytes: Line, line: number, expected: Expected): string | UserL
     return { line, code: 'USERLIST_LINE', message: `The line is longer than ${LINE_LIMIT} bytes.` };
   }
   const text = bytes.toString('latin1');
-  const shown = JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+  const shown = `"${escapeLogText(text.slice(0, 100))}${text.length > 100 ? '…' : ''}"`;
   if (text.trim() === '') return { line, code: 'USERLIST_BLANK', message: 'The line is blank.' };
   if (/[^\x21-\x7e]/.test(text)) {
     return { line, code: 'USERLIST_LINE', message: `A user id has no spaces or control characters: ${shown}.` };

@@ -47,6 +47,17 @@ describe('a uid', () => {
   });
 });
 
+describe('an entry of any size', () => {
+  it('gives a user of bounded size: a long DN is cut, a uid that no path can hold is refused', () => {
+    const attributes = { uid: ['bob'], mail: ['m'.repeat(1 << 20)], cn: ['c'.repeat(1 << 20)] };
+    const { item } = validateEntry({ ...entry(attributes), dn: 'x'.repeat(1 << 24) });
+    expect(item).toMatchObject({ kind: 'user', uid: 'bob' });
+    expect(JSON.stringify(item).length).toBeLessThan(10_000);
+    expect(uidFault('u'.repeat(4096))).toBeUndefined();
+    expect(uidFault('u'.repeat(4097))).toBe('is longer than 4096 bytes');
+  });
+});
+
 describe('a store path', () => {
   it('is normalised', () => {
     expect(path('/disk2/mail')).toEqual({ path: '/disk2/mail' });

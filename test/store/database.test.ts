@@ -234,6 +234,26 @@ describe('files', () => {
     expect((await failure(openIt())).code).toBe('DB_INVALID');
   });
 
+  // LMDB would end the process with a signal, or with an exception that nobody can catch.
+  it.each<[string, number, number]>([
+    ['a root behind the last page', 88, 29],
+    ['a root behind the end of the file', 136, 1 << 30],
+    ['a meta page as root', 136, 1],
+    ['a last page that no file can have', 150, 0x7f],
+    ['a tree of another kind', 52, 0x04],
+    ['a tree too deep', 54, 0x7f],
+  ])('with %s are refused before LMDB sees them', async (_, at, value) => {
+    await (await openIt()).update((writes) => writes.put(mailbox('user/joe/a')));
+    await database!.close();
+    const fd = fs.openSync(`${directory}/${MAILBOX_DATABASE_FILE}`, 'r+');
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(value);
+    const length = at === 150 || at === 52 || at === 54 ? 2 : 4;
+    fs.writeSync(fd, bytes, 0, length, at);
+    fs.closeSync(fd);
+    expect((await failure(openIt())).code).toBe('DB_INVALID');
+  });
+
   it('of zeros, as power loss leaves them before the first commit, are begun again', async () => {
     fs.writeFileSync(`${directory}/${MAILBOX_DATABASE_FILE}`, Buffer.alloc(8192), { mode: 0o600 });
     expect((await failure(openIt({ readOnly: true }))).code).toBe('DB_INVALID');

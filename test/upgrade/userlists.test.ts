@@ -103,6 +103,14 @@ describe('user lists', () => {
     expect(parse(Buffer.concat([Buffer.from(HEADER), Buffer.alloc(8 << 20, 'x')]), 65536).errors).toHaveLength(1);
   });
 
+  it('show nothing of a line that a terminal would obey', () => {
+    for (const line of ['\x1b[2J', 'a\x7f', 'b\u009b', '\u0085']) {
+      const [error] = parse(Buffer.from(`${HEADER}${line}\n`, 'latin1')).errors;
+      expect(error?.code).toBe('USERLIST_LINE');
+      expect(error?.message).toMatch(/^[ -~]*$/);
+    }
+  });
+
   it('are read from a file; one that cannot be read is wrong usage', () => {
     const directory = fs.mkdtempSync(join(tmpdir(), 'mailhaul-list-'));
     try {

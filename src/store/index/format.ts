@@ -64,6 +64,15 @@ export type IndexDamageCode =
   | 'IDX_RECORD'
   | 'IDX_CACHE';
 
+/** The four sections of a cache entry fill it ("Cache entry"): what every reader of one relies on. */
+export function isCacheEntry(bytes: Uint8Array): boolean {
+  if (bytes.length < CACHE_HEAD_BYTES) return false;
+  const view = viewOf(bytes);
+  let inner = CACHE_HEAD_BYTES;
+  for (let i = 0; i < 4; i++) inner += view.getUint32(i * 4, true);
+  return inner === bytes.length;
+}
+
 /** Damage as an error; `where` is the section or the uid. */
 export function indexDamage(code: IndexDamageCode, message: string, where?: string): MailhaulError {
   const hint =

@@ -8,7 +8,7 @@
  */
 import { MailhaulError } from '../../errors.js';
 import { check64 } from '../digest.js';
-import { align8, RECORD_BYTES, viewOf } from './format.js';
+import { align8, isCacheEntry, KNOWN_FLAGS, RECORD_BYTES, viewOf } from './format.js';
 import type { ByteSource } from './io.js';
 import { decodeKeywords, type IndexReader } from './reader.js';
 import { decodeRecord, type MessageFacts, placelessRecord } from './record.js';
@@ -149,19 +149,27 @@ function parseChange(type: number, payload: Uint8Array): JournalChange | undefin
     const keywords = decodeKeywords(payload, 12, view.getUint32(8, true));
     if (keywords?.end !== payload.length) return undefined;
     const [uid, flags] = [view.getUint32(0, true), view.getUint32(4, true)];
+    if (!areKnownFlags(flags)) return undefined;
     return { type: 'flags', uid, flags, keywords: keywords.values };
   }
   if (type === TYPE.append && payload.length >= RECORD_BYTES + 4) {
     const facts = decodeRecord(payload, view, 0);
     const keywords = decodeKeywords(payload, RECORD_BYTES + 4, view.getUint32(RECORD_BYTES, true));
     const sound = [facts.size, facts.internalDate].every(Number.isSafeInteger) && facts.headerBytes <= facts.size;
-    if (keywords === undefined || facts.uid === 0 || !sound) return undefined;
-    return { type: 'append', facts: factsOf(facts), keywords: keywords.values, cache: payload.slice(keywords.end) };
+    if (keywords === undefined || facts.uid === 0 || !sound || !areKnownFlags(facts.flags)) return undefined;
+    const cache = payload.slice(keywords.end);
+    if (!isCacheEntry(cache)) return undefined;
+    return { type: 'append', facts: factsOf(facts), keywords: keywords.values, cache };
   }
   if (payload.length !== 4) return undefined;
   const value = view.getUint32(0, true);
   if (type === TYPE.expunge) return { type: 'expunge', uid: value };
   return type === TYPE.uidnext ? { type: 'uidnext', uidnext: value } : undefined;
+}
+
+/** Folding writes the flags into an index, where others would be damage. */
+function areKnownFlags(flags: number): boolean {
+  return (flags & ~KNOWN_FLAGS) === 0;
 }
 
 function factsOf({ uid, flags, internalDate, size, headerBytes, digest }: MessageFacts): MessageFacts {

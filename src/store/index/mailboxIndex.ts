@@ -185,7 +185,8 @@ export class MailboxIndex {
         return;
       case 'append': {
         const { facts, keywords, cache } = change;
-        if (facts.uid < this.next || this.has(facts.uid)) {
+        // The highest uid of all is never below uidnext, so that it alone could come back after it was expunged.
+        if (facts.uid < this.next || this.wasUsed(facts.uid)) {
           throw journalDamage('JNL_RECORD', `A message is appended below uidnext, ${this.next}.`, `uid ${facts.uid}`);
         }
         this.appended.set(facts.uid, { facts, cache });
@@ -197,7 +198,11 @@ export class MailboxIndex {
   }
 
   private has(uid: number): boolean {
-    return !this.expunged.has(uid) && (this.appended.has(uid) || this.reader.find(uid) >= 0);
+    return !this.expunged.has(uid) && this.wasUsed(uid);
+  }
+
+  private wasUsed(uid: number): boolean {
+    return this.appended.has(uid) || this.reader.find(uid) >= 0;
   }
 
   private mustExist(uid: number): void {

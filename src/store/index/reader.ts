@@ -14,6 +14,7 @@ import {
   HEADER_CHECK_AT,
   type IndexHeader,
   indexDamage,
+  isCacheEntry,
   RECORD_BYTES,
   type Section,
   type SectionName,
@@ -126,10 +127,7 @@ export class IndexReader {
     if (check32(bytes) !== record.cacheCheck) {
       throw indexDamage('IDX_CACHE', 'The cache entry does not fit its check.', where);
     }
-    const view = viewOf(bytes);
-    let inner = CACHE_HEAD_BYTES;
-    for (let i = 0; i < 4; i++) inner += view.getUint32(i * 4, true);
-    if (inner !== bytes.length) throw indexDamage('IDX_CACHE', 'The parts of the cache entry do not fill it.', where);
+    if (!isCacheEntry(bytes)) throw indexDamage('IDX_CACHE', 'The parts of the cache entry do not fill it.', where);
     return bytes;
   }
 

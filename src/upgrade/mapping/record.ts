@@ -162,6 +162,17 @@ function readColumns(chunk: Buffer, header: ChunkHeader, into: Columns, from: nu
   }
   if (nameEnd !== header.nameBytes) throw damaged(where, 'its name table is impossible');
   into.names.set(chunk.subarray(at.names, at.names + header.nameBytes), namesFrom);
+  for (let i = from; i < from + header.n; i++) checkMessage(into, i, where);
+}
+
+/** What no message of a record has: the check of a chunk finds accidents, this what somebody made up. */
+function checkMessage({ uids, names, nameOffsets, sizes }: Columns, i: number, where: string): void {
+  const name = names.subarray(nameOffsets[i], nameOffsets[i + 1]);
+  if (name.length === 0 || name[0] === 0x2e || name.includes(0x2f) || name.includes(0)) {
+    throw damaged(where, 'a file name in it is none of a message');
+  }
+  if (uids[i]! <= (i === 0 ? 0 : uids[i - 1]!)) throw damaged(where, 'its uids do not ascend');
+  if (!Number.isSafeInteger(sizes[i])) throw damaged(where, 'a size in it is none of a file');
 }
 
 function damaged(where: string, what: string): MailhaulError {

@@ -15,6 +15,7 @@ import {
 import { JournalWriter } from '../../../src/store/index/journalWriter.js';
 import { MailboxIndex, openMailboxIndex } from '../../../src/store/index/mailboxIndex.js';
 import { openIndex } from '../../../src/store/index/reader.js';
+import type { MessageFacts } from '../../../src/store/index/record.js';
 import { buildIndex, cacheEntry, chance, sampleMessages, withDirectory } from './support.js';
 
 const base = sampleMessages(10, 4);
@@ -25,6 +26,12 @@ function appended(n: number): JournalChange & { type: 'append' } {
   const facts = { uid: next + n, flags: 1, internalDate: 1_000_000 + n, size: 100, headerBytes: 50 };
   const cache = cacheEntry([10 + n, 20, 3, 0], n);
   return { type: 'append', facts: { ...facts, digest: new Uint8Array(16).fill(n) }, keywords: ['new', 'Junk'], cache };
+}
+
+/** A message to come, with other facts. */
+function withFacts(facts: Partial<MessageFacts>): JournalChange {
+  const change = appended(7);
+  return { ...change, facts: { ...change.facts, ...facts } };
 }
 
 /** Changes that all make sense, in this order. */
@@ -112,8 +119,20 @@ describe('journal', () => {
     ['an expunged message expunged again', { type: 'expunge', uid: uid(3) }],
     ['a uidnext that falls', { type: 'uidnext', uidnext: next }],
     ['a uid below uidnext', appended(3)],
+    // Folding would write them into an index, where they are damage.
+    ['flags that are not known', { type: 'flags', uid: uid(1), flags: 32, keywords: [] }],
+    ['a message with flags that are not known', withFacts({ flags: 64 })],
+    ['a message whose cache entry does not add up', { ...appended(7), cache: cacheEntry([1, 2, 3, 4], 0).subarray(1) }],
   ])('calls %s damage', (_what, change) => {
     expect(() => replay(journal([...CHANGES, change]))).toThrow(expect.objectContaining({ code: 'JNL_RECORD' }));
+  });
+
+  it('does not take the highest uid of all a second time, though it is never below uidnext', () => {
+    const highest = withFacts({ uid: 0xffff_ffff });
+    const gone: JournalChange = { type: 'expunge', uid: 0xffff_ffff };
+    expect(replay(journal([highest, gone])).count).toBe(10);
+    const again = (): unknown => replay(journal([highest, gone, highest]));
+    expect(again).toThrow(expect.objectContaining({ code: 'JNL_RECORD' }));
   });
 
   it('survives flipped bits, truncation and noise with JNL codes alone', () => {

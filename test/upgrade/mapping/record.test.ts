@@ -53,6 +53,31 @@ describe('migration record', () => {
     expect(() => decodeRecord(change(chunks), 'test')).toThrow(expect.objectContaining({ code: 'RECORD_DAMAGED' }));
   });
 
+  it.each<[string, Partial<MigrationRecord>]>([
+    ['a file name of two components', { names: Buffer.from('../x'), nameOffsets: Uint32Array.of(0, 4) }],
+    ['a hidden file name', { names: Buffer.from('.acl'), nameOffsets: Uint32Array.of(0, 4) }],
+    ['a file name with a NUL', { names: Buffer.from('a\0b'), nameOffsets: Uint32Array.of(0, 3) }],
+    ['an empty file name', { names: new Uint8Array(0), nameOffsets: Uint32Array.of(0, 0) }],
+    ['a uid 0', { uids: Uint32Array.of(0) }],
+    ['a size beyond 2^53', { sizes: Float64Array.of(2 ** 60) }],
+  ])('with %s is damaged, also when its check fits', (_, change) => {
+    const chunks = encodeRecord({ ...makeRecord(1), ...change });
+    expect(() => decodeRecord(chunks, 'test')).toThrow(expect.objectContaining({ code: 'RECORD_DAMAGED' }));
+  });
+
+  it('with uids that do not ascend is damaged, also from one chunk to the next', () => {
+    for (const [count, at] of [
+      [2, 1],
+      [CHUNK_MESSAGES + 1, CHUNK_MESSAGES],
+    ] as const) {
+      const record = makeRecord(count);
+      record.uids[at] = record.uids[at - 1]!;
+      expect(() => decodeRecord(encodeRecord(record), 'test')).toThrow(
+        expect.objectContaining({ code: 'RECORD_DAMAGED' }),
+      );
+    }
+  });
+
   it('of a later version is refused by name', () => {
     const [chunk] = encodeRecord(makeRecord(3));
     chunk!.writeUInt32LE(2, 4);
