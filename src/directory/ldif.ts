@@ -210,11 +210,9 @@ class LdifRecord {
       this.fail(line.number, 'DIR_ENTRY_SIZE', `The record holds more than ${RECORD_LIMIT} bytes.`);
       return;
     }
-    // A copy: the value is a view of a chunk, and a record of small values far apart would keep every chunk between.
-    const own = Buffer.from(value);
     const values = this.#attributes.get(attribute);
-    if (values === undefined) this.#attributes.set(attribute, [own]);
-    else values.push(own);
+    if (values === undefined) this.#attributes.set(attribute, [value]);
+    else values.push(value);
   }
 
   /** What follows `attribute:`; undefined, and a fault, when it cannot be had. */
