@@ -9,10 +9,24 @@
  * A message that is published already is not looked at in 3.x, and neither its file nor its index entry changes.
  * Killed anywhere, a message is in the mailbox or it is not, `.retry` tells which (store/mailbox/retry.ts), and the
  * next run adds those that are not.
+ *
+ * The folder is published, so its index must be whole at every moment, also after a power loss (4x-store.md, promise 4):
+ * files and names are synced one by one before the index that lists them, and that index before it replaces the old
+ * one. The group's syncfs (publish.ts) comes too late for that; it is early enough for entries in the journal.
  */
 import * as fs from 'node:fs';
 import type { EngineOutput, IndexSummary } from '../engine/types.js';
-import { closeDir, createOver, type Dir, ensureDir, type Ownership, openDir, openFile, rename } from '../fs/dir.js';
+import {
+  closeDir,
+  createOver,
+  type Dir,
+  ensureDir,
+  type Ownership,
+  openDir,
+  openFile,
+  rename,
+  sync,
+} from '../fs/dir.js';
 import { loadDigest } from '../store/digest.js';
 import { fileSink } from '../store/index/io.js';
 import { openMailboxIndex } from '../store/index/mailboxIndex.js';
@@ -105,11 +119,13 @@ function currentSummary(mailbox: Dir): IndexSummary {
 function take(task: MoveFolder, target: Dir, scratch: Dir, added: IndexReader, owner: Ownership): IndexSummary {
   moveFiles(scratch, target, added, owner);
   if (task.additions?.append === true) return currentSummary(target);
+  syncMoved(scratch, target, added);
   return withIndex(target, (published) => {
     const fd = createOver(target, NEW_INDEX, owner);
     let summary: IndexSummary;
     try {
       summary = writeBoth(fd, task, published, added);
+      sync(fd);
     } finally {
       fs.closeSync(fd);
     }
@@ -119,34 +135,55 @@ function take(task: MoveFolder, target: Dir, scratch: Dir, added: IndexReader, o
 }
 
 function moveFiles(scratch: Dir, target: Dir, added: IndexReader, owner: Ownership): void {
-  let open: { name: string; from: Dir; to: Dir } | undefined;
-  try {
-    for (const { uid } of added.records()) {
-      const name = hashDirectory(uid);
-      if (open?.name !== name) {
-        if (open !== undefined) closePair(open);
-        open = undefined;
-        const from = openDir(scratch, name);
-        open = { name, from, to: ensureOrClose(from, target, name, owner) };
-      }
-      rename(open.from, messageFile(uid), open.to, messageFile(uid));
-    }
-  } finally {
-    if (open !== undefined) closePair(open);
+  for (const [name, files] of filesByDirectory(added)) {
+    withDir(openDir(scratch, name), (from) =>
+      withDir(ensureDir(target, name, owner), (to) => {
+        for (const file of files) rename(from, file, to, file);
+      }),
+    );
   }
 }
 
-function closePair({ from, to }: { from: Dir; to: Dir }): void {
-  closeDir(from);
-  closeDir(to);
+/** Makes durable what `moveFiles` moved, and the index in `.retry` that tells what was brought in. */
+function syncMoved(scratch: Dir, target: Dir, added: IndexReader): void {
+  for (const [name, files] of filesByDirectory(added)) {
+    withDir(openDir(target, name), (directory) => {
+      for (const file of files) syncFile(directory, file);
+      sync(directory.fd);
+    });
+  }
+  syncFile(scratch, INDEX_FILE);
+  sync(scratch.fd);
+  // The names of `.retry` and of new hash directories.
+  sync(target.fd);
 }
 
-function ensureOrClose(from: Dir, target: Dir, name: string, owner: Ownership): Dir {
+function syncFile(dir: Dir, name: string): void {
+  const fd = openFile(dir, name);
   try {
-    return ensureDir(target, name, owner);
-  } catch (error) {
-    closeDir(from);
-    throw error;
+    sync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** Message files of an index by their hash directory. */
+function filesByDirectory(index: IndexReader): Map<string, string[]> {
+  const byDirectory = new Map<string, string[]>();
+  for (const { uid } of index.records()) {
+    const name = hashDirectory(uid);
+    const files = byDirectory.get(name);
+    if (files === undefined) byDirectory.set(name, [messageFile(uid)]);
+    else files.push(messageFile(uid));
+  }
+  return byDirectory;
+}
+
+function withDir<T>(dir: Dir, use: (dir: Dir) => T): T {
+  try {
+    return use(dir);
+  } finally {
+    closeDir(dir);
   }
 }
 

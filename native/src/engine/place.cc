@@ -143,7 +143,11 @@ Outcome Placer::make(const Message& message, const Spot& spot, Method& method) {
   Method how = message.rewritten ? Method::rewrite : Method::copy;
   const auto fillFile = [&](NewFile& file) { return fill(message, file, how); };
   Outcome made;
-  if (message.source->st().st_nlink > 1 && folder_.singleFd >= 0) {
+  // The last name of a shared message: `-r` has taken the others already, with the folders that were done before.
+  const auto isShared = [&] {
+    return message.source->st().st_nlink > 1 || shared_.isRegistered(message.source->st(), message.digest);
+  };
+  if (folder_.singleFd >= 0 && isShared()) {
     made = shared_.place(message.source->st(), message.digest, message.content, fillFile, spot.dir, spot.name);
   } else {
     NewFile file;

@@ -38,6 +38,11 @@ constexpr int kRounds = 64;
 
 }  // namespace
 
+bool SingleCopies::isRegistered(const struct stat& source, const hash::Digest& digest) const noexcept {
+  struct stat st {};
+  return sys::statAt(registryFd_, keyOf(source, digest).data(), st) == 0;
+}
+
 Outcome SingleCopies::place(const struct stat& source, const hash::Digest& digest,
                             std::span<const std::uint8_t> content, const Fill& fill, int dir, const char* name) {
   const Key key = keyOf(source, digest);

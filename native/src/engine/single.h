@@ -24,6 +24,9 @@ class SingleCopies {
   /// Puts content into a new file; the caller knows how (write or clone).
   using Fill = std::function<Outcome(NewFile&)>;
 
+  /// Whether an earlier folder has registered a copy of `source` with this content.
+  [[nodiscard]] bool isRegistered(const struct stat& source, const hash::Digest& digest) const noexcept;
+
   /// Links the shared copy of `source` with exactly this content as `name` in `dir`, registering a new one (made by
   /// `fill`) when there is none or its link count is full. EEXIST of `name` comes back as a target failure.
   /// Throws std::bad_alloc.

@@ -153,7 +153,11 @@ export class Placer {
     const { source, content, uid } = message;
     // The source is not linked, so nothing looks at it again later.
     checkUnchanged(source);
-    if (source.stat.nlink > 1n && this.shared !== undefined) {
+    // The last name of a shared message: `-r` has taken the others already, with the folders that were done before.
+    if (
+      this.shared !== undefined &&
+      (source.stat.nlink > 1n || this.shared.isRegistered(source.stat, message.digest))
+    ) {
       this.shared.place({ source: source.stat, digest: message.digest, content, uid, ...spot });
     } else {
       this.target.checkFree(spot.dir, spot.name);

@@ -37,10 +37,14 @@ export class SharedCopies {
     this.target = target;
   }
 
+  /** Whether an earlier folder has registered a copy of `source` with this content. */
+  isRegistered(source: fs.BigIntStats, digest: Uint8Array): boolean {
+    return stat(this.registry, keyOf(source, digest)) !== undefined;
+  }
+
   /** Makes the 4.x file: a link of the registered copy, or a new one that gets registered. */
   place(message: SharedPlacement): void {
-    const { dev, ino, size } = message.source;
-    const key = `${dev}-${ino}-${size}-${Buffer.from(message.digest).toString('hex')}`;
+    const key = keyOf(message.source, message.digest);
     onTarget(() => {
       this.target.checkFree(message.dir, message.name);
       for (let round = 0; round < ROUNDS; round++) {
@@ -103,4 +107,8 @@ export class SharedCopies {
     rename(this.target.dir, temporary, message.dir, message.name);
     return true;
   }
+}
+
+function keyOf({ dev, ino, size }: fs.BigIntStats, digest: Uint8Array): string {
+  return `${dev}-${ino}-${size}-${Buffer.from(digest).toString('hex')}`;
 }
