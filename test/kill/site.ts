@@ -132,9 +132,9 @@ function allFiles(directory: string): string[] {
 
 /**
  * The result, in a form to compare: every file of every partition with its content, mode and the names it
- * shares its inode with, and what the mailbox database says.
+ * shares its inode with, and what the mailbox database says, which is `listing` where the caller has asked already.
  */
-export function fingerprint(site: Site): string[] {
+export function fingerprint(site: Site, listing = listMailboxes(site)): string[] {
   const lines: string[] = [];
   for (const partition of site.partitions) {
     const byInode = new Map<string, string[]>();
@@ -153,12 +153,17 @@ export function fingerprint(site: Site): string[] {
       lines.push(`${path.basename(partition)}/${file} ${digest} ${mode.toString(8)} ${uid} [${shared}]`);
     }
   }
-  const listing = command('mboxutil', ['-l', '--json', '--instance', site.instance]);
-  if (listing.status !== 0) throw new Error(listing.stderr);
-  const mailboxes = listing.stdout.replace(/"uidvalidity":(\d+)/g, (text, value) =>
+  const mailboxes = listing.replace(/"uidvalidity":(\d+)/g, (text, value) =>
     Number(value) >= CLOCK_FROM ? '"uidvalidity":clock' : text,
   );
   return [...lines, ...mailboxes.trim().split('\n').sort()];
+}
+
+/** What `mboxutil -l --json` prints. */
+function listMailboxes(site: Site): string {
+  const { status, stdout, stderr } = command('mboxutil', ['-l', '--json', '--instance', site.instance]);
+  if (status !== 0) throw new Error(stderr);
+  return stdout;
 }
 
 /** The generator's uidvalidities are of the nineties; later ones were chosen by `-s`, from its clock. */
