@@ -12,7 +12,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError } from '../errors.js';
-import { parseLogLevel } from '../log/log.js';
+import { CONTROLS, parseLogLevel } from '../log/log.js';
 
 /** Options that every command has. */
 export interface CommonFlags {
@@ -99,15 +99,22 @@ export function printError(command: string, error: unknown): void {
 
 function errorText(error: unknown): string {
   if (!(error instanceof MailhaulError))
-    return `INTERNAL: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`;
+    return `INTERNAL: ${(error instanceof Error ? (error.stack ?? error.message) : String(error)).split('\n').map(visible).join('\n')}`;
   const where = error.where === undefined ? '' : ` [${visible(error.where)}]`;
   const hint = error.hint === undefined ? '' : `\n    ${visible(error.hint)}`;
   return `${error.code}: ${visible(error.message)}${where}${hint}`;
 }
 
+const UNSAFE = new RegExp(`[${CONTROLS}]`, 'g');
+
 /** Text from a mail store made harmless for a terminal: control characters become U+FFFD. */
 export function visible(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '\ufffd');
+  return text.replace(UNSAFE, '\ufffd');
+}
+
+/** JSON that a terminal can show: what JSON lets through is escaped as well. */
+export function visibleJson(value: unknown): string {
+  return JSON.stringify(value).replace(UNSAFE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** Standard output with a buffer. `closed` once the reader is gone (EPIPE): a command may then stop. */
@@ -137,7 +144,7 @@ function makeOutput(fd: number): Output {
   };
   return {
     write,
-    json: (value) => write(`${JSON.stringify(value)}\n`),
+    json: (value) => write(`${visibleJson(value)}\n`),
     flush,
     get closed() {
       return closed;

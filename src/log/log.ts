@@ -79,9 +79,17 @@ export function logs(threshold: LogLevel, level: LogLevel): boolean {
   return level !== 'Nolog' && LOG_LEVELS.indexOf(level) <= LOG_LEVELS.indexOf(threshold);
 }
 
-// Control characters (C0, DEL, C1), line and paragraph separators, bidirectional controls, lone surrogates.
-const UNSAFE =
-  /[\\\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+/**
+ * What text of others must not put into a line or onto a terminal, as a class of a regular expression: control
+ * characters (C0, DEL, C1), line and paragraph separators, bidirectional controls.
+ */
+export const CONTROLS = '\\u0000-\\u001f\\u007f-\\u009f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069';
+
+// Also the escape character, and lone surrogates.
+const UNSAFE = new RegExp(
+  `[\\\\${CONTROLS}]|[\\ud800-\\udbff](?![\\udc00-\\udfff])|(?<![\\ud800-\\udbff])[\\udc00-\\udfff]`,
+  'g',
+);
 
 /** Text that fits one line and shows what it held: `\n`, `\xNN`, `\uNNNN`, `\\`. */
 export function escapeLogText(text: string): string {

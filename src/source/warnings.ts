@@ -2,6 +2,7 @@
  * Warnings about hostile input: of each kind the first `LISTED` are kept and the rest are counted, so that a
  * million bad lines cost a hundred sentences and one that says how many more there are.
  */
+import { CONTROLS } from '../log/log.js';
 import type { SourceWarning } from './types.js';
 
 /** Warnings of one code that are listed one by one. */
@@ -50,14 +51,15 @@ const made = (text: Lazy): string => (typeof text === 'string' ? text : text());
 const QUOTED = 200;
 
 const decoder = new TextDecoder();
+const UNSAFE = new RegExp(`[${CONTROLS}]`, 'g');
 
 /** Raw bytes as text for messages: not UTF-8 shows as U+FFFD, control characters as `\x1b`, cut when long. */
 export function quoteBytes(bytes: Uint8Array): string {
   const view = bytes.subarray(0, QUOTED);
   const text = decoder.decode(view);
-  const safe = text.replace(
-    /[\x00-\x1f\x7f-\x9f\u2028\u2029]/g,
-    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
+  const safe = text.replace(UNSAFE, (c) => {
+    const hex = c.charCodeAt(0).toString(16);
+    return hex.length > 2 ? `\\u${hex.padStart(4, '0')}` : `\\x${hex.padStart(2, '0')}`;
+  });
   return bytes.length > QUOTED ? `${safe}…` : safe;
 }

@@ -257,7 +257,7 @@ const STORE: readonly Case[] = [
     {
       name: 'store.idx: every record claims all keywords',
       unit: 'messages',
-      ...sizes(4_000, 64_000),
+      ...sizes(16_000, 64_000),
       limit: 'records lie back to back',
     },
     overlapping,
