@@ -58,7 +58,8 @@ export function startReader(directory: string): Reader {
     },
     close() {
       child?.kill();
-      for (const fd of descriptors) fs.closeSync(fd);
+      child = undefined;
+      for (const fd of descriptors.splice(0)) fs.closeSync(fd);
     },
   };
 }

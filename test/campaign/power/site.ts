@@ -159,8 +159,8 @@ export function foldersArgs(site: Site): string[] {
 }
 
 /** Arguments of `upgrade -m`. */
-export function messagesArgs(site: Site, more: readonly string[]): string[] {
-  return ['-m', '-t', '2', '--instance', site.instance, '--json', ...more];
+export function messagesArgs(site: Site, more: readonly string[], threads = 2): string[] {
+  return ['-m', '-t', `${threads}`, '--instance', site.instance, '--json', ...more];
 }
 
 function expect(site: Site, args: readonly string[], status: number): void {
