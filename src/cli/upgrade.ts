@@ -227,6 +227,7 @@ async function reset(flags: Flags, session: Omit<ResetOptions, 'confirm'>): Prom
   ]);
   const report = await resetStore({
     ...session,
+    becomeServerAccount: true,
     dryRun: flags.dryRun,
     signal: stopSignal('the folder under way is finished', () => 'resetting'),
     async confirm(plan) {

@@ -14,8 +14,8 @@ const NANOSECONDS = 1_000_000_000n;
 const INHERITED_FD = '/proc/self/fd/3';
 
 /**
- * Sets the modification time of an open file to `mtimeNs` since 1970. With `exact` false a fraction of a micro-second
- * may be missing, which saves a process.
+ * Sets the modification time of an open file to `mtimeNs` since 1970. With `exact` false it may be off by
+ * a micro-second or two, which saves a process.
  *
  * @throws MailhaulError TIME_NOT_SET when it must be exact and cannot be
  */

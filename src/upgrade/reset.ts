@@ -40,6 +40,8 @@ export interface ResetOptions extends Omit<SessionOptions, 'readOnly'> {
   readonly dryRun?: boolean | undefined;
   /** Asked once, with the plan; `nobody`: there was nobody to ask. Not asked when something is refused. */
   readonly confirm: (plan: ResetReport) => 'yes' | 'no' | 'nobody' | Promise<'yes' | 'no' | 'nobody'>;
+  /** Started as root, become the server account before mail is looked at. The process stays so: for commands. */
+  readonly becomeServerAccount?: boolean | undefined;
   /** Stops between two folders (exit 4). */
   readonly signal?: AbortSignal | undefined;
 }

@@ -34,11 +34,16 @@ export interface ResetSite {
   close(): Promise<void>;
 }
 
+export interface ResetSiteOptions extends SessionOptions {
+  readonly dryRun: boolean;
+  readonly becomeServerAccount?: boolean | undefined;
+}
+
 /**
  * @throws MailhaulError INSTANCE_*, FROM_*, SOURCE_RUNNING, UPGRADE_RUNNING, STORE_LOCKED, MAPPING_OTHER_INSTANCE,
  * WORK_DIR, DB_* (exit 2 or 3)
  */
-export async function openResetSite(options: SessionOptions & { readonly dryRun: boolean }): Promise<ResetSite> {
+export async function openResetSite(options: ResetSiteOptions): Promise<ResetSite> {
   const undo: (() => void | Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) await step();
@@ -52,7 +57,7 @@ export async function openResetSite(options: SessionOptions & { readonly dryRun:
 }
 
 async function open(
-  options: SessionOptions & { readonly dryRun: boolean },
+  options: ResetSiteOptions,
   defer: (step: () => void | Promise<void>) => void,
 ): Promise<Omit<ResetSite, 'close'>> {
   const instance = openBareInstance(options.instance);
@@ -98,7 +103,8 @@ async function open(
   const mailboxDirectory = hold(findMailboxDirectory(instance, mapping));
   const userDir = hold(openIfThere(instance.dir, ['store', 'user']));
   const places = { workDir, mailboxDirectory, mboxlist: instance.mboxlist, userDir, lockDir: instance.lockDir };
-  const leaveAccount = takeAccount(instance, [workDir, mailboxDirectory]);
+  const leaveAccount =
+    options.becomeServerAccount === true ? takeAccount(instance, [workDir, mailboxDirectory]) : () => {};
   return { instance, log, places, mapping, mailboxes, roots, leaveAccount, closeDatabases };
 }
 

@@ -1,0 +1,58 @@
+/** What the tests of `--reset` share: the stores as they are, to compare, and the calls. */
+import { createHash } from 'node:crypto';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { type ResetOptions, type ResetReport, resetStore } from '../../src/upgrade/reset.js';
+import type { SmallStore } from '../support/migrated-store.js';
+
+export const primaryOf = (store: SmallStore): string => `${store.instance}/store/partition/primary`;
+
+export function reset(store: SmallStore, options: Partial<ResetOptions> = {}): Promise<ResetReport> {
+  return resetStore({ instance: store.instance, confirm: () => 'yes', ...options });
+}
+
+/** Every file below `root` that `take` accepts: content, and the other names of its inode there. */
+export function filesBelow(root: string, take: (name: string) => boolean = () => true): Record<string, string> {
+  const entries = fs
+    .readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.relative(root, path.join(entry.parentPath, entry.name)))
+    .filter(take)
+    .sort();
+  const names = new Map<number, string[]>();
+  for (const name of entries) {
+    const { ino } = fs.statSync(path.join(root, name));
+    names.set(ino, [...(names.get(ino) ?? []), name]);
+  }
+  return Object.fromEntries(
+    entries.map((name) => {
+      const full = path.join(root, name);
+      const content = fs.readFileSync(full);
+      const digest = hasClock(name, content) ? 'clock' : createHash('sha256').update(content).digest('hex');
+      const others = (names.get(fs.statSync(full).ino) ?? []).filter((other) => other !== name);
+      return [name, `${digest} ${others.join(' ')}`];
+    }),
+  );
+}
+
+/** An index whose uidvalidity `-s` chose by its clock: two runs may differ in it. */
+function hasClock(name: string, content: Buffer): boolean {
+  return name.endsWith('store.idx') && content.length > 28 && content.readUInt32LE(24) > 1_500_000_000;
+}
+
+/** The 3.x message files: content, and which of them are one inode. */
+export const originalsOf = (store: SmallStore): Record<string, string> =>
+  filesBelow(store.mailbox, (name) => /\/[^./][^/]*$/.test(name) && !name.startsWith('.') && !name.startsWith('__'));
+
+/** Modification times of the 3.x message files, nanoseconds. */
+export function timesOf(store: SmallStore): Record<string, bigint> {
+  return Object.fromEntries(
+    Object.keys(originalsOf(store)).map((name) => [
+      name,
+      fs.statSync(path.join(store.mailbox, name), { bigint: true }).mtimeNs,
+    ]),
+  );
+}
+
+export const refusalsOf = (report: ResetReport): string[] =>
+  [...new Set(report.refusals.map(({ code }) => code))].sort();
