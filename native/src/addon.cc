@@ -24,7 +24,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 2;
+constexpr double kAbi = 3;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -54,6 +54,12 @@ Napi::Value flock(const Napi::CallbackInfo& info) {
   const int error = sys::lockFile(fd, info[1].ToBoolean());
   if (error != 0 && error != EWOULDBLOCK) throw js::systemError(info.Env(), error, "flock");
   return Napi::Boolean::New(info.Env(), error == 0);
+}
+
+Napi::Value unlock(const Napi::CallbackInfo& info) {
+  const int error = sys::unlockFile(js::descriptor(info[0], "fd"));
+  if (error != 0) throw js::systemError(info.Env(), error, "flock");
+  return info.Env().Undefined();
 }
 
 /// syncfs on a thread of libuv's pool: a transfer thread has better things to do than to wait for a disk.
@@ -197,7 +203,7 @@ Napi::Value setFault(const Napi::CallbackInfo& info) {
   const std::int32_t at = number(1);
   const std::int32_t action = number(2);
   const std::int32_t error = number(3);
-  if (action < 0 || action > 2) throw Napi::RangeError::New(info.Env(), "action: 0, 1 or 2 was expected");
+  if (action < 0 || action > 3) throw Napi::RangeError::New(info.Env(), "action: 0 to 3 was expected");
   // Nothing can be thrown from here on: the armed counter and the one that is kept alive are the same.
   info.Env().GetInstanceData<Instance>()->faultCounter = Napi::Reference<Napi::Value>::New(info[0], 1);
   sys::armFault({counter.data(), at, static_cast<sys::FaultAction>(action), error});
@@ -208,6 +214,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(std::make_unique<Instance>().release());
   exports.Set("abi", Napi::Number::New(env, kAbi));
   exports.Set("flock", Napi::Function::New<guarded<flock>>(env, "flock"));
+  exports.Set("unlock", Napi::Function::New<guarded<unlock>>(env, "unlock"));
   exports.Set("syncfsAsync", Napi::Function::New<guarded<syncfsAsync>>(env, "syncfsAsync"));
   exports.Set("scan", Napi::Function::New<guarded<scanDirectory>>(env, "scan"));
   exports.Set("migrate", Napi::Function::New<guarded<migrate>>(env, "migrate"));

@@ -127,7 +127,10 @@ export function statusText(report: StatusReport): string {
   return [
     ...report.partitions.map((partition) => `partition ${partition.name} (${partition.path}): ${row(partition)}`),
     `all: ${row(report.totals)}`,
-    ...report.running.map(({ pid, command }) => `running: process ${pid}${command === '' ? '' : ` (${command})`}`),
+    ...report.running.map(
+      ({ pid, command, stopped }) =>
+        `${stopped ? 'stopped' : 'running'}: process ${pid}${command === '' ? '' : ` (${command})`}`,
+    ),
     ...(report.messagesPerSecond === null ? [] : [`rate: ${report.messagesPerSecond} messages/s${left}`]),
     ...problemLines(report.failures, report.failuresNotListed, 'failure'),
   ]

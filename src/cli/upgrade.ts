@@ -66,6 +66,8 @@ interface Flags {
   readonly keepPartitionPaths?: boolean;
   readonly dryRun?: boolean;
   readonly sample?: number;
+  /** Seconds. */
+  readonly lockWait?: number;
 }
 
 type Mode = 's' | 'm' | 'u' | 'status' | 'verify' | 'reset';
@@ -93,11 +95,17 @@ const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
   dryRun: ['s', 'm', 'u', 'reset'],
   yes: ['reset'],
   sample: ['verify'],
+  lockWait: ['m', 'u'],
 };
 
 function atLeastOne(text: string): number {
   if (!/^\d{1,6}$/.test(text) || Number(text) < 1)
     throw new InvalidArgumentError('It must be a whole number of at least 1.');
+  return Number(text);
+}
+
+function seconds(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of seconds.');
   return Number(text);
 }
 
@@ -155,6 +163,11 @@ function makeProgram() {
     .option('--dry-run', 'check and show the plan, write nothing')
     .option('--yes', 'with --reset: do not ask')
     .option('--sample <n%>', 'with --verify: compare only this share of the messages by content', percent)
+    .option(
+      '--lock-wait <s>',
+      'seconds to wait for a folder or database that another process holds (default 60)',
+      seconds,
+    )
     .addHelpText(
       'after',
       `
@@ -266,6 +279,7 @@ async function messages(
     engine: flags.native === undefined ? 'auto' : flags.native ? 'native' : 'portable',
     acceptFailures: flags.acceptFailures === true,
     takeForeign: flags.takeForeign === true,
+    lockWaitMs: flags.lockWait === undefined ? undefined : flags.lockWait * 1000,
     progressOutput: progressOutput(flags),
     notice: note,
   };

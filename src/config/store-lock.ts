@@ -10,6 +10,7 @@ import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { createFile, type Dir, type Ownership, openSoleFile, own, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
+import { describeHolder, flockPids, holdersText, isAlive, type LockHolder } from '../fs/holders.js';
 import { effect } from '../fs/seam.js';
 
 export const STORE_LOCK_FILE = '__lock.share';
@@ -20,13 +21,6 @@ export type LockMode = 'exclusive' | 'shared';
 export interface StoreLock {
   readonly mode: LockMode;
   release(): void;
-}
-
-/** A process that is in the way. */
-export interface LockHolder {
-  readonly pid: number;
-  /** Command line, or what the holder wrote about itself; '' when neither can be read. */
-  readonly command: string;
 }
 
 /** Bytes of `__lock.share` that are read: a pid and a command. */
@@ -115,10 +109,7 @@ function writeNote(fd: number, note: string): void {
 }
 
 function lockedError(code: string, what: string, fd: number, where: string): MailhaulError {
-  const holders = lockHolders(fd);
-  const named = holders.map(({ pid, command }) => (command === '' ? `process ${pid}` : `process ${pid} (${command})`));
-  const by = named.length === 0 ? 'another process' : named.join(', ');
-  return new MailhaulError(code, `${what} is in use by ${by}.`, {
+  return new MailhaulError(code, `${what} is in use by ${holdersText(lockHolders(fd))}.`, {
     where,
     hint: 'Wait until it has ended or stop it, then run the command again.',
   });
@@ -126,66 +117,26 @@ function lockedError(code: string, what: string, fd: number, where: string): Mai
 
 /** The processes that hold a lock on the file or directory behind `fd`, this process excluded if others do. */
 export function lockHolders(fd: number): LockHolder[] {
-  const pids = lockingPids(fs.fstatSync(fd, { bigint: true }));
+  const pids = flockPids(fd);
   const note = readNote(fd);
-  if (pids.length === 0) return note !== undefined && isAlive(note.pid) ? [note] : [];
-  return pids.map((pid) => (note?.pid === pid ? note : { pid, command: commandLine(pid) }));
+  if (pids.length === 0) return note !== undefined && isAlive(note.pid) ? [told(note)] : [];
+  return pids.map((pid) => (note?.pid === pid ? told(note) : describeHolder(pid)));
 }
 
-/**
- * Pids with a descriptor of this inode that carries a flock, from /proc/<pid>/fdinfo. Unlike /proc/locks this
- * names the holder also when flock(1) took the lock for it and has ended.
- */
-function lockingPids(file: fs.BigIntStats): number[] {
-  const pids: number[] = [];
-  for (const entry of list('/proc')) {
-    if (!/^[1-9][0-9]*$/.test(entry)) continue;
-    for (const descriptor of list(`/proc/${entry}/fdinfo`)) {
-      try {
-        const open = fs.statSync(`/proc/${entry}/fd/${descriptor}`, { bigint: true });
-        if (open.ino !== file.ino || open.dev !== file.dev) continue;
-        if (!/^lock:.*\bFLOCK\b/m.test(fs.readFileSync(`/proc/${entry}/fdinfo/${descriptor}`, 'latin1'))) continue;
-        pids.push(Number(entry));
-        break;
-      } catch {
-        // The process or its descriptor went away while we looked, or is not ours to look at.
-      }
-    }
-  }
-  const others = pids.filter((pid) => pid !== process.pid);
-  return others.length > 0 ? others : pids;
+/** An exclusive holder says itself what it does. */
+function told({ pid, command }: Note): LockHolder {
+  return { ...describeHolder(pid), command };
 }
 
-function list(path: string): string[] {
-  try {
-    return fs.readdirSync(path);
-  } catch {
-    return [];
-  }
+interface Note {
+  readonly pid: number;
+  readonly command: string;
 }
 
-function readNote(fd: number): LockHolder | undefined {
+function readNote(fd: number): Note | undefined {
   if (!fs.fstatSync(fd).isFile()) return undefined;
   const bytes = Buffer.alloc(NOTE_LIMIT);
   const text = bytes.subarray(0, fs.readSync(fd, bytes, 0, NOTE_LIMIT, 0)).toString('latin1');
   const match = /^([1-9][0-9]{0,9}) ([ -~]*)\n/.exec(text);
   return match === null ? undefined : { pid: Number(match[1]), command: match[2]! };
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return hasErrno(error, 'EPERM');
-  }
-}
-
-function commandLine(pid: number): string {
-  try {
-    const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-    return words.join(' ').trim().slice(0, 200);
-  } catch {
-    return '';
-  }
 }

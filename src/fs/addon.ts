@@ -14,6 +14,8 @@ export interface NativeAddon {
   readonly abi: number;
   /** Takes flock(2) LOCK_EX or LOCK_SH with LOCK_NB; false when another holds it. */
   flock(fd: number, exclusive: boolean): boolean;
+  /** flock(2) LOCK_UN. */
+  unlock(fd: number): void;
   /** syncfs(2) of the file system of an open descriptor, on a thread of Node's pool. */
   syncfsAsync(fd: number): Promise<void>;
   /** engine/types.ts, FolderEngine.scan. */
@@ -26,11 +28,11 @@ export interface NativeAddon {
   digest(data: Uint8Array): Uint8Array;
   /** The CRLF form (3x-profile.md); the same array when it is in that form already. */
   crlfForm(data: Uint8Array): Uint8Array;
-  /** Arms the seam of the addon: shared counter, 1-based call, action 0 none 1 kill 2 fail, errno. */
+  /** Arms the seam of the addon: shared counter, 1-based call, action 0 none 1 kill 2 fail 3 stop, errno. */
   setFault(counter: Int32Array, at: number, action: number, errno: number): void;
 }
 
-export const ADDON_ABI = 2;
+export const ADDON_ABI = 3;
 
 let loaded: NativeAddon | null | undefined;
 
@@ -55,7 +57,7 @@ function tryLoad(): NativeAddon | undefined {
     if (addon.abi !== ADDON_ABI) return undefined;
     const faults = armedFaults();
     if (faults !== undefined) {
-      const action = { count: 0, kill: 1, fail: 2 }[faults.plan.mode];
+      const action = { count: 0, kill: 1, fail: 2, stop: 3 }[faults.plan.mode];
       addon.setFault(faults.counter, faults.plan.at, action, faults.plan.errno);
     }
     return addon;

@@ -6,6 +6,7 @@
  *
  *     MAILHAUL_FAULT=count:<file>       count only; the total is written to <file> when the process ends
  *     MAILHAUL_FAULT=kill:<n>           SIGKILL to the own process instead of the n-th call (1-based)
+ *     MAILHAUL_FAULT=stop:<n>           SIGSTOP to the own process before the n-th call, which is made after SIGCONT
  *     MAILHAUL_FAULT=fail:<n>:<ERRNO>   the n-th call throws <ERRNO> instead of being made
  *
  * The kill test (test/kill) walks n over every effective call of a run.
@@ -28,7 +29,7 @@ export type Effect =
   | 'commit';
 
 export interface FaultPlan {
-  readonly mode: 'count' | 'kill' | 'fail';
+  readonly mode: 'count' | 'kill' | 'stop' | 'fail';
   /** 1-based number of the call that is hit; 0 for none. */
   readonly at: number;
   /** Positive errno for `fail`. */
@@ -48,7 +49,7 @@ export function parseFaultPlan(text: string | undefined): FaultPlan | undefined 
   if (mode === 'count') return { mode, at: 0, errno: 0, report: text.slice('count:'.length) };
   const at = Number(first);
   if (!Number.isInteger(at) || at < 1) throw new RangeError(`MAILHAUL_FAULT: bad call number in ${text}`);
-  if (mode === 'kill') return { mode, at, errno: 0, report: '' };
+  if (mode === 'kill' || mode === 'stop') return { mode, at, errno: 0, report: '' };
   const errno = (osConstants.errno as Record<string, number>)[second];
   if (mode !== 'fail' || errno === undefined) throw new RangeError(`MAILHAUL_FAULT: cannot read ${text}`);
   return { mode, at, errno, report: '' };
@@ -86,6 +87,7 @@ function hit(kind: Effect): void {
     // SIGKILL to oneself may be delivered a moment later: nothing may happen in between.
     for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   }
+  if (plan.mode === 'stop') process.kill(process.pid, 'SIGSTOP');
   if (plan.mode === 'fail') throw injected(kind, plan.errno);
 }
 

@@ -139,11 +139,14 @@ export interface SourceSubscriptions {
   readonly warnings: readonly SourceWarning[];
 }
 
-/** A held kernel lock on a folder. It ends with `release`, with closing `fd`, or with the process. */
+/**
+ * A held kernel lock on a folder. It ends when both `fd` (`release` closes it) and the descriptor of the folder that
+ * was locked are closed, from any thread, or with the process.
+ */
 export interface FolderLock {
-  /** Close it to let go, from any thread of the process. */
+  /** The lock file's, or the folder's own where no lock file can be made. */
   readonly fd: number;
-  /** What is locked: the folder's lock file, or the directory itself where no lock file can be made. */
+  /** What is locked: the directory and its lock file, or the directory alone. */
   readonly target: 'file' | 'directory';
   release(): void;
 }
@@ -166,7 +169,7 @@ export interface MailSource {
   readAcl(folder: Dir): SourceAcl;
   /** `mailbox` is the user's mailbox directory. */
   readSubscriptions(mailbox: Dir): SourceSubscriptions;
-  /** Tries once, never waits. Throws MailhaulError FOLDER_LOCK when the lock cannot be used at all. */
+  /** Tries once, never waits; when `busy`, close `folder`. Throws MailhaulError FOLDER_LOCK when the lock cannot be used at all. */
   tryLockFolder(folder: Dir, owner: Ownership): FolderLock | 'busy';
   /** Processes that hold the folder's lock, where the system tells; for messages only. */
   lockHolders(folder: Dir): number[];

@@ -37,6 +37,8 @@ export interface MailboxDatabaseOptions {
   readonly readOnly?: boolean;
   /** Make the database when it is missing (`upgrade -s`, `msg-setup`); without this DB_MISSING. */
   readonly create?: boolean;
+  /** How long another process that is in the way is waited for, milliseconds. */
+  readonly lockWaitMs?: number;
 }
 
 interface Tables {
@@ -51,7 +53,7 @@ interface Tables {
 
 /**
  * Opens the databases in `directory` (`store/mboxlist`, held or by path). One thread of a process has it open at
- * a time. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_OPEN.
+ * a time. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_TRUNCATED, DB_OPEN, DB_LOCK_FORMAT, DB_BUSY.
  */
 export async function openMailboxDatabase(
   directory: Dir | string,
@@ -59,7 +61,11 @@ export async function openMailboxDatabase(
 ): Promise<MailboxDatabase> {
   const dir = typeof directory === 'string' ? openRoot(directory) : directory;
   try {
-    const environment = openEnvironment(dir, MAILBOX_DATABASE_FILE, { ...options, mapSize: MAP_SIZE, tables: 8 });
+    const environment = await openEnvironment(dir, MAILBOX_DATABASE_FILE, {
+      ...options,
+      mapSize: MAP_SIZE,
+      tables: ['folder', 'quota', 'subscr', 'published', 'pending', 'peruser'],
+    });
     return mailboxDatabase(environment);
   } finally {
     if (dir !== directory) closeDir(dir);

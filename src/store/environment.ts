@@ -6,13 +6,31 @@
  *   commit is fdatasync of the pages and then a write of the meta page through an O_DSYNC descriptor before the
  *   promise resolves (test/store/durability.test.ts watches this with strace). Without overlapping sync lmdb's
  *   `committed` and `flushed` are the same moment.
- * - The wait for the write lock, which another process may hold, is in lmdb's thread: the event loop goes on.
  * - An exception in `update` takes back what that call changed, and nothing else.
- * - No descriptor of the `-lock` file is ever opened or closed here while the environment is open: closing one
- *   drops the process's POSIX locks on it, and with them its reader slots.
+ * - The descriptor of the `-lock` file is opened before LMDB opens the environment and closed after LMDB closed it:
+ *   closing one in between drops the process's POSIX locks on it, and with them its reader slots.
  * - LMDB follows links: it opens names. Where another account could exchange a name after it was checked here, root
  *   opens with the rights of the server account, so that the kernel refuses what lies outside its reach
  *   (4x-store.md, promise 6).
+ *
+ * Nobody waits inside LMDB. It waits in four places: for the writers' mutex (a transaction, and every table that is
+ * opened for writing), for the mutex of the reader table (a thread's first read), for the POSIX lock that whoever
+ * opens first holds meanwhile (open, close), all without end, and the last three in the caller's thread. A holder that
+ * was killed is no problem (robust mutexes, kernel locks); one that is stopped (SIGSTOP) is. A wait inside cannot be
+ * called off: the process could not even exit. So processes take turns outside, by two gates (gate.ts) that are waited
+ * for with a time-out that names the holder, and what LMDB guards is never contended:
+ *
+ *     opening   flock of the `-lock` file: open, tables, the first read (its slot in the reader table is kept), close
+ *     writing   flock of the data file: one transaction, or opening for writing (within `opening`)
+ *
+ * Readers that are open pass no gate: a writer may be stopped anywhere and they go on. Opening for reading needs only
+ * the first gate, whose holder is inside for a millisecond. The kernel lets go of a dead process's mutexes before its
+ * flocks, so whoever enters finds them free or repairs them. A program that opens the files with LMDB alone passes no
+ * gate; it is found in the lock file (lmdbLock.ts) and waited for in the same way. A gate costs two system calls, on a
+ * transaction that waits for the disk twice.
+ *
+ * A stopped reader holds nobody up, but pages that its snapshot needs are not used again while it is in one; snapshots
+ * last for one turn of the event loop.
  */
 
 import * as fs from 'node:fs';
@@ -26,13 +44,17 @@ import {
   displayPath,
   fstat,
   type Ownership,
+  openFile,
   openSoleFile,
   own,
   stat,
   sync,
 } from '../fs/dir.js';
+import { firstByteLockers } from '../fs/holders.js';
 import { effect } from '../fs/seam.js';
+import { GATE_WAIT_MS, type Gate, makeGate } from './gate.js';
 import { checkDatabaseFile } from './lmdbHeader.js';
+import { checkLockFile, lmdbWriter } from './lmdbLock.js';
 
 export interface EnvironmentOptions {
   /** The server account; owner that the files get and must have. Undefined: whoever runs this. */
@@ -42,8 +64,10 @@ export interface EnvironmentOptions {
   readonly create?: boolean;
   /** Bytes of address space, which bounds the file's size; costs nothing until used. */
   readonly mapSize: number;
-  /** Most named tables. */
-  readonly tables: number;
+  /** Names of the tables, all of which are opened at once. */
+  readonly tables: readonly string[];
+  /** How long another process that is in the way is waited for, milliseconds. */
+  readonly lockWaitMs?: number;
 }
 
 /** A named table with binary keys and values, in order of the keys' bytes. */
@@ -73,26 +97,148 @@ export interface Environment {
 /** Entries a page of `scan` reads. */
 const SCAN_PAGE = 512;
 
-/** Opens `name` in `dir`. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_OPEN. */
-export function openEnvironment(dir: Dir, name: string, options: EnvironmentOptions): Environment {
+/** How long another process is waited for at the end: what is not closed is let go of by the kernel. */
+const CLOSE_WAIT_MS = 1_000;
+
+/**
+ * Opens `name` in `dir`. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_TRUNCATED, DB_OPEN, DB_LOCK_FORMAT, DB_BUSY.
+ */
+export async function openEnvironment(dir: Dir, name: string, options: EnvironmentOptions): Promise<Environment> {
   const path = displayPath(dir, name);
   prepareFile(dir, name, options, options.create === true && options.readOnly !== true);
   // LMDB makes a missing lock file itself, but as whoever runs this; a read-only file system may refuse it.
   prepareFile(dir, `${name}-lock`, options, true);
-  checkDatabaseFile(dir, name, options.readOnly !== true);
   checkAccess(dir, `${name}-lock`, options.readOnly === true);
-  const root = openRootDatabase(dir, name, path, options);
-  const tables = new Map<string, Table>();
+  const held: number[] = [];
+  try {
+    const gates = openGates(dir, name, path, options, held);
+    const opened = await openTables(dir, name, path, options, gates);
+    return environment(path, options, gates, opened, held);
+  } catch (error) {
+    for (const fd of held) fs.closeSync(fd);
+    throw error;
+  }
+}
+
+interface Gates {
+  /** -1 where there is none: a read-only file system, on which LMDB reads without locks. */
+  readonly lockFd: number;
+  readonly opening: Gate;
+  readonly closing: Gate;
+  readonly writing: Gate;
+}
+
+interface OpenedTables {
+  readonly root: RootDatabase<Buffer, Buffer>;
+  readonly tables: ReadonlyMap<string, Table>;
+}
+
+const FREE: Gate = { enter: () => Promise.resolve(() => {}) };
+
+/** The gates of an environment; their descriptors are added to `held`. */
+function openGates(dir: Dir, name: string, path: string, options: EnvironmentOptions, held: number[]): Gates {
+  const lockFd = openLockFile(dir, `${name}-lock`, options.readOnly === true);
+  if (lockFd < 0) return { lockFd, opening: FREE, closing: FREE, writing: FREE };
+  held.push(lockFd);
+  const waitMs = options.lockWaitMs ?? GATE_WAIT_MS;
+  const gate = { fd: lockFd, waitMs, where: path };
+  const opening = makeGate({
+    ...gate,
+    others: () => firstByteLockers(lockFd, 'WRITE'),
+    what: 'The database could not be opened',
+  });
+  const closing = makeGate({ ...gate, waitMs: CLOSE_WAIT_MS, what: 'The database could not be closed' });
+  if (options.readOnly === true) return { lockFd, opening, closing, writing: FREE };
+  const dataFd = openForLock(dir, name);
+  held.push(dataFd);
+  const writing = makeGate({
+    ...gate,
+    fd: dataFd,
+    others: () => {
+      const writer = lmdbWriter(lockFd);
+      return writer === undefined ? [] : [writer];
+    },
+    what: 'The database could not be written',
+  });
+  return { lockFd, opening, closing, writing };
+}
+
+function openLockFile(dir: Dir, name: string, readOnly: boolean): number {
+  if (readOnly && stat(dir, name) === undefined) return -1;
+  return openForLock(dir, name);
+}
+
+function openForLock(dir: Dir, name: string): number {
+  try {
+    return openFile(dir, name);
+  } catch (cause) {
+    throw new MailhaulError('DB_OPEN', 'The database cannot be opened.', { where: displayPath(dir, name), cause });
+  }
+}
+
+/** Opens the environment with all its tables, and takes this thread's place among the readers. */
+async function openTables(
+  dir: Dir,
+  name: string,
+  path: string,
+  options: EnvironmentOptions,
+  { lockFd, opening, writing }: Gates,
+): Promise<OpenedTables> {
+  const leave = [await opening.enter()];
+  try {
+    if (options.readOnly !== true) leave.push(await writing.enter());
+    checkDatabaseFile(dir, name, options.readOnly !== true);
+    if (lockFd >= 0) checkLockFile(lockFd, firstByteLockers(lockFd), path);
+    const root = openRootDatabase(dir, name, path, options);
+    try {
+      const tables = new Map(options.tables.map((table) => [table, openTable(root, table, path)]));
+      for (const table of tables.values()) table.lastKey();
+      return { root, tables };
+    } catch (error) {
+      await root.close();
+      throw error;
+    }
+  } finally {
+    for (const out of leave.reverse()) out();
+  }
+}
+
+function environment(
+  path: string,
+  options: EnvironmentOptions,
+  { closing, writing }: Gates,
+  { root, tables }: OpenedTables,
+  held: readonly number[],
+): Environment {
   return {
     path,
-    table(tableName) {
-      const table = tables.get(tableName) ?? openTable(root, tableName, path);
-      tables.set(tableName, table);
+    table(name) {
+      const table = tables.get(name);
+      if (table === undefined) throw new RangeError(`The table ${name} is none of this database.`);
       return table;
     },
     refresh: () => root.resetReadTxn(),
-    update: async (change) => (options.readOnly === true ? readOnlyDatabase() : runUpdate(root, path, change)),
-    close: () => root.close(),
+    async update(change) {
+      if (options.readOnly === true) return readOnlyDatabase();
+      const leave = await writing.enter();
+      try {
+        return await runUpdate(root, path, change);
+      } finally {
+        leave();
+      }
+    },
+    async close() {
+      let leave: () => void;
+      try {
+        leave = await closing.enter();
+      } catch {
+        // Somebody was stopped in the middle of opening: LMDB's close could wait for it. The kernel closes.
+        return;
+      }
+      await root.close();
+      leave();
+      for (const fd of held) fs.closeSync(fd);
+    },
   };
 }
 
@@ -184,7 +330,7 @@ function openRootDatabase(
       overlappingSync: false,
       readOnly: options.readOnly === true,
       mapSize: options.mapSize,
-      maxDbs: options.tables + 1,
+      maxDbs: options.tables.length + 1,
       maxReaders: 1024,
       // Batching by event turn makes a promise of its own that nobody sees: a failed commit would end the process.
       eventTurnBatching: false,

@@ -1,25 +1,28 @@
 /**
  * Looks at a file before LMDB opens it. lmdb 3.5 crashes the process when an open fails (it frees its state
- * twice), so whatever would make it fail must be found here first.
+ * twice), or when the file is shorter than it says (a page beyond the end of a map is SIGBUS), so whatever would
+ * make it fail must be found here first.
  *
- * The file begins with two meta pages (docs/formats/mboxlist.md, "The file"):
+ * The file begins with two meta pages, the one with the higher transaction number counts
+ * (docs/formats/mboxlist.md, "The file"):
  *
  *     18  u16 flags, 08 meta page     24  u32 magic BEEFC0DE     28  u32 version 2 (low half)     48  u32 page size
  *     52  u16 flags, u16 depth, 88 u64 root page: the list of free pages
- *     100 u16 flags, u16 depth, 136 u64 root page: the tables              144 u64 last page in use
+ *     100 u16 flags, u16 depth, 136 u64 root page: the tables     144 u64 last page in use     152 u64 transaction
  *
- * A root is a page of the file, or all ones for an empty tree. Beyond the roots nothing is looked at: LMDB trusts its
- * pages, so that a tree that is damaged further down, or a file that was cut behind its roots, may end the process.
+ * A root is a page, or all ones for an empty tree. LMDB trusts its pages: a tree that is damaged further down, in a
+ * file of full length, may end the process.
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
 import { type Dir, displayPath, openFile } from '../fs/dir.js';
 import { effect } from '../fs/seam.js';
+import { treesLieWithin } from './lmdbPages.js';
 
 const META_FLAG = 0x08;
 const MAGIC = 0xbeefc0de;
 const DATA_VERSION = 2;
-const HEADER_BYTES = 152;
+const HEADER_BYTES = 160;
 /** Where flags, depth and root of the two trees lie. */
 const TREES = [
   { flagsAt: 52, rootAt: 88 },
@@ -32,15 +35,24 @@ const DEEPEST = 32;
 const LAST_PAGE_AT = 144;
 /** Root of an empty tree. */
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
-/** Pages that a transaction took and did not need in the end are not written, so that the file may be shorter. */
-const UNWRITTEN_PAGES = 65_536n;
 const SMALLEST_PAGE = 256;
 const LARGEST_PAGE = 65536;
 
+/** Looks at a file that another process is writing to, before it counts as damaged, and the pause between two. */
+const LOOKS = 3;
+const PAUSE_MS = 10;
+
+interface Meta {
+  readonly pageSize: number;
+  readonly roots: readonly bigint[];
+  readonly lastPage: bigint;
+  readonly transaction: bigint;
+}
+
 /**
- * Checks the meta pages. `renew`: LMDB may write, so an empty file is fine (LMDB fills it), and a file of nothing
- * but zeros, which power loss leaves of a database that never had its first commit, is emptied.
- * Errors: DB_MISSING, DB_INVALID, DB_OPEN.
+ * Checks the meta pages and the length. `renew`: LMDB may write, so an empty file is fine (LMDB fills it), and a file
+ * of nothing but zeros, which power loss leaves of a database that never had its first commit, is emptied.
+ * Errors: DB_MISSING, DB_INVALID, DB_TRUNCATED, DB_OPEN.
  */
 export function checkDatabaseFile(dir: Dir, name: string, renew: boolean): void {
   const where = displayPath(dir, name);
@@ -51,16 +63,26 @@ export function checkDatabaseFile(dir: Dir, name: string, renew: boolean): void 
     throw new MailhaulError('DB_OPEN', 'The database cannot be opened.', { where, cause });
   }
   try {
-    const { size } = fs.fstatSync(fd);
-    if (size === 0) {
+    let state = lookAt(fd);
+    for (let look = 1; look < LOOKS && state !== 'sound' && state !== 'empty'; look++) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+      state = lookAt(fd);
+    }
+    if (state === 'sound') return;
+    if (state === 'empty') {
       if (renew) return;
       throw new MailhaulError('DB_MISSING', 'The database was never filled.', {
         where,
         hint: 'Run `upgrade -s` again.',
       });
     }
-    const pageSize = checkMeta(fd, 0);
-    if (pageSize !== undefined && checkMeta(fd, pageSize) === pageSize) return;
+    if (state === 'truncated') {
+      throw new MailhaulError('DB_TRUNCATED', 'The end of the database is missing: the file is shorter than it says.', {
+        where,
+        hint: 'Restore it from a backup.',
+      });
+    }
+    const { size } = fs.fstatSync(fd);
     if (!renew || size > LARGEST_PAGE * 2 || !isZero(fd, size)) {
       throw new MailhaulError('DB_INVALID', 'The file is not a database of this program, or it is damaged.', {
         where,
@@ -74,8 +96,20 @@ export function checkDatabaseFile(dir: Dir, name: string, renew: boolean): void 
   }
 }
 
-/** The page size that a meta page at `offset` states; undefined when there is no meta page. */
-function checkMeta(fd: number, offset: number): number | undefined {
+function lookAt(fd: number): 'sound' | 'empty' | 'invalid' | 'truncated' {
+  if (fs.fstatSync(fd).size === 0) return 'empty';
+  const first = readMeta(fd, 0);
+  const second = first === undefined ? undefined : readMeta(fd, first.pageSize);
+  if (first === undefined || second?.pageSize !== first.pageSize) return 'invalid';
+  const meta = first.transaction >= second.transaction ? first : second;
+  // Looked at after the meta page: a writer makes the file longer before it says so.
+  const filePages = Math.floor(fs.fstatSync(fd).size / meta.pageSize);
+  if (meta.lastPage < BigInt(filePages)) return 'sound';
+  return treesLieWithin(fd, meta.pageSize, filePages, meta.roots) ? 'sound' : 'truncated';
+}
+
+/** The meta page at `offset`; undefined when there is none. */
+function readMeta(fd: number, offset: number): Meta | undefined {
   const page = Buffer.alloc(HEADER_BYTES);
   if (fs.readSync(fd, page, 0, HEADER_BYTES, offset) !== HEADER_BYTES) return undefined;
   const pageSize = page.readUInt32LE(48);
@@ -86,20 +120,19 @@ function checkMeta(fd: number, offset: number): number | undefined {
     pageSize >= SMALLEST_PAGE &&
     pageSize <= LARGEST_PAGE &&
     (pageSize & (pageSize - 1)) === 0;
-  return sound && pagesAreThere(fd, page, BigInt(pageSize)) ? pageSize : undefined;
-}
-
-/** The trees are ones that this program makes, their roots lie in the file, and the last page where it can be. */
-function pagesAreThere(fd: number, meta: Buffer, pageSize: bigint): boolean {
-  // Asked after the meta page was read: another process writes pages first, then the meta page that names them.
-  const pages = fs.fstatSync(fd, { bigint: true }).size / pageSize;
-  const last = meta.readBigUInt64LE(LAST_PAGE_AT);
-  if (last >= pages * 2n + UNWRITTEN_PAGES) return false;
-  return TREES.every(({ flagsAt, rootAt }) => {
-    const root = meta.readBigUInt64LE(rootAt);
-    const known = (meta.readUInt16LE(flagsAt) & FOREIGN_FLAGS) === 0 && meta.readUInt16LE(flagsAt + 2) <= DEEPEST;
-    return known && (root === NO_PAGE || (root > 1n && root <= last && root < pages));
-  });
+  const trees = TREES.map(({ flagsAt, rootAt }) => ({
+    flags: page.readUInt16LE(flagsAt),
+    depth: page.readUInt16LE(flagsAt + 2),
+    root: page.readBigUInt64LE(rootAt),
+  }));
+  const lastPage = page.readBigUInt64LE(LAST_PAGE_AT);
+  // The trees are ones that this program makes.
+  const ours = trees.every(
+    ({ flags, depth, root }) =>
+      (flags & FOREIGN_FLAGS) === 0 && depth <= DEEPEST && (root === NO_PAGE || (root > 1n && root <= lastPage)),
+  );
+  if (!sound || !ours) return undefined;
+  return { pageSize, roots: trees.map(({ root }) => root), lastPage, transaction: page.readBigUInt64LE(152) };
 }
 
 function isZero(fd: number, size: number): boolean {

@@ -4,7 +4,8 @@
  */
 import { hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, walk } from '../fs/dir.js';
-import { flockHolders, tryFlock } from '../fs/flock.js';
+import { tryFlock } from '../fs/flock.js';
+import { flockPids } from '../fs/holders.js';
 import { changedSinceMigration } from '../store/changed.js';
 import { loadDigest } from '../store/digest.js';
 import { openMailboxIndex } from '../store/index/mailboxIndex.js';
@@ -29,7 +30,7 @@ const addToPublished: AddTo = ({ context }, task, plan) => {
   const mailbox = openPublished(task);
   let used = false;
   try {
-    if (!tryFlock(mailbox.fd, 'exclusive')) return { holders: flockHolders(mailbox.fd) };
+    if (!tryFlock(mailbox.fd, 'exclusive')) return { holders: flockPids(mailbox.fd) };
     const settled = new Set(settleRetry(mailbox, ownerOf(context)));
     const index = openMailboxIndex(mailbox);
     let appendFrom: number | null = null;

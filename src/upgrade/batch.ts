@@ -238,6 +238,7 @@ function accept(
     move: {
       id: folder.id,
       sourceFd: ready.sourceFd,
+      targetFd: ready.targetFd,
       target: places.target,
       singleFd: places.singleFd,
       plan,

@@ -11,6 +11,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, MailhaulError } from '../errors.js';
+import { describeHolder, holdersText } from '../fs/holders.js';
 import { processBatch, type RecordItem, type RecordWriter } from './batch.js';
 import { type Committer, createBatcher, createCommitter } from './committer.js';
 import { commitGroup } from './publish.js';
@@ -40,17 +41,27 @@ export async function migrateFolders(run: Run, ids: Iterable<number>): Promise<v
   );
   let postponed = await runLanes(run, ids, records, committer);
   let waitedMs = 0;
+  let told = false;
   for (let pauseMs = 20; postponed.size > 0 && !halted(run); pauseMs = Math.min(pauseMs * 2, 1_000)) {
     if (waitedMs >= run.options.lockWaitMs) {
       reportBusy(run, postponed);
       return;
     }
+    if (waitedMs >= TOLD_AFTER_MS && !told) {
+      told = true;
+      tellWaiting(run, postponed);
+    }
     await sleep(pauseMs);
     const again = await runLanes(run, postponed.keys(), records, committer);
+    if (again.size < postponed.size) told = false;
     waitedMs = again.size < postponed.size ? 0 : waitedMs + pauseMs;
     postponed = again;
   }
 }
+
+/** A wait of seconds is nothing unusual beside other runs. */
+const TOLD_AFTER_MS = 5_000;
+const HOLDERS_TOLD = 10;
 
 /** Folders of a batch at most: each holds two descriptors until it is published. */
 const BATCH_FOLDERS = 64;
@@ -86,6 +97,15 @@ async function runLanes(
   await Promise.all(Array.from({ length: lanes }, () => guarded(lane())));
   await guarded(committer.drain());
   return postponed;
+}
+
+/** Who keeps the run waiting, when nothing else is left to do. */
+function tellWaiting(run: Run, postponed: Postponed): void {
+  const pids = [...new Set([...postponed.values()].flat())].slice(0, HOLDERS_TOLD);
+  const folders = postponed.size === 1 ? 'a folder that is' : `${postponed.size} folders that are`;
+  const line = `Waiting for ${folders} locked by ${holdersText(pids.map(describeHolder))}; all others are done.`;
+  run.log.write('Store', 'Warning', line);
+  run.notice?.(line);
 }
 
 function reportBusy(run: Run, postponed: Postponed): void {

@@ -6,6 +6,7 @@ import { closeSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { type EngineOutput, PROGRESS } from '../engine/types.js';
 import { describeError, MailhaulError } from '../errors.js';
+import { describeHolder, holdersText } from '../fs/holders.js';
 import type { Log } from '../log/log.js';
 import type { MailboxDatabase } from '../store/types.js';
 import type { WorkerPool } from './pool.js';
@@ -22,7 +23,7 @@ export interface RunOptions {
   /** `-r`. */
   readonly remove: boolean;
   readonly acceptFailures: boolean;
-  /** How long a folder held by another process is waited for without any change, milliseconds. */
+  /** How long folders that other processes hold are waited for without any change, milliseconds. */
   readonly lockWaitMs: number;
 }
 
@@ -44,6 +45,8 @@ export interface Run {
   readonly troubles: Troubles;
   /** Partition path now in force, by partition name. */
   partitionPath(name: string): string;
+  /** One line for people, while the run goes on. */
+  notice?: (line: string) => void;
   /** Called when a folder is done (published, failed or skipped). */
   onFolder?: (folder: MappingFolder) => void;
 }
@@ -85,10 +88,8 @@ export function drain(run: Run, code: string, message: string): void {
 }
 
 /** Lets go of a folder that goes no further. */
-export function release(ready: Pick<ReadyFolder, 'sourceFd' | 'lockFd' | 'additions'>): void {
-  if (ready.additions !== null) closeSync(ready.additions.mailboxFd);
-  if (ready.sourceFd >= 0) closeSync(ready.sourceFd);
-  if (ready.lockFd >= 0 && ready.lockFd !== ready.sourceFd) closeSync(ready.lockFd);
+export function release({ sourceFd, lockFd, targetFd }: ReadyFolder): void {
+  for (const fd of [targetFd, lockFd, sourceFd]) if (fd >= 0) closeSync(fd);
 }
 
 export function failureOf(error: unknown, where: string): FolderFailure {
@@ -118,8 +119,7 @@ export function folderProblem(run: Run, folder: MappingFolder, code: string, mes
 
 /** Held by another process; `outcome` says what that means. */
 export function folderBusy(run: Run, folder: MappingFolder, holders: readonly number[], outcome: string): void {
-  const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
-  const message = `The 3.x folder is locked by ${who}; ${outcome}. Run again later.`;
+  const message = `The folder is locked by ${holdersText(holders.map(describeHolder))}; ${outcome}. Run again later.`;
   folderFailed(run, folder, { code: 'FOLDER_BUSY', message, where: folder.legacyName });
 }
 

@@ -29,6 +29,8 @@ export interface SessionOptions {
   readonly logLevel?: LogLevel | undefined;
   /** Do not look whether a 3.x server runs. */
   readonly pidIsStale?: boolean | undefined;
+  /** How long other processes that hold a folder or a database are waited for without any change; milliseconds. */
+  readonly lockWaitMs?: number | undefined;
   /** Nothing is written: no log, databases read only, no lock file made. */
   readonly readOnly?: boolean | undefined;
 }
@@ -47,7 +49,7 @@ export interface Session {
 /**
  * Opens a finished `-s` for work. `purpose` is the command, for whoever finds the store locked.
  *
- * @throws MailhaulError INSTANCE_*, STORE_LOCKED, SOURCE_RUNNING, FOLDERS_FIRST, DB_* (exit 3)
+ * @throws MailhaulError INSTANCE_*, STORE_LOCKED, SOURCE_RUNNING, FOLDERS_FIRST, DB_* (exit 3; DB_BUSY: 4)
  */
 export async function openSession(options: SessionOptions, purpose: string): Promise<Session> {
   const instance = openInstance(options.instance);
@@ -65,11 +67,16 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
       undo.push(() => lock.release());
     }
     if (options.pidIsStale !== true) refuseRunningServer(instance);
+    const database = {
+      owner: instance.owner,
+      readOnly,
+      ...(options.lockWaitMs === undefined ? {} : { lockWaitMs: options.lockWaitMs }),
+    };
     const { dir, path } = openWorkDir(instance, options.workDir);
     let mapping: MappingDatabase;
     try {
       checkMappingIsOurs(instance, dir);
-      mapping = await openMappingDatabase(dir, MAPPING_DATABASE_FILE, { owner: instance.owner, readOnly });
+      mapping = await openMappingDatabase(dir, MAPPING_DATABASE_FILE, database);
     } catch (error) {
       throw error instanceof MailhaulError && error.code === 'DB_MISSING' ? foldersFirst(path) : error;
     } finally {
@@ -79,7 +86,7 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
     const meta = mapping.meta();
     refuseUnfinishedReset(meta, path);
     if (meta === undefined || meta.finished === null) throw foldersFirst(path);
-    const mailboxes = await openMailboxDatabase(instance.mboxlist, { owner: instance.owner, readOnly });
+    const mailboxes = await openMailboxDatabase(instance.mboxlist, database);
     undo.push(() => mailboxes.close());
     if (!readOnly) await followNames(instance, mailboxes, log);
     return { instance, log, mapping, mailboxes, meta, workDir: path, close };

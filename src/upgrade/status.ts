@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { lockHolders, STORE_LOCK_FILE } from '../config/store-lock.js';
 import { hasErrno } from '../errors.js';
 import { openFile } from '../fs/dir.js';
+import type { LockHolder } from '../fs/holders.js';
 import { isDue } from './selection.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
 import { estimateMessages } from './worklist.js';
@@ -25,7 +26,7 @@ export interface StatusReport {
   readonly partitions: readonly PartitionStatus[];
   readonly totals: Omit<PartitionStatus, 'name' | 'path'>;
   /** Processes that use the store now. */
-  readonly running: readonly { readonly pid: number; readonly command: string }[];
+  readonly running: readonly LockHolder[];
   /** Messages a second over the last moment; null when nothing runs. */
   readonly messagesPerSecond: number | null;
   readonly secondsLeft: number | null;

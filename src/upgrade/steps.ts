@@ -5,7 +5,8 @@
 import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine, MessageTable } from '../engine/types.js';
 import { describeError, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, ensureDirs, fstat, list, stat, walk } from '../fs/dir.js';
-import { flockHolders, tryFlock } from '../fs/flock.js';
+import { tryFlock } from '../fs/flock.js';
+import { flockPids } from '../fs/holders.js';
 import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { planFolder } from './plan.js';
@@ -41,6 +42,9 @@ export interface StepTools {
   readonly context: WorkerContext;
 }
 
+/** A folder with all its locks. */
+type ReadyFolder = Extract<PrepareResult, { kind: 'ready' }>;
+
 export function ownerOf(context: WorkerContext): { uid: number; gid: number } {
   return { uid: context.ownerUid, gid: context.ownerGid };
 }
@@ -62,35 +66,67 @@ export type AddTo = (
   plan: FolderPlan,
 ) => { readonly plan: FolderPlan; readonly additions: AddedRows } | { readonly holders: readonly number[] };
 
-/** Locks, scans, reads and plans a folder; a published one (`addTo` of additions-open.ts) with its mailbox. */
+/**
+ * Locks, scans, reads and plans a folder, then locks its mailbox directory. Each lock is tried once. The second one
+ * makes sure of one migrator a folder (4x-store.md, promise 3) whatever somebody does to the 3.x side: a directory
+ * that is renamed and made anew there has another inode, and so another lock. A published one (`addTo` of
+ * additions-open.ts) is there already, and locked with what is to be added to it.
+ */
 export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: AddTo): PrepareResult {
   const opened = openSource(task);
-  if (opened === 'missing') return task.missing ? prepareMissing(tools, task) : gone(task);
+  if (opened === 'missing') {
+    if (!task.missing) return gone(task);
+    return holdTarget(tools, task, { sourceFd: -1, lockFd: -1, stamp: null }, () =>
+      planOf(tools, task, undefined, emptyScan()),
+    );
+  }
   if ('kind' in opened) return opened;
   let lock: FolderLock | 'busy' | undefined;
+  let result: PrepareResult | undefined;
   try {
     lock = tools.source.tryLockFolder(opened, ownerOf(tools.context));
-    if (lock === 'busy') {
-      const holders = tools.source.lockHolders(opened);
-      closeDir(opened);
-      return { kind: 'busy', id: task.id, holders };
-    }
+    if (lock === 'busy') return { kind: 'busy', id: task.id, holders: tools.source.lockHolders(opened) };
+    const lockFd = lock.target === 'file' ? lock.fd : -1;
     // Taken before anything is read: what changes from here on is seen before the commit (publish.ts).
-    const stamp = stampOf(opened);
+    const held = { sourceFd: opened.fd, lockFd, stamp: stampOf(opened) };
     const planned = readAndPlan(tools, task, opened);
-    const ready = { kind: 'ready', id: task.id, sourceFd: opened.fd, lockFd: lock.fd, stamp } as const;
     if (addTo === undefined) {
-      return { ...ready, plan: { ...planned, messages: shareTable(planned.messages) }, additions: null };
+      result = holdTarget(tools, task, held, () => ({ ...planned, messages: shareTable(planned.messages) }));
+      return result;
     }
     const retry = addTo(tools, task, planned);
-    if (!('holders' in retry)) return { ...ready, ...retry };
-    lock.release();
-    closeDir(opened);
-    return { kind: 'busy', id: task.id, holders: retry.holders };
+    if ('holders' in retry) return { kind: 'busy', id: task.id, holders: retry.holders };
+    result = { kind: 'ready', id: task.id, ...held, targetFd: retry.additions.mailboxFd, ...retry };
+    return result;
   } catch (error) {
-    if (lock !== undefined && lock !== 'busy') lock.release();
-    closeDir(opened);
     return failed(task.id, error, 'FOLDER_UNREADABLE', opened.path, 'source');
+  } finally {
+    if (result?.kind !== 'ready') {
+      if (lock !== undefined && lock !== 'busy') lock.release();
+      closeDir(opened);
+    }
+  }
+}
+
+/** Makes and locks the mailbox directory; with it, what is held is complete. */
+function holdTarget(
+  tools: StepTools,
+  task: PrepareFolder,
+  held: Pick<ReadyFolder, 'sourceFd' | 'lockFd' | 'stamp'>,
+  plan: () => FolderPlan,
+): PrepareResult {
+  let target: Dir | undefined;
+  try {
+    target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(tools.context));
+    if (!tryFlock(target.fd, 'exclusive')) {
+      const holders = flockPids(target.fd);
+      closeDir(target);
+      return { kind: 'busy', id: task.id, holders };
+    }
+    return { kind: 'ready', id: task.id, ...held, targetFd: target.fd, plan: plan(), additions: null };
+  } catch (error) {
+    if (target !== undefined) closeDir(target);
+    return failed(task.id, error, 'FOLDER_TARGET', placePath(task.target), 'target');
   }
 }
 
@@ -231,7 +267,7 @@ function openSource(task: { id: number; source: Place }): Dir | 'missing' | Fail
     const what = link
       ? 'A link or another file stands in place of the 3.x folder; it was not followed.'
       : describeError(error);
-    const where = sourcePath(task.source);
+    const where = placePath(task.source);
     return {
       kind: 'failed',
       id: task.id,
@@ -241,32 +277,14 @@ function openSource(task: { id: number; source: Place }): Dir | 'missing' | Fail
   }
 }
 
-function sourcePath(place: Place): string {
+function placePath(place: Place): string {
   const names = place.components.map((name) => (typeof name === 'string' ? name : Buffer.from(name).toString('utf8')));
   return [place.rootPath, ...names].join('/');
 }
 
 function gone(task: PrepareFolder): FailedFolder {
   const message = 'The 3.x folder is not there any more; upgrade -s saw it. Is its disk mounted?';
-  return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_GONE', message, where: sourcePath(task.source) } };
-}
-
-/** A user without a 3.x mailbox directory gets an empty INBOX; its 4.x directory carries the lock. */
-function prepareMissing(tools: StepTools, task: PrepareFolder): PrepareResult {
-  let target: Dir | undefined;
-  try {
-    target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(tools.context));
-    if (!tryFlock(target.fd, 'exclusive')) {
-      const holders = flockHolders(target.fd);
-      closeDir(target);
-      return { kind: 'busy', id: task.id, holders };
-    }
-    const plan = planOf(tools, task, undefined, emptyScan());
-    return { kind: 'ready', id: task.id, sourceFd: -1, lockFd: target.fd, plan, stamp: null, additions: null };
-  } catch (error) {
-    if (target !== undefined) closeDir(target);
-    return failed(task.id, error, 'FOLDER_TARGET', task.target.rootPath, 'target');
-  }
+  return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_GONE', message, where: placePath(task.source) } };
 }
 
 function emptyScan(): DirectoryScan {
@@ -343,23 +361,15 @@ export function inputOf({ context }: StepTools, task: MoveFolder, target: Dir): 
 const migrateAll: Transfer = (tools, task, target) => tools.engine.migrate(inputOf(tools, task, target));
 
 /**
- * Makes the mailbox directory and moves the messages: all of them, or with `addMessages` of additions.ts those that
- * a published folder lacks.
+ * Moves the messages into the mailbox directory: all of them, or with `addMessages` of additions.ts those that a
+ * published folder lacks.
  */
 export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfer = migrateAll): MoveResult {
-  const { additions } = task;
-  let target: Dir | undefined;
+  const target = { fd: task.targetFd, path: placePath(task.target) };
   try {
-    target =
-      additions === null
-        ? ensureDirs(rootOf(task.target), task.target.components, ownerOf(tools.context))
-        : { fd: additions.mailboxFd, path: task.target.components.join('/') };
     return { kind: 'moved', id: task.id, output: transfer(tools, task, target) };
   } catch (error) {
-    return failed(task.id, error, 'FOLDER_TARGET', sourcePath(task.target), 'target');
-  } finally {
-    // The lock of a published folder is let go when the outcome is on record.
-    if (target !== undefined && additions === null) closeDir(target);
+    return failed(task.id, error, 'FOLDER_TARGET', target.path, 'target');
   }
 }
 

@@ -2,7 +2,7 @@
  * What the main thread and the transfer threads say to each other. A task carries a batch of folders, so
  * that ten thousand tiny folders do not cost ten thousand round trips.
  *
- *     prepare   lock the 3.x folder, scan it, read its index, plan        ─▶ main: record made durable
+ *     prepare   lock the 3.x folder, read and plan it, lock the mailbox   ─▶ main: record made durable
  *     move      link or copy the messages, write store.idx                ─▶ main: group sync, database commit
  *     warm      wait until every thread has loaded its code
  *     append    messages added to a published folder get their entries in its journal
@@ -81,8 +81,10 @@ export type PrepareResult =
       readonly id: number;
       /** -1 when there is no 3.x directory. */
       readonly sourceFd: number;
-      /** Open while the lock is held. */
+      /** The 3.x lock file, locked; -1 where there is none. `sourceFd` carries a lock as well. */
       readonly lockFd: number;
+      /** The mailbox directory in 4.x, locked. */
+      readonly targetFd: number;
       readonly plan: FolderPlan;
       readonly stamp: SourceStamp | null;
       /** For a published folder. */
@@ -116,6 +118,8 @@ export interface FolderFailure {
 export interface MoveFolder {
   readonly id: number;
   readonly sourceFd: number;
+  /** The mailbox directory, held and locked. */
+  readonly targetFd: number;
   readonly target: Place;
   readonly singleFd: number;
   readonly plan: FolderPlan;

@@ -32,8 +32,6 @@ export interface MessagesOptions extends SessionOptions, SelectionOptions {
   readonly engine: 'native' | 'portable' | 'auto';
   readonly acceptFailures: boolean;
   readonly takeForeign: boolean;
-  /** How long folders of other processes are waited for without any change; milliseconds. */
-  readonly lockWaitMs?: number | undefined;
   readonly progressOutput?: ProgressOutput | undefined;
   /** The command that goes on after a halt, told with it. */
   readonly commandLine?: string | undefined;
@@ -120,6 +118,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       log: session.log,
       report,
       progress,
+      ...(options.notice === undefined ? {} : { notice: options.notice }),
       removed: new Set(),
       troubles: noTroubles(scope.work),
       owner: instance.owner,

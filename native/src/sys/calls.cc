@@ -208,6 +208,10 @@ int lockFile(int fd, bool exclusive) noexcept {
   return retry([&] { return ::flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB); });
 }
 
+int unlockFile(int fd) noexcept {
+  return retry([&] { return ::flock(fd, LOCK_UN); });
+}
+
 std::int64_t modifiedNs(const struct stat& st) noexcept {
   // Unsigned arithmetic: a hostile time stamp wraps instead of being undefined.
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(st.st_mtim.tv_sec) * 1'000'000'000U +

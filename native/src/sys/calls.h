@@ -57,6 +57,7 @@ void willNeed(int fd) noexcept;
 
 /// flock(2) without waiting; EWOULDBLOCK when another holds it. A lock leaves nothing on disk: no seam.
 [[nodiscard]] int lockFile(int fd, bool exclusive) noexcept;
+[[nodiscard]] int unlockFile(int fd) noexcept;
 
 /// Modification time in nanoseconds since 1970; wraps for years beyond 2262, as the TypeScript side does.
 [[nodiscard]] std::int64_t modifiedNs(const struct stat& st) noexcept;

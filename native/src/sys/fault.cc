@@ -19,6 +19,8 @@ int hit() noexcept {
     // The signal may arrive a moment later, and nothing may happen in between.
     for (;;) ::pause();
   }
+  // To this thread, which so stops before it goes on; all others stop with it.
+  if (armed.action == FaultAction::stop) ::raise(SIGSTOP);
   return armed.action == FaultAction::fail ? armed.error : 0;
 }
 

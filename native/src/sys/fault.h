@@ -1,13 +1,13 @@
 // The seam of the addon, twin of src/fs/seam.ts: every call with an effect on disk asks effect() right before it is
 // made. All threads of the process count in one shared slot, so that the n-th call of a whole run can be stopped
-// (kill) or made to fail. Disarmed it costs one comparison.
+// (kill), put off until SIGCONT (stop) or made to fail. Disarmed it costs one comparison.
 #pragma once
 
 #include <cstdint>
 
 namespace mailhaul::sys {
 
-enum class FaultAction : std::int32_t { none = 0, kill = 1, fail = 2 };
+enum class FaultAction : std::int32_t { none = 0, kill = 1, fail = 2, stop = 3 };
 
 /// What happens at which call. The counter lies in memory that JavaScript shares between threads.
 struct Fault {

@@ -1,12 +1,18 @@
 /**
- * The 3.x folder lock (3x-profile.md, "`.lock`"): flock(LOCK_EX) on `.lock`, which is made when absent and never
- * removed. The lock counts only while the name still is the inode that was locked. Where the file cannot be
- * made (a store that is mounted read-only), the directory itself is locked.
+ * The 3.x folder lock: flock(LOCK_EX) of the directory itself, then of its `.lock` (3x-profile.md, "`.lock`"), which
+ * is made when absent and never removed.
+ *
+ * The directory keeps migrators apart: all of them lock it, whatever became of `.lock`. With `.lock` alone, one that
+ * may not make the file and one that may would hold different locks of one folder, and whoever may write in the
+ * folder could let a second one in by replacing the file. `.lock` keeps 3.x processes away, which know no other lock;
+ * it counts only while the name still is the inode that was locked. Where it cannot be made (a store that is mounted
+ * read-only), the lock of the directory has to do. Both are tried once, in this order, so nobody waits for anybody.
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../../errors.js';
-import { createFile, type Dir, displayPath, type Ownership, openFile, stat, walk } from '../../fs/dir.js';
-import { flockHolders, tryFlock } from '../../fs/flock.js';
+import { createFile, type Dir, displayPath, type Ownership, openFile, stat } from '../../fs/dir.js';
+import { tryFlock } from '../../fs/flock.js';
+import { flockPids } from '../../fs/holders.js';
 import type { FolderLock } from '../types.js';
 
 const NAME = '.lock';
@@ -15,16 +21,20 @@ const NAME = '.lock';
 const ATTEMPTS = 10;
 
 /**
- * Tries once, never waits. `owner` gets a lock file that has to be made. Throws MailhaulError FOLDER_LOCK when
- * `.lock` is something that cannot be locked (a link, a fifo, unreadable), and system errors as they come.
+ * Tries once, never waits. The lock of the directory is one of `folder`'s own descriptor, also when the answer is
+ * `busy`: it ends when the caller closes that. `owner` gets a lock file that has to be made. Throws MailhaulError
+ * FOLDER_LOCK when `.lock` is something that cannot be locked (a link, a fifo, unreadable), and system errors as they
+ * come.
  */
 export function tryLockFolder(folder: Dir, owner: Ownership): FolderLock | 'busy' {
+  if (!tryFlock(folder.fd, 'exclusive')) return 'busy';
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const opened = openLockFile(folder, owner);
     if (opened === 'replaced') continue;
+    if (opened === 'directory') return { fd: folder.fd, target: 'directory', release: () => {} };
     const locked = take(opened);
     if (locked === 'busy') return 'busy';
-    if (opened.target === 'directory' || sameFile(folder, locked)) return locked;
+    if (sameFile(folder, locked)) return locked;
     locked.release();
   }
   return 'busy';
@@ -32,34 +42,30 @@ export function tryLockFolder(folder: Dir, owner: Ownership): FolderLock | 'busy
 
 /** Processes that hold the folder's lock, from the system's table; for messages only. */
 export function lockHolders(folder: Dir): number[] {
+  const ofDirectory = flockPids(folder.fd).filter((pid) => pid !== process.pid);
+  if (ofDirectory.length > 0) return ofDirectory;
   let fd: number;
   try {
     fd = openFile(folder, NAME);
   } catch {
-    return flockHolders(folder.fd);
+    return [];
   }
   try {
-    return flockHolders(fd);
+    return flockPids(fd);
   } finally {
     fs.closeSync(fd);
   }
 }
 
-interface Lockable {
-  readonly fd: number;
-  readonly target: FolderLock['target'];
-}
-
-function openLockFile(folder: Dir, owner: Ownership): Lockable | 'replaced' {
+function openLockFile(folder: Dir, owner: Ownership): number | 'directory' | 'replaced' {
   const existing = openExisting(folder);
-  if (existing !== undefined) return { fd: existing, target: 'file' };
+  if (existing !== undefined) return existing;
   try {
-    return { fd: createFile(folder, NAME, owner, 0o600), target: 'file' };
+    return createFile(folder, NAME, owner, 0o600);
   } catch (error) {
     if (hasErrno(error, 'EEXIST')) return 'replaced';
     if (!hasErrno(error, 'EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT')) throw error;
-    // A description of its own: the lock must not end or begin with other uses of the folder's descriptor.
-    return { fd: walk(folder, []).fd, target: 'directory' };
+    return 'directory';
   }
 }
 
@@ -84,7 +90,7 @@ function openExisting(folder: Dir): number | undefined {
   }
 }
 
-function take({ fd, target }: Lockable): FolderLock | 'busy' {
+function take(fd: number): FolderLock | 'busy' {
   let locked = false;
   try {
     locked = tryFlock(fd, 'exclusive');
@@ -92,7 +98,7 @@ function take({ fd, target }: Lockable): FolderLock | 'busy' {
     if (!locked) fs.closeSync(fd);
   }
   if (!locked) return 'busy';
-  return { fd, target, release: () => fs.closeSync(fd) };
+  return { fd, target: 'file', release: () => fs.closeSync(fd) };
 }
 
 /** The name still is the locked inode; else somebody replaced the file between open and lock. */

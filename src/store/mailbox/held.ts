@@ -11,7 +11,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasErrno, MailhaulError } from '../../errors.js';
 import { closeDir, type Dir, fstat, type Ownership, walk } from '../../fs/dir.js';
-import { flockHolders, tryFlock } from '../../fs/flock.js';
+import { tryFlock } from '../../fs/flock.js';
+import { flockPids } from '../../fs/holders.js';
 import { mailboxPathComponents } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { MailboxDatabase, MailboxRecord } from '../types.js';
@@ -63,7 +64,7 @@ async function tryHold(store: MailStore, name: string): Promise<HeldMailbox | { 
   try {
     const components = mailboxPathComponents(record.owner, name);
     dir = openMailbox(root, components, name);
-    if (!tryFlock(dir.fd, 'exclusive')) return { holders: flockHolders(dir.fd) };
+    if (!tryFlock(dir.fd, 'exclusive')) return { holders: flockPids(dir.fd) };
     store.mailboxes.refresh();
     const now = store.mailboxes.get(name);
     if (now?.root !== path || !leadsTo(root, components, dir)) return { holders: [] };

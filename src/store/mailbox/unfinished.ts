@@ -17,7 +17,8 @@ import {
   unlink,
   walk,
 } from '../../fs/dir.js';
-import { flockHolders, tryFlock } from '../../fs/flock.js';
+import { tryFlock } from '../../fs/flock.js';
+import { flockPids } from '../../fs/holders.js';
 import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRECTORY } from '../layout.js';
 import { mailboxPathComponents } from '../names.js';
 import { openPartition } from '../partitions.js';
@@ -63,7 +64,7 @@ export async function finishNameChange(
     const components = mailboxPathComponents(change.owner, change.name);
     own ??= openIfThere(root, components);
     if (own !== undefined) {
-      if (held === undefined && !tryFlock(own.fd, 'exclusive')) return flockHolders(own.fd);
+      if (held === undefined && !tryFlock(own.fd, 'exclusive')) return flockPids(own.fd);
       store.mailboxes.refresh();
       if (![...store.mailboxes.nameChanges()].some(({ id }) => id === change.id)) return undefined;
       if (change.to === null) removeMailboxDirectory(root, components, own);

@@ -47,6 +47,8 @@ export interface MappingDatabaseOptions {
   readonly readOnly?: boolean;
   /** Make the database when it is missing (`upgrade -s`); without this DB_MISSING. */
   readonly create?: boolean;
+  /** How long another process that is in the way is waited for, milliseconds. */
+  readonly lockWaitMs?: number;
 }
 
 interface Tables {
@@ -62,14 +64,15 @@ interface Tables {
 
 /**
  * Opens `__upfolder.db` in the 3.x default mailbox directory, or in `--work-dir`. One thread of a process has it
- * open at a time. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_OPEN.
+ * open at a time. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_TRUNCATED, DB_OPEN, DB_LOCK_FORMAT, DB_BUSY.
  */
 export async function openMappingDatabase(
   directory: Dir,
   name: string = MAPPING_DATABASE_FILE,
   options: MappingDatabaseOptions = {},
 ): Promise<MappingDatabase> {
-  return mappingDatabase(openEnvironment(directory, name, { ...options, mapSize: MAP_SIZE, tables: 8 }));
+  const tables = ['meta', 'user', 'folder', 'mailbox', 'owned', 'record', 'failure'];
+  return mappingDatabase(await openEnvironment(directory, name, { ...options, mapSize: MAP_SIZE, tables }));
 }
 
 function mappingDatabase(environment: Environment): MappingDatabase {

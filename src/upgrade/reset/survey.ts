@@ -7,7 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PRIMARY } from '../../config/instance.js';
 import { hasErrno } from '../../errors.js';
 import { closeDir, type Dir, fstat, openFile, stat, walk } from '../../fs/dir.js';
-import { flockHolders, tryFlock } from '../../fs/flock.js';
+import { tryFlock } from '../../fs/flock.js';
+import { flockPids } from '../../fs/holders.js';
 import { userPathComponents } from '../../store/names.js';
 import { openPartition } from '../../store/partitions.js';
 import type { MappingFolder, MappingUser } from '../types.js';
@@ -142,7 +143,7 @@ function checkLock(context: ResetContext, { source, subject }: OpenFolder): void
   }
   try {
     if (tryFlock(fd, 'exclusive')) return;
-    const holders = flockHolders(fd);
+    const holders = flockPids(fd);
     const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
     const text = `The 3.x folder is locked by ${who}. Wait until it has ended, or stop it.`;
     context.refusals.add(subject, 'RESET_FOLDER_BUSY', source.path, text);

@@ -10,7 +10,8 @@ vi.mock('../../../src/fs/flock.js', async (importOriginal) => {
   return {
     ...real,
     tryFlock: (fd: number, mode: 'exclusive' | 'shared') => {
-      hook.beforeLock();
+      // The directory is locked first.
+      if (fs.fstatSync(fd).isFile()) hook.beforeLock();
       return real.tryFlock(fd, mode);
     },
   };

@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { closeDir, openRoot } from '../../../src/fs/dir.js';
 import { lockHolders, tryLockFolder } from '../../../src/source/nsms3/lock.js';
 import type { FolderLock } from '../../../src/source/types.js';
 import { type TestFolder, testFolder, unprivileged } from './folder.js';
@@ -119,17 +120,54 @@ describe('what cannot be locked', () => {
   });
 });
 
-test('where the file cannot be made, the directory is locked', () => {
+test('where the file cannot be made, the directory alone is locked', () => {
   fs.chmodSync(folder.path, 0o555);
   const taken = unprivileged(() => lock());
   expect(taken.target).toBe('directory');
   expect(fs.existsSync(lockPath())).toBe(false);
   expect(freeForOthers(folder.path)).toBe(false);
-  expect(unprivileged(() => tryLockFolder(folder.dir, owner))).toBe('busy');
-  taken.release();
-  held.pop();
-  expect(freeForOthers(folder.path)).toBe(true);
   fs.chmodSync(folder.path, 0o755);
+});
+
+describe('the directory keeps migrators apart', () => {
+  /** What another process, with a descriptor of its own, is told. */
+  function another(): ReturnType<typeof tryLockFolder> {
+    const dir = openRoot(folder.path);
+    try {
+      const taken = tryLockFolder(dir, owner);
+      if (taken !== 'busy') taken.release();
+      return taken;
+    } finally {
+      closeDir(dir);
+    }
+  }
+
+  test('also when one of them could not make the lock file and the next one can', () => {
+    fs.chmodSync(folder.path, 0o555);
+    unprivileged(() => lock());
+    fs.chmodSync(folder.path, 0o755);
+    expect(another()).toBe('busy');
+    expect(fs.existsSync(lockPath())).toBe(false);
+    expect(lockHolders(folder.dir)).toEqual([]);
+  });
+
+  test('also when the lock file is removed or replaced while it is locked', () => {
+    lock();
+    fs.unlinkSync(lockPath());
+    expect(another()).toBe('busy');
+    fs.writeFileSync(lockPath(), '', { mode: 0o600 });
+    expect(another()).toBe('busy');
+  });
+
+  test('until the folder is closed', () => {
+    const dir = openRoot(folder.path);
+    const taken = tryLockFolder(dir, owner);
+    if (taken === 'busy') throw new Error('the folder is busy');
+    taken.release();
+    expect(another()).toBe('busy');
+    closeDir(dir);
+    expect(another()).not.toBe('busy');
+  });
 });
 
 test('an existing file that is not writable is locked as it is', () => {

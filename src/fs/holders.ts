@@ -1,0 +1,165 @@
+/**
+ * Who holds a kernel lock, for messages: pid, command line, and whether the process is stopped (SIGSTOP, job
+ * control, a debugger), because a stopped holder never lets go by itself.
+ *
+ * Two sources, both of Linux. /proc/locks is one small file that every account may read, but names the process
+ * that called flock: without the addon that is flock(1), which has ended by then. /proc/<pid>/fdinfo names whoever
+ * has the descriptor, but takes a walk over all processes, and shows other accounts' only to root.
+ */
+import * as fs from 'node:fs';
+import { hasErrno } from '../errors.js';
+
+/** A process that is in the way. */
+export interface LockHolder {
+  readonly pid: number;
+  /** Command line, printable ASCII; '' when it cannot be read. */
+  readonly command: string;
+  /** It was stopped and holds the lock until somebody continues or ends it. */
+  readonly stopped: boolean;
+}
+
+/** Characters of a command line that are shown. */
+const COMMAND_LIMIT = 200;
+
+/** How long the walk over all processes stands: thousands of folders may be busy at once. */
+const WALK_VALID_MS = 1_000;
+
+/** Other processes that hold a flock on the file behind `fd`; this one when no other does. */
+export function flockPids(fd: number): number[] {
+  const file = fs.fstatSync(fd, { bigint: true });
+  const named = pidsOfTable('FLOCK', file).filter(isAlive);
+  return othersFirst(named.length > 0 ? named : pidsOfDescriptors(file));
+}
+
+/** Other processes that hold a POSIX lock on the first byte of the file behind `fd`, or only those that write-lock it. */
+export function firstByteLockers(fd: number, access?: 'WRITE'): number[] {
+  const file = fs.fstatSync(fd, { bigint: true });
+  return pidsOfTable('POSIX', file, access, '0').filter((pid) => pid !== process.pid);
+}
+
+export function describeHolder(pid: number): LockHolder {
+  return { pid, command: commandLine(pid), stopped: isStopped(pid) };
+}
+
+/** `process 12 (upgrade -m), which is stopped: …`; `another process` when there is nobody to name. */
+export function holdersText(holders: readonly LockHolder[]): string {
+  if (holders.length === 0) return 'another process';
+  return holders
+    .map(({ pid, command, stopped }) => {
+      const named = command === '' ? `process ${pid}` : `process ${pid} (${command})`;
+      return stopped ? `${named}, which is stopped (continue it with kill -CONT ${pid}, or end it)` : named;
+    })
+    .join(', ');
+}
+
+/** The process that a thread belongs to; undefined when it is gone. */
+export function processOfThread(tid: number): number | undefined {
+  try {
+    const match = /^Tgid:\s*(\d+)$/m.exec(fs.readFileSync(`/proc/${tid}/status`, 'latin1'));
+    return match === null ? undefined : Number(match[1]);
+  } catch {
+    return undefined;
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return hasErrno(error, 'EPERM');
+  }
+}
+
+function othersFirst(pids: readonly number[]): number[] {
+  const others = pids.filter((pid) => pid !== process.pid);
+  return others.length > 0 ? others : [...pids];
+}
+
+/** Pids of /proc/locks: `1: FLOCK  ADVISORY  WRITE 708 00:13:1425 0 EOF`; waiting ones have `->` after the number. */
+function pidsOfTable(kind: 'FLOCK' | 'POSIX', file: fs.BigIntStats, access?: string, first?: string): number[] {
+  let table: string;
+  try {
+    table = fs.readFileSync('/proc/locks', 'latin1');
+  } catch {
+    return [];
+  }
+  const exact = new Set<number>();
+  const sameNumber = new Set<number>();
+  for (const line of table.split('\n')) {
+    const [, lineKind, , lineAccess, pid, id = '', start] = line.trim().split(/\s+/);
+    if (lineKind !== kind || (access !== undefined && lineAccess !== access)) continue;
+    if (first !== undefined && start !== first) continue;
+    const [major = '', minor = '', inode = ''] = id.split(':');
+    if (inode !== String(file.ino) || !(Number(pid) > 0)) continue;
+    sameNumber.add(Number(pid));
+    if (deviceNumber(major, minor) === file.dev) exact.add(Number(pid));
+  }
+  // btrfs shows another device number here than to stat; where no line fits, the inode number has to do.
+  return [...(exact.size > 0 ? exact : sameNumber)];
+}
+
+/** The device number as stat(2) gives it, of the hexadecimal parts that /proc/locks shows. */
+function deviceNumber(major: string, minor: string): bigint {
+  const [high, low] = [BigInt(`0x${major || '0'}`), BigInt(`0x${minor || '0'}`)];
+  return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);
+}
+
+let walked: { atMs: number; holders: Map<string, number[]> } | undefined;
+
+/** Pids with a descriptor of this file that carries a flock. */
+function pidsOfDescriptors(file: fs.BigIntStats): number[] {
+  if (walked === undefined || performance.now() - walked.atMs > WALK_VALID_MS) {
+    walked = { atMs: performance.now(), holders: walkProcesses() };
+  }
+  return (walked.holders.get(`${file.dev}:${file.ino}`) ?? []).filter(isAlive);
+}
+
+function walkProcesses(): Map<string, number[]> {
+  const holders = new Map<string, number[]>();
+  for (const entry of list('/proc')) {
+    if (!/^[1-9][0-9]*$/.test(entry)) continue;
+    for (const descriptor of list(`/proc/${entry}/fdinfo`)) {
+      try {
+        if (!/^lock:.*\bFLOCK\b/m.test(fs.readFileSync(`/proc/${entry}/fdinfo/${descriptor}`, 'latin1'))) continue;
+        const open = fs.statSync(`/proc/${entry}/fd/${descriptor}`, { bigint: true });
+        const key = `${open.dev}:${open.ino}`;
+        holders.set(key, [...new Set([...(holders.get(key) ?? []), Number(entry)])]);
+      } catch {
+        // The process or its descriptor went away while we looked, or is not ours to look at.
+      }
+    }
+  }
+  return holders;
+}
+
+function list(path: string): string[] {
+  try {
+    return fs.readdirSync(path);
+  } catch {
+    return [];
+  }
+}
+
+/** State T (stopped) or t (traced) of /proc/<pid>/stat; the command before it may hold anything, `)` too. */
+function isStopped(pid: number): boolean {
+  try {
+    const text = fs.readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return /^[Tt]$/.test(text.slice(text.lastIndexOf(')') + 2)[0] ?? '');
+  } catch {
+    return false;
+  }
+}
+
+function commandLine(pid: number): string {
+  try {
+    const words = fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0');
+    return words
+      .join(' ')
+      .trim()
+      .replace(/[^ -~]/g, '?')
+      .slice(0, COMMAND_LIMIT);
+  } catch {
+    return '';
+  }
+}
