@@ -7,8 +7,9 @@
  *   promise resolves (test/store/durability.test.ts watches this with strace). Without overlapping sync lmdb's
  *   `committed` and `flushed` are the same moment.
  * - An exception in `update` takes back what that call changed, and nothing else.
- * - The descriptor of the `-lock` file is opened before LMDB opens the environment and closed after LMDB closed it:
- *   closing one in between drops the process's POSIX locks on it, and with them its reader slots.
+ * - The descriptor of the `-lock` file is opened before LMDB opens the environment and closed after LMDB closed it, one
+ *   for all that this process opens: closing one in between drops the process's POSIX locks on it, and with them its
+ *   reader slots.
  * - LMDB follows links: it opens names. Where another account could exchange a name after it was checked here, root
  *   opens with the rights of the server account, so that the kernel refuses what lies outside its reach
  *   (4x-store.md, promise 6).
@@ -109,15 +110,20 @@ export async function openEnvironment(dir: Dir, name: string, options: Environme
   // LMDB makes a missing lock file itself, but as whoever runs this; a read-only file system may refuse it.
   prepareFile(dir, `${name}-lock`, options, true);
   checkAccess(dir, `${name}-lock`, options.readOnly === true);
-  const held: number[] = [];
+  const held: Held[] = [];
   try {
     const gates = openGates(dir, name, path, options, held);
     const opened = await openTables(dir, name, path, options, gates);
     return environment(path, options, gates, opened, held);
   } catch (error) {
-    for (const fd of held) fs.closeSync(fd);
+    for (const descriptor of held) descriptor.close();
     throw error;
   }
+}
+
+interface Held {
+  readonly fd: number;
+  close(): void;
 }
 
 interface Gates {
@@ -136,10 +142,11 @@ interface OpenedTables {
 const FREE: Gate = { enter: () => Promise.resolve(() => {}) };
 
 /** The gates of an environment; their descriptors are added to `held`. */
-function openGates(dir: Dir, name: string, path: string, options: EnvironmentOptions, held: number[]): Gates {
-  const lockFd = openLockFile(dir, `${name}-lock`, options.readOnly === true);
+function openGates(dir: Dir, name: string, path: string, options: EnvironmentOptions, held: Held[]): Gates {
+  const lockFile = holdLockFile(dir, `${name}-lock`, options.readOnly === true);
+  const lockFd = lockFile.fd;
   if (lockFd < 0) return { lockFd, opening: FREE, closing: FREE, writing: FREE };
-  held.push(lockFd);
+  held.push(lockFile);
   const waitMs = options.lockWaitMs ?? GATE_WAIT_MS;
   const gate = { fd: lockFd, waitMs, where: path };
   const opening = makeGate({
@@ -150,7 +157,7 @@ function openGates(dir: Dir, name: string, path: string, options: EnvironmentOpt
   const closing = makeGate({ ...gate, waitMs: CLOSE_WAIT_MS, what: 'The database could not be closed' });
   if (options.readOnly === true) return { lockFd, opening, closing, writing: FREE };
   const dataFd = openForLock(dir, name);
-  held.push(dataFd);
+  held.push({ fd: dataFd, close: () => fs.closeSync(dataFd) });
   const writing = makeGate({
     ...gate,
     fd: dataFd,
@@ -163,9 +170,28 @@ function openGates(dir: Dir, name: string, path: string, options: EnvironmentOpt
   return { lockFd, opening, closing, writing };
 }
 
-function openLockFile(dir: Dir, name: string, readOnly: boolean): number {
-  if (readOnly && stat(dir, name) === undefined) return -1;
-  return openForLock(dir, name);
+/** Lock files that this process has open, by device and inode. */
+const lockFiles = new Map<string, { readonly fd: number; users: number }>();
+
+/** The lock file's descriptor, and how to give it back; -1 on a read-only file system that has none. */
+function holdLockFile(dir: Dir, name: string, readOnly: boolean): Held {
+  const seen = stat(dir, name);
+  if (readOnly && seen === undefined) return { fd: -1, close: () => {} };
+  const known = seen === undefined ? undefined : lockFiles.get(`${seen.dev}:${seen.ino}`);
+  const fd = known?.fd ?? openForLock(dir, name);
+  const { dev, ino } = fs.fstatSync(fd, { bigint: true });
+  const entry = known ?? { fd, users: 0 };
+  lockFiles.set(`${dev}:${ino}`, entry);
+  entry.users += 1;
+  return {
+    fd,
+    close() {
+      entry.users -= 1;
+      if (entry.users > 0) return;
+      lockFiles.delete(`${dev}:${ino}`);
+      fs.closeSync(fd);
+    },
+  };
 }
 
 function openForLock(dir: Dir, name: string): number {
@@ -208,7 +234,7 @@ function environment(
   options: EnvironmentOptions,
   { closing, writing }: Gates,
   { root, tables }: OpenedTables,
-  held: readonly number[],
+  held: readonly Held[],
 ): Environment {
   return {
     path,
@@ -237,7 +263,7 @@ function environment(
       }
       await root.close();
       leave();
-      for (const fd of held) fs.closeSync(fd);
+      for (const descriptor of held) descriptor.close();
     },
   };
 }
