@@ -33,6 +33,8 @@ const FOREIGN_FLAGS = 0x2034;
 /** LMDB's own limit of depth. */
 const DEEPEST = 32;
 const LAST_PAGE_AT = 144;
+/** Pages that a transaction took and did not need in the end are not written, so that the file may be shorter. */
+const UNWRITTEN_PAGES = 65_536;
 /** Root of an empty tree. */
 const NO_PAGE = 0xffff_ffff_ffff_ffffn;
 const SMALLEST_PAGE = 256;
@@ -104,6 +106,8 @@ function lookAt(fd: number): 'sound' | 'empty' | 'invalid' | 'truncated' {
   const meta = first.transaction >= second.transaction ? first : second;
   // Looked at after the meta page: a writer makes the file longer before it says so.
   const filePages = Math.floor(fs.fstatSync(fd).size / meta.pageSize);
+  const most = BigInt(filePages * 2 + UNWRITTEN_PAGES);
+  if (first.lastPage >= most || second.lastPage >= most) return 'invalid';
   if (meta.lastPage < BigInt(filePages)) return 'sound';
   return treesLieWithin(fd, meta.pageSize, filePages, meta.roots) ? 'sound' : 'truncated';
 }
