@@ -9,14 +9,14 @@
  */
 import * as fs from 'node:fs';
 import { EXIT, hasErrno, MailhaulError } from '../../errors.js';
-import { createOver, type Dir, entries, link, openFile, unlink, unlinkIfThere, writeAll } from '../../fs/dir.js';
+import { createOver, type Dir, entries, fstat, link, openFile, unlink, unlinkIfThere, writeAll } from '../../fs/dir.js';
 import { syncFileSystem } from '../../fs/syncfs.js';
 import { setModificationTime } from '../../fs/times.js';
 import type { FolderLock } from '../../source/types.js';
 import { digestOf } from '../../store/digest.js';
 import { rawKey } from '../../store/names.js';
 import { pieces, sameDigest } from './content.js';
-import type { ResetContext } from './context.js';
+import { heldRoot, type ResetContext } from './context.js';
 import { examineFolder } from './folder.js';
 
 import { missingLines, writeLines } from './lines.js';
@@ -65,6 +65,9 @@ export async function restoreFolder(
     writeLines(context, open, lines);
     const dated = new Set([...lines.dated, ...lines.rows.map((row) => rawKey(nameOf(open.record, row)))]);
     await restoreRows(context, { ...open, source }, rows, dated, registry);
+    // A mount below the store path: the sync of the store path does not reach it.
+    const store = heldRoot(context.roots, open.user.storePath);
+    if (store === null || fstat(store).dev !== open.sourceDevice) await syncFileSystem(source.fd);
     return rows.length;
   } finally {
     lock.release();
