@@ -9,7 +9,7 @@
  *     MAILHAUL_FAULT=stop:<n>           SIGSTOP to the own process before the n-th call, which is made after SIGCONT
  *     MAILHAUL_FAULT=fail:<n>:<ERRNO>   the n-th call throws <ERRNO> instead of being made
  *
- * The kill test (test/kill) walks n over every effective call of a run.
+ * The kill campaign (test/campaign/kill) walks n over every effective call of a run.
  */
 import { openSync, writeSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';

@@ -13,7 +13,7 @@ import * as os from 'node:os';
 import * as path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { engines } from '../../kill/campaign.js';
+import { engines } from '../support/engines.js';
 import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
 import type { Case, EngineName } from './case.js';
 import { CASES } from './cases.js';

@@ -1,7 +1,7 @@
 /**
  * Where the flipper fights: one file system in memory of its own, mounted with strictatime so that every read shows.
  *
- *     <mount>/site/          a generated installation (test/kill/site.ts), the roots of the run
+ *     <mount>/site/          a generated installation (test/campaign/support/kept-site.ts), the roots of the run
  *     <mount>/canary/        outside the roots: look-alikes of everything in the site, and secrets of root
  *         alike/<n>          a folder, user or file that looks like the one in the site; of the server account, readable,
  *                            so that nothing but the program's own care keeps it from being read

@@ -1,7 +1,7 @@
 /** The rounds of the flipper campaign: in which state of the store which names are exchanged while which commands run. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { originals, type Site } from '../../kill/site.js';
+import { originals, type Site } from '../support/kept-site.js';
 import { DECOY, type Decoys, type FileDecoy, plannable } from './decoys.js';
 import { join, names } from './ground.js';
 

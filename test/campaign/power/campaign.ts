@@ -12,9 +12,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { parseArgs } from 'node:util';
-import { engines } from '../../kill/campaign.js';
-import { command } from '../../kill/site.js';
 import { randomOf } from '../../support/generate/random.js';
+import { engines } from '../support/engines.js';
+import { command } from '../support/kept-site.js';
 import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
 import { checkEnd, checkPublished, lostContents } from './check.js';
 import { buildBlockdev, copyImage, FILE_SYSTEMS, type FileSystem, fsckComplaint } from './disks.js';

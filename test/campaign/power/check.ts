@@ -1,11 +1,12 @@
 /** What must hold on the disks that a power loss left, before and after the next run. */
-import { fingerprint, originals, type Site, survivingContents } from '../../kill/site.js';
+
 import type { ListedMailbox } from '../../support/site.js';
+import { fingerprint, originals, type Site, survivingContents } from '../support/kept-site.js';
 import type { Reader } from './reader.js';
 
 /** A run that was not interrupted, and what a reader may have seen before and after it. */
 export interface Golden {
-  /** `fingerprint` of test/kill/site.ts. */
+  /** `fingerprint` of test/campaign/support/kept-site.ts. */
   readonly result: readonly string[];
   /** Names left in 3.x. */
   readonly originals: readonly string[];

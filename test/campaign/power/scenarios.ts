@@ -1,5 +1,5 @@
 /** The runs during which the power fails. */
-import type { Site } from '../../kill/site.js';
+import type { Site } from '../support/kept-site.js';
 import { foldersArgs, messagesArgs, type SiteKind, type State } from './site.js';
 
 export interface Scenario {

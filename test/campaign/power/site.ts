@@ -1,9 +1,9 @@
 /** The installations that lose power: generated on mounted disks, and kept as images of each state they go through. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { originals, command as runCommand, type Site, survivingContents } from '../../kill/site.js';
 import { generateInstallation } from '../../support/generate/index.js';
 import type { GenerateOptions } from '../../support/generate/options.js';
+import { originals, command as runCommand, type Site, survivingContents } from '../support/kept-site.js';
 import { copyImage, type FileSystem, makeImage, mountImage } from './disks.js';
 import type { Ground } from './machine.js';
 

@@ -1,16 +1,16 @@
 /**
- * A small installation that is put back to the same state again and again: the ground of the kill test.
+ * A small installation that is put back to the same state again and again: the ground of campaigns.
  *
  *     <root>/site/       server3, disk1, disk2, server4 … at paths that never change (databases hold them)
- *     <root>/folders/    a copy of site/ as it was after `upgrade -s`
+ *     <root>/<name>/     a copy of site/ as it was when `keep(site, name)` was called
  */
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { generateInstallation } from '../support/generate/index.js';
-import { messageFiles } from '../support/site.js';
+import { type GenerateOptions, generateInstallation } from '../../support/generate/index.js';
+import { messageFiles } from '../../support/site.js';
 
 export interface Site {
   readonly root: string;
@@ -24,7 +24,7 @@ export interface Site {
   readonly contents: ReadonlySet<string>;
 }
 
-const COMMANDS = fileURLToPath(new URL('../../dist/cli/', import.meta.url));
+const COMMANDS = fileURLToPath(new URL('../../../dist/cli/', import.meta.url));
 
 /** Runs one of the package's commands to its end. */
 export function command(
@@ -39,8 +39,8 @@ export function command(
   });
 }
 
-/** Makes the installation; `before` is the state that `restore` brings back. */
-export function makeSite(root: string): Site {
+/** Makes the installation. */
+export function makeSite(root: string, options: Partial<GenerateOptions> = {}): Site {
   const at = path.join(root, 'site');
   const made = generateInstallation({
     root: at,
@@ -57,6 +57,7 @@ export function makeSite(root: string): Site {
     hostileNames: 0.2,
     keywords: 0.3,
     emptyUsers: 1,
+    ...options,
   });
   fs.chmodSync(root, 0o755);
   const instance = path.join(at, 'server4', 'msg-tango');

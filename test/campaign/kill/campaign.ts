@@ -1,0 +1,107 @@
+/**
+ * The kill campaign: the process is killed at the n-th effective call (src/fs/seam.ts, native/src/sys) of a run, or in
+ * the middle of an LMDB commit; what follows is killed as well, or not; then the commands run to their end, and the
+ * result must be that of a run that nobody stopped, to the byte, with every message exactly where the manifest has it.
+ *
+ *     npm run campaign -- kill                                  a sample
+ *     npm run campaign -- kill --long                           every call, two processes
+ *     npm run campaign -- kill -- --every 5 --only after        every 5th call of the scenarios whose name has `after`
+ */
+import { parseArgs } from 'node:util';
+import { loadDigest } from '../../../src/store/digest.js';
+import { randomOf } from '../../support/generate/random.js';
+import { engines } from '../support/engines.js';
+import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
+import { attack, type Stop, stopAt, undisturbed } from './attack.js';
+import { type Ground, makeGround } from './ground.js';
+import { type Scenario, scenarios } from './scenarios.js';
+import { audit, haveStrace, lmdbStops } from './strace.js';
+
+/** Kills of a scenario in the quick form; of every second one the process that follows is killed too. */
+const QUICK_KILLS = 2;
+/** In the long form, what follows every n-th kill is killed too. */
+const SECOND_KILL_EVERY = 3;
+
+export const campaign: Campaign = {
+  about: 'kill -9 at every effective call and inside LMDB commits, run again, compare to the byte',
+  async run(options) {
+    const { values } = parseArgs({
+      args: [...options.args],
+      options: { every: { type: 'string' }, only: { type: 'string', default: '' } },
+    });
+    await loadDigest();
+    const here = engines();
+    const work = scenarios(here).filter(({ name }) => name.includes(values.only));
+    const outcome: Outcome = { cases: 0, problems: [], notes: [] };
+    if (here.length === 1) outcome.notes.push('the native addon is not built: portable engine only');
+    if (!haveStrace) outcome.notes.push('strace is not installed: no kills inside LMDB, no audit of the seam');
+    const every = values.every === undefined ? undefined : Number(values.every);
+    // Each ground is one process at a time.
+    const lanes = options.long ? 2 : 1;
+    await Promise.all(Array.from({ length: lanes }, () => lane(work, options, every, outcome)));
+    return outcome;
+  },
+};
+
+interface Outcome extends CampaignOutcome {
+  cases: number;
+  readonly problems: string[];
+  readonly notes: string[];
+}
+
+async function lane(work: Scenario[], options: CampaignOptions, every: number | undefined, outcome: Outcome) {
+  const ground = makeGround(options.seed);
+  try {
+    ground.keep('fresh');
+    for (let scenario = work.shift(); scenario !== undefined; scenario = work.shift()) {
+      await runScenario(ground, scenario, options, every, outcome);
+    }
+  } finally {
+    ground.remove();
+  }
+}
+
+async function runScenario(
+  ground: Ground,
+  scenario: Scenario,
+  options: CampaignOptions,
+  every: number | undefined,
+  outcome: Outcome,
+): Promise<void> {
+  await scenario.prepare(ground);
+  ground.keep(scenario.name);
+  const golden = await undisturbed(ground, scenario);
+  if (golden.calls < scenario.atLeast) {
+    outcome.problems.push(`${scenario.name} has ${golden.calls} effective calls; ${scenario.atLeast} were wanted`);
+  }
+  const step = every ?? (options.long ? 1 : Math.ceil(golden.calls / QUICK_KILLS));
+  const chance = randomOf(options.seed, scenario.name);
+  const plans: Stop[][] = [];
+  // A sample starts anywhere, so that other seeds hit other calls.
+  for (let n = chance.int(1, step); n <= golden.calls; n += step) {
+    const both = [stopAt(n), stopAt(chance.int(1, golden.calls))];
+    if (options.long || plans.length > 0) plans.push([stopAt(n)]);
+    if (options.long ? n % SECOND_KILL_EVERY === 0 : plans.length === 0) plans.push(both);
+  }
+  if (haveStrace && (options.long || scenario.name.startsWith('-m --native -r'))) {
+    const stops = await lmdbStops(ground, scenario);
+    plans.push(...(options.long ? stops : [chance.pick(stops)]).map((stop) => [stop]));
+    const { problems, note } = await audit(ground, scenario);
+    outcome.problems.push(...problems);
+    outcome.notes.push(note);
+  }
+  let killed = 0;
+  let bad = 0;
+  for (const [i, stops] of plans.entries()) {
+    const result = await attack(ground, scenario, golden, stops);
+    killed += result.killed;
+    bad += result.problems.length > 0 ? 1 : 0;
+    outcome.problems.push(...result.problems);
+    for (const problem of result.problems) options.log(problem);
+    outcome.cases += 1;
+    if (i % 50 === 49) options.log(`${scenario.name}: ${i + 1} of ${plans.length}, ${bad} bad`);
+  }
+  outcome.notes.push(
+    `${scenario.name}: ${golden.calls} effective calls, ${plans.length} cases, ${killed} kills, ${bad} bad`,
+  );
+}
