@@ -101,7 +101,7 @@ async function runScenario(
     outcome.cases += 1;
     if (i % 50 === 49) options.log(`${scenario.name}: ${i + 1} of ${plans.length}, ${bad} bad`);
   }
-  outcome.notes.push(
-    `${scenario.name}: ${golden.calls} effective calls, ${plans.length} cases, ${killed} kills, ${bad} bad`,
-  );
+  const note = `${scenario.name}: ${golden.calls} effective calls, ${plans.length} cases, ${killed} kills, ${bad} bad`;
+  options.log(note);
+  outcome.notes.push(note);
 }

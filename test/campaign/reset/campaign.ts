@@ -24,7 +24,7 @@ import {
   survivingContents,
   upgradeFolders,
   upgradeMessages,
-} from '../../kill/site.js';
+} from '../support/kept-site.js';
 import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
 
 /** Another file system than that of the temporary directory. */
