@@ -18,6 +18,7 @@ import { selectEngine } from '../engine/engines.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, displayPath, fstat, walk } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
+import type { Log } from '../log/log.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { loadDigest } from '../store/digest.js';
 import { checkSignal, heldRoot, isAttempted, type ResetContext } from './reset/context.js';
@@ -107,7 +108,10 @@ async function run(context: ResetContext, site: ResetSite, options: ResetOptions
     report.outcome = outcome;
     report.exitCode = exitCode;
   };
-  if (refusals.count > 0) return end('refused', EXIT.refused);
+  if (refusals.count > 0) {
+    logRefusals(site.log, report);
+    return end('refused', EXIT.refused);
+  }
   const idle = report.files.length === 0 && report.folders === 0 && site.mapping === undefined;
   if (idle && site.instance.mboxlist !== undefined) return end('nothing', EXIT.ok);
   report.files.push(displayPath(site.places.lockDir, STORE_LOCK_FILE));
@@ -120,6 +124,14 @@ async function run(context: ResetContext, site: ResetSite, options: ResetOptions
     throw asHalt(error);
   }
   end('done', EXIT.ok);
+}
+
+function logRefusals(log: Log, { refusals, refusalsNotListed }: ResetReport): void {
+  for (const { code, user, mailbox, uid, where, message } of refusals) {
+    const about = [mailbox === '' ? user : mailbox, uid === null ? '' : `uid ${uid}`].filter((part) => part !== '');
+    log.write('Store', 'Error', `upgrade --reset refused: ${[...about, code].join(', ')}: ${message} [${where}]`);
+  }
+  if (refusalsNotListed > 0) log.write('Store', 'Error', `upgrade --reset refused: ${refusalsNotListed} more reasons`);
 }
 
 async function carryOut(context: ResetContext, site: ResetSite, survey: Survey): Promise<void> {

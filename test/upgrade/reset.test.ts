@@ -335,6 +335,16 @@ describe('works', () => {
     expectClean();
   });
 
+  it('with --from, where a killed -s had not put it on record yet', async () => {
+    fill();
+    migrate(store, { foldersOnly: true });
+    const instance = openInstance(store.instance);
+    await instance.config.update([{ option: 'local.upgrade.from', language: null, value: '' }]);
+    instance.close();
+    expect(await reset(store, { from: store.from })).toMatchObject({ outcome: 'done' });
+    expectClean();
+  });
+
   it('when somebody has begun the procedure of the guide by hand', async () => {
     fill();
     migrate(store, { remove: true });
@@ -377,6 +387,15 @@ describe('works', () => {
 });
 
 describe('is refused', () => {
+  it('when the mapping database is gone, which alone says what came from 3.x', async () => {
+    fill();
+    migrate(store, { remove: true });
+    for (const name of ['__upfolder.db', '__upfolder.db-lock']) fs.rmSync(`${store.mailbox}/${name}`);
+    const report = await reset(store);
+    expect(refusalsOf(report)).toEqual(['RESET_MADE_IN_4X', 'RESET_UNKNOWN_FILE']);
+    expect(fs.existsSync(`${store.instance}/store/mboxlist/mboxlist.mdb`)).toBe(true);
+  });
+
   it('while a process uses the store', async () => {
     fill();
     migrate(store);

@@ -24,7 +24,10 @@ export function checkMailboxes(context: ResetContext, mailboxes: MailboxDatabase
     if (folder === undefined) {
       // Made by an `-s` whose mapping is gone: it holds what 3.x has, and no message.
       if (record.state === 'TRANSITION' && record.mappingId !== null && record.root === null) continue;
-      const text = 'The mailbox was made in 4.x: the mapping does not have it. Move its mail away and delete it first.';
+      const text =
+        mapping === undefined
+          ? 'The mapping database is gone, so nobody can tell what came from 3.x. Restore it, or name its --work-dir.'
+          : 'The mailbox was made in 4.x: the mapping does not have it. Move its mail away and delete it first.';
       refusals.add(subject, 'RESET_MADE_IN_4X', record.name, text);
     } else if (folder.mailbox !== record.name) {
       const text = `The mailbox was ${folder.mailbox} when it was migrated. Rename it back first.`;

@@ -3,12 +3,14 @@
  * a running 3.x server, another run, a mapping of another instance. Nothing is made but the lock file.
  */
 import * as fs from 'node:fs';
+import { resolve } from 'node:path';
 import { type BareInstance, OPTION, openBareInstance } from '../../config/instance.js';
 import { becomeAccount, checkIdentity, enterAccount } from '../../config/privileges.js';
 import { lockDirectory, lockStore, type StoreLock } from '../../config/store-lock.js';
 import { hasErrno, MailhaulError } from '../../errors.js';
 import { closeDir, type Dir, ensureDirs, fstat, openRoot, stat, walk } from '../../fs/dir.js';
 import { type Log, nullLog } from '../../log/log.js';
+import { refuseWhileRunning } from '../../source/nsms3/running.js';
 import { nsms3 } from '../../source/nsms3/source.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../store/database.js';
 import type { MailboxDatabase } from '../../store/types.js';
@@ -64,13 +66,17 @@ async function open(
   defer(() => instance.close());
   checkIdentity(instance.account, instance.account.user);
   checkFrom(instance, options.from);
-  if (options.pidIsStale !== true) refuseRunningServer(instance);
+  if (options.pidIsStale !== true) {
+    refuseRunningServer(instance);
+    const from = unrecordedSource(instance, options.from);
+    if (from !== undefined) withSource(from, (dir) => refuseWhileRunning(dir, nsms3.serverState(dir), false));
+  }
 
   const hold = (dir: Dir | undefined): Dir | undefined => {
     if (dir !== undefined) defer(() => closeDir(dir));
     return dir;
   };
-  const workDir = hold(findWorkDir(instance, options.workDir));
+  const workDir = hold(findWorkDir(instance, options));
   // In the order of `-s` (docs/formats/instance.md).
   const locks: StoreLock[] = [];
   defer(() => {
@@ -108,13 +114,30 @@ async function open(
   return { instance, log, places, mapping, mailboxes, roots, leaveAccount, closeDatabases };
 }
 
-/** undefined: no `-s` has said where, so nothing can be there. */
-function findWorkDir(instance: BareInstance, named: string | undefined): Dir | undefined {
+/** undefined: nobody has said where, so no `-s` can have been there. */
+function findWorkDir(instance: BareInstance, options: ResetSiteOptions): Dir | undefined {
+  const from = unrecordedSource(instance, options.from);
+  const named =
+    options.workDir ?? (from === undefined ? undefined : withSource(from, nsms3.readConfiguration).mailboxDirectory);
   try {
     return openWorkDir(instance, named).dir;
   } catch (error) {
     if (error instanceof MailhaulError && error.code === 'FOLDERS_FIRST') return undefined;
     throw error;
+  }
+}
+
+/** `--from` where it is not on record yet: `-s` was killed before it wrote it down. */
+function unrecordedSource(instance: BareInstance, named: string | undefined): string | undefined {
+  return (instance.config.get(OPTION.from) ?? '') === '' ? named : undefined;
+}
+
+function withSource<T>(from: string, use: (dir: Dir) => T): T {
+  const dir = openSourceInstance(resolve(from));
+  try {
+    return use(dir);
+  } finally {
+    closeDir(dir);
   }
 }
 
@@ -152,12 +175,7 @@ function configuredMailboxDirectory(instance: BareInstance): string | undefined 
   const from = instance.config.get(OPTION.from);
   if (from === undefined || from === '') return undefined;
   try {
-    const dir = openSourceInstance(from);
-    try {
-      return nsms3.readConfiguration(dir).mailboxDirectory;
-    } finally {
-      closeDir(dir);
-    }
+    return withSource(from, nsms3.readConfiguration).mailboxDirectory;
   } catch (error) {
     if (error instanceof MailhaulError) return undefined;
     throw error;
