@@ -134,6 +134,7 @@ export function checkStorePath(path: string, accountUid: number, exempt: boolean
     const status = fstat(dir);
     held.push({ dir, id: `${status.dev}:${status.ino}` });
     if (exempt) return;
+    if (isOfKernel(dir)) throw untrusted(path, dir.path, 'holds no files but the state of the system');
     if (!isTrusted(status.uid, accountUid)) throw untrusted(path, dir.path, `is owned by uid ${status.uid}`);
     if ((status.mode & 0o002n) !== 0n && (status.mode & 0o1000n) === 0n) {
       throw untrusted(path, dir.path, 'is writable by others');
@@ -150,8 +151,8 @@ export function checkStorePath(path: string, accountUid: number, exempt: boolean
         continue;
       }
       const { dir } = held.at(-1)!;
-      const status = stat(dir, name);
       const here = `${dir.path === '/' ? '' : dir.path}/${name}`;
+      const status = lookAt(dir, name, here);
       if (status === undefined) throw missing(path, here);
       if (!status.isSymbolicLink()) {
         enter(openChild(dir, name, here, path));
@@ -173,6 +174,22 @@ export function checkStorePath(path: string, accountUid: number, exempt: boolean
   }
 }
 
+/** f_type of proc and sysfs, whose links lead anywhere and where nothing can be made (linux/magic.h). */
+const KERNEL_FILE_SYSTEMS: readonly number[] = [0x9fa0, 0x62656572];
+
+function isOfKernel(dir: Dir): boolean {
+  return KERNEL_FILE_SYSTEMS.includes(fs.statfsSync(`/proc/self/fd/${dir.fd}`).type);
+}
+
+/** `stat`; what else fails, such as a name that is too long, is an error of this store path alone. */
+function lookAt(dir: Dir, name: string, here: string): fs.BigIntStats | undefined {
+  try {
+    return stat(dir, name);
+  } catch (error) {
+    throw unreadable(here, error);
+  }
+}
+
 function isTrusted(uid: bigint, accountUid: number): boolean {
   return uid === 0n || uid === BigInt(accountUid);
 }
@@ -189,12 +206,16 @@ function openChild(dir: Dir, name: string, here: string, path: string): Dir {
   } catch (error) {
     if (hasErrno(error, 'ENOTDIR', 'ELOOP')) throw notDirectory(path, here);
     if (hasErrno(error, 'ENOENT')) throw missing(path, here);
-    throw new MailhaulError('STORE_PATH_UNREADABLE', 'A mail store path cannot be opened.', {
-      where: here,
-      hint: error instanceof Error ? error.message : '',
-      cause: error,
-    });
+    throw unreadable(here, error);
   }
+}
+
+function unreadable(here: string, cause: unknown): MailhaulError {
+  return new MailhaulError('STORE_PATH_UNREADABLE', 'A mail store path cannot be opened.', {
+    where: here,
+    hint: cause instanceof Error ? cause.message : '',
+    cause,
+  });
 }
 
 function missing(path: string, here: string): MailhaulError {

@@ -89,6 +89,20 @@ describe('store paths on disk', () => {
     expect(parents).toContain(checkStorePath(make('a'), uid, false).id);
   });
 
+  it('that no file system can hold are errors of their own', () => {
+    expect(codeOf(() => checkStorePath(`/${'a'.repeat(300)}`, uid, false))).toBe('STORE_PATH_UNREADABLE');
+    expect(codeOf(() => checkStorePath(`${root}/${'a/'.repeat(30_000)}`, uid, false))).toBe('STORE_PATH_MISSING');
+  });
+
+  it('are never in the file systems of the kernel, whose links lead anywhere', () => {
+    for (const path of ['/proc/self/root/etc', '/proc/self/fd', '/sys/kernel']) {
+      expect(
+        codeOf(() => checkStorePath(path, uid, false)),
+        path,
+      ).toBe('STORE_PATH_UNTRUSTED');
+    }
+  });
+
   it('are refused when a parent is writable by others, unless vouched for', () => {
     const path = make('open/store');
     fs.chmodSync(join(root, 'open'), 0o777);
