@@ -1,0 +1,108 @@
+/**
+ * Rivals: three processes of any kind migrate one store at once, and are killed at random times, round after round.
+ * After every round each message content must have a name; when the store is finished, nothing may be lost, doubled
+ * or renumbered and `--verify` must be clean. Then the store is put back and the next cycle begins.
+ *
+ *     npm run campaign -- rivals [--long] [--seed s] [-- rounds messages]
+ */
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { type Random, randomOf } from '../../support/generate/random.js';
+import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
+import { type Ground, makeGround } from './ground.js';
+import { drawFate, type End, KINDS, runRival } from './rival.js';
+
+const RIVALS = 3;
+const NEVER = { kill: undefined, stop: undefined, go: undefined };
+
+interface Tally {
+  readonly problems: string[];
+  rounds: number;
+  cycles: number;
+  kills: number;
+  stops: number;
+}
+
+export const campaign: Campaign = {
+  about: 'three competing processes of mixed kinds, killed at random times: nothing lost, nothing doubled',
+  async run(options) {
+    const [rounds = options.long ? 200 : 12, messages = options.long ? 20_000 : 2_000] = options.args.map(Number);
+    const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-rivals-'));
+    try {
+      return await fight(makeGround(root, options.seed, messages), rounds, options);
+    } finally {
+      fs.rmSync(root, { recursive: true, force: true });
+    }
+  },
+};
+
+async function fight(ground: Ground, rounds: number, { seed, log }: CampaignOptions): Promise<CampaignOutcome> {
+  const random = randomOf(seed, 'rivals');
+  const tally: Tally = { problems: [], rounds: 0, cycles: 0, kills: 0, stops: 0 };
+  const spanMs = await wholeRun(ground, random, tally.problems);
+  ground.restore();
+  while (tally.rounds < rounds && tally.problems.length === 0) {
+    tally.rounds += 1;
+    const ends = await Promise.all(
+      Array.from({ length: RIVALS }, () => runRival(random.pick(KINDS), ground, random, drawFate(random, spanMs))),
+    );
+    const where = `round ${tally.rounds} (${ends.map(endText).join('; ')})`;
+    tally.kills += ends.filter(({ killed }) => killed).length;
+    tally.stops += ends.filter(({ fate }) => fate.stop !== undefined).length;
+    for (const end of ends) tally.problems.push(...unexpected(end).map((problem) => `${where}: ${problem}`));
+    const lost = ground.lost();
+    if (lost > 0) tally.problems.push(`${where}: ${lost} message contents have no name`);
+    if (ends.some(({ kind, code }) => kind.whole && code === 0)) {
+      await endCycle(ground, random, tally, where);
+      ground.restore();
+    }
+    if (tally.rounds % 20 === 0)
+      log(`${tally.rounds} rounds, ${tally.cycles} stores finished, ${tally.problems.length} problems`);
+  }
+  if (tally.cycles === 0 || tally.rounds === rounds) await endCycle(ground, random, tally, 'after the last round');
+  return {
+    cases: tally.rounds,
+    problems: tally.problems,
+    notes: [
+      `${tally.rounds} rounds of ${RIVALS} processes, ${tally.kills} killed, ${tally.stops} stopped for a while, ` +
+        `${tally.cycles} stores finished; a whole run takes ${Math.round(spanMs)} ms`,
+    ],
+  };
+}
+
+/** One run that nobody disturbs, of the whole store; how long it takes is the time that fates are drawn from. */
+async function wholeRun(ground: Ground, random: Random, problems: string[]): Promise<number> {
+  const kind = KINDS[0];
+  if (kind === undefined) throw new Error('no kind of rival can run here');
+  const startedMs = performance.now();
+  const end = await runRival(kind, ground, random, NEVER);
+  const spanMs = performance.now() - startedMs;
+  if (end.code !== 0) problems.push(`the undisturbed run: ${endText(end)}: ${end.output}`);
+  problems.push(...(await ground.finished()).map((problem) => `the undisturbed run: ${problem}`));
+  return spanMs;
+}
+
+/** Lets one more run go to its end, which takes what a killed `-r` left, and looks at the result. */
+async function endCycle(ground: Ground, random: Random, tally: Tally, where: string): Promise<void> {
+  const [kind] = KINDS;
+  if (kind === undefined) return;
+  const end = await runRival(kind, ground, random, NEVER);
+  if (end.code !== 0) tally.problems.push(`${where}, then ${endText(end)}: ${end.output}`);
+  tally.problems.push(...(await ground.finished()).map((problem) => `${where}, finished: ${problem}`));
+  tally.cycles += 1;
+}
+
+/** A rival that was not killed ends with 0, or with 1 because another one holds a folder. */
+function unexpected(end: End): string[] {
+  if (end.killed) return end.fate.kill === undefined ? [`${end.kind.name} had to be ended: ${end.output}`] : [];
+  if (end.code === 0) return [];
+  const codes = [...end.output.matchAll(/"code":"([A-Z_]+)"/g)].map(([, code]) => code);
+  if (end.code === 1 && codes.length > 0 && codes.every((code) => code === 'FOLDER_BUSY')) return [];
+  return [`${end.kind.name} ended with ${end.code}: ${end.output.slice(0, 2_000)}`];
+}
+
+function endText({ kind, killed, code, fate }: End): string {
+  const stopped = fate.stop === undefined ? '' : `, stopped at ${Math.round(fate.stop)} ms`;
+  return `${kind.name} ${killed ? `killed at ${Math.round(fate.kill ?? 0)} ms` : `ended with ${code}`}${stopped}`;
+}
