@@ -39,7 +39,13 @@ export function instrumented(program: (typeof ENTRIES)[number]): string {
     for (const old of readdirSync(BUILD)) {
       if (/^js-[0-9a-f]{16}$/.test(old)) rmSync(join(BUILD, old), { recursive: true, force: true });
     }
-    renameSync(unfinished, target);
+    try {
+      renameSync(unfinished, target);
+    } catch (error) {
+      // Another campaign was faster.
+      if (!existsSync(target)) throw error;
+      rmSync(unfinished, { recursive: true, force: true });
+    }
   }
   return join(target, HERE, `${program}.js`);
 }
