@@ -87,7 +87,7 @@ class Mutator {
   }
 
   void change() {
-    switch (below(12)) {
+    switch (below(13)) {
       case 0:
         return insert(lineStart(), field());
       case 1:
@@ -110,6 +110,8 @@ class Mutator {
         return insert(valueStart(), std::string(pick(kValues)));
       case 10:
         return removeLine();
+      case 11:
+        return cut();
       default:
         return repeatLine();
     }
@@ -189,6 +191,13 @@ class Mutator {
     const std::size_t equals = text_.find('=', below(text_.size() + 1));
     if (equals == std::string::npos) return;
     text_.insert(equals, "*" + std::to_string(below(3)) + (below(2) == 0 ? "*" : ""));
+  }
+
+  /// Ends the message where ends are looked at: in or behind a boundary, or in a line end.
+  void cut() {
+    const std::string wanted = below(2) == 0 ? "--" + boundary() : "\r\n";
+    const std::size_t at = text_.find(wanted, below(text_.size() + 1));
+    if (at != std::string::npos) text_.resize(std::min(text_.size(), at + wanted.size() - below(2) + below(3)));
   }
 
   void removeLine() {

@@ -19,6 +19,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { addonPath } from '../../../src/fs/addon.js';
 import { corpusDirectory, corpusFiles, corpusMissing } from '../../support/corpus.js';
+import { mutate, Random, seedMessages } from '../../support/messages.js';
+import { oddMail } from '../../support/odd-mail.js';
 import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
 import { BOUNDARY, runBoundary } from './boundary.js';
 import { DATABASE, runDatabase } from './database.js';
@@ -77,6 +79,24 @@ function corpusSeeds(step: number): Uint8Array[] {
     .filter(({ length }) => length <= CORPUS_BYTES);
 }
 
+/** What a native target starts from. */
+function samplesOf(target: string): Uint8Array[] {
+  if (target === 'native-folder') return FOLDERS.map((folder) => new Uint8Array(Buffer.from(folder, 'latin1')));
+  const random = new Random(1);
+  const odd = Array.from({ length: 80 }, (_, i) => (i % 2 === 0 ? oddMail(random) : mutate(random, seedMessages)));
+  return [...seedMessages, ...odd, ...corpusSeeds(40)].map((message) => new Uint8Array(message));
+}
+
+/**
+ * Folders as folder_fuzz.cc reads them: options, number of files, for each the length of its name, the name, its kind,
+ * the length of its content, the content; then a byte of lies for each.
+ */
+const FOLDERS = [
+  '\x08\x03\x01a\x05\x10Subject: x\r\n\r\ny\r\n\x01b\x05\x06a: b\n\n\x01c\x05\x00\x00\x00\x80',
+  '\x1f\x05\x01l\x00\x00\x01f\x01\x00\x01d\x02\x00\x01w\x03\x03x\n\n\x01o\x04\x03x\n\n\x00\x00\x00\x00\x00',
+  '\x00\x02\x04../x\x05\x02\n\n\x04.acl\x05\x02\n\n\x00\x00',
+];
+
 async function runOne(target: string, choice: Choice, options: CampaignOptions): Promise<RunResult> {
   const { long, seed, log } = options;
   const regressions = join(REGRESSIONS, target);
@@ -89,7 +109,8 @@ async function runOne(target: string, choice: Choice, options: CampaignOptions):
     const number = Number.parseInt(createHash('sha1').update(seed).digest('hex').slice(0, 7), 16) + 1;
     const seconds = Math.round(milliseconds / 1000);
     const executions = target === 'native-folder' ? NATIVE_MUTATIONS[target] : NATIVE_MUTATIONS.others;
-    return runNative({ target, seed: number, executions, seconds, seeds, keep, replay });
+    const samples = replay ? [] : samplesOf(target);
+    return runNative({ target, seed: number, executions, seconds, seeds, samples, keep, replay });
   }
   const own = replay ? [new Uint8Array(readFileSync(choice.input))] : filesOf(regressions);
   if (target === BOUNDARY) return runBoundary({ seed, milliseconds, long });

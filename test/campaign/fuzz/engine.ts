@@ -63,7 +63,8 @@ export class Engine {
     const tokens = [...new Set([...(this.#target.tokens ?? []), ...codeLiterals()])].map((text) =>
       Buffer.from(text, 'latin1'),
     );
-    const pool = { corpus: this.#corpus, tokens, maxBytes: this.#target.maxBytes };
+    const { maxBytes, binary = false } = this.#target;
+    const pool = { corpus: this.#corpus, tokens, maxBytes, binary };
     const ends = performance.now() + this.#task.milliseconds;
     let reported = performance.now();
     for (let mutations = 0; this.#found.size < FINDINGS; mutations++) {

@@ -51,6 +51,8 @@ export interface Pool {
   readonly corpus: readonly Uint8Array[];
   readonly tokens: readonly Uint8Array[];
   readonly maxBytes: number;
+  /** Everything has its offset: most changes leave the length alone, or nothing would fit any more. */
+  readonly binary: boolean;
 }
 
 /** A new input made of `base` by one to eight changes. */
@@ -60,10 +62,13 @@ export function mutate(chance: Chance, base: Uint8Array, pool: Pool): Uint8Array
   return new Uint8Array(data.subarray(0, pool.maxBytes));
 }
 
+/** Of the changes below, those that keep the length. */
+const IN_PLACE = [0, 1, 6, 6];
+
 function change(chance: Chance, data: Buffer, pool: Pool): Buffer {
   const at = chance.below(data.length + 1);
   const length = Math.min(1 + chance.below(chance.pick([1, 4, 16, 64, 1024])), data.length - at);
-  switch (chance.below(13)) {
+  switch (pool.binary && !chance.once(8) ? chance.pick(IN_PLACE) : chance.below(13)) {
     case 0:
       if (data.length > 0) data[at % data.length]! ^= 1 << chance.below(8);
       return data;

@@ -4,7 +4,16 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BUILD, TOP } from './instrument.js';
@@ -100,8 +109,10 @@ export interface NativeTask {
   /** 0 with `seconds`. */
   readonly executions: number;
   readonly seconds: number;
-  /** Inputs that are only read; directories. */
+  /** Inputs that are only read; directories and files. */
   readonly seeds: readonly string[];
+  /** More of them. */
+  readonly samples: readonly Uint8Array[];
   /** Directory of what is kept; a temporary one when empty. */
   readonly keep: string;
   readonly replay: boolean;
@@ -114,7 +125,11 @@ export async function runNative(task: NativeTask): Promise<RunResult> {
   try {
     const kept = task.keep === '' ? join(work, 'corpus') : task.keep;
     const artifacts = join(work, 'artifacts');
-    for (const directory of [kept, artifacts]) mkdirSync(directory, { recursive: true });
+    const samples = join(work, 'samples');
+    for (const directory of [kept, artifacts, samples]) mkdirSync(directory, { recursive: true });
+    task.samples.forEach((sample, i) => {
+      writeFileSync(join(samples, String(i)), sample);
+    });
     const output = await run(program, [
       `-seed=${task.seed}`,
       `-max_len=${NATIVE_TARGETS[task.target]!.maxBytes}`,
@@ -126,6 +141,7 @@ export async function runNative(task: NativeTask): Promise<RunResult> {
       '-rss_limit_mb=3000',
       '-print_final_stats=1',
       kept,
+      samples,
       ...task.seeds,
     ]);
     const findings = readdirSync(artifacts).map((name): Finding => {

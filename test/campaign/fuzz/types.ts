@@ -13,10 +13,22 @@ export function promise(holds: boolean, what: string): asserts holds {
   if (!holds) throw new BrokenPromise(what);
 }
 
+/** The value of `read`, for which not even an error with a code is an answer: it reads what was just written. */
+export function sure<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof BrokenPromise) throw error;
+    throw new BrokenPromise(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
 export interface FuzzTarget {
   readonly name: string;
   /** Sound inputs to start from, small ones. */
   seeds(): readonly Uint8Array[] | Promise<readonly Uint8Array[]>;
+  /** A format of offsets and numbers. */
+  readonly binary?: boolean;
   /** Tokens beside the string literals of the code under test. */
   readonly tokens?: readonly string[];
   /** Longest input. */

@@ -11,7 +11,7 @@ import type { FolderIndex, SourceWarning } from '../../../../src/source/types.js
 import { planFolder, recordOf } from '../../../../src/upgrade/plan.js';
 import { carriedOptions } from '../../../../src/upgrade/setup.js';
 import type { FolderPlan, MigrationRecord } from '../../../../src/upgrade/types.js';
-import { type FuzzTarget, promise } from '../types.js';
+import { type FuzzTarget, promise, sure } from '../types.js';
 import { bytes, sameShape, scratch } from './scratch.js';
 
 const MAX = 0xffff_ffff;
@@ -123,10 +123,10 @@ function mailbox(): FuzzTarget {
       checkWarnings(index.warnings);
       checkIndexColumns(index);
       promise(sameShape(readHeader(place.dir), index.header), 'the header is the same, read alone');
-      const plan = planOf(index, undefined);
+      const plan = sure('a plan never throws', () => planOf(index, undefined));
       checkPlan(plan, index);
       const record = recordOf(plan);
-      const again = planOf(index, record);
+      const again = sure('a plan never throws', () => planOf(index, record));
       promise(sameShape(again.messages.uids, plan.messages.uids), 'a repeated plan keeps every uid');
       promise(again.uidvalidity === plan.uidvalidity && again.uidnext === plan.uidnext, 'and every number');
     },
@@ -234,7 +234,7 @@ function conf3x(): FuzzTarget {
       }
       for (const [option, value] of carriedOptions(configuration)) {
         promise(isOptionName(option), 'a carried option has a name');
-        checkValue(option, value);
+        sure('a carried value fits', () => checkValue(option, value));
       }
     },
   };
