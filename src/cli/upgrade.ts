@@ -68,6 +68,7 @@ interface Flags {
   readonly sample?: number;
   /** Seconds. */
   readonly lockWait?: number;
+  readonly sampleSeed?: string;
 }
 
 type Mode = 's' | 'm' | 'u' | 'status' | 'verify' | 'reset';
@@ -75,7 +76,7 @@ type Mode = 's' | 'm' | 'u' | 'status' | 'verify' | 'reset';
 /** Which modes an option belongs to; one that is given elsewhere is wrong usage, named. */
 const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
   i: ['m', 'u'],
-  t: ['m', 'u'],
+  t: ['m', 'u', 'verify'],
   q: ['m', 'u'],
   r: ['m', 'u'],
   native: ['m', 'u'],
@@ -96,6 +97,7 @@ const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
   yes: ['reset'],
   sample: ['verify'],
   lockWait: ['m', 'u'],
+  sampleSeed: ['verify'],
 };
 
 function atLeastOne(text: string): number {
@@ -141,7 +143,7 @@ function makeProgram() {
     .option('--verify', 'prove source and result equal, message by message, by content')
     .option('--reset', 'clean up after a halted upgrade: messages go back to 3.x, then everything in 4.x goes')
     .option('-i', 'INBOXes only')
-    .option('-t <n>', 'transfer threads (default 5)', threads)
+    .option('-t <n>', 'transfer threads, or threads of --verify (default 5)', threads)
     .option('-q <n>', 'folder queue size (default 50)', atLeastOne)
     .option('-r', 'remove 3.x message files after migration, never the directories')
     .addOption(new Option('--native', 'use the native addon, and fail if it is not there').default(undefined))
@@ -162,12 +164,17 @@ function makeProgram() {
     .option('--keep-partition-paths', 'with -s again: leave the partition paths as they are')
     .option('--dry-run', 'check and show the plan, write nothing')
     .option('--yes', 'with --reset: do not ask')
-    .option('--sample <n%>', 'with --verify: compare only this share of the messages by content', percent)
     .option(
       '--lock-wait <s>',
       'seconds to wait for a folder or database that another process holds (default 60)',
       seconds,
     )
+    .option(
+      '--sample <n%>',
+      'with --verify: read only this share of the messages; all else is checked for all',
+      percent,
+    )
+    .option('--sample-seed <text>', 'with --sample: another text reads other messages')
     .addHelpText(
       'after',
       `
@@ -223,7 +230,15 @@ async function perform(flags: Flags): Promise<ExitCode> {
     }
     case 'verify': {
       const { verifyStore } = await import('../upgrade/verify.js');
-      const report = await verifyStore({ ...session, samplePercent: flags.sample });
+      const report = await verifyStore({
+        ...session,
+        samplePercent: flags.sample,
+        sampleSeed: flags.sampleSeed,
+        threads: flags.t,
+        becomeServerAccount: true,
+        progressOutput: progressOutput(flags),
+        onStart: handleSignals('messages under way are read to their end'),
+      });
       const { text, ...fields } = report;
       show(flags, fields, () => text);
       return report.exitCode;

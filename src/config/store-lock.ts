@@ -8,7 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { createFile, type Dir, type Ownership, openSoleFile, own, stat } from '../fs/dir.js';
+import { createFile, type Dir, type Ownership, openFile, openSoleFile, own, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { describeHolder, flockPids, holdersText, isAlive, type LockHolder } from '../fs/holders.js';
 import { effect } from '../fs/seam.js';
@@ -46,6 +46,32 @@ export function lockStore(lockDir: Dir, mode: LockMode, purpose: string | null, 
       throw error;
     }
     // Somebody removed the file between open and lock (the guide's clean-up does): lock the new one.
+    fs.closeSync(fd);
+  }
+}
+
+/**
+ * The same shared, for a command that writes nothing: the lock file is opened for reading, and not made.
+ *
+ * @returns undefined when there is no lock file, so nobody holds the lock either
+ * @throws MailhaulError STORE_LOCKED (exit 3)
+ */
+export function lockStoreForReading(lockDir: Dir): (StoreLock & { readonly fd: number }) | undefined {
+  for (;;) {
+    let fd: number;
+    try {
+      fd = openFile(lockDir, STORE_LOCK_FILE);
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+    try {
+      if (!tryFlock(fd, 'shared')) throw lockedError('STORE_LOCKED', 'The message store', fd, lockDir.path);
+      if (isStillNamed(lockDir, fd)) return { ...held(fd, 'shared'), fd };
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
     fs.closeSync(fd);
   }
 }

@@ -197,6 +197,16 @@ function notRegular(dir: Dir, name: Name): MailhaulError {
   return new MailhaulError('FS_NOT_REGULAR', 'A regular file was expected.', { where: displayPath(dir, name) });
 }
 
+/** Opens a regular file for `use` and closes it. Throws what openFile and `use` throw. */
+export function withFile<T>(dir: Dir, name: Name, use: (fd: number) => T): T {
+  const fd = openFile(dir, name);
+  try {
+    return use(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
 /** The whole content of a regular file; undefined when there is none. `limit` bytes at most, else FS_TOO_LARGE. */
 export function readFile(dir: Dir, name: Name, limit = 1 << 30): Buffer | undefined {
   let fd: number;

@@ -417,10 +417,17 @@ function* scan(
   after: Buffer | undefined,
 ): Generator<{ key: Buffer; value: Buffer }> {
   let last = after;
+  const end = afterPrefix(prefix);
   for (;;) {
     const start = last ?? (prefix.length === 0 ? Buffer.of(0) : prefix);
+    const range = {
+      start,
+      exclusiveStart: last !== undefined,
+      limit: SCAN_PAGE,
+      ...(end === undefined ? {} : { end }),
+    };
     const page: { key: Buffer; value: Buffer }[] = [];
-    for (const { key, value } of database.getRange({ start, exclusiveStart: last !== undefined, limit: SCAN_PAGE })) {
+    for (const { key, value } of database.getRange(range)) {
       // Values of a range may share memory with the map: the page outlives the cursor.
       page.push({ key: Buffer.from(key), value: Buffer.from(value) });
     }
@@ -431,6 +438,16 @@ function* scan(
     if (page.length < SCAN_PAGE) return;
     last = page[page.length - 1]!.key;
   }
+}
+
+/** The first key behind all that begin with `prefix`: a page must not read values that nobody wants. */
+function afterPrefix(prefix: Buffer): Buffer | undefined {
+  let length = prefix.length;
+  while (length > 0 && prefix[length - 1] === 0xff) length -= 1;
+  if (length === 0) return undefined;
+  const end = Buffer.from(prefix.subarray(0, length));
+  end[length - 1]! += 1;
+  return end;
 }
 
 async function runUpdate<T>(root: RootDatabase<Buffer, Buffer>, path: string, change: () => T): Promise<T> {

@@ -2,6 +2,7 @@
  * Carries out one task with the tools of a thread; the same in a worker and in a service's own process. What it
  * returns may be a promise.
  */
+import { waitForAll } from './barrier.js';
 import { finishFolder, moveFolder, prepareFolder, removeFolder, type StepTools, surveyFolder } from './steps.js';
 import type { MoveFolder, MoveResult, PrepareFolder, PrepareResult, Task } from './tasks.js';
 
@@ -39,12 +40,4 @@ async function prepareSome(tools: StepTools, folders: readonly PrepareFolder[]):
 async function moveSome(tools: StepTools, folders: readonly MoveFolder[]): Promise<MoveResult[]> {
   const addMessages = await (await import('./additions.js')).loadAdditions();
   return folders.map((folder) => moveFolder(tools, folder, folder.additions === null ? undefined : addMessages));
-}
-
-/** Returns when `threads` threads have come here. */
-function waitForAll(arrived: Int32Array, threads: number): void {
-  Atomics.add(arrived, 0, 1);
-  Atomics.notify(arrived, 0);
-  for (let now = Atomics.load(arrived, 0); now < threads; now = Atomics.load(arrived, 0))
-    Atomics.wait(arrived, 0, now, 1_000);
 }

@@ -47,11 +47,16 @@ export interface Session {
 }
 
 /**
- * Opens a finished `-s` for work. `purpose` is the command, for whoever finds the store locked.
+ * Opens a finished `-s` for work. `purpose` is the command, for whoever finds the store locked. `before` is
+ * called before the databases are opened.
  *
  * @throws MailhaulError INSTANCE_*, STORE_LOCKED, SOURCE_RUNNING, FOLDERS_FIRST, DB_* (exit 3; DB_BUSY: 4)
  */
-export async function openSession(options: SessionOptions, purpose: string): Promise<Session> {
+export async function openSession(
+  options: SessionOptions,
+  purpose: string,
+  before?: (opened: { readonly instance: Instance; readonly workDir: string }) => Promise<void>,
+): Promise<Session> {
   const instance = openInstance(options.instance);
   const undo: (() => void | Promise<void>)[] = [() => instance.close()];
   const close = async (): Promise<void> => {
@@ -76,6 +81,7 @@ export async function openSession(options: SessionOptions, purpose: string): Pro
     let mapping: MappingDatabase;
     try {
       checkMappingIsOurs(instance, dir);
+      await before?.({ instance, workDir: path });
       mapping = await openMappingDatabase(dir, MAPPING_DATABASE_FILE, database);
     } catch (error) {
       throw error instanceof MailhaulError && error.code === 'DB_MISSING' ? foldersFirst(path) : error;

@@ -120,6 +120,8 @@ export interface MappingDatabase {
   folderByMailbox(name: string): MappingFolder | undefined;
   foldersOf(uid: string): MappingFolder[];
   folders(): Iterable<MappingFolder>;
+  /** The id that the next new folder gets. */
+  nextId(): number;
   record(id: number): MigrationRecord | undefined;
   failures(id: number): MessageFailure[];
   /** One transaction; resolves when durable. */

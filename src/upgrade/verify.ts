@@ -1,182 +1,245 @@
 /**
  * `upgrade --verify`: proves source and result equal, message by message, by content (commands.md).
  *
- *     user by user    databases against each other, and against what lies in 3.x         verify/user.ts
- *       mailbox       index, message files by a fresh parse, strangers, owner, mode      verify/mailbox.ts
- *       original      count, uid, flags, date, content of the 3.x folder                 verify/source.ts
- *     partitions      directories of nobody, the registry of shared copies               verify/tree.ts
- *     all together    single-copy mail                                                   verify/singles.ts
+ *     main thread   databases: mapping and mailboxes, both ways; quota          verify/databases.ts
+ *                   instance files, partitions                                  verify/instance.ts, partitions.ts
+ *                   single-copy mail, all mailboxes together                    verify/inodes.ts
+ *     threads       a mailbox: index, message files by a fresh parse            verify/mailbox.ts, record.ts
+ *                     its 3.x folder: flags, dates, rights, content             verify/source.ts, original.ts
+ *                   a user: directories, new folders, subscriptions             verify/verifyUser.ts, tree.ts
  *
- * Nothing is written. A finding never stops the rest. What wrote the store is not asked: files are parsed by the
- * TypeScript parser and `.mailbox` is interpreted anew, whichever engine moved the messages.
+ * Nothing is written. A finding never stops the rest. What wrote the store is not asked: message files are hashed and
+ * parsed by both implementations, TypeScript and C++, and `.mailbox` is interpreted anew. Shared with the migration
+ * are the readers of the 3.x files, the reader of store.idx and the names.
+ *
+ * A store in use: the store-wide lock is held shared, like by a migration. An error is believed only when database and
+ * lock say that nobody worked on the folder meanwhile; else the folder is looked at again.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { describeError, EXIT, type ExitCode, MailhaulError } from '../errors.js';
-import { escapeLogText } from '../log/log.js';
-import { loadDigest } from '../store/digest.js';
-import type { MailboxRecord } from '../store/types.js';
+import { enterAccount } from '../config/privileges.js';
+import { lockStoreForReading } from '../config/store-lock.js';
+import { PROGRESS } from '../engine/types.js';
+import { describeError } from '../errors.js';
+import { closeDir, openRoot } from '../fs/dir.js';
+import { flockPids } from '../fs/holders.js';
+import { hashDirectory, messageFile } from '../store/layout.js';
+import { mailboxPathComponents } from '../store/names.js';
+import { type Progress, type ProgressOutput, startProgress } from './progress.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
-import { closeRoots, makeContext, type VerifyContext } from './verify/context.js';
-import { collectFindings, type Finding, type Findings, NO_SUBJECT } from './verify/findings.js';
-import { verifyPartition } from './verify/tree.js';
-import { verifyUser } from './verify/user.js';
+import type { RunControls } from './upgradeMessages.js';
+import { verifyIds } from './verify/databases.js';
+import { collectFindings, type Finding, NO_SUBJECT } from './verify/findings.js';
+import { InodeTable } from './verify/inodes.js';
+import { verifyInstance, verifyWorkDirectory } from './verify/instance.js';
+import { verifyPartition } from './verify/partitions.js';
+import { probeDatabases } from './verify/probe.js';
+import { makeReport, type VerifyReport } from './verify/report.js';
+import { inlineRunner, type Runner, threadRunner } from './verify/runner.js';
+import { makeSample } from './verify/sample.js';
+import { type Survey, surveyStore } from './verify/survey.js';
+import type { ThreadContext } from './verify/tasks.js';
+import { others, type Verification, verifyAll, verifyForRoot } from './verify/verification.js';
+import type { Work } from './verify/work.js';
 
-export type { Finding, VerifyCode } from './verify/findings.js';
+export type { VerifyCode } from './verify/codes.js';
+export type { Finding } from './verify/findings.js';
+export type { VerifyReport } from './verify/report.js';
 
 export interface VerifyOptions extends SessionOptions {
   /** Per cent of the messages whose content is read; everything else is checked for all. 100 unless given. */
   readonly samplePercent?: number | undefined;
-  /** Told of every finding at once, also of those that the report does not list. */
+  /** Another seed reads other messages. `1` unless given. */
+  readonly sampleSeed?: string | undefined;
+  /** 5 unless given. A small store is done without threads. */
+  readonly threads?: number | undefined;
+  /** As root: read mail with the rights of the server account only. */
+  readonly becomeServerAccount?: boolean | undefined;
+  /** Told of the first 1,000 findings of each code, when they are found. */
   readonly onFinding?: ((finding: Finding) => void) | undefined;
+  readonly progressOutput?: ProgressOutput | undefined;
+  readonly onStart?: ((controls: Pick<RunControls, 'stop' | 'progressLine'>) => void) | undefined;
 }
 
-/** The result; all fields but `text` are part of the `--json` promise. */
-export interface VerifyReport {
-  /** 0 when everything holds, else 1. */
-  readonly exitCode: ExitCode;
-  readonly samplePercent: number;
-  readonly mailboxes: { readonly checked: number; readonly waiting: number };
-  readonly messages: {
-    readonly checked: number;
-    /** Read, hashed and parsed. */
-    readonly read: number;
-    /** Of those, compared with a 3.x file that is still there. */
-    readonly compared: number;
+const THREADS = 5;
+/** Messages up to which starting threads costs more than it gains. */
+const INLINE_MESSAGES = 2_000;
+/** Shared files that are followed at most, about 170 MB; beyond, a share of them (inodes.ts). */
+const SHARED_FILES = 2 ** 21;
+
+/**
+ * Verifies a store after `-s`. Findings are in the report; so is why it stopped early.
+ *
+ * @throws MailhaulError as openSession: no instance, `-s` not run, 3.x server running, a database that cannot be read;
+ *   STORE_LOCKED (exit 3)
+ */
+export async function verifyStore(options: VerifyOptions): Promise<VerifyReport> {
+  const startedMs = performance.now();
+  const session = await openSession({ ...options, readOnly: true }, 'upgrade --verify', ({ instance, workDir }) =>
+    probeDatabases(instance.mboxlist.path, workDir, instance.owner),
+  );
+  try {
+    const lock = lockStoreForReading(session.instance.lockDir);
+    try {
+      return await verifySession(options, session, lock?.fd, startedMs);
+    } finally {
+      lock?.release();
+    }
+  } finally {
+    await session.close();
+  }
+}
+
+async function verifySession(
+  options: VerifyOptions,
+  session: Session,
+  lockFd: number | undefined,
+  startedMs: number,
+): Promise<VerifyReport> {
+  const { instance } = session;
+  const findings = collectFindings(options.onFinding);
+  const percent = options.samplePercent ?? 100;
+  const seed = options.sampleSeed ?? '1';
+  const survey = surveyStore(session.mailboxes, session.mapping, instance.partitionPath);
+  const progress = new Int32Array(new SharedArrayBuffer(64));
+  const thread: ThreadContext = {
+    owner: instance.owner,
+    sample: makeSample(percent, seed),
+    progress,
+    giant: new Int32Array(new SharedArrayBuffer(4)),
   };
-  /** Bytes read from 4.x message files. */
-  readonly bytes: number;
-  readonly seconds: number;
-  readonly errors: number;
-  readonly notes: number;
-  readonly byCode: Readonly<Record<string, number>>;
-  readonly findings: readonly Finding[];
-  readonly findingsNotListed: number;
-  /** For people; not in the JSON. */
-  readonly text: string;
+  let runner: Runner | undefined;
+  let shown: Progress | undefined;
+  let halted: VerifyReport['halted'] = null;
+  const stop = (code: string, message: string): void => {
+    halted ??= { code, message };
+    Atomics.store(progress, PROGRESS.cancel, 1);
+  };
+  const totals = { checked: 0, read: 0, compared: 0, bytes: 0, mailboxes: 0 };
+  const singles = new InodeTable(SHARED_FILES);
+  // What runs as root until the function returned here is called, and as the server account after it.
+  let leave: (() => void) | undefined;
+  try {
+    verifyInstance(findings, instance);
+    const workDir = openRoot(session.workDir);
+    try {
+      verifyWorkDirectory(findings, instance.owner, workDir);
+    } finally {
+      closeDir(workDir);
+    }
+    runner = await startRunner(options, survey, thread);
+    if (options.becomeServerAccount === true) leave = enterAccount(instance.account);
+    shown = startProgress(survey.totals, progress, options.progressOutput);
+    options.onStart?.({ stop: (reason) => stop('RUN_STOPPED', reason), progressLine: () => shown?.line() ?? '' });
+    const forRoot: Work[] = [];
+    const verification: Verification = {
+      session,
+      survey,
+      findings,
+      runner,
+      singles,
+      totals,
+      progress: () => shown,
+      otherProcesses: () => (lockFd === undefined ? [] : others(flockPids(lockFd))),
+      stopped: () => Atomics.load(progress, PROGRESS.cancel) !== 0,
+      cancel: () => void Atomics.store(progress, PROGRESS.cancel, 1),
+      nameChanges: [...session.mailboxes.nameChanges()],
+      used: false,
+      folders: 0,
+      forRoot: leave === undefined || process.getuid?.() !== 0 ? null : forRoot,
+    };
+    await verifyAll(verification);
+    await verifyPartitions(verification);
+    if (!verification.stopped()) {
+      verifyIds(findings, session, verification.folders);
+      if (forRoot.length > 0) {
+        leave?.();
+        leave = undefined;
+        verification.forRoot = null;
+        await verifyForRoot(verification, forRoot);
+      }
+      reportSingles(verification);
+    }
+  } catch (error) {
+    stop('VERIFY_HALTED', describeError(error));
+  } finally {
+    shown?.stop();
+    leave?.();
+    await runner?.close();
+    survey.close();
+  }
+  const { mailboxes: done, bytes, ...messages } = totals;
+  const waiting = [...survey.partitions.values()].reduce((sum, partition) => sum + partition.waiting, 0);
+  return makeReport(
+    {
+      samplePercent: percent,
+      sample: { percent, seed, share: messages.checked === 0 ? 1 : messages.read / messages.checked },
+      implementations: runner?.implementations ?? [],
+      mailboxes: { checked: done + waiting, waiting, total: survey.totals.folders + waiting },
+      messages: { ...messages, total: survey.totals.messages },
+      bytes,
+      seconds: Math.round(performance.now() - startedMs) / 1000,
+      partitions: [...survey.partitions.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
+      singleCopyShare: singles.share,
+      halted,
+    },
+    findings,
+  );
+}
+
+function startRunner(options: VerifyOptions, { totals }: Survey, thread: ThreadContext): Promise<Runner> {
+  // A mailbox is one task: more threads than mailboxes would have nothing to do.
+  const threads = Math.min(options.threads ?? THREADS, totals.folders);
+  return threads < 2 || totals.messages + totals.folders <= INLINE_MESSAGES
+    ? inlineRunner(thread)
+    : threadRunner(threads, thread);
+}
+
+async function verifyPartitions({ session, survey, findings, stopped }: Verification): Promise<void> {
+  for (const [path, waiting] of survey.used) {
+    const steps = verifyPartition({
+      findings,
+      mailboxes: session.mailboxes,
+      owner: session.instance.owner,
+      path,
+      root: survey.held(path),
+      waiting,
+      rootOf: survey.rootOf,
+    });
+    for (let count = 0; !stopped() && steps.next().done !== true; count++) if (count % 16 === 0) await nextTurn();
+  }
 }
 
 /**
- * Verifies a store after `-s`. Findings are in the report.
- *
- * @throws MailhaulError as openSession: no instance, `-s` not run, 3.x server running (exit 3)
+ * Messages that were one file in 3.x are one file in 4.x, as long as they lie in one partition and its link count is
+ * not full (4x-store.md, promise 5); and nobody else has a name of a message file.
  */
-export async function verifyStore(options: VerifyOptions): Promise<VerifyReport> {
-  await loadDigest();
-  const samplePercent = options.samplePercent ?? 100;
-  const startedMs = performance.now();
-  const session = await openSession({ ...options, readOnly: true }, 'upgrade --verify');
-  const findings = collectFindings(options.onFinding);
-  const { mailboxes, mapping, instance } = session;
-  const context = makeContext({ mailboxes, mapping, owner: instance.owner }, findings, samplePercent / 100);
-  try {
-    const partitions = await verifyUsers(session, context);
-    for (const [path, waiting] of partitions) verifyPartition(context, path, waiting);
-    context.singles.report(findings);
-  } finally {
-    closeRoots(context);
-    await session.close();
+function reportSingles({ session, survey, singles, findings, used }: Verification): void {
+  let outside = 0;
+  for (const { split, full, links, names, folder, uid } of singles.files()) {
+    if (split && !full) {
+      const { where, ...subject } = placeOf(session, folder, uid);
+      const text = 'A message that was one file in 3.x is several files in 4.x, this one and others.';
+      findings.add(subject, 'VERIFY_SINGLE_COPY', where, text, uid);
+    } else if (!split && links > names) outside += 1;
   }
-  const seconds = Math.round(performance.now() - startedMs) / 1000;
-  return makeReport(context, samplePercent, seconds);
+  // They are counted only where all of both stores could be read: names in folders that wait, in damaged or vanished
+  // ones and in the registry of shared copies are not known.
+  const unknown =
+    used ||
+    findings.byCode.VERIFY_MAILBOX_GONE !== undefined ||
+    [...survey.used.values()].includes(true) ||
+    findings.count('error') + findings.count('open') > 0 ||
+    findings.byCode.VERIFY_SOURCE_GONE !== undefined ||
+    findings.byCode.VERIFY_SINGLE_LEFT !== undefined;
+  if (outside === 0 || unknown) return;
+  const text = `${outside} message files have names that belong neither to 4.x nor to a migrated 3.x message.`;
+  findings.add(NO_SUBJECT, 'VERIFY_LINKS', session.instance.path, text);
 }
 
-/** Checks every user of either database. Returns the partition roots, and whether a folder of each still waits. */
-async function verifyUsers(session: Session, context: VerifyContext): Promise<Map<string, boolean>> {
-  const { mailboxes, mapping, instance } = session;
-  const rootOf = (record: MailboxRecord) => record.root ?? instance.partitionPath(record.partition);
-  const used = new Set<string>();
-  const waiting = new Set<string>();
-  const damaged = (error: Error): void => {
-    const where = (error instanceof MailhaulError ? error.where : undefined) ?? 'mailbox database';
-    context.findings.add(NO_SUBJECT, 'VERIFY_RECORD', where, describeError(error));
-  };
-  const withMailboxes = (uid: string) =>
-    mailboxes.list(`user/${uid}/`, damaged)[Symbol.iterator]().next().done !== true;
-  for (const [uid, records] of usersOf(mailboxes.list('', damaged))) {
-    attempt(context.findings, uid, () => {
-      for (const record of records) {
-        // A folder with failures will be tried again, and may want the registry of shared copies.
-        const failed = record.mappingId !== null && mapping.failures(record.mappingId).length > 0;
-        const root = rootOf(record);
-        if (root !== undefined && (failed || record.state === 'TRANSITION')) waiting.add(root);
-        // Before its first attempt a folder has no root, and its partition need not exist.
-        if (record.root !== null) used.add(record.root);
-      }
-    });
-    attempt(context.findings, uid, () => verifyUser(context, uid, records, rootOf));
-    await nextTurn();
-  }
-  attempt(context.findings, '', () => {
-    for (const { uid } of mapping.users()) {
-      if (!withMailboxes(uid)) attempt(context.findings, uid, () => verifyUser(context, uid, [], rootOf));
-    }
-  });
-  return new Map(Array.from(used, (path) => [path, waiting.has(path)]));
-}
-
-/** A value of a database that cannot be read is a finding like any other; a defect of this program is not. */
-function attempt(findings: Findings, uid: string, check: () => void): void {
-  try {
-    check();
-  } catch (error) {
-    if (!(error instanceof MailhaulError)) throw error;
-    findings.add({ ...NO_SUBJECT, user: uid }, 'VERIFY_RECORD', error.where ?? uid, describeError(error));
-  }
-}
-
-/** Mailboxes by owner; a user's mailboxes are neighbours in the order of names. */
-function* usersOf(records: Iterable<MailboxRecord>): Generator<[string, MailboxRecord[]]> {
-  let group: MailboxRecord[] = [];
-  for (const record of records) {
-    if (group.length > 0 && group[0]!.owner !== record.owner) {
-      yield [group[0]!.owner, group];
-      group = [];
-    }
-    group.push(record);
-  }
-  if (group.length > 0) yield [group[0]!.owner, group];
-}
-
-function makeReport(context: VerifyContext, samplePercent: number, seconds: number): VerifyReport {
-  const { totals, findings } = context;
-  const report = {
-    exitCode: findings.errors === 0 ? EXIT.ok : EXIT.partial,
-    samplePercent,
-    mailboxes: { checked: totals.mailboxes, waiting: totals.waiting },
-    messages: { checked: totals.messages, read: totals.read, compared: totals.compared },
-    bytes: totals.bytes,
-    seconds,
-    errors: findings.errors,
-    notes: findings.notes,
-    byCode: findings.byCode,
-    findings: findings.listed,
-    findingsNotListed: findings.notListed,
-  };
-  return Object.defineProperty(report, 'text', { value: reportText(report), enumerable: false }) as VerifyReport;
-}
-
-/** Findings shown to people; waiting folders are only counted. */
-const SHOWN = 100;
-
-function reportText(report: Omit<VerifyReport, 'text'>): string {
-  const { mailboxes, messages } = report;
-  const lines: string[] = [];
-  const worth = report.findings.filter(({ code }) => code !== 'VERIFY_WAITING');
-  for (const finding of worth.slice(0, SHOWN)) lines.push(findingLine(finding));
-  if (worth.length > SHOWN) lines.push(`… and ${worth.length - SHOWN} more; --json lists them.`);
-  const counts = Object.entries(report.byCode).map(([code, count]) => `${code} ${count}`);
-  lines.push(
-    `${mailboxes.checked} mailboxes, ${mailboxes.waiting} of them waiting; ${messages.checked} messages, ` +
-      `${messages.read} read, ${messages.compared} compared with 3.x; ${report.seconds} s`,
-  );
-  if (counts.length > 0) lines.push(`Findings: ${counts.join(', ')}`);
-  const sampled = report.samplePercent < 100 ? ` (content of ${report.samplePercent} % of the messages)` : '';
-  lines.push(report.errors === 0 ? `Everything holds${sampled}.` : `${report.errors} things do not hold${sampled}.`);
-  return lines.join('\n');
-}
-
-function findingLine({ severity, code, mailbox, uid, where, message }: Finding): string {
-  const about = [mailbox, uid === null ? '' : `uid ${uid}`].filter((text) => text !== '').join(', ');
-  // A name from the mail store must not begin a line of its own.
-  return escapeLogText(`${severity}: ${code}: ${about === '' ? '' : `${about}: `}${message} [${where}]`);
+function placeOf(session: Session, id: number, uid: number) {
+  const folder = session.mapping.folder(id);
+  if (folder === undefined) return { user: '', mailbox: '', folder: '', where: `folder ${id} of the mapping` };
+  const components = mailboxPathComponents(folder.uid, folder.mailbox);
+  const where = [folder.root ?? '', ...components, hashDirectory(uid), messageFile(uid)].join('/');
+  return { user: folder.uid, mailbox: folder.mailbox, folder: folder.legacyName, where };
 }

@@ -35,14 +35,18 @@ export function* checkIndex(source: number | Uint8Array): Generator<IndexDamage>
   if (recordsAreSound) yield* checkRecords(reader);
 }
 
-/** Sections lie one after the other, as the writers put them. */
-function* checkLayout({ header }: IndexReader): Generator<IndexDamage> {
+/** Sections lie one after the other, as the writers put them, with zeros in between. */
+function* checkLayout(reader: IndexReader): Generator<IndexDamage> {
+  const { header } = reader;
   let end = HEADER_BYTES;
   for (const name of SECTION_NAMES) {
     const { offset, bytes } = header.sections[name];
     if (offset !== align8(end)) {
       yield { code: 'IDX_SECTION', message: 'The section does not follow the one before.', where: name };
       return;
+    }
+    if (reader.bytesAt(end, offset - end).some((byte) => byte !== 0)) {
+      yield { code: 'IDX_SECTION', message: 'The bytes in front of the section are not zero.', where: name };
     }
     end = offset + bytes;
   }

@@ -136,6 +136,11 @@ export class IndexReader {
     return this.section('admin');
   }
 
+  /** Bytes of the file as they are, for whoever looks at what belongs to no section. */
+  bytesAt(offset: number, length: number): Uint8Array {
+    return this.source.read(offset, length);
+  }
+
   /** Checks where a section lies and, but for `cache`, its bytes. Throws IDX_SECTION, IDX_TRUNCATED. */
   verify(name: SectionName): void {
     if (name === 'cache') this.place(name);

@@ -105,6 +105,7 @@ function mappingDatabase(environment: Environment): MappingDatabase {
     },
     foldersOf: (uid) => foldersOf(tables, uid),
     folders: () => listFolders(tables),
+    nextId: () => peekId(tables),
     record(id) {
       const chunks = Array.from(tables.record.scan(idKey(id)), ({ value }) => value);
       return chunks.length === 0 ? undefined : decodeRecord(chunks, `${tables.path}, record of folder ${id}`);

@@ -13,12 +13,11 @@
  * Nothing is written.
  */
 import { describeError } from '../../errors.js';
-import { type Dir, displayPath, stat } from '../../fs/dir.js';
+import { type Dir, displayPath, stat, withFile } from '../../fs/dir.js';
 import { fileSource } from '../../store/index/io.js';
 import { JournalReader, journalIndexOf } from '../../store/index/journal.js';
 import type { IndexReader } from '../../store/index/reader.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../../store/layout.js';
-import { withFile } from '../verify/context.js';
 import { fileDigest, sameDigest } from './content.js';
 import type { ResetContext } from './context.js';
 import { isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder, rowOf } from './opened.js';

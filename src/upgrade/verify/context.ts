@@ -1,135 +1,72 @@
-/** What all checks of a verification share. Nothing here writes to disk. */
-
+/** What all checks of one thread share, and of one task. Nothing here writes to disk. */
 import type { BigIntStats } from 'node:fs';
-import * as fs from 'node:fs';
-import { closeDir, type Dir, displayPath, fstat, openFile, openRoot } from '../../fs/dir.js';
+import { PROGRESS } from '../../engine/types.js';
+import { describeError, EXIT, hasErrno, MailhaulError } from '../../errors.js';
+import { type Dir, fstat } from '../../fs/dir.js';
 import { DIRECTORY_MODE, FILE_MODE } from '../../store/layout.js';
-import type { MailboxDatabase } from '../../store/types.js';
-import type { MappingDatabase } from '../types.js';
+import type { VerifyCode } from './codes.js';
 import type { Findings, Subject } from './findings.js';
-import { type SingleCopies, singleCopies } from './singles.js';
+import { type Implementation, implementations } from './implementations.js';
+import type { MessageTotals, ThreadContext } from './tasks.js';
 
-export interface VerifyTotals {
-  mailboxes: number;
-  /** In TRANSITION. */
-  waiting: number;
-  messages: number;
-  /** Message files read, hashed and parsed. */
-  read: number;
-  /** Of those, compared with a 3.x file that is still there. */
-  compared: number;
-  bytes: number;
+export interface VerifyContext extends ThreadContext {
+  /** Both where both are there: what one of them wrote, the other reads. */
+  readonly implementations: readonly Implementation[];
 }
 
-export interface VerifyContext {
-  readonly mailboxes: MailboxDatabase;
-  readonly mapping: MappingDatabase;
-  /** The server account. */
-  readonly owner: { readonly uid: number; readonly gid: number };
+/** One mailbox or one user being checked. */
+export interface Check {
+  readonly context: VerifyContext;
+  readonly subject: Subject;
   readonly findings: Findings;
-  readonly totals: VerifyTotals;
-  readonly singles: SingleCopies;
-  /** Share of the messages that are read, 0 … 1. */
-  readonly sample: number;
-  readonly buffer: MessageBuffer;
-  /** Partition roots and 3.x store paths, by absolute path; null: cannot be opened. */
-  readonly roots: Map<string, Dir | null>;
+  readonly totals: MessageTotals;
 }
 
-export function makeContext(
-  databases: Pick<VerifyContext, 'mailboxes' | 'mapping' | 'owner'>,
-  findings: Findings,
-  sample: number,
-): VerifyContext {
-  const totals = { mailboxes: 0, waiting: 0, messages: 0, read: 0, compared: 0, bytes: 0 };
-  return { ...databases, findings, totals, singles: singleCopies(), sample, buffer: messageBuffer(), roots: new Map() };
+export async function makeContext(thread: ThreadContext): Promise<VerifyContext> {
+  return { ...thread, implementations: await implementations() };
 }
 
-/** The held directory of an absolute path that the databases name; null when it cannot be opened. */
-export function heldRoot(context: VerifyContext, path: string): Dir | null {
-  const held = context.roots.get(path);
-  if (held !== undefined) return held;
-  let root: Dir | null = null;
-  try {
-    root = openRoot(path);
-  } catch {
-    // Whoever needs it reports it, with what is missing because of it.
-  }
-  context.roots.set(path, root);
-  return root;
+export function report(check: Check, code: VerifyCode, where: string, message: string, uid?: number): void {
+  check.findings.add(check.subject, code, where, message, uid);
 }
 
-export function closeRoots(context: VerifyContext): void {
-  for (const root of context.roots.values()) if (root !== null) closeDir(root);
-  context.roots.clear();
+/** The run was told to stop. */
+export function stopped(context: ThreadContext): boolean {
+  return Atomics.load(context.progress, PROGRESS.cancel) !== 0;
 }
 
-/** Whether the content of a message is read: a function of folder and uid, so that a run can be repeated. */
-export function isSampled(context: VerifyContext, folderId: number, uid: number): boolean {
-  if (context.sample >= 1) return true;
-  // Fibonacci hashing spreads neighbouring uids evenly.
-  const mixed = Math.imul(uid + Math.imul(folderId, 0x85ebca6b), 0x9e3779b1) >>> 0;
-  return mixed / 2 ** 32 < context.sample;
+/** An error of the process, not of the store: every further file would fail as well, so the run halts (exit 4). */
+export function rethrowLack(error: unknown): void {
+  if (!hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) return;
+  throw new MailhaulError('VERIFY_HALTED', `The process lacks what it needs to go on: ${describeError(error)}.`, {
+    hint: 'Raise the limit (ulimit -n), or give fewer threads with -t.',
+    exit: EXIT.halted,
+    cause: error,
+  });
 }
 
 /** Owner and mode of a file or directory of the 4.x store. */
-export function checkOwnership(
-  context: VerifyContext,
-  subject: Subject,
+export function checkOwnership(check: Check, stats: BigIntStats, where: string, uid?: number): void {
+  for (const { code, text } of ownershipProblems(stats, check.context.owner)) report(check, code, where, text, uid);
+}
+
+export function ownershipProblems(
   stats: BigIntStats,
-  where: string,
-  uid?: number,
-): void {
-  const { owner, findings } = context;
-  if (stats.uid !== BigInt(owner.uid) || stats.gid !== BigInt(owner.gid)) {
+  owner: ThreadContext['owner'],
+): { readonly code: VerifyCode; readonly text: string }[] {
+  const problems: { code: VerifyCode; text: string }[] = [];
+  if (Number(stats.uid) !== owner.uid || Number(stats.gid) !== owner.gid) {
     const text = `It belongs to ${stats.uid}:${stats.gid}, not to the server account ${owner.uid}:${owner.gid}.`;
-    findings.add(subject, 'VERIFY_OWNER', where, text, uid);
+    problems.push({ code: 'VERIFY_OWNER', text });
   }
   const wanted = stats.isDirectory() ? DIRECTORY_MODE : FILE_MODE;
-  const mode = Number(stats.mode & 0o7777n);
+  const mode = Number(stats.mode) & 0o7777;
   if (mode !== wanted) {
-    findings.add(subject, 'VERIFY_MODE', where, `Its mode is ${mode.toString(8)}, not ${wanted.toString(8)}.`, uid);
+    problems.push({ code: 'VERIFY_MODE', text: `Its mode is ${mode.toString(8)}, not ${wanted.toString(8)}.` });
   }
+  return problems;
 }
 
-export function checkDirectory(context: VerifyContext, subject: Subject, dir: Dir): void {
-  checkOwnership(context, subject, fstat(dir), dir.path);
-}
-
-/** A buffer for one message at a time; it grows, and shrinks again after a giant one. */
-export interface MessageBuffer {
-  /** The whole content of an open file; valid until the next call. */
-  read(fd: number, size: number): Buffer;
-}
-
-const KEPT_BYTES = 16 << 20;
-
-function messageBuffer(): MessageBuffer {
-  let buffer = Buffer.allocUnsafeSlow(1 << 20);
-  return {
-    read(fd, size) {
-      if (size > buffer.length || buffer.length > KEPT_BYTES) buffer = Buffer.allocUnsafeSlow(Math.max(size, 1 << 20));
-      let done = 0;
-      while (done < size) {
-        const bytes = fs.readSync(fd, buffer, done, Math.min(size - done, 1 << 30), done);
-        if (bytes === 0) break;
-        done += bytes;
-      }
-      return buffer.subarray(0, done);
-    },
-  };
-}
-
-/** A regular file's stats and, when asked for, its content. Closes what it opens. */
-export function withFile<T>(
-  dir: Dir,
-  name: string | Uint8Array,
-  use: (fd: number, stats: BigIntStats, where: string) => T,
-): T {
-  const fd = openFile(dir, name);
-  try {
-    return use(fd, fs.fstatSync(fd, { bigint: true }), displayPath(dir, name));
-  } finally {
-    fs.closeSync(fd);
-  }
+export function checkDirectory(check: Check, dir: Dir): void {
+  checkOwnership(check, fstat(dir), dir.path);
 }

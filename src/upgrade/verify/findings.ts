@@ -1,69 +1,13 @@
-/** What `upgrade --verify` finds, and where findings go. */
-
 /**
- * Codes are part of the `--json` promise: added, never renamed. An `error` means that something is not as it
- * must be (exit 1); a `note` is worth knowing and changes nothing.
+ * Where findings go. A thread collects those of one task, the main thread those of the run; either keeps a bounded
+ * number of each code and counts the rest, so that a million damaged messages neither fill memory nor hide the one
+ * finding of another kind.
  */
-export const VERIFY_CODES = {
-  /** A folder of the mapping is not in the mailbox database, and was never migrated. */
-  VERIFY_FOLDER_MISSING: 'error',
-  /** A 3.x folder that `-s` has not seen. */
-  VERIFY_FOLDER_UNKNOWN: 'error',
-  /** Mapping and mailbox database disagree about a folder. */
-  VERIFY_DATABASES: 'error',
-  /** A record, in either database, cannot be read. */
-  VERIFY_RECORD: 'error',
-  VERIFY_QUOTA: 'error',
-  /** Not migrated yet: the folder is in TRANSITION. */
-  VERIFY_WAITING: 'note',
-  /** A message that failed; it is in 3.x still. */
-  VERIFY_NOT_MIGRATED: 'error',
-  VERIFY_DIRECTORY_MISSING: 'error',
-  VERIFY_INDEX: 'error',
-  /** The mailbox database's copy of the counts is not what the index says. */
-  VERIFY_SUMMARY: 'error',
-  VERIFY_UIDVALIDITY: 'error',
-  VERIFY_UIDNEXT: 'error',
-  VERIFY_MESSAGE_MISSING: 'error',
-  VERIFY_MESSAGE_UNREADABLE: 'error',
-  VERIFY_SIZE: 'error',
-  /** The message file is not what the index was made from. */
-  VERIFY_CONTENT: 'error',
-  VERIFY_CRLF: 'error',
-  /** A fresh parse gives another cache entry than the index holds. */
-  VERIFY_STRUCTURE: 'error',
-  VERIFY_OWNER: 'error',
-  VERIFY_MODE: 'error',
-  VERIFY_UNKNOWN_FILE: 'error',
-  /** A message of the migration record is not in the index, or the other way round. */
-  VERIFY_COUNT: 'error',
-  VERIFY_UID: 'error',
-  VERIFY_FLAGS: 'error',
-  VERIFY_DATE: 'error',
-  /** The 3.x file and the 4.x message differ. */
-  VERIFY_SOURCE_CONTENT: 'error',
-  /** The 3.x file is not what was migrated any more, and holds something else. */
-  VERIFY_SOURCE_CHANGED: 'error',
-  /** Another 3.x file than the one that was migrated, with the same content. */
-  VERIFY_SOURCE_REPLACED: 'note',
-  /** A 3.x message that nobody has migrated. */
-  VERIFY_SOURCE_NEW: 'error',
-  VERIFY_SOURCE_UNREADABLE: 'error',
-  /** The 3.x folder, or its store path, is not there any more. */
-  VERIFY_SOURCE_GONE: 'note',
-  /** Messages that shared one file in 3.x take space more than once. */
-  VERIFY_SINGLE_COPY: 'error',
-  /** The registry of shared copies was not emptied. */
-  VERIFY_SINGLE_LEFT: 'note',
-  /** A mailbox was deleted or renamed since it was migrated. */
-  VERIFY_MAILBOX_GONE: 'note',
-} as const;
-
-export type VerifyCode = keyof typeof VERIFY_CODES;
+import { type Severity, VERIFY_CODES, type VerifyCode } from './codes.js';
 
 export interface Finding {
   readonly code: VerifyCode;
-  readonly severity: 'error' | 'note';
+  readonly severity: Severity;
   readonly user: string;
   /** 4.x name; '' for what belongs to no mailbox. */
   readonly mailbox: string;
@@ -85,44 +29,59 @@ export interface Subject {
 
 export const NO_SUBJECT: Subject = { user: '', mailbox: '', folder: '' };
 
-export interface Findings {
-  add(subject: Subject, code: VerifyCode, where: string, message: string, uid?: number): void;
-  /** The first findings, errors and notes, up to a limit. */
+/** Findings on their way from a thread. */
+export interface FoundInTask {
   readonly listed: readonly Finding[];
-  readonly notListed: number;
-  readonly errors: number;
-  readonly notes: number;
-  /** How many of each code. */
-  readonly byCode: Readonly<Record<string, number>>;
+  readonly byCode: Readonly<Partial<Record<VerifyCode, number>>>;
 }
 
-/** Findings kept in memory; more are counted, and given to `onFinding`. */
-const LISTED = 10_000;
+export interface Findings {
+  add(subject: Subject, code: VerifyCode, where: string, message: string, uid?: number): void;
+  merge(found: FoundInTask): void;
+  /** The first of each code, up to a limit. */
+  readonly listed: readonly Finding[];
+  /** How many of each code. */
+  readonly byCode: Readonly<Partial<Record<VerifyCode, number>>>;
+  count(severity: Severity): number;
+}
 
+/** Findings of one code that are kept. */
+export const LISTED_OF_A_CODE = 1_000;
+
+/** @param onFinding told of every finding that is kept, at once */
 export function collectFindings(onFinding?: (finding: Finding) => void): Findings {
   const listed: Finding[] = [];
-  const byCode: Record<string, number> = {};
-  const counts = { error: 0, note: 0 };
+  const byCode: Partial<Record<VerifyCode, number>> = {};
+  const counts = { error: 0, open: 0, note: 0 };
+  const keep = (finding: Finding): void => {
+    listed.push(finding);
+    onFinding?.(finding);
+  };
+  const kept: Partial<Record<VerifyCode, number>> = {};
+  const mayKeep = (code: VerifyCode): boolean => {
+    const before = kept[code] ?? 0;
+    if (before >= LISTED_OF_A_CODE) return false;
+    kept[code] = before + 1;
+    return true;
+  };
   return {
     add(subject, code, where, message, uid) {
-      const severity = VERIFY_CODES[code];
-      const { user, mailbox, folder } = subject;
-      const finding: Finding = { code, severity, user, mailbox, folder, uid: uid ?? null, where, message };
+      const { severity } = VERIFY_CODES[code];
       counts[severity] += 1;
       byCode[code] = (byCode[code] ?? 0) + 1;
-      if (listed.length < LISTED) listed.push(finding);
-      onFinding?.(finding);
+      if (!mayKeep(code)) return;
+      const { user, mailbox, folder } = subject;
+      keep({ code, severity, user, mailbox, folder, uid: uid ?? null, where, message });
+    },
+    merge(found) {
+      for (const finding of found.listed) if (mayKeep(finding.code)) keep(finding);
+      for (const [code, count] of Object.entries(found.byCode) as [VerifyCode, number][]) {
+        byCode[code] = (byCode[code] ?? 0) + count;
+        counts[VERIFY_CODES[code].severity] += count;
+      }
     },
     listed,
     byCode,
-    get notListed() {
-      return counts.error + counts.note - listed.length;
-    },
-    get errors() {
-      return counts.error;
-    },
-    get notes() {
-      return counts.note;
-    },
+    count: (severity) => counts[severity],
   };
 }

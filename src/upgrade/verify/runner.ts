@@ -1,0 +1,78 @@
+/** Where tasks are done: in threads, or for a small store in the main thread, which costs no start. */
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import { makeContext } from './context.js';
+import { type Implementation, implementations } from './implementations.js';
+import { performItems } from './perform.js';
+import type { ThreadContext, VerifyItem, VerifyResult, VerifyTask } from './tasks.js';
+
+export interface Runner {
+  /** Tasks that it does at the same time. */
+  readonly threads: number;
+  readonly implementations: readonly Implementation['name'][];
+  /** As performItems. */
+  run(items: readonly VerifyItem[]): Promise<VerifyResult[]>;
+  close(): Promise<void>;
+}
+
+export async function inlineRunner(thread: ThreadContext): Promise<Runner> {
+  const context = await makeContext(thread);
+  return {
+    threads: 1,
+    implementations: context.implementations.map(({ name }) => name),
+    async run(items) {
+      await nextTurn();
+      return performItems(context, items);
+    },
+    close: async () => {},
+  };
+}
+
+/** The compiled worker; when this module runs from source (tests) it is the one in dist/. */
+function workerFile(): string {
+  const here = import.meta.url;
+  return fileURLToPath(
+    here.endsWith('.ts') ? new URL('../../../dist/upgrade/verify/worker.js', here) : new URL('worker.js', here),
+  );
+}
+
+/** Resolves when every thread has loaded its code: nothing has to be read from disk for it any more. */
+export async function threadRunner(threads: number, thread: ThreadContext): Promise<Runner> {
+  const pool = new Piscina({
+    filename: workerFile(),
+    minThreads: threads,
+    maxThreads: threads,
+    maxQueue: Number.POSITIVE_INFINITY,
+    workerData: thread,
+  });
+  const runner: Runner = {
+    threads,
+    implementations: (await implementations()).map(({ name }) => name),
+    run: (items) => pool.run({ kind: 'verify', items } satisfies VerifyTask, { transferList: columnsOf(items) }),
+    close: () => pool.destroy(),
+  };
+  try {
+    const arrived = new Int32Array(new SharedArrayBuffer(4));
+    await Promise.all(Array.from({ length: threads }, () => pool.run({ kind: 'warm', arrived, threads })));
+    return runner;
+  } catch (error) {
+    await runner.close();
+    throw error;
+  }
+}
+
+/** The columns of migration records: made for one task, so they move instead of being copied. */
+function columnsOf(items: readonly VerifyItem[]): ArrayBuffer[] {
+  const buffers: ArrayBuffer[] = [];
+  for (const item of items) {
+    const record = item.kind === 'mailbox' ? item.origin?.record : null;
+    if (record === null || record === undefined) continue;
+    const { uids, names, nameOffsets, inodes, sizes, mtimes } = record;
+    for (const { buffer } of [uids, names, nameOffsets, inodes, sizes, mtimes]) {
+      if (buffer instanceof ArrayBuffer) buffers.push(buffer);
+    }
+  }
+  return buffers;
+}

@@ -1,0 +1,14 @@
+/** A thread of a verification (piscina worker); started before the process becomes the server account. */
+import { workerData } from 'piscina';
+import { waitForAll } from '../barrier.js';
+import { makeContext } from './context.js';
+import { performItems } from './perform.js';
+import type { ThreadContext, VerifyResult, VerifyTask } from './tasks.js';
+
+const context = await makeContext(workerData as ThreadContext);
+
+export default function work(task: VerifyTask): VerifyResult[] {
+  if (task.kind === 'verify') return performItems(context, task.items);
+  waitForAll(task.arrived, task.threads);
+  return [];
+}
