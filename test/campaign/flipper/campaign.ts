@@ -93,6 +93,7 @@ async function flip(options: CampaignOptions): Promise<CampaignOutcome> {
 }
 
 function prepare(ground: Ground, only: RegExp | undefined): Arena {
+  const engine = engines()[0] ?? 'portable';
   const site = makeSite(ground.mount);
   const arena = {
     ground,
@@ -108,12 +109,12 @@ function prepare(ground: Ground, only: RegExp | undefined): Arena {
   expect(upgrade(site, ['-s']), 'in peace');
   keep(site, 'folders');
   const count = path.join(site.root, 'calls');
-  expect(upgrade(site, ['-m', '-t', '1'], 'native', { MAILHAUL_FAULT: `count:${count}` }), 'in peace');
+  expect(upgrade(site, ['-m', '-t', '1'], engine, { MAILHAUL_FAULT: `count:${count}` }), 'in peace');
   const golden = stored(site);
   keep(site, 'done');
   restore(site, 'folders');
   const half = Math.floor(Number(fs.readFileSync(count, 'utf8')) / 2);
-  upgrade(site, ['-m', '-t', '1'], 'native', { MAILHAUL_FAULT: `kill:${half}` });
+  upgrade(site, ['-m', '-t', '1'], engine, { MAILHAUL_FAULT: `kill:${half}` });
   keep(site, 'half');
   return { ...arena, golden };
 }

@@ -188,4 +188,18 @@ export const ROUNDS: readonly Round[] = [
     after: [['-s'], ['-m']],
     sameEnd: true,
   },
+  {
+    name: '--reset; 3.x and 4.x flipped',
+    state: 'done',
+    plan(site, decoys) {
+      sourceDecoys(site, decoys);
+      targetDecoys(site, decoys, false);
+    },
+    commands: [
+      ['--reset', '--yes'],
+      ['--reset', '--yes'],
+    ],
+    after: [['--reset', '--yes'], ['-s'], ['-m']],
+    sameEnd: true,
+  },
 ];
