@@ -155,6 +155,11 @@ class UserMerge {
         const message =
           'The folder appeared in 3.x after an empty one was made for it in 4.x; its mail is not migrated.';
         this.errors.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_LATE', message });
+      } else if (old.inode !== found.inode) {
+        const message =
+          'Another directory is where a migrated folder was: one that was restored or copied, or a new folder of the ' +
+          'name. It counts as migrated; mail that only it has is not taken.';
+        this.warnings.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_REPLACED', message });
       }
       return;
     }
