@@ -6,9 +6,8 @@ import * as fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PRIMARY } from '../../config/instance.js';
 import { hasErrno } from '../../errors.js';
-import { closeDir, type Dir, fstat, openFile, stat, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, openFile, stat } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
-import { flockPids } from '../../fs/holders.js';
 import { userPathComponents } from '../../store/names.js';
 import { openPartition } from '../../store/partitions.js';
 import type { MappingFolder, MappingUser } from '../types.js';
@@ -131,22 +130,20 @@ function surveyFolder(context: ResetContext, user: MappingUser, folder: MappingF
   return found === true;
 }
 
-/** Whether somebody holds the folder, without making a lock file. */
+/** Whether somebody holds the folder (source/nsms3/lock.ts), without making a lock file. */
 function checkLock(context: ResetContext, { source, subject }: OpenFolder): void {
-  if (source === undefined) return;
-  let fd: number;
+  if (source === undefined || (tryFlock(source.fd, 'exclusive') && isLockFileFree(source))) return;
+  const holders = context.source.lockHolders(source);
+  const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
+  const text = `The 3.x folder is locked by ${who}. Wait until it has ended, or stop it.`;
+  context.refusals.add(subject, 'RESET_FOLDER_BUSY', source.path, text);
+}
+
+function isLockFileFree(folder: Dir): boolean {
+  if (!stat(folder, '.lock')?.isFile()) return true;
+  const fd = openFile(folder, '.lock');
   try {
-    fd = stat(source, '.lock')?.isFile() ? openFile(source, '.lock') : walk(source, []).fd;
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return;
-    throw error;
-  }
-  try {
-    if (tryFlock(fd, 'exclusive')) return;
-    const holders = flockPids(fd);
-    const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
-    const text = `The 3.x folder is locked by ${who}. Wait until it has ended, or stop it.`;
-    context.refusals.add(subject, 'RESET_FOLDER_BUSY', source.path, text);
+    return tryFlock(fd, 'exclusive');
   } finally {
     fs.closeSync(fd);
   }
