@@ -37,6 +37,8 @@ import { type DiskSite, disksOf, makeDiskSite, mountAll, type SiteKind } from '.
 
 /** Every so many states the file system itself is checked. */
 const FSCK_EVERY = 8;
+/** Problems of a scenario that are told at once. */
+const PROBLEMS_LOGGED = 2;
 
 interface Choice {
   readonly fileSystems: readonly FileSystem[];
@@ -192,7 +194,11 @@ async function lose(
     tally.states += 1;
     if (found.published > 0 && found.published < recording.golden.published.size) tally.partly += 1;
     const where = describe(point, records.length, from);
-    for (const problem of found.problems) tally.problems.push(`${label}, ${where}: ${shorten(problem)}`);
+    for (const problem of found.problems) {
+      tally.problems.push(`${label}, ${where}: ${shorten(problem)}`);
+      // A long campaign says at once what it found.
+      if (tally.problems.length <= PROBLEMS_LOGGED) options.log(`PROBLEM ${tally.problems.at(-1)}`);
+    }
     if (n % 20 === 19) options.log(`${label}: ${n + 1}/${points.length}, ${tally.problems.length} problems`);
     // Signals are heard between two states.
     await new Promise((resolve) => setImmediate(resolve));
