@@ -52,12 +52,21 @@ export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
 }
 
+/** Text of the failed system call behind an error, where the error's own message does not tell it; else ''. */
+export function systemCause(error: Error): string {
+  for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
+    const { code, syscall } = cause as NodeJS.ErrnoException;
+    if (code !== undefined && syscall !== undefined) return error.message.includes(code) ? '' : ` (${cause.message})`;
+  }
+  return '';
+}
+
 /** The message of anything that was thrown, with its code in front when it has one. */
 export function describeError(error: unknown): string {
   if (error instanceof MailhaulError) {
     const where = error.where === undefined ? '' : ` [${error.where}]`;
     const hint = error.hint === undefined ? '' : ` ${error.hint}`;
-    return `${error.code}: ${error.message}${where}${hint}`;
+    return `${error.code}: ${error.message}${systemCause(error)}${where}${hint}`;
   }
   return error instanceof Error ? error.message : String(error);
 }

@@ -11,7 +11,7 @@ import { realpathSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
-import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError } from '../errors.js';
+import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError, systemCause } from '../errors.js';
 import { CONTROLS, parseLogLevel } from '../log/log.js';
 
 /** Options that every command has. */
@@ -75,7 +75,7 @@ export async function runCommand<Flags extends CommonFlags>(
   } catch (error) {
     // commander has printed its own message, help or version already.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    const told = hasErrno(error, 'ENOSPC', 'EDQUOT') ? diskFull(error) : error;
+    const told = hasErrno(error, 'ENOSPC', 'EDQUOT') ? diskFull(error) : systemFailure(error);
     printError(program.name(), told);
     return told instanceof MailhaulError ? told.exit : EXIT.refused;
   } finally {
@@ -92,6 +92,17 @@ function diskFull(cause: unknown): MailhaulError {
   });
 }
 
+/** A failed system call that nobody expected is told in one line, not as a defect of the program. */
+function systemFailure(error: unknown): unknown {
+  if (error instanceof MailhaulError || !(error instanceof Error)) return error;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return error;
+  return new MailhaulError('SYSTEM_CALL', `A system call failed: ${error.message}.`, {
+    hint: 'Correct the cause, then run the same command again.',
+    cause: error,
+  });
+}
+
 /** Prints an error: code, what failed, where, and on a second line what to do. */
 export function printError(command: string, error: unknown): void {
   writeAllSync(2, `${command}: ${errorText(error)}\n`);
@@ -102,7 +113,7 @@ function errorText(error: unknown): string {
     return `INTERNAL: ${(error instanceof Error ? (error.stack ?? error.message) : String(error)).split('\n').map(visible).join('\n')}`;
   const where = error.where === undefined ? '' : ` [${visible(error.where)}]`;
   const hint = error.hint === undefined ? '' : `\n    ${visible(error.hint)}`;
-  return `${error.code}: ${visible(error.message)}${where}${hint}`;
+  return `${error.code}: ${visible(error.message + systemCause(error))}${where}${hint}`;
 }
 
 const UNSAFE = new RegExp(`[${CONTROLS}]`, 'g');

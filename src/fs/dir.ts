@@ -52,6 +52,28 @@ function checkComponent(bad: boolean, name: string): void {
   if (bad) throw new MailhaulError('FS_NAME', 'A name that is not one path component was refused.', { where: name });
 }
 
+/**
+ * Makes a call on `name` in `dir`. What it throws names the path that people know, not `/proc/self/fd/…`; calls on a
+ * descriptor name none by themselves.
+ */
+function naming<T>(dir: Dir, name: Name, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw withPath(error, dir, name);
+  }
+}
+
+/** The error of a call on `name` in `dir`, or on `dir` itself, with the path that people know. */
+export function withPath(error: unknown, dir: Dir, name?: Name): unknown {
+  if (!(error instanceof Error) || !('syscall' in error)) return error;
+  const path = name === undefined ? dir.path : displayPath(dir, name);
+  const internal = name === undefined ? `'/proc/self/fd/${dir.fd}'` : `'${at(dir, name).toString()}'`;
+  if (error.message.includes(internal)) error.message = error.message.replaceAll(internal, `'${path}'`);
+  else if (!error.message.includes("'")) error.message += ` '${path}'`;
+  return error;
+}
+
 /** Opens an absolute path that the administrator named (a root). Links in it are followed, once, here. */
 export function openRoot(path: string): Dir {
   return { fd: fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK), path };
@@ -59,7 +81,7 @@ export function openRoot(path: string): Dir {
 
 /** Opens the sub-directory `name`; a symbolic link in its place is ELOOP or ENOTDIR, never followed. */
 export function openDir(dir: Dir, name: Name): Dir {
-  const fd = fs.openSync(at(dir, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
+  const fd = naming(dir, name, () => fs.openSync(at(dir, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK));
   return { fd, path: displayPath(dir, name) };
 }
 
@@ -118,9 +140,11 @@ export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
-  effect('mkdir');
   try {
-    fs.mkdirSync(at(dir, name), { mode });
+    naming(dir, name, () => {
+      effect('mkdir');
+      fs.mkdirSync(at(dir, name), { mode });
+    });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     return withOwner(openDir(dir, name), owner);
@@ -140,7 +164,7 @@ function withOwner(opened: Dir, owner: Ownership | undefined, mode?: number): Di
     return opened;
   } catch (error) {
     closeDir(opened);
-    throw error;
+    throw withPath(error, opened);
   }
 }
 
@@ -271,8 +295,10 @@ export function* entries(dir: Dir): Generator<fs.Dirent<Buffer>, void, undefined
 }
 
 export function unlink(dir: Dir, name: Name): void {
-  effect('unlink');
-  fs.unlinkSync(at(dir, name));
+  naming(dir, name, () => {
+    effect('unlink');
+    fs.unlinkSync(at(dir, name));
+  });
 }
 
 /** The same where the name may be gone already. */
@@ -291,8 +317,10 @@ export function removeDir(dir: Dir, name: Name): void {
 }
 
 export function rename(from: Dir, name: Name, to: Dir, newName: Name): void {
-  effect('rename');
-  fs.renameSync(at(from, name), at(to, newName));
+  naming(to, newName, () => {
+    effect('rename');
+    fs.renameSync(at(from, name), at(to, newName));
+  });
 }
 
 /** Hard link; like link(2) it does not follow a symbolic link in place of `name`. */
@@ -303,15 +331,17 @@ export function link(from: Dir, name: Name, to: Dir, newName: Name): void {
 
 /** Creates `name`, which must not exist, for writing. Mode and owner are set before anything is written. */
 export function createFile(dir: Dir, name: Name, owner?: Ownership, mode = 0o600): number {
-  effect('create');
-  const fd = fs.openSync(at(dir, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
-  try {
-    own(fd, mode, owner);
-  } catch (error) {
-    fs.closeSync(fd);
-    throw error;
-  }
-  return fd;
+  return naming(dir, name, () => {
+    effect('create');
+    const fd = fs.openSync(at(dir, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+    try {
+      own(fd, mode, owner);
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+    return fd;
+  });
 }
 
 /** `createFile` for a name that only this package gives: a file that a killed run left under it is replaced. */

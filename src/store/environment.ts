@@ -49,6 +49,7 @@ import {
   openSoleFile,
   own,
   stat,
+  statfs,
   sync,
 } from '../fs/dir.js';
 import { firstByteLockers } from '../fs/holders.js';
@@ -132,6 +133,8 @@ interface Gates {
   readonly opening: Gate;
   readonly closing: Gate;
   readonly writing: Gate;
+  /** The data file; -1 where nothing is written. */
+  readonly dataFd: number;
 }
 
 interface OpenedTables {
@@ -145,7 +148,7 @@ const FREE: Gate = { enter: () => Promise.resolve(() => {}) };
 function openGates(dir: Dir, name: string, path: string, options: EnvironmentOptions, held: Held[]): Gates {
   const lockFile = holdLockFile(dir, `${name}-lock`, options.readOnly === true);
   const lockFd = lockFile.fd;
-  if (lockFd < 0) return { lockFd, opening: FREE, closing: FREE, writing: FREE };
+  if (lockFd < 0) return { lockFd, opening: FREE, closing: FREE, writing: FREE, dataFd: -1 };
   held.push(lockFile);
   const waitMs = options.lockWaitMs ?? GATE_WAIT_MS;
   const gate = { fd: lockFd, waitMs, where: path };
@@ -155,7 +158,7 @@ function openGates(dir: Dir, name: string, path: string, options: EnvironmentOpt
     what: 'The database could not be opened',
   });
   const closing = makeGate({ ...gate, waitMs: CLOSE_WAIT_MS, what: 'The database could not be closed' });
-  if (options.readOnly === true) return { lockFd, opening, closing, writing: FREE };
+  if (options.readOnly === true) return { lockFd, opening, closing, writing: FREE, dataFd: -1 };
   const dataFd = openForLock(dir, name);
   held.push({ fd: dataFd, close: () => fs.closeSync(dataFd) });
   const writing = makeGate({
@@ -167,7 +170,7 @@ function openGates(dir: Dir, name: string, path: string, options: EnvironmentOpt
     },
     what: 'The database could not be written',
   });
-  return { lockFd, opening, closing, writing };
+  return { lockFd, opening, closing, writing, dataFd };
 }
 
 /** Lock files that this process has open, by device and inode. */
@@ -213,7 +216,7 @@ async function openTables(
   const leave = [await opening.enter()];
   try {
     if (options.readOnly !== true) leave.push(await writing.enter());
-    checkDatabaseFile(dir, name, options.readOnly !== true);
+    checkDatabase(dir, name, path, options.readOnly !== true);
     if (lockFd >= 0) checkLockFile(lockFd, firstByteLockers(lockFd), path);
     const root = openRootDatabase(dir, name, path, options);
     try {
@@ -232,7 +235,7 @@ async function openTables(
 function environment(
   path: string,
   options: EnvironmentOptions,
-  { closing, writing }: Gates,
+  { closing, writing, dataFd }: Gates,
   { root, tables }: OpenedTables,
   held: readonly Held[],
 ): Environment {
@@ -246,6 +249,7 @@ function environment(
     refresh: () => root.resetReadTxn(),
     async update(change) {
       if (options.readOnly === true) return readOnlyDatabase();
+      refuseFullDisk({ fd: dataFd, path });
       const leave = await writing.enter();
       try {
         return await runUpdate(root, path, change);
@@ -266,6 +270,19 @@ function environment(
       for (const descriptor of held) descriptor.close();
     },
   };
+}
+
+function checkDatabase(dir: Dir, name: string, path: string, writable: boolean): void {
+  try {
+    checkDatabaseFile(dir, name, writable);
+  } catch (error) {
+    if (error instanceof MailhaulError) throw error;
+    throw new MailhaulError('DB_OPEN', 'The database cannot be read.', {
+      where: path,
+      hint: 'Correct the cause, then run the same command again.',
+      cause: error,
+    });
+  }
 }
 
 /** Makes the file with the right owner before LMDB sees it, or checks the one that is there. */
@@ -448,6 +465,24 @@ function afterPrefix(prefix: Buffer): Buffer | undefined {
   const end = Buffer.from(prefix.subarray(0, length));
   end[length - 1]! += 1;
   return end;
+}
+
+/** Less than this is no room for a transaction. */
+const ROOM_BYTES = 256 * 1024;
+
+/**
+ * LMDB itself prints a line, and lmdb a stack trace, when a commit meets a full disk; so most full disks are seen
+ * before. A transaction that is larger than what is left still meets them, and nothing of it is kept either way.
+ */
+function refuseFullDisk(file: Dir): void {
+  const { blocks, bavail, bsize } = statfs(file);
+  // Some file systems do not tell.
+  if (blocks === 0 || bavail * bsize >= ROOM_BYTES) return;
+  throw new MailhaulError('DB_WRITE', `The disk of the database is full (ENOSPC): ${bavail * bsize} bytes are free.`, {
+    where: file.path,
+    exit: EXIT.halted,
+    hint: 'Make space, then run the same command again.',
+  });
 }
 
 async function runUpdate<T>(root: RootDatabase<Buffer, Buffer>, path: string, change: () => T): Promise<T> {

@@ -5,7 +5,7 @@
 import { closeSync } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { type EngineOutput, PROGRESS } from '../engine/types.js';
-import { describeError, MailhaulError } from '../errors.js';
+import { describeError, MailhaulError, systemCause } from '../errors.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
 import type { Log } from '../log/log.js';
 import type { MailboxDatabase } from '../store/types.js';
@@ -94,7 +94,7 @@ export function release({ sourceFd, lockFd, targetFd }: ReadyFolder): void {
 
 export function failureOf(error: unknown, where: string): FolderFailure {
   return error instanceof MailhaulError
-    ? { code: error.code, message: error.message, where: error.where ?? where }
+    ? { code: error.code, message: error.message + systemCause(error), where: error.where ?? where }
     : { code: 'FOLDER_FAILED', message: describeError(error), where };
 }
 
@@ -105,10 +105,15 @@ export function folderFailed(run: Run, folder: MappingFolder, failure: FolderFai
     folder: folder.legacyName,
     file: '',
     code: failure.code,
-    message: failure.message,
+    message: located(failure),
   });
   run.log.write('Store', 'Error', `${folder.mailbox}: ${failure.code}: ${failure.message} [${failure.where}]`);
   run.onFolder?.(folder);
+}
+
+/** The message with the place it is about, unless it names it already or the place is the folder itself. */
+function located({ message, where }: FolderFailure): string {
+  return where.startsWith('/') && !message.includes(where) ? `${message} [${where}]` : message;
 }
 
 /** An error of a folder that is published all the same. */

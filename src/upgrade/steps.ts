@@ -3,7 +3,7 @@
  * in its own process when it opens a folder in TRANSITION. Nothing here opens a database.
  */
 import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine, MessageTable } from '../engine/types.js';
-import { describeError, hasErrno, MailhaulError } from '../errors.js';
+import { describeError, hasErrno, MailhaulError, systemCause } from '../errors.js';
 import { closeDir, type Dir, ensureDirs, fstat, list, stat, walk } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
@@ -54,9 +54,17 @@ function rootOf(place: Place): Dir {
 }
 
 /** `error` as a folder's failure; `code` and `where` when it has none of its own. */
+/** What to do about a folder that failed for a reason of the system. */
+const ADVICE: Readonly<Record<string, string>> = {
+  FOLDER_UNREADABLE: ' Correct the permissions or repair the disk, then run the same command again.',
+  FOLDER_TARGET: ' Correct owner and mode of the 4.x directory, then run the same command again.',
+};
+
 export function failure(error: unknown, code: string, where: string): FolderFailure {
-  if (error instanceof MailhaulError) return { code: error.code, message: error.message, where: error.where ?? where };
-  return { code, message: describeError(error), where };
+  if (error instanceof MailhaulError) {
+    return { code: error.code, message: error.message + systemCause(error), where: error.where ?? where };
+  }
+  return { code, message: `${describeError(error)}.${ADVICE[code] ?? ''}`, where };
 }
 
 /** What a retry has to add to a published folder, or who holds its mailbox. */

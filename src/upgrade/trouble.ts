@@ -314,14 +314,18 @@ function messageOf(report: Omit<DeviceReport, 'message'>): string {
       ? ''
       : ` About ${report.bytesNeeded} bytes are still to come, ${report.bytesFree} are free` +
         (report.filesFree === null ? '.' : `; ${report.filesNeeded} inodes, ${report.filesFree} are free.`);
+  const { bytesNeeded, bytesFree } = report;
+  const roomSaid = bytesNeeded !== null && bytesFree !== null && bytesFree > 2 * bytesNeeded;
   return (
     `${path}${named}: ${call} failed with ${errno}, ${left} for this device.${full ? space : ''} ` +
-    `Nothing was lost and nothing half-done is visible. ${adviceFor(errno, noInodes)}, then run the same command again.`
+    `Nothing was lost and nothing half-done is visible. ${adviceFor(errno, noInodes, roomSaid)}, then run the same command again.`
   );
 }
 
-function adviceFor(errno: string, noInodes: boolean): string {
+function adviceFor(errno: string, noInodes: boolean, roomSaid: boolean): string {
   if (noInodes) return 'The file system has no inodes left: remove small files or make a larger one';
+  if (errno === 'ENOSPC' && roomSaid)
+    return 'The file system itself has room: make space in the storage below it (a thin volume?), or look at its quotas';
   if (errno === 'ENOSPC') return 'Make space';
   if (errno === 'EDQUOT') return 'Raise the quota of the server account';
   if (errno === 'EROFS') return 'Mount it for writing (a disk error may have made it read-only: see the kernel log)';

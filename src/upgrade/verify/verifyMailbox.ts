@@ -51,10 +51,7 @@ function stampOf(dir: Dir | undefined): string {
 
 /** Who holds the lock of the 3.x folder, as a migration does, or of the mailbox, as a service does. */
 function holders(source: Dir | undefined, dir: Dir | undefined): number[] {
-  return [
-    ...(source === undefined ? [] : nsms3.lockHolders(source)),
-    ...(dir === undefined ? [] : flockPids(dir.fd)),
-  ];
+  return [...(source === undefined ? [] : nsms3.lockHolders(source)), ...(dir === undefined ? [] : flockPids(dir.fd))];
 }
 
 function verifyDirectory(

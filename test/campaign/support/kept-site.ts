@@ -115,7 +115,7 @@ export function originals(site: Site): string[] {
   return site.stores.flatMap((store) => messageFiles(store)).sort();
 }
 
-function contentOf(file: string): string {
+export function contentOf(file: string): string {
   const text = fs.readFileSync(Buffer.from(file, 'latin1')).toString('latin1');
   return createHash('sha256')
     .update(text.replace(/(?<!\r)\n/g, '\r\n'), 'latin1')
