@@ -46,8 +46,10 @@ export function* dumpMailbox(directory: Dir, mailbox: string): Generator<DumpIte
   try {
     for (const message of index.messages()) {
       const problems: MailhaulError[] = [];
-      const entry = attempt(() => decodeCacheEntry(message.cache()), `${mailbox}, uid ${message.uid}`, problems);
-      const sha256 = attempt(() => files.sha256(message.uid), `${mailbox}, uid ${message.uid}`, problems);
+      const where = `${mailbox}, uid ${message.uid}`;
+      // Also the values in an entry: what is damaged in one message must not end the list.
+      const entry = attempt(() => readEntry(message.cache()), where, problems);
+      const sha256 = attempt(() => files.sha256(message.uid), where, problems);
       for (const error of problems) yield { kind: 'problem', error };
       yield {
         kind: 'message',
@@ -58,8 +60,8 @@ export function* dumpMailbox(directory: Dir, mailbox: string): Generator<DumpIte
           size: message.size,
           flags: [...systemFlags(message.flags), ...message.keywords],
           sha256: sha256 ?? null,
-          envelope: entry === undefined ? null : parseImapValue(entry.envelope),
-          bodystructure: entry === undefined ? null : parseImapValue(entry.bodystructure),
+          envelope: entry?.envelope ?? null,
+          bodystructure: entry?.bodystructure ?? null,
         },
       };
     }
@@ -67,6 +69,11 @@ export function* dumpMailbox(directory: Dir, mailbox: string): Generator<DumpIte
     files.close();
     index.close();
   }
+}
+
+function readEntry(cache: Uint8Array): { envelope: ImapValue; bodystructure: ImapValue } {
+  const { envelope, bodystructure } = decodeCacheEntry(cache);
+  return { envelope: parseImapValue(envelope), bodystructure: parseImapValue(bodystructure) };
 }
 
 function attempt<T>(read: () => T, where: string, problems: MailhaulError[]): T | undefined {
