@@ -58,7 +58,7 @@ function tryLoad(): NativeAddon | undefined {
     const faults = armedFaults();
     if (faults !== undefined) {
       const action = { count: 0, kill: 1, fail: 2, stop: 3 }[faults.plan.mode];
-      addon.setFault(faults.counter, faults.plan.at, action, faults.plan.errno);
+      addon.setFault(faults.counter, faults.plan.onlyCommits === true ? 0 : faults.plan.at, action, faults.plan.errno);
     }
     return addon;
   } catch {

@@ -7,6 +7,7 @@
  *     MAILHAUL_FAULT=count:<file>       count only; the total is written to <file> when the process ends
  *     MAILHAUL_FAULT=kill:<n>           SIGKILL to the own process instead of the n-th call (1-based)
  *     MAILHAUL_FAULT=stop:<n>           SIGSTOP to the own process before the n-th call, which is made after SIGCONT
+ *     MAILHAUL_FAULT=stop:<n>:commit    the same before the n-th database commit
  *     MAILHAUL_FAULT=fail:<n>:<ERRNO>   the n-th call throws <ERRNO> instead of being made
  *
  * The kill campaign (test/campaign/kill) walks n over every effective call of a run.
@@ -32,13 +33,15 @@ export interface FaultPlan {
   readonly mode: 'count' | 'kill' | 'stop' | 'fail';
   /** 1-based number of the call that is hit; 0 for none. */
   readonly at: number;
+  /** Only commits count, which are made in TypeScript. */
+  readonly onlyCommits?: boolean;
   /** Positive errno for `fail`. */
   readonly errno: number;
   /** `count`: where the total goes. */
   readonly report: string;
 }
 
-/** Counter shared by all threads; slot 0 counts calls. */
+/** Counter shared by all threads; slot 0 counts calls, slot 1 commits where only those count. */
 let counter: Int32Array | undefined;
 let plan: FaultPlan | undefined;
 
@@ -49,6 +52,7 @@ export function parseFaultPlan(text: string | undefined): FaultPlan | undefined 
   if (mode === 'count') return { mode, at: 0, errno: 0, report: text.slice('count:'.length) };
   const at = Number(first);
   if (!Number.isInteger(at) || at < 1) throw new RangeError(`MAILHAUL_FAULT: bad call number in ${text}`);
+  if (mode === 'stop' && second === 'commit') return { mode, at, onlyCommits: true, errno: 0, report: '' };
   if (mode === 'kill' || mode === 'stop') return { mode, at, errno: 0, report: '' };
   const errno = (osConstants.errno as Record<string, number>)[second];
   if (mode !== 'fail' || errno === undefined) throw new RangeError(`MAILHAUL_FAULT: cannot read ${text}`);
@@ -80,7 +84,8 @@ export function effect(kind: Effect): void {
 
 function hit(kind: Effect): void {
   if (counter === undefined || plan === undefined) return;
-  const n = Atomics.add(counter, 0, 1) + 1;
+  if (plan.onlyCommits === true && kind !== 'commit') return;
+  const n = Atomics.add(counter, plan.onlyCommits === true ? 1 : 0, 1) + 1;
   if (n !== plan.at) return;
   if (plan.mode === 'kill') {
     process.kill(process.pid, 'SIGKILL');

@@ -1,0 +1,214 @@
+/**
+ * Stopped: a process is stopped (SIGSTOP) at its n-th effective call, with whatever locks it holds then: a folder, a
+ * mailbox, the write lock of either database, the store-wide lock, that of `-s`. Another one runs meanwhile: it must
+ * do all the rest, name the stopped process, and give up in time; readers must not notice. Then the first one goes on
+ * (SIGCONT), and the result must be that of a run that nobody disturbed.
+ *
+ *     npm run campaign -- stopped [--long] [--seed s] [-- every]       every n-th call
+ */
+import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { randomOf } from '../../support/generate/random.js';
+import { engines } from '../support/engines.js';
+import { fingerprint, keep, makeSite, originals, restore, type Site, survivingContents } from '../support/kept-site.js';
+import type { Campaign, CampaignOptions } from '../types.js';
+
+const COMMANDS = fileURLToPath(new URL('../../../dist/cli/', import.meta.url));
+
+/** Commits of a run: the record of folders, their publication, their outcome, and with `-r` what is gone. */
+const COMMITS = 4;
+
+/** A command that hangs on a stopped process takes for ever; on a loaded machine one that does not takes seconds. */
+const TIMEOUT_MS = 120_000;
+
+interface Scenario {
+  readonly name: string;
+  /** State of the site that it begins in. */
+  readonly from: 'fresh' | 'folders';
+  readonly args: readonly string[];
+  /** Codes that the second process, which runs the same, may report. */
+  readonly codes: readonly string[];
+}
+
+interface Tally {
+  readonly problems: string[];
+  cases: number;
+  readonly seen: Map<string, number>;
+}
+
+export const campaign: Campaign = {
+  about: 'a process stopped (SIGSTOP) with its locks at any effective call: others name it and go on, nothing is lost',
+  async run(options) {
+    const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-stopped-'));
+    const tally: Tally = { problems: [], cases: 0, seen: new Map() };
+    try {
+      const site = makeSite(root);
+      keep(site, 'fresh');
+      for (const scenario of scenarios(site)) await walk(site, scenario, tally, options);
+    } finally {
+      fs.rmSync(root, { recursive: true, force: true });
+    }
+    const seen = [...tally.seen].map(([what, count]) => `${what} ${count}`).join(', ');
+    return { cases: tally.cases, problems: tally.problems, notes: [`what the second process met: ${seen}`] };
+  },
+};
+
+function scenarios(site: Site): Scenario[] {
+  const folders = ['-s', '--from', site.from, '--instance', site.instance, '--directory', site.ldif, '--json'];
+  const messages = ['-m', '-t', '1', '--instance', site.instance, '--json'];
+  const busy = ['FOLDER_BUSY', 'DB_BUSY'];
+  return [
+    { name: '-s', from: 'fresh', args: folders, codes: ['STORE_LOCKED', 'UPGRADE_RUNNING'] },
+    ...engines().flatMap((engine): Scenario[] => {
+      const flag = engine === 'native' ? '--native' : '--no-native';
+      return [[], ['-r']].map((extra) => ({
+        name: ['-m', flag, ...extra].join(' '),
+        from: 'folders',
+        args: [...messages, flag, ...extra],
+        codes: busy,
+      }));
+    }),
+  ];
+}
+
+function upgrade(args: readonly string[], env: Readonly<Record<string, string>> = {}): SpawnSyncReturns<string> {
+  return spawnSync(process.execPath, [path.join(COMMANDS, 'upgrade.js'), ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+    maxBuffer: 1 << 28,
+  });
+}
+
+/** Whole runs from `fresh`: what the site must look like in the end. */
+interface Golden {
+  readonly result: readonly string[];
+  readonly originals: readonly string[];
+  readonly calls: number;
+}
+
+async function walk(site: Site, scenario: Scenario, tally: Tally, options: CampaignOptions): Promise<void> {
+  restore(site, scenario.from);
+  const golden = undisturbed(site, scenario);
+  const every = Number(options.args[0] ?? 1);
+  const random = randomOf(options.seed, scenario.name);
+  const commits = Array.from({ length: COMMITS }, (_, i) => `${i + 1}:commit`);
+  const points = options.long
+    ? [...commits, ...Array.from({ length: Math.ceil(golden.calls / every) }, (_, i) => String(1 + i * every))]
+    : [String(random.int(1, golden.calls)), random.pick(commits)];
+  for (const point of points) {
+    restore(site, scenario.from);
+    const problems = await stopAt(site, scenario, golden, point, tally);
+    tally.cases += 1;
+    tally.problems.push(...problems.map((problem) => `${scenario.name}, stopped at call ${point}: ${problem}`));
+    if (tally.cases % 20 === 0)
+      options.log(`${scenario.name}: ${point}/${golden.calls}, ${tally.problems.length} problems`);
+  }
+}
+
+function undisturbed(site: Site, scenario: Scenario): Golden {
+  const counted = path.join(site.root, 'calls');
+  const run = upgrade(scenario.args, { MAILHAUL_FAULT: `count:${counted}` });
+  if (run.status !== 0) throw new Error(`${scenario.name}: ${run.status}: ${run.stdout}${run.stderr}`);
+  if (scenario.from === 'fresh') keep(site, 'folders');
+  finish(site, scenario, []);
+  return {
+    result: fingerprint(site),
+    originals: originals(site),
+    calls: Number(fs.readFileSync(counted, 'utf8')),
+  };
+}
+
+/** After `-s` the messages follow, so that there is something to compare. */
+function finish(site: Site, scenario: Scenario, problems: string[]): void {
+  const args = scenario.from === 'fresh' ? ['-m', '--instance', site.instance, '--json'] : scenario.args;
+  const last = upgrade(args);
+  if (last.status !== 0) problems.push(`the last run ended with ${last.status}: ${last.stdout}${last.stderr}`);
+}
+
+async function stopAt(site: Site, scenario: Scenario, golden: Golden, point: string, tally: Tally): Promise<string[]> {
+  const problems: string[] = [];
+  const first = await startStopped(scenario, point);
+  try {
+    if (first.exitCode === null) meanwhile(site, scenario, first, problems, tally);
+  } finally {
+    if (first.exitCode === null) first.kill('SIGCONT');
+  }
+  const code = await ended(first);
+  if (code !== 0) problems.push(`it ended with ${code} after SIGCONT`);
+  finish(site, scenario, problems);
+  const result = fingerprint(site);
+  const difference =
+    golden.result.find((line) => !result.includes(line)) ?? result.find((line) => !golden.result.includes(line));
+  if (difference !== undefined) problems.push(`the result differs: ${difference}`);
+  if (originals(site).join('\n') !== golden.originals.join('\n')) problems.push('other 3.x files are left');
+  return problems;
+}
+
+/** What others find while the first one stands still. */
+function meanwhile(site: Site, scenario: Scenario, first: ChildProcess, problems: string[], tally: Tally): void {
+  const wait = scenario.from === 'folders' ? ['--lock-wait', '1'] : [];
+  const second = upgrade([...scenario.args, ...wait]);
+  const said = `${second.stdout}${second.stderr}`;
+  const codes = [
+    ...new Set([...said.matchAll(/\b(FOLDER_BUSY|DB_BUSY|STORE_LOCKED|UPGRADE_RUNNING)\b/g)].map(([code]) => code)),
+  ];
+  const met = codes.length === 0 ? 'nothing' : codes.join(' and ');
+  tally.seen.set(met, (tally.seen.get(met) ?? 0) + 1);
+  if (second.signal !== null) problems.push('the second process did not end');
+  if (second.status === 0 && codes.length === 0) return;
+  if (codes.length === 0 || !codes.every((code) => scenario.codes.includes(code)))
+    problems.push(`the second process ended with ${second.status}: ${said}`);
+  const named = `process ${first.pid} (`;
+  if (!said.includes(named) || !said.includes(`kill -CONT ${first.pid}`))
+    problems.push(`the stopped process ${first.pid} is not named: ${said}`);
+  if (scenario.from === 'fresh') return;
+  readers(site, codes.includes('DB_BUSY'), said, problems);
+  const surviving = survivingContents(site);
+  const lost = [...site.contents].filter((content) => !surviving.has(content)).length;
+  if (lost > 0) problems.push(`${lost} messages have no name`);
+}
+
+/** Listing works, and what is still in TRANSITION are the folders that were named as busy. */
+function readers(site: Site, databaseBusy: boolean, said: string, problems: string[]): void {
+  const list = spawnSync(
+    process.execPath,
+    [path.join(COMMANDS, 'mboxutil.js'), '-l', '--json', '--instance', site.instance],
+    { encoding: 'utf8', timeout: TIMEOUT_MS, killSignal: 'SIGKILL' },
+  );
+  if (list.status !== 0) problems.push(`mboxutil -l: ${list.status ?? list.signal}: ${list.stderr}`);
+  if (databaseBusy) return;
+  const waiting = list.stdout.split('\n').filter((line) => line.includes('"state":"TRANSITION"')).length;
+  const named = said.split('"code":"FOLDER_BUSY"').length - 1;
+  if (waiting > named) problems.push(`${waiting} folders are in TRANSITION, and ${named} were busy: ${said}`);
+}
+
+/** Resolves when it has stopped itself, or ended before it came that far. */
+async function startStopped(scenario: Scenario, point: string): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [path.join(COMMANDS, 'upgrade.js'), ...scenario.args], {
+    env: { ...process.env, MAILHAUL_FAULT: `stop:${point}` },
+    stdio: 'ignore',
+  });
+  while (child.exitCode === null && !isStopped(child)) await new Promise((resolve) => setTimeout(resolve, 10));
+  return child;
+}
+
+function isStopped(child: ChildProcess): boolean {
+  const text = fs.readFileSync(`/proc/${child.pid}/stat`, 'latin1');
+  return text[text.lastIndexOf(')') + 2] === 'T';
+}
+
+function ended(child: ChildProcess): Promise<number | string | null> {
+  if (child.exitCode !== null) return Promise.resolve(child.exitCode);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS);
+    child.once('exit', (code, signal) => {
+      clearTimeout(timer);
+      resolve(code ?? signal);
+    });
+  });
+}
