@@ -61,7 +61,10 @@ interface PreparedFolder {
   readonly rootPath: string;
 }
 
-export function placesOf(run: Run, folder: MappingFolder): FolderPlaces {
+export function placesOf(
+  run: Pick<Run, 'mapping' | 'mailboxes' | 'roots' | 'owner' | 'partitionPath'>,
+  folder: MappingFolder,
+): FolderPlaces {
   const user = run.mapping.user(folder.uid);
   if (user === undefined) {
     throw new MailhaulError('MAP_USER', 'The mapping names a folder of an unknown user.', { where: folder.uid });

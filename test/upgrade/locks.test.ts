@@ -1,0 +1,89 @@
+/** One migrator a folder, whatever becomes of its 3.x directory while it is locked (4x-store.md, promise 3). */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { selectEngine } from '../../src/engine/engines.js';
+import { nsms3 } from '../../src/source/nsms3/source.js';
+import { placesOf, prepareTaskOf } from '../../src/upgrade/batch.js';
+import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
+import { release } from '../../src/upgrade/run.js';
+import { openSession, type Session } from '../../src/upgrade/session.js';
+import { prepareFolder } from '../../src/upgrade/steps.js';
+import type { PrepareResult, WorkerContext } from '../../src/upgrade/tasks.js';
+import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
+
+const MESSAGE = 'Subject: x\r\n\r\ntext\r\n';
+const roots = emptyRoots();
+let store: SmallStore;
+let session: Session;
+
+beforeEach(() => {
+  store = smallStore();
+});
+
+afterEach(async () => {
+  closeRoots(roots);
+  await session.close();
+  store.remove();
+});
+
+async function begin(): Promise<void> {
+  store.finish();
+  await run(store);
+  session = await openSession({ instance: store.instance }, 'test');
+}
+
+/** What a process that wants INBOX is told. */
+async function prepare(): Promise<PrepareResult> {
+  const engine = await selectEngine('auto');
+  const context: WorkerContext = {
+    engine: engine.name,
+    progress: new Int32Array(new SharedArrayBuffer(64)),
+    faults: null,
+    ownerUid: ACCOUNT.uid,
+    ownerGid: ACCOUNT.gid,
+    setOwner: process.geteuid?.() === 0,
+    takeForeign: false,
+    publishWithFailures: false,
+    additions: false,
+  };
+  const { mapping, mailboxes, instance } = session;
+  const folder = mapping.folderByMailbox('user/anna/INBOX');
+  if (folder === undefined) throw new Error('no such folder');
+  const owner = { uid: ACCOUNT.uid, gid: ACCOUNT.gid };
+  const partitionPath = (name: string): string => instance.partitionPath(name) ?? '';
+  const places = placesOf({ mapping, mailboxes, roots, owner, partitionPath }, folder);
+  return prepareFolder({ engine, source: nsms3, context }, prepareTaskOf(mapping, folder, places, false));
+}
+
+async function holdFirst(): Promise<Extract<PrepareResult, { kind: 'ready' }>> {
+  const first = await prepare();
+  if (first.kind !== 'ready') throw new Error(first.kind);
+  return first;
+}
+
+it('a folder that is renamed and made anew while it is locked has no second migrator', async () => {
+  store.user('anna');
+  const inbox = store.folder(store.mailbox, 'anna', 'INBOX', `${INDEX(100, 8)}7 1000 S 19 seven\n`);
+  fs.writeFileSync(join(inbox, 'seven'), MESSAGE, { mode: 0o600 });
+  await begin();
+  const first = await holdFirst();
+  fs.renameSync(inbox, `${inbox}.old`);
+  fs.mkdirSync(inbox, { mode: 0o700 });
+  fs.chownSync(inbox, ACCOUNT.uid, ACCOUNT.gid);
+  expect(await prepare()).toMatchObject({ kind: 'busy', holders: [process.pid] });
+  release(first);
+  const next = await holdFirst();
+  release(next);
+});
+
+it('nor has one that was missing when the first migrator looked', async () => {
+  store.user('anna');
+  await begin();
+  const first = await holdFirst();
+  expect(first.sourceFd).toBe(-1);
+  const inbox = store.folder(store.mailbox, 'anna', 'INBOX', INDEX(100, 8));
+  for (const path of [inbox, join(inbox, '..')]) fs.chownSync(path, ACCOUNT.uid, ACCOUNT.gid);
+  expect((await prepare()).kind).toBe('busy');
+  release(first);
+});
