@@ -76,7 +76,7 @@ async function flip(options: CampaignOptions): Promise<CampaignOutcome> {
         if (n < rounds.length && !first(n)) continue;
         const round = rounds[n % rounds.length] as Round;
         // Every other time watched by strace, of which the attacked command becomes slow.
-        const traced = seconds > 0 ? Math.floor(n / rounds.length) % 2 === 1 : n < 2 || rounds.length === 1;
+        const traced = seconds > 0 ? n % 2 === 1 : n < 2 || rounds.length === 1;
         const before = arena.problems.length;
         await fight(arena, engine, round, traced, n + turn);
         cases++;
