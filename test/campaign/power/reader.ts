@@ -64,11 +64,22 @@ export function startReader(directory: string): Reader {
   };
 }
 
+type Command = (argv: readonly string[]) => Promise<number>;
+
+/** The command's function, from dist as the commands themselves. */
+async function load(name: Request['name']): Promise<Command> {
+  const module = (await import(new URL(`../../../dist/cli/${name}.js`, import.meta.url).href)) as Record<
+    string,
+    Command
+  >;
+  const command = module[name];
+  if (command === undefined) throw new Error(`dist/cli/${name}.js does not export ${name}`);
+  return command;
+}
+
 /** The process itself. */
 async function serve(): Promise<void> {
-  const { mboxutil } = await import('../../../src/cli/mboxutil.js');
-  const { upgrade } = await import('../../../src/cli/upgrade.js');
-  const commands = { mboxutil, upgrade };
+  const commands = { mboxutil: await load('mboxutil'), upgrade: await load('upgrade') };
   process.on('message', ({ name, args }: Request) => {
     commands[name](args).then(
       (status) => process.send?.(status),
