@@ -12,6 +12,7 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import {
   type Command,
@@ -47,14 +48,14 @@ export const campaign: Campaign = {
   async run(options) {
     const ground = memoryGround('faults', '2g');
     try {
-      return runAll(makeSite(ground.root), options);
+      return await runAll(makeSite(ground.root), options);
     } finally {
       ground.remove();
     }
   },
 };
 
-function runAll(site: Site, options: CampaignOptions): CampaignOutcome {
+async function runAll(site: Site, options: CampaignOptions): Promise<CampaignOutcome> {
   const { values } = parseArgs({
     args: [...options.args],
     options: {
@@ -75,11 +76,13 @@ function runAll(site: Site, options: CampaignOptions): CampaignOutcome {
   const random = randomOf(options.seed);
   const exits = new Map<number | null, number>();
   let cases = 0;
-  const take = (all: readonly Case[], quick: number): void => {
+  const take = async (all: readonly Case[], quick: number): Promise<void> => {
     const chosen = options.long ? all.filter((_case, i) => i % every === 0) : sample(all, quick, random);
     for (const [i, one] of chosen.entries()) {
       if (values.errno !== undefined && one.errno !== values.errno) continue;
       cases += 1;
+      // A signal that came meanwhile is seen now.
+      await nextTurn();
       const attempt = tryCase(site, one, problems);
       exits.set(attempt, (exits.get(attempt) ?? 0) + 1);
       if (options.long && i % 50 === 49)
@@ -89,7 +92,7 @@ function runAll(site: Site, options: CampaignOptions): CampaignOutcome {
   if (values.only !== 'strace') {
     const all = commands.flatMap((command) => seamCases(site, command));
     notes.push(`seam: ${all.length} cases in all (every call x ${ERRORS.length} errors x ${commands.length} commands)`);
-    take(all, QUICK_SEAM);
+    await take(all, QUICK_SEAM);
   }
   const missing = straceMissing();
   if (missing !== undefined) notes.push(`strace: not tried, ${missing}`);
@@ -97,7 +100,7 @@ function runAll(site: Site, options: CampaignOptions): CampaignOutcome {
     const traced = options.long ? commands : sample(commands, 1, random);
     const all = traced.flatMap((command) => straceCases(site, command));
     notes.push(`strace: ${all.length} cases of ${traced.map(({ name }) => name).join(', ')}`);
-    take(all, QUICK_STRACE);
+    await take(all, QUICK_STRACE);
   }
   notes.push(
     `exit codes of the disturbed runs: ${[...exits]
