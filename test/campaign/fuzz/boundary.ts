@@ -12,7 +12,7 @@ export const BOUNDARY = 'boundary';
 
 const CALLS = 3000;
 /** Calls of one process of a long run. */
-const BATCH = 20_000;
+const BATCH = 2000;
 
 function buildAddon(): string {
   const require = createRequire(join(TOP, 'package.json'));

@@ -12,7 +12,7 @@ import type { RunResult } from './runner.js';
 export const DATABASE = 'database';
 
 const CASES = 300;
-const BATCH = 2000;
+const BATCH = 500;
 
 interface DatabaseTask {
   readonly seed: string;
