@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasErrno, MailhaulError } from '../../errors.js';
 import { closeDir, type Dir, fstat, type Ownership, walk } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
-import { flockPids } from '../../fs/holders.js';
+import { describeHolder, flockPids, holdersText } from '../../fs/holders.js';
 import { mailboxPathComponents } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { MailboxDatabase, MailboxRecord } from '../types.js';
@@ -125,7 +125,7 @@ function leadsTo(root: Dir, components: readonly string[], dir: Dir): boolean {
 }
 
 function busy(name: string, holders: readonly number[]): MailhaulError {
-  const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
+  const who = holdersText(holders.map(describeHolder));
   return new MailhaulError('MAILBOX_BUSY', `The mailbox is locked by ${who}.`, {
     where: name,
     hint: 'Try again later.',
