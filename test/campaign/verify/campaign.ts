@@ -89,10 +89,14 @@ async function attack(
   const ground = groundOf(site);
   const problems: string[] = [];
   const reported = new Map<string, number>();
+  const problem = (text: string): void => {
+    problems.push(text);
+    options.log(`PROBLEM ${text}`);
+  };
   const sound = (when: string): boolean => {
     const { status, said, codes } = verify(site);
     if (status === 0 && codes.length === 0) return true;
-    problems.push(`${when}: exit ${status}, ${said}`);
+    problem(`${when}: exit ${status}, ${said}`);
     return false;
   };
   if (!sound('before any change')) return { cases: 0, problems, notes: [] };
@@ -105,7 +109,7 @@ async function attack(
     const { status, said, codes } = verify(site);
     await mutation.undo();
     if (status !== 1 && status !== 3) {
-      problems.push(`${name}: ${mutation.what}: exit ${status}, expected 1 or 3; ${said}`);
+      problem(`${name}: ${mutation.what}: exit ${status}, expected 1 or 3; ${said}`);
     }
     for (const code of status === 3 ? ['refused'] : codes) reported.set(code, (reported.get(code) ?? 0) + 1);
     if (cases % SOUND_EVERY === 0) {
