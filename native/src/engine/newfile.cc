@@ -60,7 +60,12 @@ Outcome NewFile::replace(const char* name) {
     return targetFailure(error, "renameat");
   }
   named_ = false;
-  return {};
+  // rename(2) moves whatever has the name at that moment.
+  struct stat mine {};
+  struct stat named {};
+  if (const int error = sys::statFd(fd_.get(), mine); error != 0) return targetFailure(error, "fstat");
+  if (const int error = sys::statAt(dir_, name, named); error != 0) return targetFailure(error, "fstatat");
+  return mine.st_dev == named.st_dev && mine.st_ino == named.st_ino ? Outcome{} : targetFailure(ESTALE, "renameat");
 }
 
 void NewFile::discard() noexcept {

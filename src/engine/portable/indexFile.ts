@@ -3,7 +3,6 @@
  * `store.idx`. Made durable by the caller, with everything else of the folder.
  */
 import * as fs from 'node:fs';
-import { rename } from '../../fs/dir.js';
 import { fileSink } from '../../store/index/io.js';
 import { IndexBuilder, type IndexFrame } from '../../store/index/writer.js';
 import { INDEX_FILE } from '../../store/layout.js';
@@ -33,8 +32,12 @@ export class IndexFile {
       this.abandon();
       throw error;
     }
-    fs.closeSync(this.fd);
-    rename(this.target.dir, UNFINISHED_INDEX, this.target.dir, INDEX_FILE);
+    try {
+      const { dev, ino } = fs.fstatSync(this.fd, { bigint: true });
+      this.target.giveName({ name: UNFINISHED_INDEX, dev, ino }, this.target.dir, INDEX_FILE);
+    } finally {
+      fs.closeSync(this.fd);
+    }
     return summary;
   }
 

@@ -8,7 +8,7 @@
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { hasErrno } from '../../errors.js';
-import { type Dir, link, openFile, rename, stat, unlink } from '../../fs/dir.js';
+import { type Dir, link, openFile, stat, unlink } from '../../fs/dir.js';
 import { FILE_MODE, messageFile } from '../../store/layout.js';
 import { METHOD, type MessageTable } from '../types.js';
 import { hasContent } from './compare.js';
@@ -162,7 +162,7 @@ export class Placer {
     } else {
       this.target.checkFree(spot.dir, spot.name);
       const temporary = this.target.writeTemporary(uid, content);
-      onTarget(() => rename(this.target.dir, temporary, spot.dir, spot.name));
+      this.target.giveName(temporary, spot.dir, spot.name);
     }
     return message.rewritten ? METHOD.rewrite : METHOD.copy;
   }

@@ -7,7 +7,7 @@
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { hasErrno } from '../../errors.js';
-import { type Dir, link, openFile, rename, stat, unlink, unlinkIfThere } from '../../fs/dir.js';
+import { type Dir, link, openFile, stat, unlink, unlinkIfThere } from '../../fs/dir.js';
 import { FILE_MODE } from '../../store/layout.js';
 import { hasContent } from './compare.js';
 import { MessageFailed, onTarget } from './outcome.js';
@@ -98,13 +98,13 @@ export class SharedCopies {
   private register(key: string, message: SharedPlacement): boolean {
     const temporary = this.target.writeTemporary(message.uid, message.content);
     try {
-      link(this.target.dir, temporary, this.registry, key);
+      link(this.target.dir, temporary.name, this.registry, key);
     } catch (error) {
-      this.target.discard(temporary);
+      this.target.discard(temporary.name);
       if (hasErrno(error, 'EEXIST')) return false;
       throw error;
     }
-    rename(this.target.dir, temporary, message.dir, message.name);
+    this.target.giveName(temporary, message.dir, message.name);
     return true;
   }
 }

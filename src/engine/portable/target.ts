@@ -6,7 +6,17 @@
  */
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
-import { closeDir, createOver, type Dir, ensureDir, type Ownership, stat, unlink, writeAll } from '../../fs/dir.js';
+import {
+  closeDir,
+  createOver,
+  type Dir,
+  ensureDir,
+  type Ownership,
+  rename,
+  stat,
+  unlink,
+  writeAll,
+} from '../../fs/dir.js';
 import { effect } from '../../fs/seam.js';
 import { DIRECTORY_MODE, FILE_MODE, hashDirectory } from '../../store/layout.js';
 import { MessageFailed, onTarget } from './outcome.js';
@@ -37,6 +47,13 @@ export function fixOwner(fd: number, stat: fs.BigIntStats, account: Account, mod
     effect('chmod');
     fs.fchmodSync(fd, mode);
   }
+}
+
+/** A file under a name that it will not keep. */
+export interface Temporary {
+  readonly name: string;
+  readonly dev: bigint;
+  readonly ino: bigint;
 }
 
 export class TargetFolder {
@@ -83,20 +100,32 @@ export class TargetFolder {
   }
 
   /** A new file with owner, mode and content, under its temporary name. Throws MessageFailed or Halted. */
-  writeTemporary(uid: number, content: Uint8Array): string {
+  writeTemporary(uid: number, content: Uint8Array): Temporary {
     const name = `${TEMPORARY}${uid}`;
     return onTarget(() => {
       const fd = this.createOver(name);
       try {
         writeAll(fd, content);
+        const { dev, ino } = fs.fstatSync(fd, { bigint: true });
+        return { name, dev, ino };
       } catch (error) {
         this.discard(name);
         throw error;
       } finally {
         fs.closeSync(fd);
       }
-      return name;
     });
+  }
+
+  /**
+   * Gives a file its final name. rename(2) moves whatever has the temporary name at that moment: MSG_TARGET, ESTALE,
+   * when that was another file.
+   */
+  giveName(temporary: Temporary, dir: Dir, name: string): void {
+    onTarget(() => rename(this.dir, temporary.name, dir, name));
+    const now = onTarget(() => stat(dir, name));
+    if (now?.ino === temporary.ino && now.dev === temporary.dev) return;
+    throw new MessageFailed('MSG_TARGET', osConstants.errno.ESTALE);
   }
 
   /** Creates a file of the account in the folder; one that a killed run left under the name is replaced. */

@@ -170,7 +170,13 @@ function peace(arena: Arena, engine: Engine, round: Round, where: string): void 
       problems.push(`${where}: afterwards ${args.join(' ')} ended with ${status}: ${tail(stdout + stderr)}`);
   }
   if (!round.sameEnd) return;
-  const now = stored(site);
+  let now: string[];
+  try {
+    now = stored(site);
+  } catch (error) {
+    problems.push(`${where}: ${tail(String(error))}`);
+    return;
+  }
   const missing = golden.filter((line) => !now.includes(line));
   const extra = now.filter((line) => !golden.includes(line));
   if (now.length !== golden.length || missing.length > 0 || extra.length > 0) {
