@@ -4,7 +4,9 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it, type TestContext } from 'vitest';
+import { closeDir, openRoot } from '../../src/fs/dir.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../src/store/database.js';
+import { openEnvironment } from '../../src/store/environment.js';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 const OWNER = { uid: 8, gid: 12 };
@@ -68,4 +70,20 @@ it('a file of root with a second link is not given away', async (ctx) => {
   const opened = openMailboxDatabase(directory, { create: true, owner: OWNER });
   await expect(opened).rejects.toMatchObject({ code: 'FS_LINKED' });
   expect(fs.statSync(`${directory}/precious`).uid).toBe(0);
+});
+
+it('a scan gives what begins with the prefix, whatever byte it ends in, and nothing behind', async () => {
+  const dir = openRoot(directory);
+  const environment = await openEnvironment(dir, 'scan.mdb', { create: true, mapSize: 2 ** 20, tables: ['t'] });
+  const table = environment.table('t');
+  const keys = ['01', '01ff', '01ff00', '01ffff', '0200', '02ff', 'ff', 'ffff', 'ffff01'];
+  await environment.update(() => {
+    for (const key of keys) table.put(Buffer.from(key, 'hex'), Buffer.of(1));
+  });
+  for (const prefix of ['', '01', '01ff', '01ffff', '02', 'ff', 'ffff', '03']) {
+    const found = Array.from(table.scan(Buffer.from(prefix, 'hex')), ({ key }) => key.toString('hex'));
+    expect(found, prefix).toEqual(keys.filter((key) => key.startsWith(prefix)));
+  }
+  await environment.close();
+  closeDir(dir);
 });

@@ -9,6 +9,7 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { randomOf } from '../../support/generate/random.js';
 import { command, makeSite, type Site, upgradeFolders, upgradeMessages } from '../support/kept-site.js';
@@ -38,6 +39,11 @@ async function run(options: CampaignOptions): Promise<CampaignOutcome> {
   let cases = 0;
   for (const remove of [false, true]) {
     const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-verify-'));
+    const interrupted = (): never => {
+      fs.rmSync(root, { recursive: true, force: true });
+      process.exit(1);
+    };
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
     try {
       const site = migratedSite(root, options.seed, remove);
       const found = await attack(site, names, Math.ceil(count / 2), `${options.seed} ${remove}`, options);
@@ -45,6 +51,7 @@ async function run(options: CampaignOptions): Promise<CampaignOutcome> {
       problems.push(...found.problems.map((problem) => `${remove ? 'after -r' : 'originals there'}: ${problem}`));
       notes.push(...found.notes.map((note) => `${remove ? 'after -r: ' : 'originals there: '}${note}`));
     } finally {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
       fs.rmSync(root, { recursive: true, force: true });
     }
   }
@@ -108,6 +115,8 @@ async function attack(
     cases += 1;
     const { status, said, codes } = verify(site);
     await mutation.undo();
+    // Between two cases a signal is heard.
+    await nextTurn();
     if (status !== 1 && status !== 3) {
       problem(`${name}: ${mutation.what}: exit ${status}, expected 1 or 3; ${said}`);
     }
