@@ -1,4 +1,10 @@
-/** Every life of lives.ts with each engine; `test/upgrade/lifecycle.test.ts` runs them as tests. */
+/**
+ * Every life of lives.ts with each engine, and full link counts (links.ts). The quick form is a sample: all lives are
+ * tests as well (test/upgrade/lifecycle.test.ts).
+ *
+ *     npm run campaign -- lifecycle --long [-- <part of a life's name> | links]
+ */
+import { randomOf } from '../../support/generate/random.js';
 import { engines } from '../support/engines.js';
 import type { Campaign } from '../types.js';
 import { links } from './links.js';
@@ -7,16 +13,17 @@ import { LIVES, live } from './lives.js';
 export const campaign: Campaign = {
   about:
     'between two runs: deletes, renames, moves, new folders and flags, full link counts; nothing comes back, doubles, vanishes',
-  async run({ long, log, args }) {
+  async run({ long, log, args, seed }) {
     const problems: string[] = [];
     const notes: string[] = [];
     let cases = 0;
     const wanted = args.join(' ');
     const here = engines();
+    const first = randomOf(seed, 'lifecycle').int(0, 1);
     for (const [i, life] of LIVES.entries()) {
-      if (!life.name.includes(wanted)) continue;
+      if (!life.name.includes(wanted) || (!long && wanted === '' && i % 2 !== first)) continue;
       // A sample takes the engines in turns: they differ in what they do to a folder, not in what is decided about it.
-      for (const engine of long ? here : [here[i % here.length] ?? 'portable']) {
+      for (const engine of long ? here : [here[(i >> 1) % here.length] ?? 'portable']) {
         cases += 1;
         try {
           await live(life, engine === 'native' ? '--native' : '--no-native', '/dev/shm');
@@ -26,7 +33,7 @@ export const campaign: Campaign = {
         log(`${life.name}, ${engine}: ${problems.length} problems so far`);
       }
     }
-    if (long && wanted === '') {
+    if ((long && wanted === '') || wanted === 'links') {
       const found = await links(here);
       cases += found.cases;
       problems.push(...found.problems);
