@@ -155,17 +155,20 @@ export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700)
 /** `opened`, owned by `owner` when it is new (`mode` given) or still root's. Closed when that fails. */
 function withOwner(opened: Dir, owner: Ownership | undefined, mode?: number): Dir {
   try {
-    if (mode !== undefined) {
-      own(opened.fd, mode, owner);
-    } else if (mustChown(owner) && owner.uid !== 0) {
-      const seen = fstat(opened);
-      if (seen.uid === 0n) own(opened.fd, Number(seen.mode & 0o777n), owner);
-    }
+    if (mode !== undefined) own(opened.fd, mode, owner);
+    else adoptDir(opened, owner);
     return opened;
   } catch (error) {
     closeDir(opened);
     throw withPath(error, opened);
   }
+}
+
+/** Gives an open directory to `owner` when it still is root's and this process is root. */
+export function adoptDir(dir: Dir, owner: Ownership | undefined): void {
+  if (!mustChown(owner) || owner.uid === 0) return;
+  const seen = fstat(dir);
+  if (seen.uid === 0n) own(dir.fd, Number(seen.mode & 0o777n), owner);
 }
 
 /** Walks `names` below `dir`, making what is missing. */

@@ -103,6 +103,8 @@ export type ResetStage = 'restoring' | 'removing';
 
 export interface MappingWrites {
   putMeta(meta: MappingMeta): void;
+  /** A run with `--take-foreign` is started as root (adopt.ts). */
+  noteTakesForeign(): void;
   putUser(user: MappingUser): void;
   /** Gives the folder its id when `id` is 0; returns the id. */
   putFolder(folder: MappingFolder): number;
@@ -114,6 +116,8 @@ export interface MappingDatabase {
   /** As MailboxDatabase.refresh. */
   refresh(): void;
   meta(): MappingMeta | undefined;
+  /** A run with `--take-foreign` was once started as root. */
+  takesForeign(): boolean;
   user(uid: string): MappingUser | undefined;
   users(): Iterable<MappingUser>;
   folder(id: number): MappingFolder | undefined;

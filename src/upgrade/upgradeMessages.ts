@@ -2,12 +2,14 @@
  * `upgrade -m` and `upgrade -u` from the first check to the report: opens the session, holds every root,
  * starts the threads, becomes the server account, migrates, removes (`-r`), tidies up.
  */
+
 import { becomeAccount, checkIdentity } from '../config/privileges.js';
 import { selectEngine } from '../engine/engines.js';
 import { PROGRESS } from '../engine/types.js';
 import { describeError, EXIT, MailhaulError } from '../errors.js';
 import { armedFaults } from '../fs/seam.js';
 import type { LogLevel } from '../log/log.js';
+import { settleOwners } from './adopt.js';
 import { migrateFolders } from './messages.js';
 import { startPool, type WorkerPool } from './pool.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
@@ -101,6 +103,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     });
     // Every thread must have loaded its code before the process gives up the right to read it.
     await pool.ready();
+    await settleOwners(session, roots, scope.ids, { takeForeign: options.takeForeign, partitionPath });
     if (!options.takeForeign) becomeAccount(instance.account);
     shown = startProgress(scope.totals, progress, options.progressOutput);
     const run: Run = {

@@ -2,7 +2,7 @@
  * The mapping database `__upfolder.db` (docs/formats/upfolder.md): which 3.x folder is which 4.x mailbox, and the
  * migration record of each.
  *
- *     meta      "meta" → MappingMeta, "nextId" → number
+ *     meta      "meta" → MappingMeta, "nextId" → number, "foreign" → nothing (adopt.ts)
  *     user      uid → MappingUser
  *     folder    id → MappingFolder
  *     mailbox   4.x name → id
@@ -39,6 +39,7 @@ const MAP_SIZE = 128 * 2 ** 30;
 const FAILURES_PER_VALUE = 1000;
 const META_KEY = Buffer.from('meta');
 const NEXT_ID_KEY = Buffer.from('nextId');
+const FOREIGN_KEY = Buffer.from('foreign');
 const NOTHING = Buffer.of(1);
 
 export interface MappingDatabaseOptions {
@@ -89,6 +90,7 @@ function mappingDatabase(environment: Environment): MappingDatabase {
   const writes = mappingWrites(tables);
   return {
     refresh: environment.refresh,
+    takesForeign: () => tables.meta.get(FOREIGN_KEY) !== undefined,
     meta() {
       const value = tables.meta.get(META_KEY);
       return value === undefined ? undefined : decodeMeta(value, `${tables.path}, meta`);
@@ -169,6 +171,7 @@ function damaged(tables: Tables, what: string): MailhaulError {
 
 function mappingWrites(tables: Tables): MappingWrites {
   return {
+    noteTakesForeign: () => tables.meta.put(FOREIGN_KEY, NOTHING),
     putMeta: (meta) => tables.meta.put(META_KEY, encodeMeta(meta)),
     putUser: (user) => tables.user.put(nameKey(user.uid), encodeUser(user)),
     putFolder(folder) {
