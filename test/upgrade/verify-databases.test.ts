@@ -166,6 +166,19 @@ describe('the mapping database', () => {
     expect(report.byCode.VERIFY_SIZE).toBe(2);
   });
 
+  it('without the record of a folder, also of one that was empty from the start', async () => {
+    const { id } = await verified.readMapping((database) => database.folderByMailbox('user/empty/INBOX')!);
+    const chunk = Buffer.alloc(12);
+    chunk.writeBigUInt64BE(BigInt(id));
+    const before = await verified.rawValue('mapping', 'record', chunk, null);
+    expect(before).not.toBeNull();
+    try {
+      expect(codes(await verified.verify())).toEqual(['VERIFY_RECORD']);
+    } finally {
+      await verified.rawValue('mapping', 'record', chunk, before);
+    }
+  });
+
   it('with a record whose check fails', async () => {
     const { id } = await boxFolder();
     const chunk = Buffer.alloc(12);

@@ -211,7 +211,8 @@ export function mailboxItem(
 
 function originOf({ session, survey, findings }: Verification, folder: MappingFolder, user: MappingUser): OriginTask {
   let record: MigrationRecord | null = null;
-  let recordExpected = !folder.missing;
+  // An empty folder has one, too: it is made before the first step of any migration.
+  let recordExpected = true;
   let failures: readonly MessageFailure[] = [];
   try {
     record = session.mapping.record(folder.id) ?? null;
