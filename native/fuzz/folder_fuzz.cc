@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -61,10 +62,11 @@ Directory makeDirectory(const fs::path& path) {
   return {path, sys::Fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC))};
 }
 
-/// One for all inputs, on a file system in memory where there is one.
+/// One for all inputs, where the campaign has its place.
 const fs::path& world() {
   static const fs::path path = [] {
-    std::string name = (fs::exists("/dev/shm") ? "/dev/shm" : "/tmp") + std::string("/mailhaul-fuzz-XXXXXX");
+    const char* place = std::getenv("MAILHAUL_FUZZ_PLACE");
+    std::string name = (place != nullptr ? place : "/tmp") + std::string("/mailhaul-fuzz-XXXXXX");
     require(::mkdtemp(name.data()) != nullptr, "there is a place for files");
     static fs::path made = name;
     std::atexit([] { fs::remove_all(made); });

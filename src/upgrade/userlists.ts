@@ -131,13 +131,18 @@ interface Expected {
   readonly lookup: (uid: string) => MappingUser | undefined;
 }
 
+/** Text of a list for a message: there may be 10,000 messages, and the header's lines may be 4 KiB long. */
+function shortened(text: string): string {
+  return `${escapeLogText(text.slice(0, 100))}${text.length > 100 ? '…' : ''}`;
+}
+
 /** The uid of a good line, or what is wrong with it. */
 function readLine(bytes: Line, line: number, expected: Expected): string | UserListProblem {
   if (bytes === 'too long') {
     return { line, code: 'USERLIST_LINE', message: `The line is longer than ${LINE_LIMIT} bytes.` };
   }
   const text = bytes.toString('latin1');
-  const shown = `"${escapeLogText(text.slice(0, 100))}${text.length > 100 ? '…' : ''}"`;
+  const shown = `"${shortened(text)}"`;
   if (text.trim() === '') return { line, code: 'USERLIST_BLANK', message: 'The line is blank.' };
   if (/[^\x21-\x7e]/.test(text)) {
     return { line, code: 'USERLIST_LINE', message: `A user id has no spaces or control characters: ${shown}.` };
@@ -149,8 +154,8 @@ function readLine(bytes: Line, line: number, expected: Expected): string | UserL
   }
   if (user.partition !== expected.partition || user.storePath !== expected.storePath) {
     const message =
-      `User ${shown} lies in partition ${user.partition}, ${user.storePath}, ` +
-      `not in ${expected.partition}, ${expected.storePath}.`;
+      `User ${shown} lies in partition ${user.partition}, ${shortened(user.storePath)}, ` +
+      `not in ${shortened(expected.partition)}, ${shortened(expected.storePath)}.`;
     return { line, code: 'USERLIST_ELSEWHERE', message };
   }
   return user.uid;

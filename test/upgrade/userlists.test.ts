@@ -111,6 +111,14 @@ describe('user lists', () => {
     }
   });
 
+  it('do not repeat a header of kilobytes in every message', () => {
+    const header = `[4x partition]:${'p'.repeat(4000)}\n[3x MailStorePath]:/${'\u009b'.repeat(2000)}\n#---------List of mail user id ------\n`;
+    const { errors } = parse(`${header}anna\n`);
+    expect(errors.map(({ code }) => code)).toEqual(['USERLIST_ELSEWHERE']);
+    expect(errors[0]?.message.length).toBeLessThan(1000);
+    expect(errors[0]?.message).toMatch(/^[ -~…]*$/);
+  });
+
   it('are read from a file; one that cannot be read is wrong usage', () => {
     const directory = fs.mkdtempSync(join(tmpdir(), 'mailhaul-list-'));
     try {

@@ -116,7 +116,8 @@ function changedColumn(chance: Chance, sound: ArrayBufferView): ArrayBufferView 
 function spoil(chance: Chance, object: Record<string, unknown>): Record<string, unknown> {
   for (let changes = chance.below(4); changes > 0; changes--) {
     const table = object.messages as Record<string, unknown> | undefined;
-    const place = table !== null && typeof table === 'object' && chance.once(2) ? table : object;
+    const isTable = table !== null && typeof table === 'object' && 'uids' in table;
+    const place = isTable && chance.once(2) ? table : object;
     const key = chance.pick(Object.keys(place));
     if (key !== undefined) place[key] = hostile(chance, place[key]);
   }

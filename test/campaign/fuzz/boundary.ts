@@ -1,11 +1,11 @@
 /** The addon, built with ASan and UBSan, under Node: what JavaScript hands over may be anything. */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { instrumented, TOP } from './instrument.js';
 import { addonSources, CXX_FLAGS, compileOnce } from './native.js';
+import { makePlace, watched } from './place.js';
 import type { RunResult } from './runner.js';
 
 export const BOUNDARY = 'boundary';
@@ -38,7 +38,7 @@ export async function runBoundary(task: { seed: string; milliseconds: number; lo
   const program = instrumented('boundary-child');
   const runtime = spawnSync('clang++', ['-print-file-name=libclang_rt.asan-x86_64.so'], { encoding: 'utf8' });
   const env = { ...process.env, LD_PRELOAD: runtime.stdout.trim(), ASAN_OPTIONS: 'detect_leaks=0' };
-  const directory = mkdtempSync(join(tmpdir(), 'mailhaul-boundary-'));
+  const directory = makePlace('boundary');
   const findings: RunResult['findings'][number][] = [];
   const ends = performance.now() + task.milliseconds;
   let calls = 0;
@@ -69,7 +69,7 @@ export function run(
   env: NodeJS.ProcessEnv,
 ): Promise<{ code: number; signal: string; output: string }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, arguments_, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = watched(spawn(process.execPath, arguments_, { env, stdio: ['ignore', 'ignore', 'pipe'] }));
     const pieces: Buffer[] = [];
     child.stderr.on('data', (piece: Buffer) => pieces.push(piece));
     child.on('error', reject);

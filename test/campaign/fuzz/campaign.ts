@@ -26,6 +26,7 @@ import { BOUNDARY, runBoundary } from './boundary.js';
 import { DATABASE, runDatabase } from './database.js';
 import { BUILD, instrumented } from './instrument.js';
 import { NATIVE_TARGETS, nativeMissing, runNative } from './native.js';
+import { withPlace } from './place.js';
 import { type RunResult, runTarget } from './runner.js';
 import { TARGETS } from './targets/index.js';
 
@@ -169,5 +170,5 @@ async function run(options: CampaignOptions): Promise<CampaignOutcome> {
 export const campaign: Campaign = {
   about:
     'bytes of another hand in every reader: coverage-guided, native code under ASan and UBSan, seeds and regressions',
-  run,
+  run: (options) => withPlace(() => run(options)),
 };

@@ -2,11 +2,11 @@
  * LMDB on damaged files. Damage that the header check (src/store/lmdbHeader.ts) can see must be an error; damage inside
  * the tree may end the process, because LMDB trusts its pages: that is counted, not a finding.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from './boundary.js';
 import { instrumented } from './instrument.js';
+import { makePlace } from './place.js';
 import type { RunResult } from './runner.js';
 
 export const DATABASE = 'database';
@@ -23,7 +23,7 @@ interface DatabaseTask {
 
 export async function runDatabase(task: DatabaseTask): Promise<RunResult> {
   const program = instrumented('database-child');
-  const directory = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'mailhaul-database-'));
+  const directory = makePlace('database');
   const inputs = task.inputs.map((input, i) => {
     const path = join(directory, `input-${i}`);
     writeFileSync(path, input);

@@ -4,19 +4,10 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUILD, TOP } from './instrument.js';
+import { makePlace, watched } from './place.js';
 import type { RunResult } from './runner.js';
 import type { Finding } from './types.js';
 
@@ -121,7 +112,7 @@ export interface NativeTask {
 /** Builds and runs one target. */
 export async function runNative(task: NativeTask): Promise<RunResult> {
   const program = build(task.target);
-  const work = mkdtempSync(join(tmpdir(), 'mailhaul-libfuzzer-'));
+  const work = makePlace('libfuzzer');
   try {
     const kept = task.keep === '' ? join(work, 'corpus') : task.keep;
     const artifacts = join(work, 'artifacts');
@@ -172,7 +163,7 @@ export async function runNative(task: NativeTask): Promise<RunResult> {
 
 function run(program: string, arguments_: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, arguments_, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = watched(spawn(program, arguments_, { stdio: ['ignore', 'ignore', 'pipe'] }));
     const pieces: Buffer[] = [];
     child.stderr.on('data', (piece: Buffer) => pieces.push(piece));
     child.on('error', reject);

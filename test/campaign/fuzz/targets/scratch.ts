@@ -1,8 +1,8 @@
-/** A directory for targets whose reader wants a file: in memory where the system has such a place. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** A directory for targets whose reader wants a file. */
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { closeDir, type Dir, openRoot } from '../../../../src/fs/dir.js';
+import { makePlace } from '../place.js';
 
 export interface Scratch {
   readonly path: string;
@@ -12,7 +12,7 @@ export interface Scratch {
 }
 
 export function scratch(): Scratch {
-  const path = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'mailhaul-fuzz-'));
+  const path = makePlace('target');
   const dir = openRoot(path);
   return {
     path,
