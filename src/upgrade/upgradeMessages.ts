@@ -22,6 +22,7 @@ import { openSession, type Session, type SessionOptions } from './session.js';
 import { removeSharedCopies } from './singles.js';
 import { checkSpace } from './spaceCheck.js';
 import type { Trouble } from './tasks.js';
+import { noteTombstones } from './tombstones.js';
 import { addWork, noTroubles, settleTroubles, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, troubleOf } from './trouble-kinds.js';
 import type { MappingFolder } from './types.js';
@@ -135,6 +136,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     });
     session.log.write('Store', 'Notice', startLine(options, engine.name, threads, scope.ids.length));
     for (const { path, trouble } of early) stopDevice(run, path, trouble);
+    await noteTombstones(run.mapping, scope.untold);
     if (await checkSpace(run, scope.ids)) {
       await migrateFolders(run, scope.ids);
       if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
@@ -167,6 +169,8 @@ interface Scope {
   readonly ids: Uint32Array;
   /** All ids in scope, for late removal. */
   readonly all: readonly number[];
+  /** Published folders that the mapping does not show as migrated yet. */
+  readonly untold: readonly number[];
   /** Partition names with the recorded root of their folders (undefined: the path in force). */
   readonly partitions: readonly (readonly [string, string | undefined])[];
   /** Names of the partitions that hold published folders, by path. */
@@ -183,6 +187,7 @@ interface Scope {
 function scopeOf(session: Session, selection: Selection, report: MessagesReport, remove: boolean): Scope {
   const { mapping, mailboxes } = session;
   const all: number[] = [];
+  const untold: number[] = [];
   const partitions = new Map<string, readonly [string, string | undefined]>();
   const finished = new Map<string, string>();
   const storePaths = new Set<string>();
@@ -195,6 +200,7 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
     const due = isDue(mapping, mailboxes, folder);
     const removalDue = remove && !folder.sourcesRemoved && !folder.missing;
     if (mailboxes.wasPublished(folder.id)) {
+      if (!due && !folder.migrated) untold.push(folder.id);
       if (due) additions = true;
       else if (mailboxOf(mailboxes, folder) !== undefined || !failuresStay(session, report, folder)) {
         report.folders.skipped += 1;
@@ -219,6 +225,7 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
   return {
     ids: worklist.ids,
     all,
+    untold,
     partitions: [...partitions.values()],
     finished,
     storePaths,

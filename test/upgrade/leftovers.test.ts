@@ -2,7 +2,9 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { closeDir, openRoot } from '../../src/fs/dir.js';
 import { openMailboxDatabase } from '../../src/store/database.js';
+import { openMappingDatabase } from '../../src/upgrade/mapping/database.js';
 import { engineOptions, makeTestSite, messageFiles, reportOf, type TestSite } from '../support/site.js';
 
 let site: TestSite | undefined;
@@ -52,6 +54,35 @@ describe('upgrade -m after a killed run', () => {
     expect(fs.existsSync(single)).toBe(false);
   });
 });
+
+describe('upgrade -m after a run that was killed right after it published folders', () => {
+  it('shows them as migrated in the mapping, too', async () => {
+    const made = upgradedSite();
+    expect(made.messages(engine).status).toBe(0);
+    expect(await migratedFolders(made, false)).toEqual(new Set([true]));
+    // As the mapping was before the outcome was noted.
+    expect(made.messages(engine).status).toBe(0);
+    expect(await migratedFolders(made)).toEqual(new Set([true]));
+  });
+});
+
+/** What the mapping says of all folders; with `set`, what it says before it is changed. */
+async function migratedFolders(made: TestSite, set?: boolean): Promise<Set<boolean>> {
+  const dir = openRoot(made.made.storePaths[0] ?? '');
+  const mapping = await openMappingDatabase(dir);
+  try {
+    const folders = [...mapping.folders()];
+    if (set !== undefined) {
+      await mapping.update((writes) => {
+        for (const folder of folders) writes.putFolder({ ...folder, migrated: set });
+      });
+    }
+    return new Set(folders.map(({ migrated }) => migrated));
+  } finally {
+    await mapping.close();
+    closeDir(dir);
+  }
+}
 
 describe('upgrade -m', () => {
   it('names folders that the mailbox database does not have; -s makes them again', async () => {
