@@ -5,15 +5,14 @@
  *
  *     npm run campaign -- rivals [--long] [--seed s] [-- rounds messages]
  */
-import * as fs from 'node:fs';
-import * as os from 'node:os';
-import * as path from 'node:path';
 import { type Random, randomOf } from '../../support/generate/random.js';
+import { memoryGround } from '../support/memory.js';
 import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
 import { type Ground, makeGround } from './ground.js';
-import { drawFate, type End, KINDS, runRival } from './rival.js';
+import { drawFate, type End, KINDS, type Pace, runRival } from './rival.js';
 
 const RIVALS = 3;
+
 const NEVER = { kill: undefined, stop: undefined, go: undefined };
 
 interface Tally {
@@ -28,11 +27,11 @@ export const campaign: Campaign = {
   about: 'three competing processes of mixed kinds, killed at random times: nothing lost, nothing doubled',
   async run(options) {
     const [rounds = options.long ? 200 : 12, messages = options.long ? 20_000 : 2_000] = options.args.map(Number);
-    const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-rivals-'));
+    const { root, remove } = memoryGround('rivals', '4g');
     try {
       return await fight(makeGround(root, options.seed, messages), rounds, options);
     } finally {
-      fs.rmSync(root, { recursive: true, force: true });
+      remove();
     }
   },
 };
@@ -40,12 +39,12 @@ export const campaign: Campaign = {
 async function fight(ground: Ground, rounds: number, { seed, log }: CampaignOptions): Promise<CampaignOutcome> {
   const random = randomOf(seed, 'rivals');
   const tally: Tally = { problems: [], rounds: 0, cycles: 0, kills: 0, stops: 0 };
-  const spanMs = await wholeRun(ground, random, tally.problems);
+  const pace = await measure(ground, random, tally.problems);
   ground.restore();
   while (tally.rounds < rounds && tally.problems.length === 0) {
     tally.rounds += 1;
     const ends = await Promise.all(
-      Array.from({ length: RIVALS }, () => runRival(random.pick(KINDS), ground, random, drawFate(random, spanMs))),
+      Array.from({ length: RIVALS }, () => runRival(random.pick(KINDS), ground, random, drawFate(random, pace))),
     );
     const where = `round ${tally.rounds} (${ends.map(endText).join('; ')})`;
     tally.kills += ends.filter(({ killed }) => killed).length;
@@ -66,21 +65,26 @@ async function fight(ground: Ground, rounds: number, { seed, log }: CampaignOpti
     problems: tally.problems,
     notes: [
       `${tally.rounds} rounds of ${RIVALS} processes, ${tally.kills} killed, ${tally.stops} stopped for a while, ` +
-        `${tally.cycles} stores finished; a whole run takes ${Math.round(spanMs)} ms`,
+        `${tally.cycles} stores finished; alone one starts in ${Math.round(pace.bootMs)} ms and works for ${Math.round(pace.workMs)} ms`,
     ],
   };
 }
 
-/** One run that nobody disturbs, of the whole store; how long it takes is the time that fates are drawn from. */
-async function wholeRun(ground: Ground, random: Random, problems: string[]): Promise<number> {
+/** One run that nobody disturbs, of the whole store, and one that finds nothing to do. */
+async function measure(ground: Ground, random: Random, problems: string[]): Promise<Pace> {
   const kind = KINDS[0];
   if (kind === undefined) throw new Error('no kind of rival can run here');
-  const startedMs = performance.now();
-  const end = await runRival(kind, ground, random, NEVER);
-  const spanMs = performance.now() - startedMs;
-  if (end.code !== 0) problems.push(`the undisturbed run: ${endText(end)}: ${end.output}`);
-  problems.push(...(await ground.finished()).map((problem) => `the undisturbed run: ${problem}`));
-  return spanMs;
+  const times: number[] = [];
+  for (const _ of ['all', 'nothing']) {
+    const startedMs = performance.now();
+    const end = await runRival(kind, ground, random, NEVER);
+    times.push(performance.now() - startedMs);
+    if (end.code !== 0) problems.push(`undisturbed: ${endText(end)}: ${end.output}`);
+  }
+  problems.push(...(await ground.finished()).map((problem) => `undisturbed: ${problem}`));
+  const [wholeMs = 0, bootMs = 0] = times;
+  // Three share two processors, and the work.
+  return { bootMs: bootMs * 1.3, workMs: Math.max(wholeMs - bootMs, bootMs / 2) };
 }
 
 /** Lets one more run go to its end, which takes what a killed `-r` left, and looks at the result. */

@@ -68,11 +68,18 @@ export interface End {
 /** A rival that is not killed ends by itself within this time, on a loaded machine too. */
 const PATIENCE_MS = 300_000;
 
-/** Nine of ten are killed, one of four is stopped for a while; both at any time of `spanMs`. */
-export function drawFate(random: Random, spanMs: number): Fate {
-  const kill = random.chance(0.9) ? random.next() * spanMs : undefined;
-  const stop = random.chance(0.25) ? random.next() * spanMs : undefined;
-  return { kill, stop, go: stop === undefined ? undefined : stop + random.next() * spanMs };
+/** How long a rival takes when it is alone: until it begins its work, and for the work. */
+export interface Pace {
+  readonly bootMs: number;
+  readonly workMs: number;
+}
+
+/** Nearly all are killed, one of four is stopped for a while; one time of ten before it has begun, else at its work. */
+export function drawFate(random: Random, { bootMs, workMs }: Pace): Fate {
+  const moment = (): number => (random.chance(0.1) ? random.next() * bootMs : bootMs + random.next() * workMs);
+  const kill = random.chance(0.97) ? moment() : undefined;
+  const stop = random.chance(0.25) ? moment() : undefined;
+  return { kill, stop, go: stop === undefined ? undefined : stop + random.next() * workMs };
 }
 
 /** Runs it to its end, whichever that is. */
@@ -90,6 +97,8 @@ export function runRival(kind: Kind, ground: Ground, random: Random, fate: Fate)
     later(fate.go, () => signal(child, 'SIGCONT', false)),
     later(PATIENCE_MS, () => signal(child, 'SIGKILL', true)),
   ];
+  const end = (): void => signal(child, 'SIGKILL', true);
+  process.once('exit', end);
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => {
@@ -99,6 +108,7 @@ export function runRival(kind: Kind, ground: Ground, random: Random, fate: Fate)
     child.once('error', reject);
     child.once('close', (code, ending) => {
       for (const timer of timers) clearTimeout(timer);
+      process.removeListener('exit', end);
       resolve({ kind, fate, killed: ending !== null, code, output });
     });
   });

@@ -8,12 +8,12 @@
  */
 import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { randomOf } from '../../support/generate/random.js';
 import { engines } from '../support/engines.js';
 import { fingerprint, keep, makeSite, originals, restore, type Site, survivingContents } from '../support/kept-site.js';
+import { memoryGround } from '../support/memory.js';
 import type { Campaign, CampaignOptions } from '../types.js';
 
 const COMMANDS = fileURLToPath(new URL('../../../dist/cli/', import.meta.url));
@@ -42,14 +42,14 @@ interface Tally {
 export const campaign: Campaign = {
   about: 'a process stopped (SIGSTOP) with its locks at any effective call: others name it and go on, nothing is lost',
   async run(options) {
-    const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-stopped-'));
+    const { root, remove } = memoryGround('stopped', '1g');
     const tally: Tally = { problems: [], cases: 0, seen: new Map() };
     try {
       const site = makeSite(root);
       keep(site, 'fresh');
       for (const scenario of scenarios(site)) await walk(site, scenario, tally, options);
     } finally {
-      fs.rmSync(root, { recursive: true, force: true });
+      remove();
     }
     const seen = [...tally.seen].map(([what, count]) => `${what} ${count}`).join(', ');
     return { cases: tally.cases, problems: tally.problems, notes: [`what the second process met: ${seen}`] };
@@ -193,6 +193,9 @@ async function startStopped(scenario: Scenario, point: string): Promise<ChildPro
     env: { ...process.env, MAILHAUL_FAULT: `stop:${point}` },
     stdio: 'ignore',
   });
+  const end = (): boolean => child.kill('SIGKILL');
+  process.once('exit', end);
+  child.once('exit', () => process.removeListener('exit', end));
   while (child.exitCode === null && !isStopped(child)) await new Promise((resolve) => setTimeout(resolve, 10));
   return child;
 }
