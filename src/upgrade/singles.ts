@@ -6,8 +6,11 @@
 import { hasErrno } from '../errors.js';
 import { list, removeDir, unlinkIfThere } from '../fs/dir.js';
 import { SINGLE_DIRECTORY } from '../store/layout.js';
+import type { PartitionRoot } from './roots.js';
 import type { Run } from './run.js';
 import { isDue } from './selection.js';
+import { stopDevice } from './trouble.js';
+import { isProcessTrouble, troubleOf } from './trouble-kinds.js';
 
 /** Empties and removes `=single` of every partition that the run holds and in which nothing is left to do. */
 export function removeSharedCopies(run: Run): void {
@@ -20,12 +23,23 @@ export function removeSharedCopies(run: Run): void {
   }
   for (const [path, root] of run.roots.partitions) {
     if (busy.has(path)) continue;
-    // Another process that ends at the same moment tidies up as well.
-    for (const name of list(root.single)) unlinkIfThere(root.single, name);
     try {
-      removeDir(root.dir, SINGLE_DIRECTORY);
+      removeRegistry(root);
     } catch (error) {
-      if (!hasErrno(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw error;
+      const trouble = troubleOf(error, 'target');
+      if (trouble === undefined || isProcessTrouble(trouble.errno)) throw error;
+      // Everything is published; the registry takes space until the next run.
+      stopDevice(run, path, trouble);
     }
+  }
+}
+
+function removeRegistry({ dir, single }: PartitionRoot): void {
+  // Another process that ends at the same moment tidies up as well.
+  for (const name of list(single)) unlinkIfThere(single, name);
+  try {
+    removeDir(dir, SINGLE_DIRECTORY);
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT', 'ENOTEMPTY', 'EEXIST')) throw error;
   }
 }

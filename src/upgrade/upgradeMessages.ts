@@ -142,8 +142,8 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
       await settleRemovals(run);
     }
+    if (report.halted === null && run.troubles.stopped.length === 0) removeSharedCopies(run);
     settleTroubles(run);
-    if (report.halted === null) removeSharedCopies(run);
   } catch (error) {
     if (error instanceof MailhaulError && pool === undefined) {
       session.log.write('Store', 'Error', `${commandName(options)} refused: ${describeError(error)}`);

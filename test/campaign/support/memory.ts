@@ -9,6 +9,8 @@ export interface Ground {
   remove(): void;
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
 /** @param size of the file system, as mount takes it */
 export function memoryGround(name: string, size: string): Ground {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), `mailhaul-${name}-`));
@@ -16,15 +18,15 @@ export function memoryGround(name: string, size: string): Ground {
   const mounted =
     process.getuid?.() === 0 &&
     spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=755`, 'tmpfs', root]).status === 0;
-  let removed = false;
+  const interrupted = (): void => process.exit(130);
   const remove = (): void => {
-    if (removed) return;
-    removed = true;
+    process.removeListener('exit', remove);
+    for (const signal of SIGNALS) process.removeListener(signal, interrupted);
     if (mounted) spawnSync('umount', ['-l', root]);
     fs.rmSync(root, { recursive: true, force: true });
   };
   // Also when the campaign is interrupted.
   process.once('exit', remove);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+  for (const signal of SIGNALS) process.once(signal, interrupted);
   return { root, remove };
 }
