@@ -8,6 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
+import { onDescriptor } from '../fs/descriptor.js';
 import { createFile, type Dir, type Ownership, openFile, openSoleFile, own, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { describeHolder, flockPids, holdersText, isAlive, type LockHolder } from '../fs/holders.js';
@@ -128,10 +129,12 @@ function isStillNamed(lockDir: Dir, fd: number): boolean {
 }
 
 function writeNote(fd: number, note: string): void {
-  effect('truncate');
-  fs.ftruncateSync(fd, 0);
-  effect('write');
-  fs.writeSync(fd, note, 0);
+  onDescriptor(fd, () => {
+    effect('truncate');
+    fs.ftruncateSync(fd, 0);
+    effect('write');
+    fs.writeSync(fd, note, 0);
+  });
 }
 
 function lockedError(code: string, what: string, fd: number, where: string): MailhaulError {

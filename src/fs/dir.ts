@@ -11,6 +11,7 @@
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
+import { onDescriptor } from './descriptor.js';
 import { effect } from './seam.js';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_CREAT, O_EXCL, O_WRONLY } = fs.constants;
@@ -361,14 +362,18 @@ export function createOver(dir: Dir, name: Name, owner?: Ownership, mode = 0o600
 /** Writes all of `data` at the descriptor's position. */
 export function writeAll(fd: number, data: Uint8Array): void {
   let done = 0;
-  while (done < data.length) {
-    effect('write');
-    done += fs.writeSync(fd, data, done, data.length - done);
-  }
+  onDescriptor(fd, () => {
+    while (done < data.length) {
+      effect('write');
+      done += fs.writeSync(fd, data, done, data.length - done);
+    }
+  });
 }
 
 /** fsync of a file or directory. A failed sync is never retried by the caller (design.md). */
 export function sync(fd: number): void {
-  effect('sync');
-  fs.fsyncSync(fd);
+  onDescriptor(fd, () => {
+    effect('sync');
+    fs.fsyncSync(fd);
+  });
 }

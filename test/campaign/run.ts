@@ -7,7 +7,7 @@
  *
  * Exit 0 when every campaign tried something and found nothing.
  */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Campaign, CampaignOutcome } from './types.js';
@@ -19,7 +19,7 @@ const PROBLEMS_SHOWN = 20;
 
 function names(): string[] {
   return readdirSync(fileURLToPath(HERE), { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
+    .filter((entry) => entry.isDirectory() && existsSync(new URL(`${entry.name}/campaign.ts`, HERE)))
     .map((entry) => entry.name)
     .sort();
 }

@@ -233,7 +233,7 @@ class Migration {
   Progress progress_;
   Result result_;
   std::uint32_t failures_ = 0;
-  std::uint32_t unreadable_ = 0;  ///< in a row, because of the device
+  std::uint32_t unreadable_ = 0;           ///< in a row, because of the device
   std::span<const std::uint8_t> content_;  ///< CRLF form of the message in hand
   std::vector<std::uint32_t> order_;
   std::vector<Parsed> parsed_;

@@ -43,7 +43,8 @@ struct [[nodiscard]] Outcome {
   [[nodiscard]] static Outcome fail(MessageError why, int number = 0) noexcept { return {why, number, nullptr}; }
 };
 
-/// A failed call on a source file: only what the process lacks ends the folder, anything else is this message's failure.
+/// A failed call on a source file: only what the process lacks ends the folder, anything else is this message's
+/// failure.
 [[nodiscard]] Outcome sourceFailure(int error, const char* call) noexcept;
 /// A failed call on the target: a full, read-only or broken device ends the folder too.
 [[nodiscard]] Outcome targetFailure(int error, const char* call) noexcept;

@@ -1,5 +1,6 @@
 /** Where the bytes of store.idx and store.jnl come from and go to: an open descriptor, or memory. */
 import * as fs from 'node:fs';
+import { onDescriptor } from '../../fs/descriptor.js';
 import { effect } from '../../fs/seam.js';
 
 /** A file of fixed length that is read in pieces. */
@@ -59,10 +60,12 @@ export function fileSink(fd: number): ByteSink {
   return {
     write(data, position) {
       let done = 0;
-      while (done < data.length) {
-        effect('write');
-        done += fs.writeSync(fd, data, done, Math.min(data.length - done, 1 << 30), position + done);
-      }
+      onDescriptor(fd, () => {
+        while (done < data.length) {
+          effect('write');
+          done += fs.writeSync(fd, data, done, Math.min(data.length - done, 1 << 30), position + done);
+        }
+      });
     },
   };
 }
