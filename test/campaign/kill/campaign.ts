@@ -51,12 +51,18 @@ interface Outcome extends CampaignOutcome {
 
 async function lane(work: Scenario[], options: CampaignOptions, every: number | undefined, outcome: Outcome) {
   const ground = makeGround(options.seed);
+  const interrupted = (): void => {
+    ground.remove();
+    process.exit(1);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
   try {
     ground.keep('fresh');
     for (let scenario = work.shift(); scenario !== undefined; scenario = work.shift()) {
       await runScenario(ground, scenario, options, every, outcome);
     }
   } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
     ground.remove();
   }
 }
