@@ -1,4 +1,4 @@
-/** What every campaign is: a proof of one promise that anyone can run (docs/operations.md, "Campaigns"). */
+/** What every campaign is: a proof of one promise that anyone can run (docs/campaigns.md). */
 
 export interface CampaignOptions {
   /** The whole campaign; without it a sample that fits into `.ci/run`. */
