@@ -83,7 +83,7 @@ async function runAll(site: Site, options: CampaignOptions): Promise<CampaignOut
       cases += 1;
       // A signal that came meanwhile is seen now.
       await nextTurn();
-      const attempt = tryCase(site, one, problems);
+      const attempt = tryCase(site, one, problems, options.long ? options.log : () => {});
       exits.set(attempt, (exits.get(attempt) ?? 0) + 1);
       if (options.long && i % 50 === 49)
         options.log(`${i + 1}/${chosen.length}: ${one.command.name}, ${one.what}; ${problems.length} problems so far`);
@@ -160,14 +160,18 @@ function straceCases(site: Site, command: Command): Case[] {
   return cases;
 }
 
-function tryCase(site: Site, one: Case, problems: string[]): number | null {
+function tryCase(site: Site, one: Case, problems: string[], log: (line: string) => void): number | null {
   restore(site, one.command.state);
   const attempt = one.attempt();
   const found = [...conductProblems(attempt, new RegExp(`${one.errno}|${textOf(one.errno)}`)), ...lossProblems(site)];
   // Nothing was left undone when it says so.
   if (attempt.status === 0 && one.command.finish === undefined) found.push(...resultProblems(site, one.golden));
   found.push(...resumeProblems(site, one.command, one.golden));
-  for (const problem of found) problems.push(`${one.command.name}: ${one.what}: ${problem}`);
+  for (const problem of found) {
+    const line = `${one.command.name}: ${one.what}: ${problem}`;
+    problems.push(line);
+    log(`PROBLEM ${line}`);
+  }
   return attempt.status;
 }
 

@@ -3,7 +3,7 @@
  * before the start), nothing half-visible, 3.x whole, the device told once; after the repair the same command ends
  * with 0 at the result of an undisturbed run, and nothing is left over.
  *
- *     npm run campaign -- full [--long] [-- --only <part of a scenario's name>]
+ *     npm run campaign -- full [--long] [-- --only <part of a scenario's name> --engine native]
  */
 
 import { spawnSync } from 'node:child_process';
@@ -183,27 +183,41 @@ export const campaign: Campaign = {
   about:
     'full, read-only and broken disks (loop mounts of ext4, xfs, btrfs): exit 4, told once, resumes after the repair',
   async run(options) {
-    const { values } = parseArgs({ args: [...options.args], options: { only: { type: 'string' } } });
+    const { values } = parseArgs({
+      args: [...options.args],
+      options: { only: { type: 'string' }, engine: { type: 'string' } },
+    });
     const problems: string[] = [];
     const notes: string[] = [...quotaNotes()];
+    const results: GoldenResults = new Map();
+    const ground = memoryGround('full', '2g');
     let cases = 0;
-    for (const scenario of scenarios()) {
-      if (values.only !== undefined ? !scenario.name.includes(values.only) : !options.long && scenario.quick !== true)
-        continue;
-      const missing = diskMissing(scenario.disk.type);
-      if (missing !== undefined) {
-        notes.push(`${scenario.name}: not tried, ${missing}`);
-        continue;
+    try {
+      for (const scenario of scenarios()) {
+        if (values.only !== undefined ? !scenario.name.includes(values.only) : !options.long && scenario.quick !== true)
+          continue;
+        const missing = diskMissing(scenario.disk.type);
+        if (missing !== undefined) {
+          notes.push(`${scenario.name}: not tried, ${missing}`);
+          continue;
+        }
+        const chosen = (options.long ? engines() : engines().slice(0, 1)).filter(
+          (engine) => values.engine === undefined || engine === values.engine,
+        );
+        for (const engine of chosen) {
+          cases += 1;
+          // A signal that came meanwhile is seen now.
+          await nextTurn();
+          const flag = engine === 'native' ? '--native' : '--no-native';
+          const outcome = await tryScenario(scenario, flag, ground.root, results);
+          for (const problem of outcome.problems) problems.push(`${scenario.name}, ${engine}: ${problem}`);
+          const note = `${scenario.name}, ${engine}: ${outcome.said}`;
+          notes.push(note);
+          if (options.long) options.log(`${note}; ${problems.length} problems so far`);
+        }
       }
-      const chosen = options.long ? engines() : engines().slice(0, 1);
-      for (const engine of chosen) {
-        cases += 1;
-        // A signal that came meanwhile is seen now.
-        await nextTurn();
-        const outcome = await tryScenario(scenario, engine === 'native' ? '--native' : '--no-native');
-        for (const problem of outcome.problems) problems.push(`${scenario.name}, ${engine}: ${problem}`);
-        notes.push(`${scenario.name}, ${engine}: ${outcome.said}`);
-      }
+    } finally {
+      ground.remove();
     }
     return { cases, problems, notes } satisfies CampaignOutcome;
   },
@@ -218,18 +232,29 @@ function quotaNotes(): string[] {
       ];
 }
 
-async function tryScenario(scenario: Scenario, engine: string): Promise<{ problems: string[]; said: string }> {
-  const ground = memoryGround('full', '2g');
+/** Results of undisturbed runs, which scenarios with the same ground share. */
+type GoldenResults = Map<string, Undisturbed>;
+
+async function tryScenario(
+  scenario: Scenario,
+  engine: string,
+  root: string,
+  results: GoldenResults,
+): Promise<{ problems: string[]; said: string }> {
   let disk: SmallDisk | undefined;
   try {
+    const key = `${scenario.disk.type} ${scenario.onDisk} ${engine}`;
     // The result of a run on a disk with room enough, at the same paths.
-    const golden = withDisk(ground.root, scenario, { ...scenario.disk, megabytes: 512 }, (_roomy, site) => {
-      expectOk(site.command('upgrade', '-m', '-t', '1', '--json', engine));
-      return undisturbed(site);
-    });
-    fs.rmSync(path.join(ground.root, 'site'), { recursive: true, force: true });
-    disk = smallDisk(ground.root, 'small', scenario.disk);
-    const site = makeFullSite(ground.root, disk.directory, scenario.onDisk);
+    const golden =
+      results.get(key) ??
+      withDisk(root, scenario, { ...scenario.disk, megabytes: 512 }, (_roomy, site) => {
+        expectOk(site.command('upgrade', '-m', '-t', '1', '--json', engine));
+        return undisturbed(site);
+      });
+    results.set(key, golden);
+    fs.rmSync(path.join(root, 'site'), { recursive: true, force: true });
+    disk = smallDisk(root, 'small', scenario.disk);
+    const site = makeFullSite(root, disk.directory, scenario.onDisk);
     const before = originals(site);
     const ended = await scenario.disturb(site, disk, [engine]);
     const problems = endProblems(scenario, ended, site);
@@ -238,7 +263,7 @@ async function tryScenario(scenario: Scenario, engine: string): Promise<{ proble
     return { problems, said: `exit ${ended.status}, ${cause(ended)}` };
   } finally {
     disk?.remove();
-    ground.remove();
+    fs.rmSync(path.join(root, 'site'), { recursive: true, force: true });
   }
 }
 
