@@ -33,10 +33,11 @@ const addToPublished: AddTo = ({ context }, task, plan) => {
     if (!tryFlock(mailbox.fd, 'exclusive')) return { holders: flockPids(mailbox.fd) };
     const settled = new Set(settleRetry(mailbox, ownerOf(context)));
     const index = openMailboxIndex(mailbox);
+    const { uidnext } = index;
     let appendFrom: number | null = null;
     try {
       // The recorded uids are this folder's alone as long as no service has been here.
-      if (changedSinceMigration(mailbox)) appendFrom = index.uidnext;
+      if (changedSinceMigration(mailbox)) appendFrom = uidnext;
       else for (const uid of failed) if (index.byUid(uid) !== undefined) settled.add(uid);
     } finally {
       index.close();
@@ -46,7 +47,7 @@ const addToPublished: AddTo = ({ context }, task, plan) => {
     const { rows, recordedUids } = additions;
     return {
       plan: additions.plan,
-      additions: { mailboxFd: mailbox.fd, append: appendFrom !== null, rows, recordedUids },
+      additions: { mailboxFd: mailbox.fd, uidnext, append: appendFrom !== null, rows, recordedUids },
     };
   } finally {
     if (!used) closeDir(mailbox);

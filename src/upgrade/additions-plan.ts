@@ -9,8 +9,10 @@
  *     not on record             to be added: the file is new
  *
  * Where a service has been, uids below the mailbox's uidnext are its own: what is added gets new ones at the end, in
- * the order of the plan.
+ * the order of the plan, above every uid that 3.x has given as well. One that an attempt before this gave, and that
+ * nobody has used since, stays: however often a run is stopped, the result is the same.
  */
+import type { MessageTable } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
 import { pickRows, tableOf } from './rows.js';
 import { shareTable } from './shared.js';
@@ -51,48 +53,63 @@ export function planAdditions(plan: FolderPlan, record: MigrationRecord, publish
   }
   const { failed, settled, appendFrom } = published;
   const { messages } = plan;
-  /** As pickRows takes them, with the recorded uid of those that are to be added (-1: not one of them). */
-  const kept: number[] = [];
-  const due: { pick: number; recorded: number }[] = [];
-  const merged: { pick: number; recorded: number }[] = [];
-  const add = (pick: number, recorded: number): void => {
-    merged.push({ pick, recorded });
-    if (recorded < 0) kept.push(pick);
-    else due.push({ pick, recorded });
-  };
+  const rows: Row[] = [];
   let i = 0;
+  const newFile = (): void => {
+    const uid = messages.uids[i] ?? 0;
+    rows.push({ pick: i++, uid, recorded: 0 });
+  };
   for (let k = 0; k < record.count; k++) {
     const uid = record.uids[k] ?? 0;
-    while (i < messages.count && (messages.uids[i] ?? 0) < uid) add(i++, 0);
+    while (i < messages.count && (messages.uids[i] ?? 0) < uid) newFile();
     const planned = i < messages.count && messages.uids[i] === uid;
-    if (!failed.has(uid) || settled.has(uid)) add(-1 - k, -1);
-    else if (planned) add(i, uid);
+    if (!failed.has(uid) || settled.has(uid)) rows.push({ pick: -1 - k, uid, recorded: null });
+    else if (planned) rows.push({ pick: i, uid, recorded: uid });
     if (planned) i++;
   }
-  while (i < messages.count) add(i++, 0);
+  while (i < messages.count) newFile();
+  let uidnext = Math.max(plan.uidnext, record.uidnext);
+  if (appendFrom !== null) uidnext = numberAtTheEnd(rows, messages, appendFrom, Math.max(uidnext, appendFrom));
 
-  const order = appendFrom === null ? merged : [...kept.map((pick) => ({ pick, recorded: -1 })), ...due];
   const table = pickRows(
     messages,
     tableOf(record),
-    order.map(({ pick }) => pick),
+    rows.map(({ pick }) => pick),
   );
-  const rows = Uint32Array.from(order.flatMap(({ recorded }, row) => (recorded < 0 ? [] : [row])));
-  let uidnext = Math.max(plan.uidnext, record.uidnext);
-  if (appendFrom !== null) {
-    uidnext = appendFrom + due.length;
-    if (uidnext > MAX_UID) {
-      throw new MailhaulError('UIDS_EXHAUSTED', 'The mailbox has no uids left for the messages that failed.', {
-        hint: 'They stay in 3.x, on record.',
-      });
-    }
-    rows.forEach((row, n) => {
-      table.uids[row] = appendFrom + n;
-    });
-  }
+  rows.forEach(({ uid }, row) => {
+    table.uids[row] = uid;
+  });
+  const added = rows.flatMap(({ recorded }, row) => (recorded === null ? [] : [{ recorded, row }]));
   return {
     plan: { ...plan, uidnext, messages: shareTable(table) },
-    rows,
-    recordedUids: Uint32Array.from(due, ({ recorded }) => recorded),
+    rows: Uint32Array.from(added, ({ row }) => row),
+    recordedUids: Uint32Array.from(added, ({ recorded }) => recorded),
   };
+}
+
+interface Row {
+  /** As pickRows takes it. */
+  readonly pick: number;
+  uid: number;
+  /** uid on record of a message that is to be added, 0 for a new file; null for one that is in 4.x. */
+  readonly recorded: number | null;
+}
+
+/**
+ * Gives those that are to be added uids from `next` up, and brings the rows back in order; returns the uidnext after
+ * them. A message that the plan refuses keeps its uid: it will not come in this time.
+ */
+function numberAtTheEnd(rows: Row[], { refused }: MessageTable, appendFrom: number, next: number): number {
+  let uidnext = next;
+  for (const row of rows) {
+    if (row.recorded === null || row.recorded >= appendFrom || refused[row.pick] !== 0) continue;
+    row.uid = uidnext++;
+  }
+  if (uidnext > MAX_UID) {
+    throw new MailhaulError('UIDS_EXHAUSTED', 'The mailbox has no uids left for the messages that failed.', {
+      hint: 'They stay in 3.x, on record.',
+    });
+  }
+  rows.sort((a, b) => a.uid - b.uid);
+  return uidnext;
 }

@@ -42,8 +42,8 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[]): Prom
       const change = sourceChange(moved);
       if (change !== undefined) folderStops(run, moved.folder, moved.rootPath, change);
       else {
-        const { messages, uidnext } = moved.ready.plan;
-        outcomes.push({ ...moved, uidnext, failures: messageFailures(messages, moved.output) });
+        const failures = messageFailures(moved.ready.plan.messages, moved.output);
+        outcomes.push({ ...moved, uidnext: uidnextOf(moved), failures });
       }
     }
     await recordFailures(run, outcomes);
@@ -59,6 +59,13 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[]): Prom
 }
 
 /** Syncs every target device of the group once; returns the folders that are durable now. */
+/** As in its index: a retry that adds nothing writes none, and one that appends has it later. */
+function uidnextOf({ ready: { plan, additions }, output }: MovedFolder): number {
+  if (additions === null) return plan.uidnext;
+  const added = output.methods.some((method) => method !== METHOD.failed);
+  return added && !additions.append ? Math.max(additions.uidnext, plan.uidnext) : additions.uidnext;
+}
+
 async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<MovedFolder[]> {
   const byDevice = new Map<bigint, { fd: number; path: string; folders: MovedFolder[] }>();
   for (const moved of group) {

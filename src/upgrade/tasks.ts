@@ -67,6 +67,8 @@ export interface SourceStamp {
 export interface AddedRows {
   /** The mailbox directory; its descriptor carries the mailbox lock and is closed when the outcome is on record. */
   readonly mailboxFd: number;
+  /** Of the mailbox, before anything is added. */
+  readonly uidnext: number;
   /** A service has been there: the messages get new uids at the end, and their entries in the journal. */
   readonly append: boolean;
   /** Numbers of the plan's rows that are to be added; the others are in 4.x. */

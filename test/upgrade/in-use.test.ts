@@ -54,6 +54,8 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
       await service.expunge(WORK, 2);
       await service.flag(WORK, 4, FLAG.deleted, 'mine');
     });
+    expect(made.messages(engine).status).toBe(1);
+    expect(made.mailbox(WORK)).toMatchObject({ messages: 3, uidnext: 10 });
     repair('three');
     const retry = made.messages(engine);
     expect(retry.status, retry.stderr).toBe(1);
@@ -81,6 +83,19 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     repair('five');
     expect(made.messages(engine).status).toBe(0);
     expect(uids(made.dump(WORK))).toEqual([1, 2, 3, 4, 9]);
+  });
+
+  it('gives no uid that 3.x gave since, to which message ever', async () => {
+    const { made, folder, repair } = published(engine);
+    await asService(made.store.instance, (service) => service.open(WORK));
+    fs.writeFileSync(path.join(folder, '.mailbox'), `${INDEX(70, 21)}1 11 S 9 one\n3 13 F,late 9 three\n`);
+    expect(made.messages(engine).status).toBe(1);
+    expect(made.mailbox(WORK).uidnext).toBe(9);
+    repair('three');
+    expect(made.messages(engine).status).toBe(1);
+    const [added] = made.dump(WORK).filter(({ internaldate }) => internaldate === 13);
+    expect(added?.uid).toBeGreaterThanOrEqual(21);
+    expect(made.mailbox(WORK).uidnext).toBe((added?.uid ?? 0) + 1);
   });
 
   it('follows a mailbox that was renamed, and says of a deleted one what stays in 3.x', async () => {

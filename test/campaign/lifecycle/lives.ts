@@ -393,7 +393,7 @@ export const LIVES: readonly Life[] = [
       site.repair(work, 'w2');
       site.s(0);
       site.m(0, '-r');
-      site.expect({ 'user/anna/INBOX': [], 'user/anna/Mine': ['1:w1', '3:w3', '4:w2'] });
+      site.expect({ 'user/anna/INBOX': [], 'user/anna/Mine': ['1:w1', '3:w3', '9:w2'] });
       site.is(
         site.made.dump('user/anna/Mine').map((message) => message.flags),
         [['\\Answered'], [], ['\\Flagged']],
@@ -402,7 +402,7 @@ export const LIVES: readonly Life[] = [
       site.is(fs.existsSync(path.join(work, 'w2')), false, 'w2 was removed');
       site.s(0);
       site.m(0, '-r');
-      site.expect({ 'user/anna/INBOX': [], 'user/anna/Mine': ['1:w1', '3:w3', '4:w2'] });
+      site.expect({ 'user/anna/INBOX': [], 'user/anna/Mine': ['1:w1', '3:w3', '9:w2'] });
     },
   },
 ];
