@@ -24,11 +24,13 @@ import { closeDir, openRoot } from '../fs/dir.js';
 import { flockPids } from '../fs/holders.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { mailboxPathComponents } from '../store/names.js';
+import type { NameChange } from '../store/types.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
+import type { MappingFolder } from './types.js';
 import type { RunControls } from './upgradeMessages.js';
 import { verifyIds } from './verify/databases.js';
-import { collectFindings, type Finding, NO_SUBJECT } from './verify/findings.js';
+import { collectFindings, type Finding, type Findings, NO_SUBJECT } from './verify/findings.js';
 import { InodeTable } from './verify/inodes.js';
 import { verifyInstance, verifyWorkDirectory } from './verify/instance.js';
 import { verifyPartition } from './verify/partitions.js';
@@ -39,7 +41,7 @@ import { makeSample } from './verify/sample.js';
 import { type Survey, surveyStore } from './verify/survey.js';
 import type { ThreadContext } from './verify/tasks.js';
 import { others, type Verification, verifyAll, verifyForRoot } from './verify/verification.js';
-import type { Work } from './verify/work.js';
+import { attempt, type Work } from './verify/work.js';
 
 export type { VerifyCode } from './verify/codes.js';
 export type { Finding } from './verify/findings.js';
@@ -142,7 +144,7 @@ async function verifySession(
       otherProcesses: () => (lockFd === undefined ? [] : others(flockPids(lockFd))),
       stopped: () => Atomics.load(progress, PROGRESS.cancel) !== 0,
       cancel: () => void Atomics.store(progress, PROGRESS.cancel, 1),
-      nameChanges: [...session.mailboxes.nameChanges()],
+      nameChanges: nameChangesOf(session, findings),
       used: false,
       folders: 0,
       forRoot: leave === undefined || process.getuid?.() !== 0 ? null : forRoot,
@@ -150,7 +152,7 @@ async function verifySession(
     await verifyAll(verification);
     await verifyPartitions(verification);
     if (!verification.stopped()) {
-      verifyIds(findings, session, verification.folders);
+      attempt(findings, '', () => verifyIds(findings, session, verification.folders));
       if (forRoot.length > 0) {
         leave?.();
         leave = undefined;
@@ -186,6 +188,14 @@ async function verifySession(
   );
 }
 
+function nameChangesOf({ mailboxes }: Session, findings: Findings): NameChange[] {
+  let changes: NameChange[] = [];
+  attempt(findings, '', () => {
+    changes = [...mailboxes.nameChanges()];
+  });
+  return changes;
+}
+
 function startRunner(options: VerifyOptions, { totals }: Survey, thread: ThreadContext): Promise<Runner> {
   // A mailbox is one task: more threads than mailboxes would have nothing to do.
   const threads = Math.min(options.threads ?? THREADS, totals.folders);
@@ -217,7 +227,7 @@ function reportSingles({ session, survey, singles, findings, used }: Verificatio
   let outside = 0;
   for (const { split, full, links, names, folder, uid } of singles.files()) {
     if (split && !full) {
-      const { where, ...subject } = placeOf(session, folder, uid);
+      const { where, ...subject } = placeOf(session, findings, folder, uid);
       const text = 'A message that was one file in 3.x is several files in 4.x, this one and others.';
       findings.add(subject, 'VERIFY_SINGLE_COPY', where, text, uid);
     } else if (!split && links > names) outside += 1;
@@ -236,8 +246,11 @@ function reportSingles({ session, survey, singles, findings, used }: Verificatio
   findings.add(NO_SUBJECT, 'VERIFY_LINKS', session.instance.path, text);
 }
 
-function placeOf(session: Session, id: number, uid: number) {
-  const folder = session.mapping.folder(id);
+function placeOf(session: Session, findings: Findings, id: number, uid: number) {
+  let folder: MappingFolder | undefined;
+  attempt(findings, '', () => {
+    folder = session.mapping.folder(id);
+  });
   if (folder === undefined) return { user: '', mailbox: '', folder: '', where: `folder ${id} of the mapping` };
   const components = mailboxPathComponents(folder.uid, folder.mailbox);
   const where = [folder.root ?? '', ...components, hashDirectory(uid), messageFile(uid)].join('/');

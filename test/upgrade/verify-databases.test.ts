@@ -166,6 +166,20 @@ describe('the mapping database', () => {
     expect(report.byCode.VERIFY_SIZE).toBe(2);
   });
 
+  it('with a folder that cannot be read: the rest is verified, nothing halts', async () => {
+    const { id } = await boxFolder();
+    const folderKey = Buffer.alloc(8);
+    folderKey.writeBigUInt64BE(BigInt(id));
+    const before = await verified.rawValue('mapping', 'folder', folderKey, Buffer.from('\u0001{"id":1}'));
+    try {
+      const report = await verified.verify();
+      expect(report).toMatchObject({ exitCode: 1, halted: null, messages: { checked: 7 } });
+      expect(report.byCode.VERIFY_RECORD).toBeGreaterThan(0);
+    } finally {
+      await verified.rawValue('mapping', 'folder', folderKey, before);
+    }
+  });
+
   it('without the record of a folder, also of one that was empty from the start', async () => {
     const { id } = await verified.readMapping((database) => database.folderByMailbox('user/empty/INBOX')!);
     const chunk = Buffer.alloc(12);

@@ -16,8 +16,8 @@ import type { Findings, FoundInTask } from './findings.js';
 import type { InodeTable } from './inodes.js';
 import type { Runner } from './runner.js';
 import type { Survey } from './survey.js';
-import type { MailboxResult, MessageTotals, VerifyResult } from './tasks.js';
-import { mailboxItem, settle, userItem, type Work, workOf } from './work.js';
+import type { MailboxResult, MessageTotals, VerifyItem, VerifyResult } from './tasks.js';
+import { attempt, mailboxItem, settle, userItem, type Work, workOf } from './work.js';
 
 export interface Verification {
   readonly session: Session;
@@ -112,17 +112,16 @@ async function* refreshed(verification: Verification, work: readonly Work[]): As
     mailboxes.refresh();
     mapping.refresh();
     const { uid } = progress.known;
-    if (item.kind === 'user') {
-      const records = [...mailboxes.list(`user/${uid}/`, () => {})];
-      const known = { uid, records, folders: mapping.foldersOf(uid), user: mapping.user(uid) };
-      yield { item: userItem(verification, known), progress, attempts };
-      continue;
-    }
-    const record = mailboxes.get(item.record.name);
-    const fresh =
-      record === undefined || record.state === 'TRANSITION'
-        ? undefined
-        : mailboxItem(verification, { uid, folders: mapping.foldersOf(uid), user: mapping.user(uid) }, record);
+    let fresh: VerifyItem | undefined;
+    attempt(verification.findings, uid, () => {
+      const known = { uid, folders: mapping.foldersOf(uid), user: mapping.user(uid) };
+      if (item.kind === 'user') {
+        fresh = userItem(verification, { ...known, records: [...mailboxes.list(`user/${uid}/`, () => {})] });
+        return;
+      }
+      const record = mailboxes.get(item.record.name);
+      if (record?.state === 'NON-TRANSITION') fresh = mailboxItem(verification, known, record);
+    });
     if (fresh === undefined) settle(verification, progress);
     else yield { item: fresh, progress, attempts };
   }

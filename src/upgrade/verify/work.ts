@@ -262,7 +262,7 @@ export function userItem({ session, survey, findings }: Verification, known: Kno
 }
 
 /** A value of a database that cannot be read is a finding like any other; a defect of this program is not. */
-function attempt(findings: Findings, uid: string, check: () => void): void {
+export function attempt(findings: Findings, uid: string, check: () => void): void {
   try {
     check();
   } catch (error) {
