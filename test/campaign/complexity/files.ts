@@ -269,7 +269,7 @@ const STORE: readonly Case[] = [
     },
   ),
   work(
-    { name: 'store.jnl: records', unit: 'records', ...sizes(60_000, 1_000_000) },
+    { name: 'store.jnl: records', unit: 'records', ...sizes(60_000, 4_000_000) },
     journalOf,
     ({ bytes, journal }) => {
       const mailbox = new MailboxIndex(openIndex(bytes), bytesSource(journal));
@@ -323,8 +323,8 @@ function resign(bytes: Uint8Array): void {
 export const FILES: readonly Case[] = [
   ...INDEXES,
   listing('files of a folder, listed', true, (i) => `m${i}`, sizes(8_000, 1_000_000)),
-  listing('files of a folder, none listed', false, (i) => `m${i}`, sizes(8_000, 1_000_000)),
-  listing('files of a folder, names of 255 bytes', true, (i) => String(i).padStart(255, 'n'), sizes(8_000, 200_000)),
+  listing('files of a folder, none listed', false, (i) => `m${i}`, sizes(8_000, 200_000)),
+  listing('files of a folder, names of 255 bytes', true, (i) => String(i).padStart(255, 'n'), sizes(8_000, 100_000)),
   tree('folders side by side', 'folders', sizes(8_000, 200_000), (at, n) => {
     for (let i = 0; i < n; i++) fs.mkdirSync(`${at}/f${i}`);
   }),
@@ -340,10 +340,10 @@ export const FILES: readonly Case[] = [
   site({ name: '-s: folders of one user', unit: 'folders', ...sizes(4_000, 200_000) }, (store, n) =>
     folders(store, n, (i) => `f${i}`),
   ),
-  site({ name: '-s: folders whose 4.x names collide', unit: 'folders', ...sizes(4_000, 100_000) }, (store, n) =>
+  site({ name: '-s: folders whose 4.x names collide', unit: 'folders', ...sizes(4_000, 50_000) }, (store, n) =>
     folders(store, n, (i) => [...i.toString(4).padStart(10, '0')].map((digit) => '%*?\x01'[Number(digit)]).join('')),
   ),
-  site({ name: '-s: folders in a chain of 200 levels', unit: 'folders', ...sizes(1_000, 16_000) }, (store, n) => {
+  site({ name: '-s: folders in a chain of 200 levels', unit: 'folders', ...sizes(1_000, 8_000) }, (store, n) => {
     const chain = 'd/'.repeat(200);
     folders(store, n, (i) => `${chain}f${i}`);
   }),
