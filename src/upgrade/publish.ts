@@ -58,7 +58,6 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[]): Prom
   }
 }
 
-/** Syncs every target device of the group once; returns the folders that are durable now. */
 /** As in its index: a retry that adds nothing writes none, and one that appends has it later. */
 function uidnextOf({ ready: { plan, additions }, output }: MovedFolder): number {
   if (additions === null) return plan.uidnext;
@@ -66,6 +65,7 @@ function uidnextOf({ ready: { plan, additions }, output }: MovedFolder): number 
   return added && !additions.append ? Math.max(additions.uidnext, plan.uidnext) : additions.uidnext;
 }
 
+/** Syncs every target device of the group once; returns the folders that are durable now. */
 async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<MovedFolder[]> {
   const byDevice = new Map<bigint, { fd: number; path: string; folders: MovedFolder[] }>();
   for (const moved of group) {
