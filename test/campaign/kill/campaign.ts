@@ -5,7 +5,7 @@
  *
  *     npm run campaign -- kill                                  a sample
  *     npm run campaign -- kill --long                           every call, two processes
- *     npm run campaign -- kill -- --every 5 --only after        every 5th call of the scenarios whose name has `after`
+ *     npm run campaign -- kill -- --every 5 --only 'after'      every 5th call of the scenarios whose name matches
  */
 import { parseArgs } from 'node:util';
 import { loadDigest } from '../../../src/store/digest.js';
@@ -31,7 +31,7 @@ export const campaign: Campaign = {
     });
     await loadDigest();
     const here = engines();
-    const work = scenarios(here).filter(({ name }) => name.includes(values.only));
+    const work = scenarios(here).filter(({ name }) => new RegExp(values.only).test(name));
     const outcome: Outcome = { cases: 0, problems: [], notes: [] };
     if (here.length === 1) outcome.notes.push('the native addon is not built: portable engine only');
     if (!haveStrace) outcome.notes.push('strace is not installed: no kills inside LMDB, no audit of the seam');
