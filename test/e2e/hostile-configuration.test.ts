@@ -247,11 +247,15 @@ describe('partition paths in configdb', () => {
     const outside = store.storePath('outside');
     fs.chmodSync(outside, 0o755);
     fs.symlinkSync(outside, path.join(store.root, 'link'));
+    // Not fit for mail either; were it accepted, nothing of this machine would be touched.
+    const foreign = path.join(store.root, 'foreign');
+    fs.mkdirSync(foreign);
+    fs.chmodSync(foreign, 0o777);
     const config = path.join(store.instance, 'config/configdb');
     const good = fs.readFileSync(config, 'utf8');
     const before = around();
     for (const bad of [
-      '/etc',
+      foreign,
       '/',
       'etc',
       `${store.mailbox}/../../etc`,
