@@ -12,7 +12,7 @@
 import type { IndexSummary } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, type Ownership, openRoot } from '../fs/dir.js';
-import { type Environment, openEnvironment, type Table } from './environment.js';
+import { type Environment, openEnvironment } from './environment.js';
 import { nameKey, prefixKey } from './keys.js';
 import {
   decodeMailbox,
@@ -22,6 +22,7 @@ import {
   encodeNameChange,
   encodeQuota,
 } from './records.js';
+import type { Table } from './tables.js';
 import type { MailboxDatabase, MailboxRecord, MailboxWrites, NameChange, QuotaRecord } from './types.js';
 import { decodeValue, encodeValue, textArray } from './values.js';
 

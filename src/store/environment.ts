@@ -35,28 +35,24 @@
  */
 
 import * as fs from 'node:fs';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import { open, type RootDatabase } from 'lmdb';
 import { asAccount } from '../config/privileges.js';
-import { EXIT, hasErrno, MailhaulError } from '../errors.js';
-import {
-  at,
-  createFile,
-  type Dir,
-  displayPath,
-  fstat,
-  type Ownership,
-  openFile,
-  openSoleFile,
-  own,
-  stat,
-  statfs,
-  sync,
-} from '../fs/dir.js';
+import { MailhaulError } from '../errors.js';
+import { at, type Dir, displayPath, type Ownership } from '../fs/dir.js';
 import { firstByteLockers } from '../fs/holders.js';
-import { effect } from '../fs/seam.js';
+import {
+  checkAccess,
+  checkDatabase,
+  type Held,
+  holdLockFile,
+  openForLock,
+  opensAsAccount,
+  prepareFile,
+} from './databaseFiles.js';
 import { GATE_WAIT_MS, type Gate, makeGate } from './gate.js';
-import { checkDatabaseFile } from './lmdbHeader.js';
 import { checkLockFile, lmdbWriter } from './lmdbLock.js';
+import { openTable, readOnlyDatabase, type Table } from './tables.js';
+import { refuseFullDisk, runUpdate } from './transaction.js';
 
 export interface EnvironmentOptions {
   /** The server account; owner that the files get and must have. Undefined: whoever runs this. */
@@ -72,19 +68,6 @@ export interface EnvironmentOptions {
   readonly lockWaitMs?: number;
 }
 
-/** A named table with binary keys and values, in order of the keys' bytes. */
-export interface Table {
-  get(key: Uint8Array): Buffer | undefined;
-  /** Entries whose keys begin with `prefix`, after `after`. Reads in pages: no snapshot is held between two steps. */
-  scan(prefix: Uint8Array, after?: Uint8Array): Iterable<{ key: Buffer; value: Buffer }>;
-  /** The highest key; undefined in an empty table. */
-  lastKey(): Buffer | undefined;
-  /** Only within `update`. */
-  put(key: Uint8Array, value: Uint8Array): void;
-  /** Only within `update`. */
-  remove(key: Uint8Array): void;
-}
-
 export interface Environment {
   /** Path of the data file, for messages. */
   readonly path: string;
@@ -95,9 +78,6 @@ export interface Environment {
   update<T>(change: () => T): Promise<T>;
   close(): Promise<void>;
 }
-
-/** Entries a page of `scan` reads. */
-const SCAN_PAGE = 512;
 
 /** How long another process is waited for at the end: what is not closed is let go of by the kernel. */
 const CLOSE_WAIT_MS = 1_000;
@@ -120,11 +100,6 @@ export async function openEnvironment(dir: Dir, name: string, options: Environme
     for (const descriptor of held) descriptor.close();
     throw error;
   }
-}
-
-interface Held {
-  readonly fd: number;
-  close(): void;
 }
 
 interface Gates {
@@ -171,38 +146,6 @@ function openGates(dir: Dir, name: string, path: string, options: EnvironmentOpt
     what: 'The database could not be written',
   });
   return { lockFd, opening, closing, writing, dataFd };
-}
-
-/** Lock files that this process has open, by device and inode. */
-const lockFiles = new Map<string, { readonly fd: number; users: number }>();
-
-/** The lock file's descriptor, and how to give it back; -1 on a read-only file system that has none. */
-function holdLockFile(dir: Dir, name: string, readOnly: boolean): Held {
-  const seen = stat(dir, name);
-  if (readOnly && seen === undefined) return { fd: -1, close: () => {} };
-  const known = seen === undefined ? undefined : lockFiles.get(`${seen.dev}:${seen.ino}`);
-  const fd = known?.fd ?? openForLock(dir, name);
-  const { dev, ino } = fs.fstatSync(fd, { bigint: true });
-  const entry = known ?? { fd, users: 0 };
-  lockFiles.set(`${dev}:${ino}`, entry);
-  entry.users += 1;
-  return {
-    fd,
-    close() {
-      entry.users -= 1;
-      if (entry.users > 0) return;
-      lockFiles.delete(`${dev}:${ino}`);
-      fs.closeSync(fd);
-    },
-  };
-}
-
-function openForLock(dir: Dir, name: string): number {
-  try {
-    return openFile(dir, name);
-  } catch (cause) {
-    throw new MailhaulError('DB_OPEN', 'The database cannot be opened.', { where: displayPath(dir, name), cause });
-  }
 }
 
 /** Opens the environment with all its tables, and takes this thread's place among the readers. */
@@ -272,94 +215,6 @@ function environment(
   };
 }
 
-function checkDatabase(dir: Dir, name: string, path: string, writable: boolean): void {
-  try {
-    checkDatabaseFile(dir, name, writable);
-  } catch (error) {
-    if (error instanceof MailhaulError) throw error;
-    throw new MailhaulError('DB_OPEN', 'The database cannot be read.', {
-      where: path,
-      hint: 'Correct the cause, then run the same command again.',
-      cause: error,
-    });
-  }
-}
-
-/** Makes the file with the right owner before LMDB sees it, or checks the one that is there. */
-function prepareFile(dir: Dir, name: string, options: EnvironmentOptions, create: boolean): void {
-  const where = displayPath(dir, name);
-  let found = stat(dir, name);
-  if (found === undefined) {
-    if (!create) {
-      throw new MailhaulError('DB_MISSING', 'The database does not exist.', {
-        where,
-        hint: 'Run `upgrade -s` first.',
-      });
-    }
-    try {
-      const fd = createFile(dir, name, options.owner);
-      fs.closeSync(fd);
-      sync(dir.fd);
-      return;
-    } catch (error) {
-      if (options.readOnly === true && hasErrno(error, 'EROFS', 'EACCES', 'EPERM')) return;
-      if (!hasErrno(error, 'EEXIST')) {
-        throw new MailhaulError('DB_OPEN', 'The database cannot be made.', { where, cause: error });
-      }
-      found = stat(dir, name);
-    }
-  }
-  if (found === undefined || !found.isFile()) {
-    throw new MailhaulError('DB_UNSAFE', 'A regular file was expected in place of the database.', {
-      where,
-      hint: 'Somebody put something else there: find out who, and remove it.',
-    });
-  }
-  // Without an owner to compare with, root takes what it finds.
-  const account = options.owner?.uid ?? (process.geteuid?.() || undefined);
-  const mine = account === undefined || found.uid === BigInt(account) || found.uid === 0n;
-  if (!mine || (found.mode & 0o022n) !== 0n) {
-    throw new MailhaulError('DB_UNSAFE', 'The database does not belong to the server account alone.', {
-      where,
-      hint: 'Its owner must be the server account and only the owner may write to it (mode 0600).',
-    });
-  }
-  if (found.uid === 0n) giveAway(dir, name, options);
-}
-
-/** A file that a killed run left to root goes to the server account, which has to open it. */
-function giveAway(dir: Dir, name: string, { owner, readOnly }: EnvironmentOptions): void {
-  if (readOnly === true || !opensAsAccount(dir, owner)) return;
-  const fd = openSoleFile(dir, name);
-  try {
-    if (fs.fstatSync(fd).uid === 0) own(fd, 0o600, owner);
-  } finally {
-    fs.closeSync(fd);
-  }
-}
-
-/** Root opens in a directory whose names somebody else may exchange. */
-function opensAsAccount(dir: Dir, owner: Ownership | undefined): owner is { uid: number; gid: number } {
-  if (process.geteuid?.() !== 0 || owner?.uid === undefined || owner.gid === undefined) return false;
-  const { uid, mode } = fstat(dir);
-  return owner.uid !== 0 && (uid !== 0n || (mode & 0o022n) !== 0n);
-}
-
-/** Asks whether the lock file can be opened, without opening it (head comment, last invariant). */
-function checkAccess(dir: Dir, name: string, readOnly: boolean): void {
-  try {
-    fs.accessSync(at(dir, name), fs.constants.R_OK | fs.constants.W_OK);
-  } catch (error) {
-    // LMDB reads without locks where the file system itself is read-only.
-    if (readOnly && hasErrno(error, 'EROFS')) return;
-    throw new MailhaulError('DB_OPEN', 'The lock file of the database cannot be opened.', {
-      where: displayPath(dir, name),
-      hint: 'Run the command as root or as the server account.',
-      cause: error,
-    });
-  }
-}
-
 function openRootDatabase(
   dir: Dir,
   name: string,
@@ -388,142 +243,4 @@ function openRootDatabase(
     const message = error instanceof Error ? error.message : String(error);
     throw new MailhaulError('DB_OPEN', `The database cannot be opened: ${message}.`, { where: path, cause: error });
   }
-}
-
-function openTable(root: RootDatabase<Buffer, Buffer>, name: string, path: string): Table {
-  let opened: Database<Buffer, Buffer> | undefined;
-  try {
-    opened = root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' });
-  } catch (error) {
-    throw new MailhaulError('DB_OPEN', `The table ${name} cannot be opened: ${String(error)}.`, {
-      where: path,
-      cause: error,
-    });
-  }
-  // A read-only environment in which the table was never made.
-  if (opened === undefined)
-    return {
-      get: () => undefined,
-      lastKey: () => undefined,
-      scan: () => [],
-      put: readOnlyDatabase,
-      remove: readOnlyDatabase,
-    };
-  const database = opened;
-  return {
-    get: (key) => database.get(asBuffer(key)),
-    lastKey: () => {
-      for (const key of database.getKeys({ reverse: true, limit: 1 })) return Buffer.from(key);
-      return undefined;
-    },
-    scan: (prefix, after) => scan(database, asBuffer(prefix), after === undefined ? undefined : asBuffer(after)),
-    put: (key, value) => database.putSync(asBuffer(key), asBuffer(value)),
-    remove: (key) => {
-      database.removeSync(asBuffer(key));
-    },
-  };
-}
-
-function readOnlyDatabase(): never {
-  throw new MailhaulError('DB_READ_ONLY', 'The database was opened for reading only.');
-}
-
-function* scan(
-  database: Database<Buffer, Buffer>,
-  prefix: Buffer,
-  after: Buffer | undefined,
-): Generator<{ key: Buffer; value: Buffer }> {
-  let last = after;
-  const end = afterPrefix(prefix);
-  for (;;) {
-    const start = last ?? (prefix.length === 0 ? Buffer.of(0) : prefix);
-    const range = {
-      start,
-      exclusiveStart: last !== undefined,
-      limit: SCAN_PAGE,
-      ...(end === undefined ? {} : { end }),
-    };
-    const page: { key: Buffer; value: Buffer }[] = [];
-    for (const { key, value } of database.getRange(range)) {
-      // Values of a range may share memory with the map: the page outlives the cursor.
-      page.push({ key: Buffer.from(key), value: Buffer.from(value) });
-    }
-    for (const entry of page) {
-      if (entry.key.compare(prefix, 0, prefix.length, 0, Math.min(prefix.length, entry.key.length)) !== 0) return;
-      yield entry;
-    }
-    if (page.length < SCAN_PAGE) return;
-    last = page[page.length - 1]!.key;
-  }
-}
-
-/** The first key behind all that begin with `prefix`: a page must not read values that nobody wants. */
-function afterPrefix(prefix: Buffer): Buffer | undefined {
-  let length = prefix.length;
-  while (length > 0 && prefix[length - 1] === 0xff) length -= 1;
-  if (length === 0) return undefined;
-  const end = Buffer.from(prefix.subarray(0, length));
-  end[length - 1]! += 1;
-  return end;
-}
-
-/** Less than this is no room for a transaction. */
-const ROOM_BYTES = 256 * 1024;
-
-/**
- * LMDB itself prints a line, and lmdb a stack trace, when a commit meets a full disk; so most full disks are seen
- * before. A transaction that is larger than what is left still meets them, and nothing of it is kept either way.
- */
-function refuseFullDisk(file: Dir): void {
-  const { blocks, bavail, bsize } = statfs(file);
-  // Some file systems do not tell.
-  if (blocks === 0 || bavail * bsize >= ROOM_BYTES) return;
-  throw new MailhaulError('DB_WRITE', `The disk of the database is full (ENOSPC): ${bavail * bsize} bytes are free.`, {
-    where: file.path,
-    exit: EXIT.halted,
-    hint: 'Make space, then run the same command again.',
-  });
-}
-
-async function runUpdate<T>(root: RootDatabase<Buffer, Buffer>, path: string, change: () => T): Promise<T> {
-  let thrown: { readonly error: unknown } | undefined;
-  try {
-    return await root.childTransaction(() => {
-      try {
-        const result = change();
-        effect('commit');
-        return result;
-      } catch (error) {
-        thrown = { error };
-        throw error;
-      }
-    });
-  } catch (error) {
-    if (thrown !== undefined) throw thrown.error;
-    throw await commitFailure(error, path);
-  }
-}
-
-/** What LMDB could not write, as an error that stops the run: nothing of the transaction happened. */
-async function commitFailure(error: unknown, path: string): Promise<MailhaulError> {
-  let cause = error;
-  if (error instanceof Error && 'commitError' in error) {
-    cause = await Promise.resolve(error.commitError).catch((reason: unknown) => reason);
-  }
-  const message = cause instanceof Error ? cause.message : String(cause);
-  const full = /MDB_MAP_FULL/.test(message);
-  return new MailhaulError(
-    full ? 'DB_FULL' : 'DB_WRITE',
-    `The database could not be written, nothing of this change was kept: ${message}.`,
-    {
-      where: path,
-      exit: EXIT.halted,
-      hint: 'Make space or repair the device, then run the same command again.',
-      cause,
-    },
-  );
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -2,9 +2,9 @@
  * The steps of one folder that touch mail: what a transfer thread does (worker.ts), and what a service does
  * in its own process when it opens a folder in TRANSITION. Nothing here opens a database.
  */
-import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine, MessageTable } from '../engine/types.js';
+import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine } from '../engine/types.js';
 import { describeError, hasErrno, MailhaulError, systemCause } from '../errors.js';
-import { closeDir, type Dir, ensureDirs, fstat, list, stat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, ensureDirs, fstat, stat, walk } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
 import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
@@ -12,10 +12,8 @@ import { hashDirectory, messageFile } from '../store/layout.js';
 import { planFolder } from './plan.js';
 import { tableOf } from './rows.js';
 import { shareTable } from './shared.js';
-import { blocksOf } from './space.js';
 import type {
   AddedRows,
-  CopySpace,
   FailedFolder,
   FinishFolder,
   FinishResult,
@@ -28,7 +26,6 @@ import type {
   RemoveFolder,
   RemoveResult,
   SourceStamp,
-  SurveyResult,
   Trouble,
   WorkerContext,
 } from './tasks.js';
@@ -49,17 +46,17 @@ export function ownerOf(context: WorkerContext): { uid: number; gid: number } {
   return { uid: context.ownerUid, gid: context.ownerGid };
 }
 
-function rootOf(place: Place): Dir {
+export function rootOf(place: Place): Dir {
   return { fd: place.rootFd, path: place.rootPath };
 }
 
-/** `error` as a folder's failure; `code` and `where` when it has none of its own. */
 /** What to do about a folder that failed for a reason of the system. */
 const ADVICE: Readonly<Record<string, string>> = {
   FOLDER_UNREADABLE: ' Correct the permissions or repair the disk, then run the same command again.',
   FOLDER_TARGET: ' Correct owner and mode of the 4.x directory, then run the same command again.',
 };
 
+/** `error` as a folder's failure; `code` and `where` when it has none of its own. */
 export function failure(error: unknown, code: string, where: string): FolderFailure {
   if (error instanceof MailhaulError) {
     return { code: error.code, message: error.message + systemCause(error), where: error.where ?? where };
@@ -138,135 +135,11 @@ function holdTarget(
   }
 }
 
-/** The same as `prepareFolder` without a lock and without a trace on disk. */
-export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResult {
-  const opened = openSource(task);
-  if (opened === 'missing') {
-    if (!task.missing) return gone(task);
-    return { kind: 'planned', id: task.id, messages: 0, bytes: 0, copy: NOTHING_TO_COPY, warnings: 0, refused: [] };
-  }
-  if ('kind' in opened) return opened;
-  try {
-    const scan = tools.engine.scan(opened.fd);
-    const plan = planOf(tools, task, tools.source.readIndex(opened), scan);
-    const { messages } = plan;
-    let bytes = 0;
-    for (const size of messages.sizes) bytes += size;
-    return {
-      kind: 'planned',
-      id: task.id,
-      messages: messages.count,
-      bytes,
-      copy: copySpace(task, fstat(opened).dev, scan, messages),
-      warnings: plan.warnings.length,
-      refused: refusedOf(messages),
-    };
-  } catch (error) {
-    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };
-  } finally {
-    closeDir(opened);
-  }
-}
-
-const NOTHING_TO_COPY: CopySpace = {
-  bytes: 0,
-  files: 0,
-  device: 0n,
-  inodes: new BigUint64Array(0),
-  sizes: new Float64Array(0),
-  links: new Uint32Array(0),
-  present: new Uint8Array(0),
-};
-
-function copySpace(task: PrepareFolder, device: bigint, scan: DirectoryScan, messages: MessageTable): CopySpace {
-  const linksOf = new Map<bigint, number>();
-  for (let i = 0; i < scan.count; i++) {
-    const links = scan.nlinks[i] ?? 0;
-    if (links > 1) linksOf.set(scan.inodes[i] ?? 0n, links);
-  }
-  // Only an earlier attempt can have copied something.
-  const copied = task.previous === null || task.target.rootFd < 0 ? undefined : openTarget(task.target);
-  const shared: { inode: bigint; size: number; links: number; present: boolean }[] = [];
-  let [bytes, files] = [0, 0];
-  try {
-    const isThere = copied === undefined ? () => false : presence(copied);
-    for (let i = 0; i < messages.count; i++) {
-      if (messages.refused[i] !== 0) continue;
-      const inode = messages.inodes[i] ?? 0n;
-      const size = messages.sizes[i] ?? 0;
-      const links = linksOf.get(inode);
-      const present = isThere(messages.uids[i] ?? 0, size);
-      if (links !== undefined) {
-        shared.push({ inode, size: blocksOf(size), links, present });
-      } else if (!present) {
-        bytes += blocksOf(size);
-        files += 1;
-      }
-    }
-  } finally {
-    if (copied !== undefined) closeDir(copied);
-  }
-  return {
-    bytes,
-    files,
-    device,
-    inodes: BigUint64Array.from(shared, ({ inode }) => inode),
-    sizes: Float64Array.from(shared, ({ size }) => size),
-    links: Uint32Array.from(shared, ({ links }) => links),
-    present: Uint8Array.from(shared, ({ present }) => Number(present)),
-  };
-}
-
-/** The mailbox directory that an earlier attempt made; undefined when it came to nothing. */
-function openTarget(target: Place): Dir | undefined {
-  try {
-    return walk(rootOf(target), target.components);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Asks, uid by uid ascending, whether the 4.x file is there with at least so many bytes. */
-function presence(mailbox: Dir): (uid: number, bytes: number) => boolean {
-  const sizes = new Map<string, bigint>();
-  let read = '';
-  return (uid, bytes) => {
-    const name = hashDirectory(uid);
-    if (name !== read) {
-      read = name;
-      sizes.clear();
-      const directory = openIfThere(mailbox, name);
-      if (directory !== undefined) {
-        try {
-          for (const file of list(directory)) {
-            const text = file.toString('latin1');
-            sizes.set(text, stat(directory, text)?.size ?? 0n);
-          }
-        } finally {
-          closeDir(directory);
-        }
-      }
-    }
-    return (sizes.get(messageFile(uid)) ?? -1n) >= BigInt(bytes);
-  };
-}
-
-function refusedOf(messages: MessageTable): { uid: number; refused: number; file: string }[] {
-  const refused: { uid: number; refused: number; file: string }[] = [];
-  for (let i = 0; i < messages.count; i++) {
-    const code = messages.refused[i] ?? 0;
-    if (code === 0) continue;
-    const name = messages.names.subarray(messages.nameOffsets[i], messages.nameOffsets[i + 1]);
-    refused.push({ uid: messages.uids[i] ?? 0, refused: code, file: Buffer.from(name).toString('utf8') });
-  }
-  return refused;
-}
-
 function failed(id: number, error: unknown, code: string, where: string, side: Trouble['side']): FailedFolder {
   return { kind: 'failed', id, failure: failure(error, code, where), trouble: troubleOf(error, side) };
 }
 
-function openSource(task: { id: number; source: Place }): Dir | 'missing' | FailedFolder {
+export function openSource(task: { id: number; source: Place }): Dir | 'missing' | FailedFolder {
   try {
     return walk(rootOf(task.source), task.source.components);
   } catch (error) {
@@ -290,7 +163,7 @@ function placePath(place: Place): string {
   return [place.rootPath, ...names].join('/');
 }
 
-function gone(task: PrepareFolder): FailedFolder {
+export function gone(task: PrepareFolder): FailedFolder {
   const message = 'The 3.x folder is not there any more; upgrade -s saw it. Is its disk mounted?';
   return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_GONE', message, where: placePath(task.source) } };
 }
@@ -323,7 +196,7 @@ function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): FolderPla
   return planOf(tools, task, tools.source.readIndex(dir), tools.engine.scan(dir.fd));
 }
 
-function planOf(
+export function planOf(
   { context }: StepTools,
   task: PrepareFolder,
   index: FolderIndex | undefined,
@@ -444,7 +317,8 @@ function keepUnlessInTarget(task: RemoveFolder, remove: Uint8Array): number {
   return kept;
 }
 
-function openIfThere(dir: Dir, name: string): Dir | undefined {
+/** Undefined when it is not there. */
+export function openIfThere(dir: Dir, name: string): Dir | undefined {
   try {
     return walk(dir, [name]);
   } catch (error) {

@@ -15,8 +15,9 @@
  */
 import { MailhaulError } from '../../errors.js';
 import type { Dir, Ownership } from '../../fs/dir.js';
-import { type Environment, openEnvironment, type Table } from '../../store/environment.js';
+import { type Environment, openEnvironment } from '../../store/environment.js';
 import { nameKey } from '../../store/keys.js';
+import type { Table } from '../../store/tables.js';
 import { asFields, countField, decodeValue, encodeValue } from '../../store/values.js';
 import type { MappingDatabase, MappingFolder, MappingUser, MappingWrites, MessageFailure } from '../types.js';
 import { decodeRecord, encodeRecord } from './record.js';

@@ -1,0 +1,134 @@
+/**
+ * What `-m` would do with a folder, for `--dry-run` and the space check before a run: the plan without a lock and
+ * without a trace on disk, and what would have to be copied.
+ */
+import type { DirectoryScan, MessageTable } from '../engine/types.js';
+import { closeDir, type Dir, fstat, list, stat, walk } from '../fs/dir.js';
+import { hashDirectory, messageFile } from '../store/layout.js';
+import { blocksOf } from './space.js';
+import { failure, gone, openIfThere, openSource, planOf, rootOf, type StepTools } from './steps.js';
+import type { CopySpace, Place, PrepareFolder, SurveyResult } from './tasks.js';
+
+/** The plan of a folder as `prepareFolder` would make it now. */
+export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResult {
+  const opened = openSource(task);
+  if (opened === 'missing') {
+    if (!task.missing) return gone(task);
+    return { kind: 'planned', id: task.id, messages: 0, bytes: 0, copy: NOTHING_TO_COPY, warnings: 0, refused: [] };
+  }
+  if ('kind' in opened) return opened;
+  try {
+    const scan = tools.engine.scan(opened.fd);
+    const plan = planOf(tools, task, tools.source.readIndex(opened), scan);
+    const { messages } = plan;
+    let bytes = 0;
+    for (const size of messages.sizes) bytes += size;
+    return {
+      kind: 'planned',
+      id: task.id,
+      messages: messages.count,
+      bytes,
+      copy: copySpace(task, fstat(opened).dev, scan, messages),
+      warnings: plan.warnings.length,
+      refused: refusedOf(messages),
+    };
+  } catch (error) {
+    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };
+  } finally {
+    closeDir(opened);
+  }
+}
+
+const NOTHING_TO_COPY: CopySpace = {
+  bytes: 0,
+  files: 0,
+  device: 0n,
+  inodes: new BigUint64Array(0),
+  sizes: new Float64Array(0),
+  links: new Uint32Array(0),
+  present: new Uint8Array(0),
+};
+
+function copySpace(task: PrepareFolder, device: bigint, scan: DirectoryScan, messages: MessageTable): CopySpace {
+  const linksOf = new Map<bigint, number>();
+  for (let i = 0; i < scan.count; i++) {
+    const links = scan.nlinks[i] ?? 0;
+    if (links > 1) linksOf.set(scan.inodes[i] ?? 0n, links);
+  }
+  // Only an earlier attempt can have copied something.
+  const copied = task.previous === null || task.target.rootFd < 0 ? undefined : openTarget(task.target);
+  const shared: { inode: bigint; size: number; links: number; present: boolean }[] = [];
+  let [bytes, files] = [0, 0];
+  try {
+    const isThere = copied === undefined ? () => false : presence(copied);
+    for (let i = 0; i < messages.count; i++) {
+      if (messages.refused[i] !== 0) continue;
+      const inode = messages.inodes[i] ?? 0n;
+      const size = messages.sizes[i] ?? 0;
+      const links = linksOf.get(inode);
+      const present = isThere(messages.uids[i] ?? 0, size);
+      if (links !== undefined) {
+        shared.push({ inode, size: blocksOf(size), links, present });
+      } else if (!present) {
+        bytes += blocksOf(size);
+        files += 1;
+      }
+    }
+  } finally {
+    if (copied !== undefined) closeDir(copied);
+  }
+  return {
+    bytes,
+    files,
+    device,
+    inodes: BigUint64Array.from(shared, ({ inode }) => inode),
+    sizes: Float64Array.from(shared, ({ size }) => size),
+    links: Uint32Array.from(shared, ({ links }) => links),
+    present: Uint8Array.from(shared, ({ present }) => Number(present)),
+  };
+}
+
+/** The mailbox directory that an earlier attempt made; undefined when it came to nothing. */
+function openTarget(target: Place): Dir | undefined {
+  try {
+    return walk(rootOf(target), target.components);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Asks, uid by uid ascending, whether the 4.x file is there with at least so many bytes. */
+function presence(mailbox: Dir): (uid: number, bytes: number) => boolean {
+  const sizes = new Map<string, bigint>();
+  let read = '';
+  return (uid, bytes) => {
+    const name = hashDirectory(uid);
+    if (name !== read) {
+      read = name;
+      sizes.clear();
+      const directory = openIfThere(mailbox, name);
+      if (directory !== undefined) {
+        try {
+          for (const file of list(directory)) {
+            const text = file.toString('latin1');
+            sizes.set(text, stat(directory, text)?.size ?? 0n);
+          }
+        } finally {
+          closeDir(directory);
+        }
+      }
+    }
+    return (sizes.get(messageFile(uid)) ?? -1n) >= BigInt(bytes);
+  };
+}
+
+function refusedOf(messages: MessageTable): { uid: number; refused: number; file: string }[] {
+  const refused: { uid: number; refused: number; file: string }[] = [];
+  for (let i = 0; i < messages.count; i++) {
+    const code = messages.refused[i] ?? 0;
+    if (code === 0) continue;
+    const name = messages.names.subarray(messages.nameOffsets[i], messages.nameOffsets[i + 1]);
+    refused.push({ uid: messages.uids[i] ?? 0, refused: code, file: Buffer.from(name).toString('utf8') });
+  }
+  return refused;
+}
