@@ -131,7 +131,7 @@ export function checkAcl(context: ResetContext, open: OpenFolder): void {
   const { folder, index, source } = open;
   const record: MailboxRecord | undefined = context.mailboxes?.get(folder.mailbox);
   if (record === undefined || record.mappingId !== folder.id || index === undefined) return;
-  const migrated = aclOf(index.admin());
+  const migrated = aclOf(index.reader.admin());
   if (migrated === undefined || sameAcl(record.acl, migrated)) return;
   if (source !== undefined && sameAcl(record.acl, context.source.readAcl(source).entries)) return;
   const text = 'The rights of the mailbox were changed in 4.x. Write them into `.acl` of the 3.x folder first.';

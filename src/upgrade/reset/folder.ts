@@ -13,13 +13,11 @@
  * Nothing is written.
  */
 import { describeError } from '../../errors.js';
-import { type Dir, displayPath, stat, withFile } from '../../fs/dir.js';
-import { fileSource } from '../../store/index/io.js';
-import { JournalReader, journalIndexOf } from '../../store/index/journal.js';
-import type { IndexReader } from '../../store/index/reader.js';
+import { type Dir, displayPath, stat } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../../store/layout.js';
 import { fileDigest, sameDigest } from './content.js';
 import type { ResetContext } from './context.js';
+import { serviceChanges } from './journal.js';
 import { isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder, rowOf } from './opened.js';
 
 export interface Examination {
@@ -35,7 +33,7 @@ export function examineFolder(context: ResetContext, open: OpenFolder, read: boo
     examineDeleted(context, open);
     return { rows: [], files: 0 };
   }
-  examineIndex(context, open);
+  examineIndex(context, open, read);
   const rows: number[] = [];
   let files = 0;
   const finder = new MessageFinder(open.target);
@@ -65,8 +63,8 @@ function examineDeleted({ refusals, stage }: ResetContext, { record, source, sub
   }
 }
 
-/** What services changed shows in the journal and in the index's generation; both are theirs alone. */
-function examineIndex(context: ResetContext, open: OpenFolder): void {
+/** What services changed shows in the journal, beside what a retry entered there, and in the index's generation. */
+function examineIndex(context: ResetContext, open: OpenFolder, survey: boolean): void {
   const { target, index, subject, record } = open;
   if (target === undefined) return;
   const { refusals, stage } = context;
@@ -79,34 +77,35 @@ function examineIndex(context: ResetContext, open: OpenFolder): void {
     }
     return;
   }
-  const { generation } = index.header;
+  const { generation } = index.reader.header;
   if (generation !== 0) {
     const text = `Services have changed the mailbox and folded their changes into its index (generation ${generation}).`;
     refusals.add(subject, 'RESET_CHANGED', where, text);
   }
-  examineJournal(context, open, target, index);
-  for (const { uid } of index.records()) {
+  examineJournal(context, open, target, survey);
+  for (const { uid } of index.reader.records()) {
     if (rowOf(record, uid) >= 0) continue;
     const text = 'The message is in the index but not in the migration record: it did not come from 3.x.';
     refusals.add(subject, 'RESET_NOT_ON_RECORD', where, text, uid);
   }
 }
 
-function examineJournal({ refusals }: ResetContext, open: OpenFolder, target: Dir, index: IndexReader): void {
+function examineJournal({ refusals }: ResetContext, open: OpenFolder, target: Dir, survey: boolean): void {
   if (stat(target, JOURNAL_FILE) === undefined) return;
   const where = displayPath(target, JOURNAL_FILE);
-  try {
-    const counts = { flags: 0, append: 0, expunge: 0, uidnext: 0 };
-    withFile(target, JOURNAL_FILE, (fd) => {
-      for (const { type } of new JournalReader(fileSource(fd), journalIndexOf(index)).changes()) counts[type] += 1;
-    });
-    if (Object.values(counts).every((count) => count === 0)) return;
+  if (open.journalDamage !== undefined) {
+    refusals.add(open.subject, 'RESET_CHANGED', where, `The journal cannot be read: ${open.journalDamage}.`);
+    return;
+  }
+  const { append, expunge, flags, uidnext, byRetry } = serviceChanges(open, target);
+  if (append + expunge + flags + uidnext > 0) {
     const text =
-      `Services have changed the mailbox since it was migrated: ${counts.append} messages added, ` +
-      `${counts.expunge} removed, ${counts.flags} changes of flags.`;
+      `Services have changed the mailbox since it was migrated: ${append} messages added, ${expunge} removed, ` +
+      `${flags} changes of flags.`;
     refusals.add(open.subject, 'RESET_CHANGED', where, text);
-  } catch (error) {
-    refusals.add(open.subject, 'RESET_CHANGED', where, `The journal cannot be read: ${describeError(error)}.`);
+  } else if (byRetry > 0 && survey) {
+    const text = `${open.folder.mailbox}: ${byRetry} messages that a retry added at the end get their uids of 3.x.`;
+    refusals.note(text);
   }
 }
 
@@ -126,7 +125,8 @@ function examineMessage(
   const originalPath = source === undefined ? open.folder.legacyName : displayPath(source, name);
   if (file === undefined) {
     // Not published: nobody but 3.x itself took the message away.
-    if (original === undefined && published && !failed.has(uid) && stage !== 'removing') {
+    const migrated = !failed.has(uid) || index?.byUid(uid) !== undefined;
+    if (original === undefined && published && migrated && stage !== 'removing') {
       const text = 'The message was migrated, but is neither in 3.x nor in 4.x now. Restore it from a backup.';
       refusals.add(subject, 'RESET_LOST', originalPath, text, uid);
     }

@@ -10,7 +10,7 @@ import { type DirectoryScan, FLAG } from '../../engine/types.js';
 import { describeError } from '../../errors.js';
 import { createOver, type Dir, openFile, own, rename, stat, sync, unlinkIfThere, writeAll } from '../../fs/dir.js';
 import type { FolderIndex } from '../../source/types.js';
-import type { IndexReader } from '../../store/index/reader.js';
+import type { MailboxIndex } from '../../store/index/mailboxIndex.js';
 import { rawKey } from '../../store/names.js';
 import { planFolder } from '../plan.js';
 import type { FolderPlan } from '../types.js';
@@ -141,7 +141,7 @@ function isPlanned({ record, index }: OpenFolder, plan: FolderPlan, i: number): 
   if (index === undefined || stored === undefined) return true;
   if (messages.flags[row] !== stored.flags || messages.internalDates[row] !== stored.internalDate) return false;
   const refs = messages.keywordRefs.subarray(messages.keywordOffsets[row], messages.keywordOffsets[row + 1]);
-  return folded(Array.from(refs, (ref) => keywords[ref] ?? '')) === folded(index.keywordsOf(stored));
+  return folded(Array.from(refs, (ref) => keywords[ref] ?? '')) === folded(stored.keywords);
 }
 
 function rowOfUid(uids: Uint32Array, uid: number): number {
@@ -229,10 +229,10 @@ const LETTERS = [
 ] as const;
 
 /** Date and flags of a line. A date before 1970 is none that a line can have: the file's time, which is the same, counts. */
-function factsText(index: IndexReader | undefined, uid: number, mtime: bigint): string {
+function factsText(index: MailboxIndex | undefined, uid: number, mtime: bigint): string {
   const stored = index?.byUid(uid);
   if (index === undefined || stored === undefined) return `${mtime / 1_000_000_000n} -`;
   const letters = LETTERS.filter(([, bit]) => (stored.flags & bit) !== 0).map(([letter]) => letter);
-  const flags = [letters.join(''), ...index.keywordsOf(stored)].join(',');
+  const flags = [letters.join(''), ...stored.keywords].join(',');
   return `${stored.internalDate} ${flags === '' ? '-' : flags}`;
 }

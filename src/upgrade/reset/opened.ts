@@ -9,8 +9,10 @@ import type { BigIntStats } from 'node:fs';
 import * as fs from 'node:fs';
 import { describeError, hasErrno, MailhaulError } from '../../errors.js';
 import { closeDir, type Dir, fstat, openDir, openFile, stat, walk } from '../../fs/dir.js';
-import { type IndexReader, openIndex } from '../../store/index/reader.js';
-import { hashDirectory, INDEX_FILE, messageFile, RETRY_DIRECTORY } from '../../store/layout.js';
+import { fileSource } from '../../store/index/io.js';
+import { MailboxIndex } from '../../store/index/mailboxIndex.js';
+import { openIndex } from '../../store/index/reader.js';
+import { hashDirectory, INDEX_FILE, JOURNAL_FILE, messageFile, RETRY_DIRECTORY } from '../../store/layout.js';
 import { mailboxPathComponents } from '../../store/names.js';
 import type { MappingFolder, MappingUser, MigrationRecord } from '../types.js';
 import { heldRoot, isGoneIn4x, isPublished, type ResetContext, rootPathOf } from './context.js';
@@ -29,8 +31,10 @@ export interface OpenFolder {
   readonly sourceDevice: bigint | undefined;
   /** The 4.x mailbox directory; undefined: it is not there. */
   readonly target: Dir | undefined;
-  /** undefined: there is none, or it is damaged (reported). */
-  readonly index: IndexReader | undefined;
+  /** With the changes in the journal. undefined: there is none, or it is damaged (reported). */
+  readonly index: MailboxIndex | undefined;
+  /** Why the journal, whose changes `index` lacks then, cannot be read. */
+  readonly journalDamage: string | undefined;
   /** uids with a failure on record. */
   readonly failed: ReadonlySet<number>;
 }
@@ -77,15 +81,14 @@ export function openFolder(
   const places = openPlaces(context, folder, user, subject);
   if (places === undefined) return undefined;
   const { source, target } = places;
-  let indexFd = -1;
+  let found: FoundIndex | undefined;
   const close = (): void => {
-    if (indexFd >= 0) fs.closeSync(indexFd);
+    found?.index.close();
     if (source !== undefined) closeDir(source);
     if (target !== undefined) closeDir(target);
   };
   try {
-    const index = target === undefined ? undefined : openIndexFile(context, target, subject);
-    indexFd = index?.fd ?? -1;
+    found = target === undefined ? undefined : openIndexFiles(context, target, subject);
     const opened: OpenFolder = {
       folder,
       subject,
@@ -96,7 +99,8 @@ export function openFolder(
       source,
       sourceDevice: source === undefined ? undefined : fstat(source).dev,
       target,
-      index: index?.index,
+      index: found?.index,
+      journalDamage: found?.journalDamage,
       failed: new Set(mapping.failures(folder.id).map(({ uid }) => uid)),
     };
     return { folder: opened, close };
@@ -141,19 +145,30 @@ function open(walkTo: () => Dir): Dir | undefined {
   }
 }
 
-function openIndexFile(
-  context: ResetContext,
-  target: Dir,
-  subject: Subject,
-): { fd: number; index: IndexReader } | undefined {
-  let fd = -1;
+interface FoundIndex {
+  readonly index: MailboxIndex;
+  readonly journalDamage: string | undefined;
+}
+
+function openIndexFiles(context: ResetContext, target: Dir, subject: Subject): FoundIndex | undefined {
+  const fds: number[] = [];
   try {
-    fd = openFile(target, INDEX_FILE);
-    const index = openIndex(fd);
-    index.verify('records');
-    return { fd, index };
+    const fd = openFile(target, INDEX_FILE);
+    fds.push(fd);
+    const reader = openIndex(fd);
+    reader.verify('records');
+    if (stat(target, JOURNAL_FILE) === undefined)
+      return { index: new MailboxIndex(reader, undefined, fds), journalDamage: undefined };
+    try {
+      const journal = openFile(target, JOURNAL_FILE);
+      fds.push(journal);
+      return { index: new MailboxIndex(reader, fileSource(journal), fds), journalDamage: undefined };
+    } catch (error) {
+      if (!(error instanceof MailhaulError) && !hasErrno(error, 'EIO', 'EACCES', 'EPERM')) throw error;
+      return { index: new MailboxIndex(reader, undefined, fds), journalDamage: describeError(error) };
+    }
   } catch (error) {
-    if (fd >= 0) fs.closeSync(fd);
+    for (const fd of fds) fs.closeSync(fd);
     if (hasErrno(error, 'ENOENT')) return undefined;
     if (!(error instanceof MailhaulError) && !hasErrno(error, 'EIO', 'EACCES', 'EPERM')) throw error;
     const text = `The index of the mailbox cannot be read: ${describeError(error)}.`;

@@ -1,0 +1,134 @@
+/**
+ * `--reset` of a mailbox that a service has opened and a retry has added messages to: those came from 3.x, so they are
+ * no reason to refuse. What a service did there is.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { asService } from '../campaign/support/service.js';
+import { type HandSite, handSite, MAIL, putMail } from '../e2e/hand-site.js';
+import { originalsOf, refusalsOf, reset } from './reset-support.js';
+import { INDEX } from './small-store.js';
+
+const WORK = 'user/anna/Work';
+const BARE = 'Subject: three\n\nbare LF\n';
+
+let made: HandSite;
+let folder: string;
+
+/** anna's Work: 1 is good; 3 and 5 are links at first, published with --accept-failures; a service has opened it. */
+beforeEach(async () => {
+  made = handSite();
+  const { store } = made;
+  store.user('anna');
+  const lines = `${INDEX(70, 9)}1 11 S 9 one\n3 13 F,late 9 three\n5 15 A 9 five\n`;
+  folder = store.folder(store.mailbox, 'anna', 'Work', lines);
+  putMail(folder, 'one');
+  for (const name of ['three', 'five']) fs.symlinkSync('/etc/passwd', path.join(folder, name));
+  store.finish();
+  expect(made.folders().status).toBe(0);
+  expect(made.messages('--accept-failures').status).toBe(1);
+  await asService(store.instance, (service) => service.open(WORK));
+});
+
+afterEach(() => made.remove());
+
+function repair(name: string, content?: string): void {
+  const { uid, gid } = fs.statSync(folder);
+  fs.unlinkSync(path.join(folder, name));
+  fs.chownSync(putMail(folder, name, content), uid, gid);
+}
+
+const uids = (): number[] => made.dump(WORK).map(({ uid }) => uid);
+
+/** Both messages come in by a retry, under new uids. */
+function retry(...options: string[]): void {
+  repair('three', BARE);
+  repair('five');
+  const result = made.messages(...options);
+  expect(result.status, result.stdout + result.stderr).toBe(0);
+  expect(uids()).toEqual([1, 9, 10]);
+}
+
+it('goes back when the service has only opened it, and -s, -m give the uids, flags and dates of 3.x', async () => {
+  retry();
+  const before = originalsOf(made.store);
+  const report = await reset(made.store);
+  expect(report.refusals).toEqual([]);
+  expect(report).toMatchObject({ outcome: 'done', restore: { messages: 0 } });
+  expect(report.notes.join()).toContain('2 messages that a retry added');
+  expect(originalsOf(made.store)).toEqual(before);
+  expect(made.folders().status).toBe(0);
+  expect(made.messages().status).toBe(0);
+  expect(uids()).toEqual([1, 3, 5]);
+});
+
+it('puts back what the retry added when -r took its originals, rewritten ones too', async () => {
+  retry('-r');
+  expect(originalsOf(made.store)).toEqual({});
+  const report = await reset(made.store);
+  expect(report.refusals).toEqual([]);
+  expect(report.restore).toMatchObject({ messages: 3, rewritten: 1 });
+  expect(fs.readFileSync(path.join(folder, 'three'), 'latin1')).toBe(BARE.replaceAll('\n', '\r\n'));
+  expect(made.folders().status).toBe(0);
+  expect(made.messages().status).toBe(0);
+  expect(made.dump(WORK).map(({ uid, flags, internaldate }) => [uid, internaldate, flags.join()])).toEqual([
+    [1, 11, '\\Seen'],
+    [3, 13, '\\Flagged,late'],
+    [5, 15, '\\Answered'],
+  ]);
+});
+
+it('refuses a file of it that is not what the journal says, when it is the only copy', async () => {
+  retry('-r');
+  const file = path.join(made.mailbox(WORK).path ?? '', '00/9.msg');
+  fs.writeFileSync(file, fs.readFileSync(file, 'latin1').replace('bare', 'bore'), 'latin1');
+  expect(refusalsOf(await reset(made.store))).toEqual(['RESET_CONTENT']);
+});
+
+describe('refuses what a service did', () => {
+  it.each([
+    ['to the flags of such a message', (s: Service) => s.flag(WORK, 9, 4)],
+    ['by an expunge of it', (s: Service) => s.expunge(WORK, 9)],
+    ['by a delivery after it', async (s: Service) => void (await s.append(WORK, MAIL('new')))],
+  ])('%s', async (_, change) => {
+    retry();
+    await asService(made.store.instance, change);
+    expect(refusalsOf(await reset(made.store))).toContain('RESET_CHANGED');
+  });
+});
+
+type Service = Parameters<Parameters<typeof asService<void>>[1]>[0];
+
+/** Runs `-m` killed at one call after the other until `isThere` says so. */
+async function killUntil(isThere: () => boolean): Promise<void> {
+  for (let n = 1; n < 400; n++) {
+    const killed = made.runWith({ MAILHAUL_FAULT: `kill:${n}` }, 'upgrade', '-m', '-t', '1');
+    if (isThere() && killed.signal === 'SIGKILL') return;
+    if (killed.signal === null) break;
+  }
+  expect.unreachable('the retry was never killed there');
+}
+
+describe('a retry that was killed', () => {
+  it('after its messages came in: goes back', async () => {
+    repair('three', BARE);
+    await killUntil(() => uids().includes(9));
+    const before = originalsOf(made.store);
+    const report = await reset(made.store);
+    expect(report.refusals).toEqual([]);
+    expect(originalsOf(made.store)).toEqual(before);
+  }, 600_000);
+
+  it('before that, and a service was given the uid: refused, and the delivered message is there', async () => {
+    repair('three', BARE);
+    const directory = made.mailbox(WORK).path ?? '';
+    await killUntil(() => fs.existsSync(path.join(directory, '.retry')));
+    expect(uids()).toEqual([1]);
+    await asService(made.store.instance, async (service) => {
+      expect(await service.append(WORK, MAIL('new in 4.x'))).toEqual([9]);
+    });
+    expect(refusalsOf(await reset(made.store))).toContain('RESET_CHANGED');
+    expect(fs.readFileSync(path.join(directory, '00/9.msg'), 'latin1')).toBe(MAIL('new in 4.x'));
+  }, 600_000);
+});
