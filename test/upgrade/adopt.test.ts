@@ -53,3 +53,61 @@ describe.each(engineOptions())('--take-foreign killed, %s', (engine) => {
     expect(made.dump().map(({ uid }) => uid)).toEqual([1, 2]);
   }, 600_000);
 });
+
+/** A folder that has a record and all its messages, rewritten, and is not published. Returns its mailbox directory. */
+function halted(made: HandSite, engine: string, names: readonly string[]): string {
+  const { store } = made;
+  store.user('anna');
+  const lines = names.map((name, i) => `${i + 1} 9 - 9 ${name}\n`);
+  const folder = store.folder(store.mailbox, 'anna', 'INBOX', `${INDEX(9, names.length + 1)}${lines.join('')}`);
+  for (const name of names) putMail(folder, name, 'Subject: one\n\nText\n');
+  store.finish();
+  expect(made.folders().status).toBe(0);
+  const partition = path.join(store.instance, 'store/partition/primary');
+  const last = `/00/${names.length}.msg`;
+  for (let n = 8; n < 200; n++) {
+    const fault = { MAILHAUL_FAULT: `kill:${n}` };
+    expect(made.runWith(fault, 'upgrade', '-m', '-t', '1', engine).signal).toBe('SIGKILL');
+    const found = fs.readdirSync(partition, { recursive: true, encoding: 'utf8' }).find((name) => name.endsWith(last));
+    if (found === undefined) continue;
+    const mailbox = path.join(partition, found.slice(0, -last.length));
+    expect(fs.existsSync(`${mailbox}/store.idx`)).toBe(false);
+    return mailbox;
+  }
+  throw new Error('no run was killed after its last message');
+}
+
+describe.each(engineOptions())('4.x files of root in a folder that is not published, %s', (engine) => {
+  it('are replaced by the server account, which cannot make them its own; their other names stay as they were', (ctx) => {
+    needRoot(ctx);
+    const made = handSite();
+    site = made;
+    // The first cannot be read; the others can, and are equal.
+    const left = [
+      { mode: 0o600, linked: true },
+      { mode: 0o644, linked: true },
+      { mode: 0o644, linked: false },
+    ];
+    const mailbox = halted(made, engine, ['one', 'two', 'three']);
+    const content = fs.readFileSync(`${mailbox}/00/1.msg`);
+    const elsewhere = (i: number) => path.join(made.store.root, `elsewhere ${i + 1}`);
+    left.forEach(({ mode, linked }, i) => {
+      const file = `${mailbox}/00/${i + 1}.msg`;
+      fs.chownSync(file, 0, 0);
+      fs.chmodSync(file, mode);
+      if (linked) fs.linkSync(file, elsewhere(i));
+    });
+    const last = made.messages(engine);
+    expect(last.status, last.stdout + last.stderr).toBe(0);
+    left.forEach(({ mode, linked }, i) => {
+      const file = `${mailbox}/00/${i + 1}.msg`;
+      const now = fs.statSync(file);
+      expect([now.uid, now.gid, now.nlink, now.mode & 0o7777]).toEqual([ACCOUNT.uid, ACCOUNT.gid, 1, 0o600]);
+      expect(fs.readFileSync(file)).toEqual(content);
+      if (!linked) return;
+      const other = fs.statSync(elsewhere(i));
+      expect([other.uid, other.nlink, other.mode & 0o7777]).toEqual([0, 1, mode]);
+      expect(fs.readFileSync(elsewhere(i))).toEqual(content);
+    });
+  }, 600_000);
+});

@@ -104,8 +104,11 @@ Outcome Placer::adoptEqual(const Message& message, const Spot& spot, bool& adopt
   const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || left;
   bool equal = false;
   if (!ours || sameContent(fd.get(), message.content, compare_, equal) != 0 || !equal) return {};
+  const Outcome claimed = claim(fd.get(), st, folder_.owner);
+  // Root's, and this process is the server account by now: replaced as well.
+  if (claimed.errorNumber == EPERM) return {};
   adopted = true;
-  return claim(fd.get(), st, folder_.owner);
+  return claimed;
 }
 
 // Leaves `method` at `failed` when a new file has to be made instead.

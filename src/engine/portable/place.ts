@@ -95,6 +95,10 @@ export class Placer {
     try {
       this.claim(fd, fs.fstatSync(fd, { bigint: true }));
       return true;
+    } catch (error) {
+      // Root's, and this process is the server account by now: replaced as well.
+      if (hasErrno(error, 'EPERM')) return false;
+      throw error;
     } finally {
       fs.closeSync(fd);
     }

@@ -2,8 +2,9 @@
 import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { nativeEngine } from '../../../src/engine/native/engine.js';
+import { expectOnlyRootsOwnAdopted } from '../adoption.js';
 import { withFolder } from '../portable/folder.js';
-import { again, needAddon, outcomes } from './support.js';
+import { again, needAddon, needRoot, outcomes } from './support.js';
 
 const CRLF = 'Subject: one\r\n\r\nText\r\n';
 const BARE_LF = 'Subject: one\n\nText\n';
@@ -66,6 +67,12 @@ describe('native engine: a repeated attempt', () => {
       expect(output.summary).toBeNull();
       expect(fs.readFileSync(`${folder.target}/00/1.msg`, 'latin1')).toBe('other');
     });
+  });
+
+  it('adopts a file that a run left to root, and replaces one that is also a file of the system', (ctx) => {
+    needRoot(ctx);
+    const engine = nativeEngine(needAddon(ctx));
+    withFolder((folder) => expectOnlyRootsOwnAdopted(engine, folder));
   });
 
   it('sweeps files that no message claims, and nothing else', (ctx) => {

@@ -3,6 +3,8 @@ import { constants } from 'node:os';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PROGRESS } from '../../../src/engine/types.js';
 import { loadDigest } from '../../../src/store/digest.js';
+import { expectOnlyRootsOwnAdopted } from '../adoption.js';
+import { needRoot } from '../native/support.js';
 import { type TestFolder, withFolder } from './folder.js';
 import {
   BARE_LF,
@@ -60,6 +62,11 @@ describe('resuming', () => {
       expect(inode(`${folder.target}/00/1.msg`)).toBe(inode(`${folder.source}/a`));
       expect(fs.readFileSync(`${folder.target}/02/250.msg`, 'latin1')).toBe(BARE_LF_REWRITTEN);
     }));
+
+  it('adopts a file that a run left to root, and replaces one that is also a file of the system', (ctx) => {
+    needRoot(ctx);
+    withFolder((folder) => expectOnlyRootsOwnAdopted(engine, folder));
+  });
 
   it('replaces a symbolic link without following it', () =>
     withFolder((folder) => {

@@ -1,0 +1,49 @@
+/** What a repeated attempt of root makes of files that have a message's name, and its content, and are another's. */
+import * as fs from 'node:fs';
+import { expect } from 'vitest';
+import type { FolderEngine } from '../../src/engine/types.js';
+import { outcomes } from './native/support.js';
+import type { TestFolder } from './portable/folder.js';
+
+const BARE_LF = 'Subject: one\n\nText\n';
+const CRLF = 'Subject: one\r\n\r\nText\r\n';
+
+/** Server account, and an account that is neither it nor root. */
+const ACCOUNT = { ownerUid: 4242, ownerGid: 4243 };
+const OTHER = 4711;
+
+/**
+ * A run as root that was killed before it gave a file away left it to root: that is adopted, and given away now. With
+ * a second link it may be any file of the system that somebody linked there: giving it away would be a gift of that
+ * file. So may one of another account.
+ */
+export function expectOnlyRootsOwnAdopted(engine: FolderEngine, folder: TestFolder): void {
+  const files = ['left by root', 'of the system', 'of another account'];
+  const rows = files.map((name, i) => {
+    fs.chownSync(folder.write(name, BARE_LF), ACCOUNT.ownerUid, ACCOUNT.ownerGid);
+    return { uid: i + 1, name };
+  });
+  fs.mkdirSync(`${folder.target}/00`);
+  const names = rows.map(({ uid }) => `${folder.target}/00/${uid}.msg`);
+  for (const name of names) fs.writeFileSync(name, CRLF, { mode: 0o644 });
+  const [left = '', linked = '', others = ''] = names;
+  const elsewhere = `${folder.root}/elsewhere`;
+  fs.linkSync(linked, elsewhere);
+  fs.chownSync(others, OTHER, OTHER);
+  const before = names.map((name) => fs.statSync(name).ino);
+
+  const output = engine.migrate(folder.input(rows, { ...ACCOUNT, setOwner: true, resumed: true }));
+
+  expect(outcomes(output)).toEqual(['adopted', 'rewrite', 'rewrite']);
+  expect(output.summary).toMatchObject({ messages: 3 });
+  expect(fs.statSync(left).ino).toBe(before[0]);
+  expect(fs.statSync(linked).ino).not.toBe(before[1]);
+  for (const name of names) {
+    const { uid, gid, mode, nlink } = fs.statSync(name);
+    expect([uid, gid, mode & 0o7777, nlink]).toEqual([ACCOUNT.ownerUid, ACCOUNT.ownerGid, 0o600, 1]);
+    expect(fs.readFileSync(name, 'latin1')).toBe(CRLF);
+  }
+  const { ino, uid, gid, mode, nlink } = fs.statSync(elsewhere);
+  expect([ino, uid, gid, mode & 0o7777, nlink]).toEqual([before[1], 0, 0, 0o644, 1]);
+  expect(fs.readFileSync(elsewhere, 'latin1')).toBe(CRLF);
+}
