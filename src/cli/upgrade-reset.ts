@@ -55,6 +55,13 @@ export function resetText(report: ResetReport): string {
     case 'declined':
     case 'unconfirmed':
       return lines(['Nothing was changed.']);
+    case 'halted': {
+      const { restored, removed } = report.done;
+      return lines([
+        `${counted(restored, 'message')} put back into 3.x, ${counted(removed, 'message file')} of 4.x removed by this run.`,
+        `Halted; nothing was lost. Run again, it goes on where it stopped: ${report.halted?.resume ?? 'upgrade --reset'}`,
+      ]);
+    }
     case 'done': {
       const { messages, rewritten } = report.restore;
       const back =

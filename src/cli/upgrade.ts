@@ -258,6 +258,7 @@ async function reset(flags: Flags, session: Omit<ResetOptions, 'confirm'>): Prom
     becomeServerAccount: true,
     dryRun: flags.dryRun,
     signal: stopSignal('the folder under way is finished', () => 'resetting'),
+    commandLine: commandLine(),
     async confirm(plan) {
       // Standard output holds the one object with --json, and what is asked must be read before it is answered.
       if (flags.json !== true) standardOutput.write(`${resetPlanText(plan)}\n`);
@@ -268,6 +269,7 @@ async function reset(flags: Flags, session: Omit<ResetOptions, 'confirm'>): Prom
     },
   });
   show(flags, report, () => resetText(report));
+  if (report.halted !== null) note(report.halted.message);
   if (report.outcome === 'unconfirmed')
     printError(
       'upgrade',

@@ -45,12 +45,15 @@ export interface ResetOptions extends Omit<SessionOptions, 'readOnly'> {
   readonly becomeServerAccount?: boolean | undefined;
   /** Stops between two folders (exit 4). */
   readonly signal?: AbortSignal | undefined;
+  /** What the report tells people to run after a halt. */
+  readonly commandLine?: string | undefined;
 }
 
 /**
- * Resets an instance. What is refused is in the report (exit 3), and then nothing was changed.
+ * Resets an instance. What is refused is in the report (exit 3), and then nothing was changed; a reset that is stopped
+ * says in it what it did and why it halted (exit 4).
  *
- * @throws MailhaulError: exit 2 or 3 before anything was changed; exit 4 when it was halted after that
+ * @throws MailhaulError: exit 2 or 3 before anything was changed
  */
 export async function resetStore(options: ResetOptions): Promise<ResetReport> {
   await loadDigest();
@@ -73,7 +76,11 @@ export async function resetStore(options: ResetOptions): Promise<ResetReport> {
       signal: options.signal,
       partitionPath: (name) => site.instance.partitionPath(name),
     };
-    await run(context, site, options);
+    try {
+      await run(context, site, options);
+    } catch (error) {
+      noteHalt(error, report, site.log, options.commandLine);
+    }
     report.seconds = Math.round(performance.now() - started) / 1000;
     return report;
   } finally {
@@ -91,6 +98,8 @@ function emptyReport(site: ResetSite, options: ResetOptions): ResetReport {
     folders: 0,
     partitions: [],
     restore: { messages: 0, rewritten: 0, copied: 0, lines: 0, stores: [] },
+    done: { restored: 0, removed: 0 },
+    halted: null,
     files: [],
     refusals: [],
     refusalsNotListed: 0,
@@ -124,6 +133,20 @@ async function run(context: ResetContext, site: ResetSite, options: ResetOptions
     throw asHalt(error);
   }
   end('done', EXIT.ok);
+}
+
+/** Puts a halt on the report; throws every other error. */
+function noteHalt(error: unknown, report: ResetReport, log: Log, commandLine: string | undefined): void {
+  if (!(error instanceof MailhaulError) || error.exit !== EXIT.halted) throw error;
+  report.outcome = 'halted';
+  report.exitCode = EXIT.halted;
+  report.halted = { code: error.code, message: describeError(error) };
+  if (commandLine !== undefined) report.halted.resume = commandLine;
+  try {
+    log.write('Store', 'Error', `upgrade --reset halted: ${report.halted.message}`);
+  } catch {
+    // The disk of the log may be the one that is full; the report says the same.
+  }
 }
 
 function logRefusals(log: Log, { refusals, refusalsNotListed }: ResetReport): void {
@@ -253,7 +276,7 @@ async function syncAll(dirs: readonly Dir[]): Promise<void> {
 
 async function removeAll(context: ResetContext, survey: Survey): Promise<void> {
   const { mapping, roots } = context;
-  const removal: Removal = { messages: 0, left: 0 };
+  const removal: Removal = { done: context.report.done, left: 0 };
   for (const { uid } of mapping?.users() ?? []) {
     removeUser(context, uid, mapping?.foldersOf(uid) ?? [], removal);
     await nextTurn();

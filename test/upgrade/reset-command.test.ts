@@ -1,7 +1,7 @@
 /** `upgrade --reset` as an administrator calls it: the question, --yes, --json, the options. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   fillFolder,
   migrate,
@@ -67,6 +67,66 @@ it('--json: one object on standard output', () => {
     refusals: [],
   });
 });
+
+describe('halted', () => {
+  /** A reset whose `n`-th effective call fails for want of space. */
+  const failing = (n: number, ...args: string[]) =>
+    spawnSync(
+      process.execPath,
+      ['--import', 'tsx', 'src/cli/upgrade.ts', '--reset', '--yes', '--instance', store.instance, ...args],
+      { cwd: project, encoding: 'utf8', env: { ...process.env, MAILHAUL_FAULT: `fail:${n}:ENOSPC` } },
+    );
+
+  it('--json: the object says what was done, why it halted and what to run, exit 4', () => {
+    const halted = failing(HALFWAY, '--json');
+    expect(halted.status, halted.stdout + halted.stderr).toBe(4);
+    const report = JSON.parse(halted.stdout);
+    expect(report).toMatchObject({
+      outcome: 'halted',
+      exitCode: 4,
+      restore: { messages: 2 },
+      halted: { code: 'DISK_FULL', resume: expect.stringContaining('--reset') },
+    });
+    expect(halted.stderr).toContain('DISK_FULL');
+    expect(Object.keys(originalsOf(store))).toHaveLength(report.done.restored);
+    const again = JSON.parse(reset('--json', '--yes').stdout);
+    expect(again).toMatchObject({ outcome: 'done', exitCode: 0, resumed: true, halted: null });
+    const both = [report.done, again.done];
+    expect(both.map(({ restored }) => restored).reduce((a, b) => a + b)).toBe(2);
+    expect(both.map(({ removed }) => removed).reduce((a, b) => a + b)).toBe(2);
+  });
+
+  it('on a terminal: what was done, and what to run', () => {
+    const { status, stdout, stderr } = failing(HALFWAY);
+    expect(status).toBe(4);
+    expect(stdout).toMatch(/\d messages? put back into 3\.x, \d message files? of 4\.x removed by this run\./);
+    expect(stdout).toContain('Run again, it goes on where it stopped: upgrade --reset');
+    expect(stderr).toContain('DISK_FULL');
+  });
+
+  it('by a signal: the object as well', async () => {
+    const child = spawn(
+      process.execPath,
+      ['--import', 'tsx', 'src/cli/upgrade.ts', '--reset', '--yes', '--json', '--instance', store.instance],
+      { cwd: project, env: { ...process.env, MAILHAUL_FAULT: `stop:${HALFWAY}` } },
+    );
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    while (!isStopped(child.pid ?? 0)) await new Promise((resolve) => setTimeout(resolve, 20));
+    child.kill('SIGTERM');
+    child.kill('SIGCONT');
+    expect(await ended).toBe(4);
+    expect(JSON.parse(output)).toMatchObject({ outcome: 'halted', exitCode: 4, halted: { code: 'HALTED' } });
+  }, 120_000);
+});
+
+/** A call of the reset between its first mark and the removal of the last 4.x message. */
+const HALFWAY = 8;
+
+const isStopped = (pid: number): boolean => /^State:\s+T/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
 
 it('what is refused is listed by name, exit 3', () => {
   fs.writeFileSync(`${store.instance}/store/user/prefs`, '');

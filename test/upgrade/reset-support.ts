@@ -56,3 +56,6 @@ export function timesOf(store: SmallStore): Record<string, bigint> {
 
 export const refusalsOf = (report: ResetReport): string[] =>
   [...new Set(report.refusals.map(({ code }) => code))].sort();
+
+/** What a report has that halted because of `code`. */
+export const haltedBy = (code: string) => ({ outcome: 'halted', exitCode: 4, halted: { code } });

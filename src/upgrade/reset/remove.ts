@@ -20,8 +20,8 @@ import { isHash, isRegistered } from './partition.js';
 import { isOwnFile, isRetryNote, type Node, openNode, userTrees } from './tree.js';
 
 export interface Removal {
-  /** Message files that went. */
-  messages: number;
+  /** Message files that went are counted here. */
+  readonly done: { removed: number };
   /** Names that stay: they appeared, or lost their 3.x name, since the survey. */
   left: number;
 }
@@ -100,7 +100,7 @@ function removeHashDirectory(open: OpenFolder, mailbox: Dir, name: string, remov
         if (file.startsWith('.new-')) unlinkIfThere(dir, file);
       } else if (isInSource(open, uid)) {
         unlinkIfThere(dir, file);
-        removal.messages += 1;
+        removal.done.removed += 1;
       }
     }
   } finally {

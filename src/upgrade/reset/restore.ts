@@ -83,13 +83,17 @@ async function restoreRows(
   dated: ReadonlySet<string>,
   registry: SharedOriginals | undefined,
 ): Promise<void> {
+  const { done } = context.report;
   const finder = new MessageFinder(open.target);
   let copies: Copy[] = [];
   let bytes = 0;
   const flush = async (): Promise<void> => {
     if (copies.length === 0) return;
     await syncFileSystem(open.source.fd);
-    for (const copy of copies) placeCopy(open, copy, registry);
+    for (const copy of copies) {
+      placeCopy(open, copy, registry);
+      done.restored += 1;
+    }
     copies = [];
     bytes = 0;
   };
@@ -100,7 +104,10 @@ async function restoreRows(
       if (file === undefined) throw changed(open);
       const exact = !dated.has(rawKey(nameOf(open.record, row)));
       const copy = restoreMessage(context, open, row, file, exact, registry);
-      if (copy === undefined) continue;
+      if (copy === undefined) {
+        done.restored += 1;
+        continue;
+      }
       copies.push(copy);
       bytes += Number(file.stats.size);
       // The next name of a shared message finds it in the registry only once it is there.

@@ -1,5 +1,6 @@
 /** What `upgrade --reset` says: its plan, its result, and what it refuses (docs/operations.md, "Starting over"). */
 import type { ExitCode } from '../../errors.js';
+import type { Halt } from '../report.js';
 
 /**
  * Why a reset is refused. Codes are part of the `--json` promise: added, never renamed.
@@ -96,6 +97,8 @@ export type ResetOutcome =
   | 'declined'
   /** There was nobody to ask. */
   | 'unconfirmed'
+  /** Stopped before its end (`halted`); another `--reset` goes on. */
+  | 'halted'
   | 'done';
 
 /** Plan and result. Fields may be added, never removed or renamed (the `--json` promise). */
@@ -120,6 +123,14 @@ export interface ResetReport {
     lines: number;
     readonly stores: RestorePlan[];
   };
+  /** What this run did, all of it or up to where it halted; an earlier one may have done the rest. */
+  readonly done: {
+    /** Messages that got their 3.x names. */
+    restored: number;
+    /** 4.x message files that were removed. */
+    removed: number;
+  };
+  halted: Halt | null;
   /** Files of `upgrade -s`, and markers, that go. */
   readonly files: string[];
   readonly refusals: Refusal[];
