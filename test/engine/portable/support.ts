@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { crlfForm, parseMessage } from '../../../src/engine/message/parse.js';
 import { portableEngine } from '../../../src/engine/portable/engine.js';
+import type { MessageParser } from '../../../src/engine/portable/migrate.js';
 import { type EngineOutput, MESSAGE_ERRORS, METHOD } from '../../../src/engine/types.js';
 import { armFaults } from '../../../src/fs/seam.js';
 import { type IndexReader, openIndex } from '../../../src/store/index/reader.js';
@@ -14,13 +15,17 @@ export const engine = portableEngine();
 
 /** An engine whose source is touched between the reading of a message and its placing. */
 export function engineWith(betweenReadAndPlace: () => void) {
-  return portableEngine({
-    parseMessage,
+  return engineWithParser({
     crlfForm(message) {
       betweenReadAndPlace();
       return crlfForm(message);
     },
   });
+}
+
+/** An engine with a parser that is another in part. */
+export function engineWithParser(parser: Partial<MessageParser>) {
+  return portableEngine({ parseMessage, crlfForm, ...parser });
 }
 
 /** Names instead of numbers, message by message. */
