@@ -5,7 +5,8 @@
  *                                         line says why and that the portable engine will be used; exit code 0
  *     node native/build.mjs --required    the same, but what cannot be built is an error (exit code 1)
  *     node native/build.mjs --werror      warnings are errors (CI); implies --required
- *     node native/build.mjs --sanitize    builds and runs the C++ tests under ASan and UBSan
+ *     node native/build.mjs --sanitize    builds and runs the C++ tests, and those of the addon in Node, under ASan and
+ *                                         UBSan
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -121,10 +122,18 @@ function buildAddon() {
 
 function runSanitized() {
   const directory = join(build, 'sanitize');
+  const require = createRequire(import.meta.url);
+  const [api, addonApi] = ['node-api-headers', 'node-addon-api'].map((name) =>
+    dirname(require.resolve(`${name}/package.json`)),
+  );
   const steps = [
     [
       'cmake',
-      ['-S', native, '-B', directory, '-DMAILHAUL_SANITIZE=ON', '-DMAILHAUL_WERROR=ON', '-DCMAKE_BUILD_TYPE=Debug'],
+      [
+        ...['-S', native, '-B', directory],
+        ...['-DMAILHAUL_SANITIZE=ON', '-DMAILHAUL_WERROR=ON', '-DCMAKE_BUILD_TYPE=Debug'],
+        ...[`-DMAILHAUL_NODE=${process.execPath}`, `-DMAILHAUL_NODE_INC=${join(api, 'include')};${addonApi}`],
+      ],
     ],
     ['cmake', ['--build', directory]],
     ['ctest', ['--test-dir', directory, '--output-on-failure']],

@@ -196,7 +196,17 @@ Napi::Value crlfForm(const Napi::CallbackInfo& info) {
   return js::bytes(info.Env(), out);
 }
 
+/// Of an ArrayBuffer, which another thread can be given and then this one has no more; of a shared one never.
+bool isTransferable(const Napi::Value& view) {
+  if (!view.IsTypedArray()) return false;
+  napi_value buffer = nullptr;
+  bool transferable = true;
+  const napi_status got = napi_get_typedarray_info(view.Env(), view, nullptr, nullptr, nullptr, &buffer, nullptr);
+  return got != napi_ok || napi_is_arraybuffer(view.Env(), buffer, &transferable) != napi_ok || transferable;
+}
+
 Napi::Value setFault(const Napi::CallbackInfo& info) {
+  if (isTransferable(info[0])) throw Napi::TypeError::New(info.Env(), "counter: shared memory was expected");
   const std::span<std::int32_t> counter = js::elements<std::int32_t>(info[0], "counter");
   if (counter.empty()) throw Napi::TypeError::New(info.Env(), "counter: one slot was expected");
   const auto number = [&](std::size_t i) { return info[i].ToNumber().Int32Value(); };

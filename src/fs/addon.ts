@@ -28,7 +28,7 @@ export interface NativeAddon {
   digest(data: Uint8Array): Uint8Array;
   /** The CRLF form (3x-profile.md); the same array when it is in that form already. */
   crlfForm(data: Uint8Array): Uint8Array;
-  /** Arms the seam of the addon: shared counter, 1-based call, action 0 none 1 kill 2 fail 3 stop, errno. */
+  /** Arms the seam of the addon: counter in shared memory, 1-based call, action 0 none 1 kill 2 fail 3 stop, errno. */
   setFault(counter: Int32Array, at: number, action: number, errno: number): void;
 }
 

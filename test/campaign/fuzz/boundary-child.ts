@@ -124,6 +124,8 @@ function spoil(chance: Chance, object: Record<string, unknown>): Record<string, 
   return object;
 }
 
+const counterOf = () => new Int32Array(new SharedArrayBuffer(16));
+
 function call(chance: Chance): unknown {
   switch (chance.below(8)) {
     case 0:
@@ -145,8 +147,8 @@ function call(chance: Chance): unknown {
       // Action 1 would kill the process, as it should.
       const action = hostile(chance, 0);
       if (typeof action === 'symbol' || Number(action) === 1) return undefined;
-      addon.setFault!(hostile(chance, new Int32Array(4)), 2 ** 31 - 1, action, hostile(chance, 0));
-      return addon.setFault!(new Int32Array(4), 0, 0, 0);
+      addon.setFault!(hostile(chance, counterOf()), 2 ** 31 - 1, action, hostile(chance, 0));
+      return addon.setFault!(counterOf(), 0, 0, 0);
     }
   }
 }

@@ -1,0 +1,133 @@
+/**
+ * The Node-API layer under ASan and UBSan: `node --expose-gc addon_test.mjs <addon>`, with the runtime of ASan preloaded.
+ *
+ * `setFault` keeps a pointer into the memory of a typed array. Each test arms, gives the collector reason to take away
+ * whatever nobody holds any more, and makes a call that counts.
+ */
+import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { isMainThread, Worker, workerData } from 'node:worker_threads';
+
+// Not by `require`, which wants another name of the file.
+const loaded = { exports: {} };
+process.dlopen(loaded, isMainThread ? process.argv[2] : workerData);
+const addon = loaded.exports;
+
+const { ENOSPC, NEVER, FAIL } = { ENOSPC: 28, NEVER: 0, FAIL: 2 };
+
+/** Large, so that its memory is its own and goes back when it is collected. */
+const counterOf = () => new Int32Array(new SharedArrayBuffer(1 << 20));
+
+async function collect() {
+  for (let i = 0; i < 5; i++) {
+    globalThis.gc();
+    // Memory that is shared is let go by a task.
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** The cheapest call that passes the seam. */
+async function effect() {
+  const fd = openSync(tmpdir(), 'r');
+  try {
+    await addon.syncfsAsync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+const disarm = () => addon.setFault(counterOf(), NEVER, 0, 0);
+
+const tests = {
+  async 'an armed counter lives although nobody else holds it'() {
+    addon.setFault(counterOf(), 3, FAIL, ENOSPC);
+    await collect();
+    await effect();
+    await effect();
+    await assert.rejects(effect(), { code: 'ENOSPC' });
+  },
+
+  async 'another counter takes its place'() {
+    addon.setFault(counterOf(), 1, FAIL, ENOSPC);
+    const counter = counterOf();
+    addon.setFault(counter, NEVER, FAIL, ENOSPC);
+    await collect();
+    await effect();
+    assert.equal(counter[0], 1);
+  },
+
+  async 'a call that throws changes nothing: the counter that was armed still is, and still lives'() {
+    const throwing = {
+      valueOf() {
+        throw new RangeError('mine');
+      },
+    };
+    const wrong = [
+      [counterOf(), throwing, FAIL, ENOSPC],
+      [counterOf(), 1, throwing, ENOSPC],
+      [counterOf(), 1, FAIL, throwing],
+      [counterOf(), Symbol('at'), FAIL, ENOSPC],
+      [counterOf(), 1, 4, ENOSPC],
+      [counterOf(), 1, -1, ENOSPC],
+      [new Int32Array(new SharedArrayBuffer(0)), 1, FAIL, ENOSPC],
+      [new Uint32Array(new SharedArrayBuffer(64)), 1, FAIL, ENOSPC],
+      [undefined, 1, FAIL, ENOSPC],
+    ];
+    for (const values of wrong) {
+      addon.setFault(counterOf(), 2, FAIL, ENOSPC);
+      assert.throws(() => addon.setFault(...values));
+      values.length = 0;
+      await collect();
+      await effect();
+      await assert.rejects(effect(), { code: 'ENOSPC' });
+    }
+  },
+
+  async 'memory that can be taken away is not taken'() {
+    // An ArrayBuffer can be transferred to another thread; what is armed would point to nothing.
+    const counter = new Int32Array(1 << 18);
+    assert.throws(() => addon.setFault(counter, 1, FAIL, ENOSPC), TypeError);
+    const later = {
+      valueOf() {
+        structuredClone(counter.buffer, { transfer: [counter.buffer] });
+        return 1;
+      },
+    };
+    assert.throws(() => addon.setFault(counter, later, FAIL, ENOSPC), TypeError);
+    await collect();
+    await effect();
+  },
+
+  async 'a thread that ends while it is armed takes its counter with it, and nobody else’s'() {
+    const counter = counterOf();
+    addon.setFault(counter, NEVER, FAIL, ENOSPC);
+    for (const how of ['exit', 'terminate']) {
+      const worker = new Worker(new URL(import.meta.url), { workerData: process.argv[2] });
+      await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+      if (how === 'terminate') await worker.terminate();
+      else {
+        worker.postMessage('end');
+        await new Promise((resolve) => worker.once('exit', resolve));
+      }
+      await collect();
+    }
+    await effect();
+    assert.equal(counter[0], 1);
+  },
+};
+
+if (isMainThread) {
+  for (const [name, test] of Object.entries(tests)) {
+    disarm();
+    await test();
+    console.log(`ok     ${name}`);
+  }
+  disarm();
+} else {
+  const { parentPort } = await import('node:worker_threads');
+  addon.setFault(counterOf(), 2, FAIL, ENOSPC);
+  await effect();
+  parentPort.once('message', () => {});
+  parentPort.postMessage('armed');
+}
