@@ -98,6 +98,7 @@ async function run(flags: Flags, args: readonly string[]): Promise<ExitCode> {
     if (key === undefined) return list(target.db, prefix, language, flags);
     if (value === undefined) return show(target.db, key, flags);
     checkValue(key.option, value);
+    await refuseUnfinishedReset(target);
     await change(target, { ...key, value });
     if (flags.json) standardOutput.json({ changed: [spell(key)], errors: [] });
     recordChanges(target, [key], flags);
@@ -172,6 +173,14 @@ function openTarget(flags: Flags): Target {
     closeDir(instance);
     throw error;
   }
+}
+
+/** Partition paths, and where 3.x is, are what a reset that was stopped goes on with: RESET_UNFINISHED (exit 3). */
+async function refuseUnfinishedReset({ instance }: Target): Promise<void> {
+  if (instance === undefined) return;
+  // LMDB is loaded for this question only.
+  const { refuseDuringReset } = await import('../upgrade/reset-mark.js');
+  await refuseDuringReset(instance.path);
 }
 
 /** Asks the mailbox database; one that does not exist knows of no mail. */
@@ -284,6 +293,7 @@ async function readOptions(target: Target, input: string | true, flags: Flags): 
       printError('configutil', new MailhaulError(problem.code, problem.message, { where: problem.where }));
     }
   }
+  if (changes.length > 0) await refuseUnfinishedReset(target);
   if (changes.length > 0) await target.db.update(changes);
   if (flags.json) standardOutput.json({ changed: changes.map(spell), errors: problems });
   recordChanges(target, changes, flags);

@@ -5,18 +5,20 @@
  *     mboxutil -l [-p pattern] [-x]      mailboxes; -x with path and ACL
  *     mboxutil --dump [mailbox]          messages of one mailbox, or of all
  *
- * With `--json` one object a line. A mailbox in TRANSITION has no messages to dump: they are in 3.x still.
+ * With `--json` one object a line. A mailbox in TRANSITION has no messages to dump: they are in 3.x still. While a
+ * reset is unfinished, what it has not begun to remove is shown, with a warning; after that it refuses.
  */
-import { openInstance } from '../config/instance.js';
+import { type BareInstance, openBareInstance, openInstance } from '../config/instance.js';
 import { EXIT, type ExitCode, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, openRoot } from '../fs/dir.js';
-import { openMailboxDatabase } from '../store/database.js';
+import { closeDir, type Dir, openRoot, stat } from '../fs/dir.js';
+import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../store/database.js';
 import { loadDigest } from '../store/digest.js';
 import { type DumpedMessage, dumpMailbox } from '../store/dump.js';
 import { openMailboxDirectory } from '../store/layout.js';
 import { listMailboxes, type MailboxListing } from '../store/listing.js';
 import { formatMailboxName, parseMailboxName } from '../store/names.js';
 import type { MailboxDatabase, MailboxRecord } from '../store/types.js';
+import { unfinishedReset } from '../upgrade/reset-mark.js';
 import {
   type CommonFlags,
   instanceOf,
@@ -49,7 +51,9 @@ export function mboxutil(argv: readonly string[]): Promise<ExitCode> {
     if (flags.dump !== undefined && (flags.pattern !== undefined || flags.extended === true)) {
       throw usageError('mboxutil', '-p and -x go with -l.');
     }
-    const instance = openInstance(instanceOf(flags));
+    const path = instanceOf(flags);
+    await heedUnfinishedReset(path);
+    const instance = openInstance(path);
     try {
       const database = await openMailboxDatabase(instance.mboxlist, { owner: instance.owner, readOnly: true });
       try {
@@ -62,6 +66,20 @@ export function mboxutil(argv: readonly string[]): Promise<ExitCode> {
       instance.close();
     }
   });
+}
+
+/** Warns while a reset restores, refuses (exit 3) once it has begun to remove or the database is gone. */
+async function heedUnfinishedReset(path: string): Promise<void> {
+  const instance: BareInstance = openBareInstance(path);
+  try {
+    const reset = await unfinishedReset(instance);
+    if (reset === undefined) return;
+    const there = instance.mboxlist !== undefined && stat(instance.mboxlist, MAILBOX_DATABASE_FILE) !== undefined;
+    if (reset.stage === 'removing' || !there) throw reset.error;
+    printError('mboxutil', reset.error);
+  } finally {
+    instance.close();
+  }
 }
 
 function list(database: MailboxDatabase, flags: Flags, partitionPath: (name: string) => string | undefined): ExitCode {

@@ -113,8 +113,11 @@ async function followNames(instance: Instance, mailboxes: MailboxDatabase, log: 
 
 /** A reset that was stopped has left both stores half-way: only another one may touch them (exit 3). */
 export function refuseUnfinishedReset(meta: MappingMeta | undefined, workDir: string): void {
-  if (meta?.reset === undefined) return;
-  throw new MailhaulError('RESET_UNFINISHED', 'An `upgrade --reset` has begun and was not finished.', {
+  if (meta?.reset !== undefined) throw resetUnfinished(workDir);
+}
+
+export function resetUnfinished(workDir: string): MailhaulError {
+  return new MailhaulError('RESET_UNFINISHED', 'An `upgrade --reset` has begun and was not finished.', {
     where: workDir,
     hint: 'Run `upgrade --reset` again; it goes on where it stopped.',
   });

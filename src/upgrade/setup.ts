@@ -142,7 +142,7 @@ export interface SetupReport {
  * Makes a 4.x instance, or completes one. Options that configdb has keep their values: running it again
  * changes nothing.
  *
- * @throws MailhaulError SETUP_* (exit 2 for what a flag could have said), CONF_*, INSTANCE_* (exit 3)
+ * @throws MailhaulError SETUP_* (exit 2 for what a flag could have said), CONF_*, INSTANCE_*, RESET_UNFINISHED (exit 3)
  */
 export async function setUpInstance(options: SetupOptions): Promise<SetupReport> {
   const instance = resolve(options.instance);
@@ -153,6 +153,10 @@ export async function setUpInstance(options: SetupOptions): Promise<SetupReport>
       where: instance,
       hint: `Give the 4.x instance a directory of its own, and the 3.x one as --from ${instance}.`,
     });
+  }
+  if (found === '4.x' && options.dryRun !== true) {
+    const { refuseDuringReset } = await import('./reset-mark.js');
+    await refuseDuringReset(instance);
   }
   const configuration = from === null ? undefined : readSource(options.source ?? nsms3, from);
   const settings =
