@@ -81,10 +81,18 @@ export function fsckComplaint(image: string, { type }: FileSystem): string | und
 
 /** Builds blockdev.cc; the program's path. */
 export function buildBlockdev(directory: string): string {
-  const program = path.join(directory, 'blockdev');
-  const source = fileURLToPath(new URL('blockdev.cc', import.meta.url));
+  return build('blockdev', path.join(directory, 'blockdev'), []);
+}
+
+/** Builds lies.cc; the path of what LD_PRELOAD takes. */
+export function buildLies(directory: string): string {
+  return build('lies', path.join(directory, 'lies.so'), ['-shared', '-fPIC']);
+}
+
+function build(name: string, program: string, flags: readonly string[]): string {
+  const source = fileURLToPath(new URL(`${name}.cc`, import.meta.url));
   const warnings = ['-Wall', '-Wextra', '-Wconversion', '-Wshadow', '-Werror'];
-  must('c++', ['-std=c++20', '-O2', ...warnings, '-o', program, source]);
+  must('c++', ['-std=c++20', '-O2', ...warnings, ...flags, '-o', program, source]);
   return program;
 }
 

@@ -46,7 +46,8 @@ export function parseLog(log: Buffer): LogRecord[] {
  * - `some`: each is there or not, by chance
  * - `torn`: the same, and of one in four only some sectors are there (512 bytes or 4 KiB)
  */
-export type Loss = 'none' | 'all' | 'some' | 'torn';
+export const LOSSES = ['none', 'all', 'some', 'torn'] as const;
+export type Loss = (typeof LOSSES)[number];
 
 export interface CrashPoint {
   /** Records that happened. */

@@ -25,6 +25,7 @@ import {
   upgradeFolders,
   upgradeMessages,
 } from '../support/kept-site.js';
+import { leftByReset } from '../support/left-by-reset.js';
 import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
 
 /** Another file system than that of the temporary directory. */
@@ -157,45 +158,6 @@ function prepare(fresh: Site, scenario: Scenario): State {
   };
 }
 
-/**
- * Both stores after a reset: every name below the 3.x store paths, the partitions and the instance, with content,
- * time, mode, owner and the names that share its inode. What a run writes anew each time is left out.
- */
-function leftBy(site: Site): string[] {
-  const roots = [
-    ...site.stores,
-    ...site.partitions,
-    path.join(site.instance, 'store'),
-    path.join(site.instance, 'lock'),
-  ];
-  const lines: string[] = [];
-  for (const root of new Set(roots)) {
-    const files: { name: string; stats: fs.BigIntStats }[] = [];
-    const visit = (directory: string): void => {
-      for (const entry of fs.readdirSync(Buffer.from(directory, 'latin1'), { encoding: 'buffer' })) {
-        const name = `${directory}/${entry.toString('latin1')}`;
-        const stats = fs.lstatSync(Buffer.from(name, 'latin1'), { bigint: true });
-        files.push({ name, stats });
-        if (stats.isDirectory()) visit(name);
-      }
-    };
-    visit(root);
-    const byInode = new Map<bigint, string[]>();
-    for (const { name, stats } of files) byInode.set(stats.ino, [...(byInode.get(stats.ino) ?? []), name].sort());
-    for (const { name, stats } of files) {
-      // A lock file is made by whichever run locks the folder first.
-      if (name.endsWith('/.lock')) continue;
-      const owner = `${(stats.mode & 0o7777n).toString(8)} ${stats.uid}`;
-      const content = stats.isFile() ? fs.readFileSync(Buffer.from(name, 'latin1')) : undefined;
-      const digest = content === undefined ? '' : createHash('sha256').update(content).digest('hex');
-      const time = stats.isFile() && !path.basename(name).startsWith('.') ? String(stats.mtimeNs) : '';
-      const shared = stats.isFile() ? (byInode.get(stats.ino) ?? []).join(' = ') : '';
-      lines.push(`${name} ${owner} ${digest} ${time} [${shared}]`);
-    }
-  }
-  return lines.sort();
-}
-
 function firstDifference(expected: readonly string[], actual: readonly string[]): string | undefined {
   const missing = expected.find((line) => !actual.includes(line));
   const extra = actual.find((line) => !expected.includes(line));
@@ -234,7 +196,7 @@ class ScenarioRun {
     state.restore();
     expectExit(reset(state.site, { MAILHAUL_FAULT: `count:${report}` }), 0, `${scenario.name}: --reset`);
     const calls = Number(fs.readFileSync(report, 'utf8'));
-    const left = leftBy(state.site);
+    const left = leftByReset(state.site);
     this.migrateAgain('not stopped');
     for (let n = 1 + (offset % every); n <= calls; n += every) {
       this.attack({ fault: `kill:${n}`, exits: [null] }, left);
@@ -271,7 +233,7 @@ class ScenarioRun {
       problem(`the next --reset ended with ${again.status ?? again.signal}: ${again.stderr}${again.stdout}`);
       return;
     }
-    const difference = firstDifference(left, leftBy(site));
+    const difference = firstDifference(left, leftByReset(site));
     if (difference !== undefined) problem(`other things are left:${difference}`);
     if (this.cases % MIGRATE_EVERY === 0) this.migrateAgain(fault);
   }
