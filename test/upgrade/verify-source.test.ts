@@ -277,26 +277,6 @@ describe('mailboxes that services have used', () => {
     expect(report.messages).toMatchObject({ checked: 7, read: 7 });
   });
 
-  it('an empty directory that led to a renamed mailbox is no error, a file in it is one', async () => {
-    const database = await openMailboxDatabase(`${used.store.instance}/store/mboxlist`);
-    const store = { mailboxes: database, owner: { uid: ACCOUNT.uid, gid: ACCOUNT.gid } };
-    const left = `${used.directoryOf('user/joe/INBOX')}/=+i+n+b+o+x`;
-    await renameMailbox(store, 'user/joe/INBOX/deep', 'user/joe/deep');
-    expect(fs.readdirSync(left)).toEqual([]);
-    expect(await used.verify()).toMatchObject({ exitCode: 0, errors: 0 });
-    const file = `${left}/=file`;
-    const report = await used.verifyWith(
-      () => {
-        fs.writeFileSync(file, 'x', { mode: 0o600 });
-        owned(file);
-      },
-      () => fs.unlinkSync(file),
-    );
-    await renameMailbox(store, 'user/joe/deep', 'user/joe/INBOX/deep');
-    await database.close();
-    expect(report).toMatchObject({ exitCode: 1, errors: 1, byCode: { VERIFY_UNKNOWN_FILE: 1 } });
-  });
-
   it('a file that a stopped service left is a note', async () => {
     const path = used.fileOf('user/joe/Box', 99);
     const report = await used.verifyWith(

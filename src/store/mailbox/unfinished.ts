@@ -20,7 +20,7 @@ import {
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
 import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRECTORY } from '../layout.js';
-import { mailboxPathComponents } from '../names.js';
+import { INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { NameChange } from '../types.js';
 import type { MailStore } from './held.js';
@@ -70,6 +70,7 @@ export async function finishNameChange(
       if (change.to === null) removeMailboxDirectory(root, components, own);
       else moveDirectory(root, components, mailboxPathComponents(change.owner, change.to), store.owner);
     }
+    removeWayTo(store, root, change.name, components);
     await store.mailboxes.update((writes) => writes.endNameChange(change.id));
     return undefined;
   } finally {
@@ -89,6 +90,28 @@ function moveDirectory(root: Dir, from: readonly string[], to: readonly string[]
   } finally {
     closeDir(newParent);
     closeDir(parent);
+  }
+}
+
+/**
+ * Removes the empty directories that only led to the mailbox: sub-folders of INBOX, or of a folder that was deleted, lie
+ * in directories that are no mailboxes. One that is a mailbox may be empty, too, while its migration begins.
+ */
+function removeWayTo(store: MailStore, root: Dir, name: string, components: readonly string[]): void {
+  const levels = name.split('/');
+  for (let up = 1; levels.length - up > 2; up++) {
+    const above = levels.slice(0, -up).join('/');
+    // The directory of that name below the user's own is not the INBOX.
+    if (parseMailboxName(above)?.components.join('/') !== INBOX && store.mailboxes.get(above) !== undefined) return;
+    const path = components.slice(0, -up);
+    const parent = openIfThere(root, path.slice(0, -1));
+    if (parent === undefined) continue;
+    try {
+      if (!removeIfEmpty(parent, path.at(-1) ?? '')) return;
+      sync(parent.fd);
+    } finally {
+      closeDir(parent);
+    }
   }
 }
 
@@ -153,12 +176,15 @@ function emptyDirectory(parent: Dir, name: string, isOurs: (file: string) => boo
   removeIfEmpty(parent, name);
 }
 
-function removeIfEmpty(parent: Dir, name: string): void {
+/** False when there is something in it. One that is gone already was removed by another process. */
+function removeIfEmpty(parent: Dir, name: string): boolean {
   try {
     removeDir(parent, name);
   } catch (error) {
-    if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+    if (hasErrno(error, 'ENOTEMPTY', 'EEXIST')) return false;
+    if (!hasErrno(error, 'ENOENT')) throw error;
   }
+  return true;
 }
 
 function openIfThere(root: Dir, components: readonly string[]): Dir | undefined {

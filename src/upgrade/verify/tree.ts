@@ -3,7 +3,7 @@
  * one, and is the server account's alone.
  */
 import { describeError, hasErrno } from '../../errors.js';
-import { closeDir, type Dir, displayPath, entries, list, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, displayPath, entries, walk } from '../../fs/dir.js';
 import { mailboxPathComponents, userPathComponents } from '../../store/names.js';
 import { type Check, checkDirectory, report, rethrowLack } from './context.js';
 import type { HeldRoot, TreeMailbox, UserTask } from './tasks.js';
@@ -59,7 +59,7 @@ function verifyNode(check: Check, root: HeldRoot, components: readonly string[],
       const name = bytes.toString('latin1');
       if (node.children.has(name)) present.push(name);
       // All other names of a mailbox directory are looked at with its index.
-      else if (name.startsWith('=') ? !leadsNowhere(check, root, [...components, name]) : mailbox === undefined) {
+      else if (name.startsWith('=') || mailbox === undefined) {
         const text = 'This belongs to no mailbox of the mailbox database.';
         report(here, 'VERIFY_UNKNOWN_FILE', displayPath(dir, bytes), text);
       }
@@ -68,23 +68,4 @@ function verifyNode(check: Check, root: HeldRoot, components: readonly string[],
     closeDir(dir);
   }
   for (const name of present) verifyNode(check, root, [...components, name], node.children.get(name)!);
-}
-
-/** A directory in which there is nothing but more of its kind: it led to a mailbox that was deleted or renamed since. */
-function leadsNowhere(check: Check, root: HeldRoot, components: readonly string[]): boolean {
-  let dir: Dir;
-  try {
-    dir = walk(root, components);
-  } catch (error) {
-    rethrowLack(error);
-    return false;
-  }
-  let names: string[];
-  try {
-    checkDirectory(check, dir);
-    names = list(dir).map((name) => name.toString('latin1'));
-  } finally {
-    closeDir(dir);
-  }
-  return names.every((name) => name.startsWith('=') && leadsNowhere(check, root, [...components, name]));
 }

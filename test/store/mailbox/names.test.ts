@@ -32,6 +32,29 @@ describe('deleteMailbox', () => {
     expect(fs.existsSync(store.directory(BELOW))).toBe(false);
   });
 
+  it('takes away the empty directories that only led to the mailbox, not those of mailboxes', async () => {
+    const way = path.dirname(store.directory('user/anna/INBOX/sub'));
+    await store.make('user/anna/INBOX/sub', 'x');
+    await store.make('user/anna/A/no/mailbox/deep', 'y');
+    await deleteMailbox(store, 'user/anna/INBOX/sub');
+    await deleteMailbox(store, 'user/anna/A/no/mailbox/deep');
+    expect(fs.existsSync(way)).toBe(false);
+    expect(fs.readdirSync(store.directory(A)).filter((name) => name.startsWith('='))).toEqual(['=below']);
+    await deleteMailbox(store, A);
+    await renameMailbox(store, BELOW, 'user/anna/INBOX/below');
+    expect(fs.existsSync(store.directory(A))).toBe(false);
+    expect(fs.readdirSync(way)).toEqual(['=below']);
+  });
+
+  it('leaves a directory that is empty because its migration only begins', async () => {
+    const record = store.mailboxes.get(A);
+    if (record === undefined) throw new Error('no record');
+    await deleteMailbox(store, A);
+    await store.mailboxes.update((writes) => writes.put({ ...record, state: 'TRANSITION', summary: null }));
+    await deleteMailbox(store, BELOW);
+    expect(fs.readdirSync(store.directory(A))).toEqual([]);
+  });
+
   it('refuses an INBOX, a mailbox that is not there, and one that somebody holds', async () => {
     expect(await codeOfAsync(() => deleteMailbox(store, 'user/anna/INBOX'))).toBe('MAILBOX_INBOX');
     expect(await codeOfAsync(() => deleteMailbox(store, B))).toBe('NO_MAILBOX');
