@@ -44,9 +44,7 @@ bool lies(std::string_view call, int fd) {
   return length > 0 && lies(call, std::string(path.data(), static_cast<std::size_t>(length)));
 }
 
-int sync(const char* call, int fd) {
-  return lies(call, fd) ? 0 : next<int (*)(int)>(call)(fd);
-}
+int sync(const char* call, int fd) { return lies(call, fd) ? 0 : next<int (*)(int)>(call)(fd); }
 
 int openWithout(const char* call, const char* path, int flags, mode_t mode) {
   const int kept = (flags & O_DSYNC) != 0 && lies("dsync", path) ? flags & ~O_SYNC : flags;

@@ -64,16 +64,19 @@ export function startReader(directory: string): Reader {
   };
 }
 
+/** Modules that export the commands' functions. */
+const MODULES = { mboxutil: 'mboxutil', upgrade: 'upgrade-command' } as const;
+
 type Command = (argv: readonly string[]) => Promise<number>;
 
 /** The command's function, from dist as the commands themselves. */
 async function load(name: Request['name']): Promise<Command> {
-  const module = (await import(new URL(`../../../dist/cli/${name}.js`, import.meta.url).href)) as Record<
+  const module = (await import(new URL(`../../../dist/cli/${MODULES[name]}.js`, import.meta.url).href)) as Record<
     string,
     Command
   >;
   const command = module[name];
-  if (command === undefined) throw new Error(`dist/cli/${name}.js does not export ${name}`);
+  if (command === undefined) throw new Error(`dist/cli/${MODULES[name]}.js does not export ${name}`);
   return command;
 }
 
