@@ -25,7 +25,12 @@ export async function removePublishedOriginals(run: Run, ids: Iterable<number>):
     run.mapping.refresh();
     const folder = run.mapping.folder(id);
     const due = folder !== undefined && !folder.missing && !folder.sourcesRemoved;
-    if (!due || isStopped(run, folder) || run.mapping.failures(id).length > 0) return undefined;
+    if (!due || isStopped(run, folder)) return undefined;
+    const failures = run.mapping.failures(id).length;
+    if (failures > 0) {
+      countKept(run, folder, failures);
+      return undefined;
+    }
     return { item: folder, messages: estimateMessages(folder) };
   };
   const source = batches(ids, load, 64);
@@ -37,6 +42,16 @@ export async function removePublishedOriginals(run: Run, ids: Iterable<number>):
     }
   };
   await Promise.all(Array.from({ length: run.options.threads }, lane));
+}
+
+/** The originals of a folder with failures stay, all of them (docs/operations.md): that is said. */
+function countKept(run: Run, folder: MappingFolder, failures: number): void {
+  const kept = Math.max(0, (run.mapping.record(folder.id)?.uids.length ?? 0) - failures);
+  if (kept === 0) return;
+  run.report.removed.kept += kept;
+  run.report.warnings += 1;
+  const text = `${kept} 3.x files stay until the folder's ${failures} failed messages are repaired.`;
+  run.log.write('Store', 'Warning', `${folder.mailbox}: ${text}`);
 }
 
 async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<void> {
