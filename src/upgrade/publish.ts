@@ -65,18 +65,39 @@ function uidnextOf({ ready: { plan, additions }, output }: MovedFolder): number 
   return added && !additions.append ? Math.max(additions.uidnext, plan.uidnext) : additions.uidnext;
 }
 
-/** Syncs every target device of the group once; returns the folders that are durable now. */
-async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<MovedFolder[]> {
-  const byDevice = new Map<bigint, { fd: number; path: string; folders: MovedFolder[] }>();
+/** What one sync makes durable. */
+interface SyncTarget {
+  readonly dev: bigint;
+  readonly fd: number;
+  /** The partition. */
+  readonly path: string;
+  readonly folders: MovedFolder[];
+}
+
+/**
+ * The device of every partition once, by the descriptor that was opened before the first write. Where another file
+ * system is mounted below the partition, every folder by its own, which was opened before the first write to it.
+ */
+function syncTargetsOf(run: Run, group: readonly MovedFolder[]): SyncTarget[] {
+  const byDevice = new Map<bigint, SyncTarget>();
+  const mountedBelow: SyncTarget[] = [];
   for (const moved of group) {
-    const { dir } = partitionOf(run, moved.rootPath);
+    const path = moved.rootPath;
+    const { dir } = partitionOf(run, path);
     const { dev } = fstat(dir);
+    const own = fstatSync(moved.ready.targetFd, { bigint: true }).dev;
     const known = byDevice.get(dev);
-    if (known === undefined) byDevice.set(dev, { fd: dir.fd, path: moved.rootPath, folders: [moved] });
+    if (own !== dev) mountedBelow.push({ dev: own, fd: moved.ready.targetFd, path, folders: [moved] });
+    else if (known === undefined) byDevice.set(dev, { dev, fd: dir.fd, path, folders: [moved] });
     else known.folders.push(moved);
   }
+  return [...byDevice.values(), ...mountedBelow];
+}
+
+/** Syncs every target device of the group; returns the folders that are durable now. */
+async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<MovedFolder[]> {
   const durable = await Promise.all(
-    [...byDevice].map(async ([dev, { fd, path, folders }]) => {
+    syncTargetsOf(run, group).map(async ({ dev, fd, path, folders }) => {
       // Never again: what an earlier sync failed to write would be taken for written.
       if (run.troubles.unsynced.has(dev)) return [];
       try {

@@ -1,8 +1,10 @@
 /** What `--reset` refuses, each by name. One migrated store; every test damages it, asks with a dry run, repairs. */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { type Database, open } from 'lmdb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tryFlock } from '../../src/fs/flock.js';
+import { MAILBOX_DATABASE_FILE } from '../../src/store/database.js';
 import { mailboxPathComponents } from '../../src/store/names.js';
 import type { MailboxWrites } from '../../src/store/types.js';
 import type { ResetReport } from '../../src/upgrade/reset.js';
@@ -193,6 +195,31 @@ describe('what services did', () => {
       }),
     );
     expect(refusalsOf(report)).toEqual(['RESET_QUOTA', 'RESET_SUBSCRIPTIONS']);
+  });
+});
+
+describe('per-user flags', () => {
+  const KEY = 'user/joe/INBOX\0ann';
+
+  /** As a service would: `upgrade` itself writes none. */
+  async function withTable(change: (table: Database<Buffer, Buffer>) => Promise<unknown>): Promise<void> {
+    const path = `${store.instance}/store/mboxlist/${MAILBOX_DATABASE_FILE}`;
+    const raw = open({ path, noSubdir: true, overlappingSync: false, maxDbs: 12 });
+    try {
+      await change(raw.openDB<Buffer, Buffer>({ name: 'peruser', encoding: 'binary', keyEncoding: 'binary' }));
+    } finally {
+      await raw.close();
+    }
+  }
+
+  it('which 3.x cannot hold', async () => {
+    const report = await refused(
+      () => withTable((table) => table.put(Buffer.from(KEY), Buffer.from('S'))),
+      () => withTable((table) => table.remove(Buffer.from(KEY))),
+    );
+    expect(report.refusals).toMatchObject([
+      { code: 'RESET_PER_USER', user: '', mailbox: '', uid: null, where: `per-user flags, ${KEY}` },
+    ]);
   });
 });
 

@@ -3,8 +3,8 @@
  * directories, and a message file only while its 3.x name is there. What is left in the way keeps its directory, and
  * is counted.
  */
-import { hasErrno } from '../../errors.js';
-import { closeDir, type Dir, entries, openDir, removeDir, stat, unlinkIfThere } from '../../fs/dir.js';
+import { EXIT, hasErrno, MailhaulError } from '../../errors.js';
+import { closeDir, type Dir, displayPath, entries, openDir, removeDir, stat, unlinkIfThere } from '../../fs/dir.js';
 import {
   isHashDirectory,
   parseMessageFile,
@@ -115,12 +115,24 @@ function isInSource({ record, source }: OpenFolder, uid: number): boolean {
   return row >= 0 && source !== undefined && stat(source, nameOf(record, row))?.isFile() === true;
 }
 
-/** Removes a directory; one that is not empty stays and counts. */
+/**
+ * Removes a directory; one that is not empty stays and counts.
+ *
+ * @throws MailhaulError RESET_MOUNTED (exit 4): another file system is mounted there. Unmounting it syncs it.
+ */
 function removeEmpty(parent: Dir, name: string, removal: Removal): void {
   if (stat(parent, name) === undefined) return;
   try {
     removeDir(parent, name);
   } catch (error) {
+    if (hasErrno(error, 'EBUSY')) {
+      throw new MailhaulError('RESET_MOUNTED', 'A file system is mounted below the partition. Its mail is in 3.x.', {
+        where: displayPath(parent, name),
+        hint: 'Unmount it with umount(8), and run `upgrade --reset` again: it goes on where it stopped.',
+        exit: EXIT.halted,
+        cause: error,
+      });
+    }
     if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST', 'ENOTDIR')) throw error;
     removal.left += 1;
   }

@@ -1,0 +1,90 @@
+/** A directory below a partition on which another file system is mounted: it has to be synced for itself. */
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { userPathComponents } from '../../src/store/names.js';
+import { type HandSite, handSite, putMail } from '../e2e/hand-site.js';
+import { engineOptions } from '../support/site.js';
+import { reset } from './reset-support.js';
+import { ACCOUNT, INDEX } from './small-store.js';
+
+const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
+
+let site: HandSite;
+/** anna's directory in the partition, with a file system of its own. */
+let mounted: string;
+
+beforeEach((ctx) => {
+  const missing = process.getuid?.() === 0 ? undefined : 'needs root (mount)';
+  if (missing !== undefined) {
+    console.log(`skipped: ${ctx.task.name}: ${missing}`);
+    ctx.skip(missing);
+  }
+  site = handSite();
+  const { store } = site;
+  for (const user of ['anna', 'fred']) {
+    store.user(user);
+    putMail(store.folder(store.mailbox, user, 'INBOX', `${INDEX(9, 2)}1 9 - 9 one\n`), 'one');
+  }
+  store.finish();
+  expect(site.folders().status).toBe(0);
+  const partition = path.join(store.instance, 'store/partition/primary');
+  mounted = path.join(partition, ...userPathComponents('anna'));
+  fs.mkdirSync(mounted, { recursive: true, mode: 0o700 });
+  expect(spawnSync('chown', ['-R', `${ACCOUNT.uid}:${ACCOUNT.gid}`, partition]).status).toBe(0);
+  const options = `uid=${ACCOUNT.uid},gid=${ACCOUNT.gid},mode=700,size=4m`;
+  if (spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', mounted]).status !== 0) {
+    console.log(`skipped: ${ctx.task.name}: no file system can be mounted here`);
+    ctx.skip('no file system can be mounted here');
+  }
+});
+
+afterEach(() => {
+  if (mounted !== undefined) spawnSync('umount', [mounted]);
+  site?.remove();
+});
+
+/** System calls of `upgrade -m -r`, in order. */
+function callsOf(engine: string): string[] {
+  const trace = path.join(site.store.root, 'trace');
+  const upgrade = [UPGRADE, '-m', '-r', '-t', '1', '--instance', site.store.instance, engine];
+  const traced = ['-f', '-y', '-e', 'trace=syncfs,unlink,unlinkat', '-o', trace, process.execPath, ...upgrade];
+  const result = spawnSync('strace', traced, { encoding: 'utf8' });
+  expect(result.status, result.stderr).toBe(0);
+  return fs.readFileSync(trace, 'latin1').split('\n');
+}
+
+describe.each(engineOptions())('-m -r, %s', (engine) => {
+  it('syncs the file system of the mailbox before the originals go', (ctx) => {
+    if (spawnSync('strace', ['-V']).status !== 0) {
+      console.log(`skipped: ${ctx.task.name}: strace is not installed`);
+      return ctx.skip('strace is not installed');
+    }
+    const calls = callsOf(engine);
+    const synced = calls.findIndex((call) => /syncfs\(/.test(call) && call.includes(`<${mounted}`));
+    const removed = calls.findIndex((call) => /unlink(at)?\(/.test(call) && /anna\/INBOX>|\/one"|"one"/.test(call));
+    expect(synced).toBeGreaterThan(-1);
+    expect(removed).toBeGreaterThan(synced);
+    expect(fs.readdirSync(`${site.store.mailbox}/anna/INBOX`)).not.toContain('one');
+  });
+});
+
+it('--reset puts the messages back, says what stands in the way of the directory, and ends when that is gone', async () => {
+  expect(site.messages('-r').status).toBe(0);
+  const { store } = site;
+  const original = `${store.mailbox}/anna/INBOX/one`;
+  expect(fs.existsSync(original)).toBe(false);
+  const halted = await reset(store);
+  expect(halted).toMatchObject({ outcome: 'halted', exitCode: 4, halted: { code: 'RESET_MOUNTED' } });
+  expect(halted.halted?.message).toContain('umount');
+  expect(fs.existsSync(original)).toBe(true);
+  // All there was on it is gone; nobody can do something else with the store meanwhile.
+  expect(fs.readdirSync(mounted)).toEqual([]);
+  expect(site.messages().stdout + site.messages().stderr).toContain('RESET_UNFINISHED');
+  expect(spawnSync('umount', [mounted]).status).toBe(0);
+  expect(await reset(store)).toMatchObject({ outcome: 'done', resumed: true });
+  expect(fs.readdirSync(path.join(store.instance, 'store/partition/primary'))).toEqual([]);
+  for (const user of ['anna', 'fred']) expect(fs.existsSync(`${store.mailbox}/${user}/INBOX/one`)).toBe(true);
+});
