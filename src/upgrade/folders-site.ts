@@ -276,9 +276,12 @@ function probe(dir: Dir): void {
 
 function notWritable(dir: Dir, account: Account, cause: unknown): MailhaulError {
   const full = hasErrno(cause, 'ENOSPC', 'EDQUOT');
+  const repair = hasErrno(cause, 'EROFS')
+    ? 'Mount its file system for writing'
+    : `Give it to the server account “${account.user}”`;
   const [code, what, help] = full
     ? ['WORK_DIR_FULL', 'is full', 'Make space']
-    : ['WORK_DIR_READ_ONLY', 'cannot be written', `It must belong to ${account.user}`];
+    : ['WORK_DIR_READ_ONLY', 'cannot be written', repair];
   return new MailhaulError(code, `The directory for the mapping database ${what}.`, {
     where: dir.path,
     hint: `${help}, or name another directory with --work-dir. Nothing was changed.`,

@@ -153,8 +153,9 @@ describe('upgrade -s refuses', () => {
       expect(await refused()).toMatchObject({ code: 'WORK_DIR_FULL', exit: 3 });
       expect(await refused({ dryRun: true })).toMatchObject({ code: 'WORK_DIR_FULL', exit: 3 });
       spawnSync('mount', ['-o', 'remount,ro', small]);
-      expect(await refused({ dryRun: true })).toMatchObject({ code: 'WORK_DIR_READ_ONLY', exit: 3 });
-      expect(await refused()).toMatchObject({ code: 'WORK_DIR_READ_ONLY', exit: 3 });
+      const hint = expect.stringContaining('Mount its file system for writing');
+      expect(await refused({ dryRun: true })).toMatchObject({ code: 'WORK_DIR_READ_ONLY', exit: 3, hint });
+      expect(await refused()).toMatchObject({ code: 'WORK_DIR_READ_ONLY', exit: 3, hint });
       const report = await run(store, { workDir: store.storePath('work') });
       expect(report.exitCode).toBe(0);
       expect(fs.existsSync(join(store.root, 'work/__upfolder.db'))).toBe(true);
