@@ -6,9 +6,13 @@
  *
  *     mboxutil: DB_MISSING: The database does not exist. [/…/mboxlist.mdb]
  *         Run `upgrade -s` first.
+ *
+ * What nobody foresaw is INTERNAL, with its stack, and exit 4: nobody knows what had been begun, and to run again is
+ * safe, as after a kill.
  */
 import { realpathSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError, systemCause } from '../errors.js';
@@ -62,7 +66,8 @@ export function instanceOf(flags: CommonFlags): string {
 
 /**
  * Parses `argv` (without node and script) and runs `action` with the flags and operands. Whatever is thrown is
- * printed and becomes the exit code: its own for a MailhaulError, 4 when a disk is full, else 3.
+ * printed and becomes the exit code: its own for a MailhaulError, 3 for a failed system call, 4 when a disk is full and
+ * for anything else.
  */
 export async function runCommand<Flags extends CommonFlags>(
   program: Command,
@@ -77,7 +82,7 @@ export async function runCommand<Flags extends CommonFlags>(
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     const told = hasErrno(error, 'ENOSPC', 'EDQUOT') ? diskFull(error) : systemFailure(error);
     printError(program.name(), told);
-    return told instanceof MailhaulError ? told.exit : EXIT.refused;
+    return told instanceof MailhaulError ? told.exit : EXIT.halted;
   } finally {
     standardOutput.flush();
   }
@@ -109,11 +114,19 @@ export function printError(command: string, error: unknown): void {
 }
 
 function errorText(error: unknown): string {
-  if (!(error instanceof MailhaulError))
-    return `INTERNAL: ${(error instanceof Error ? (error.stack ?? error.message) : String(error)).split('\n').map(visible).join('\n')}`;
+  if (!(error instanceof MailhaulError)) return `INTERNAL: ${stackOf(error)}\n    ${INTERNAL_HINT}`;
   const where = error.where === undefined ? '' : ` [${visible(error.where)}]`;
   const hint = error.hint === undefined ? '' : `\n    ${visible(error.hint)}`;
   return `${error.code}: ${visible(error.message + systemCause(error))}${where}${hint}`;
+}
+
+const INTERNAL_HINT =
+  'This is a defect of the program; nothing was lost. Run the same command again. If it comes back, report these lines ' +
+  'with those of the log (log/default/default of the instance).';
+
+function stackOf(error: unknown): string {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return text.split('\n').map(visible).join('\n');
 }
 
 const UNSAFE = new RegExp(`[${CONTROLS}]`, 'g');
@@ -179,8 +192,25 @@ function writeAllSync(fd: number, text: string): boolean {
   return true;
 }
 
-/** Runs `command` when Node was started with the module at `url`, and sets the exit code. */
+/**
+ * Runs `command` when Node was started with the module at `url`, and sets the exit code. An exception or a rejection
+ * that nobody catches ends the process at once, as a second signal does: whatever it left half done, the next run
+ * goes on from.
+ */
 export async function startIfMain(url: string, command: (argv: readonly string[]) => Promise<ExitCode>): Promise<void> {
   if (process.argv[1] === undefined || realpathSync(process.argv[1]) !== fileURLToPath(url)) return;
-  process.exitCode = await command(process.argv.slice(2));
+  process.on('uncaughtException', (error) => endAtOnce(basename(fileURLToPath(url), '.js'), error));
+  const code = await command(process.argv.slice(2));
+  // All is written. What may be open still, such as the port of a thread that died, would keep the process for ever.
+  process.exit(code);
+}
+
+/** For rejections too: Node makes exceptions of those. */
+function endAtOnce(command: string, error: unknown): never {
+  try {
+    standardOutput.flush();
+    printError(command, error);
+  } finally {
+    process.exit(EXIT.halted);
+  }
 }

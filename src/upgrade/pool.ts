@@ -1,9 +1,8 @@
 /**
- * The transfer threads: piscina workers that run compiled JavaScript. Each calls its engine synchronously,
+ * The transfer threads (threads.ts) run compiled JavaScript. Each calls its engine synchronously,
  * so a worker is busy with exactly one task; progress and the cancel flag travel in shared memory.
  */
 import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
 import type {
   AppendResult,
   FinishResult,
@@ -14,6 +13,7 @@ import type {
   Task,
   WorkerContext,
 } from './tasks.js';
+import { startThreads } from './threads.js';
 
 /** What each kind of task resolves to. */
 export interface TaskResults {
@@ -43,15 +43,9 @@ function workerFile(): string {
 
 /** Starts all threads at once: after this nothing has to be loaded from disk any more. */
 export function startPool(threads: number, context: WorkerContext): WorkerPool {
-  const pool = new Piscina({
-    filename: workerFile(),
-    minThreads: threads,
-    maxThreads: threads,
-    maxQueue: Number.POSITIVE_INFINITY,
-    workerData: context,
-  });
+  const pool = startThreads(workerFile(), threads, context);
   return {
-    run: (task) => pool.run(task),
+    run: <K extends Task['kind']>(task: Extract<Task, { kind: K }>) => pool.run(task) as Promise<TaskResults[K]>,
     async ready() {
       // A barrier: no thread leaves its task before all have come, so each has one, and is loaded.
       const arrived = new Int32Array(new SharedArrayBuffer(4));
@@ -59,6 +53,6 @@ export function startPool(threads: number, context: WorkerContext): WorkerPool {
         Array.from({ length: threads }, () => pool.run({ kind: 'warm', arrived, threads } satisfies Task)),
       );
     },
-    close: () => pool.destroy(),
+    close: () => pool.close(),
   };
 }

@@ -34,10 +34,12 @@ describe('a command', () => {
     });
   });
 
-  it('turns anything else that is thrown into INTERNAL, exit 3', () => {
+  it('turns anything else that is thrown into INTERNAL with what to do, exit 4', () => {
     expect(run("throw new TypeError('odd');")).toMatchObject({
-      status: 3,
-      stderr: expect.stringMatching(/^tool: INTERNAL: TypeError: odd\n/),
+      status: 4,
+      stderr: expect.stringMatching(
+        /^tool: INTERNAL: TypeError: odd\n.*nothing was lost\. Run the same command again/s,
+      ),
     });
   });
 

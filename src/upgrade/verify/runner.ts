@@ -2,7 +2,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
+import { startThreads } from '../threads.js';
 import { makeContext } from './context.js';
 import { type Implementation, implementations } from './implementations.js';
 import { performItems } from './perform.js';
@@ -40,18 +40,15 @@ function workerFile(): string {
 
 /** Resolves when every thread has loaded its code: nothing has to be read from disk for it any more. */
 export async function threadRunner(threads: number, thread: ThreadContext): Promise<Runner> {
-  const pool = new Piscina({
-    filename: workerFile(),
-    minThreads: threads,
-    maxThreads: threads,
-    maxQueue: Number.POSITIVE_INFINITY,
-    workerData: thread,
-  });
+  const pool = startThreads(workerFile(), threads, thread);
   const runner: Runner = {
     threads,
     implementations: (await implementations()).map(({ name }) => name),
-    run: (items) => pool.run({ kind: 'verify', items } satisfies VerifyTask, { transferList: columnsOf(items) }),
-    close: () => pool.destroy(),
+    run: (items) =>
+      pool.run({ kind: 'verify', items } satisfies VerifyTask, { transferList: columnsOf(items) }) as Promise<
+        VerifyResult[]
+      >,
+    close: () => pool.close(),
   };
   try {
     const arrived = new Int32Array(new SharedArrayBuffer(4));

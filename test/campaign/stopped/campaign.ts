@@ -10,10 +10,12 @@ import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { mailboxPathComponents, parseMailboxName } from '../../../src/store/names.js';
 import { randomOf } from '../../support/generate/random.js';
 import { engines } from '../support/engines.js';
 import { fingerprint, keep, makeSite, originals, restore, type Site, survivingContents } from '../support/kept-site.js';
 import { memoryGround } from '../support/memory.js';
+import { isStopped } from '../support/stopping.js';
 import type { Campaign, CampaignOptions } from '../types.js';
 
 const COMMANDS = fileURLToPath(new URL('../../../dist/cli/', import.meta.url));
@@ -152,6 +154,7 @@ async function stopAt(site: Site, scenario: Scenario, golden: Golden, point: str
 /** What others find while the first one stands still. */
 function meanwhile(site: Site, scenario: Scenario, first: ChildProcess, problems: string[], tally: Tally): void {
   const wait = scenario.from === 'folders' ? ['--lock-wait', '1'] : [];
+  const begun = scenario.from === 'folders' ? foldersBegun(site, problems) : [];
   const second = upgrade([...scenario.args, ...wait]);
   const said = `${second.stdout}${second.stderr}`;
   const codes = [
@@ -160,31 +163,63 @@ function meanwhile(site: Site, scenario: Scenario, first: ChildProcess, problems
   const met = codes.length === 0 ? 'nothing' : codes.join(' and ');
   tally.seen.set(met, (tally.seen.get(met) ?? 0) + 1);
   if (second.signal !== null) problems.push('the second process did not end');
-  if (second.status === 0 && codes.length === 0) return;
+  if (second.status === 0 && codes.length === 0) {
+    for (const name of begun) problems.push(`${name} was under way in the stopped process, and the second one took it`);
+    return;
+  }
   if (codes.length === 0 || !codes.every((code) => scenario.codes.includes(code)))
     problems.push(`the second process ended with ${second.status}: ${said}`);
   const named = `process ${first.pid} (`;
   if (!said.includes(named) || !said.includes(`kill -CONT ${first.pid}`))
     problems.push(`the stopped process ${first.pid} is not named: ${said}`);
   if (scenario.from === 'fresh') return;
-  readers(site, codes.includes('DB_BUSY'), said, problems);
+  readers(site, codes.includes('DB_BUSY'), said, begun, problems);
   const surviving = survivingContents(site);
   const lost = [...site.contents].filter((content) => !surviving.has(content)).length;
   if (lost > 0) problems.push(`${lost} messages have no name`);
 }
 
 /** Listing works, and what is still in TRANSITION are the folders that were named as busy. */
-function readers(site: Site, databaseBusy: boolean, said: string, problems: string[]): void {
+function readers(site: Site, databaseBusy: boolean, said: string, begun: readonly string[], problems: string[]): void {
+  const waiting = inTransition(site, problems);
+  for (const name of begun) {
+    if (!waiting.has(name)) problems.push(`${name} was under way in the stopped process, and was published meanwhile`);
+  }
+  if (databaseBusy) return;
+  const named = said.split('"code":"FOLDER_BUSY"').length - 1;
+  if (waiting.size > named) problems.push(`${waiting.size} folders are in TRANSITION, and ${named} were busy: ${said}`);
+}
+
+/** Mailboxes in TRANSITION that have message files: the stopped process has begun them, and must be their only one. */
+function foldersBegun(site: Site, problems: string[]): string[] {
+  return [...inTransition(site, problems)]
+    .filter(([name, owner]) =>
+      site.partitions.some((partition) => hasMessages(path.join(partition, ...mailboxPathComponents(owner, name)))),
+    )
+    .map(([name]) => name);
+}
+
+/** Message files lie in directories of two digits. */
+function hasMessages(mailbox: string): boolean {
+  if (!fs.existsSync(mailbox)) return false;
+  const hashes = fs.readdirSync(mailbox).filter((name) => /^\d\d$/.test(name));
+  return hashes.some((hash) => fs.readdirSync(path.join(mailbox, hash)).some((name) => name.endsWith('.msg')));
+}
+
+/** Names of the mailboxes in TRANSITION, with their owners. */
+function inTransition(site: Site, problems: string[]): Map<string, string> {
   const list = spawnSync(
     process.execPath,
     [path.join(COMMANDS, 'mboxutil.js'), '-l', '--json', '--instance', site.instance],
     { encoding: 'utf8', timeout: TIMEOUT_MS, killSignal: 'SIGKILL' },
   );
   if (list.status !== 0) problems.push(`mboxutil -l: ${list.status ?? list.signal}: ${list.stderr}`);
-  if (databaseBusy) return;
-  const waiting = list.stdout.split('\n').filter((line) => line.includes('"state":"TRANSITION"')).length;
-  const named = said.split('"code":"FOLDER_BUSY"').length - 1;
-  if (waiting > named) problems.push(`${waiting} folders are in TRANSITION, and ${named} were busy: ${said}`);
+  const names = new Map<string, string>();
+  for (const line of list.stdout.split('\n').filter((text) => text !== '')) {
+    const { name, state } = JSON.parse(line) as { name: string; state: string };
+    if (state === 'TRANSITION') names.set(name, parseMailboxName(name)?.uid ?? '');
+  }
+  return names;
 }
 
 /** Resolves when it has stopped itself, or ended before it came that far. */
@@ -198,11 +233,6 @@ async function startStopped(scenario: Scenario, point: string): Promise<ChildPro
   child.once('exit', () => process.removeListener('exit', end));
   while (child.exitCode === null && !isStopped(child)) await new Promise((resolve) => setTimeout(resolve, 10));
   return child;
-}
-
-function isStopped(child: ChildProcess): boolean {
-  const text = fs.readFileSync(`/proc/${child.pid}/stat`, 'latin1');
-  return text[text.lastIndexOf(')') + 2] === 'T';
 }
 
 function ended(child: ChildProcess): Promise<number | string | null> {

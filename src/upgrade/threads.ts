@@ -1,0 +1,70 @@
+/**
+ * Threads that do tasks (piscina), and what becomes of tasks whose thread dies: of memory that ran out (a thread has a
+ * limit of its own), or of a defect.
+ *
+ * - The task of a thread that died fails with THREAD_DIED. Others go on: nobody may take back the descriptors that a
+ *   running task works with before it has ended.
+ * - piscina starts another thread in its place. That may fail, because the process has become an account that cannot
+ *   read the code; when no thread is left, tasks that wait fail too, instead of waiting for ever.
+ * - Descriptors that a thread opened are the process's: a folder that a thread has locked stays locked when the thread
+ *   ends. (Node would close them with the thread, under numbers that may long be somebody else's.)
+ */
+import { Piscina } from 'piscina';
+import { describeError, EXIT, MailhaulError } from '../errors.js';
+
+export interface Threads {
+  run(task: unknown, options?: { readonly transferList: ArrayBuffer[] }): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** Starts all threads at once. `filename` exports the function that does a task; it finds `data` as `workerData`. */
+export function startThreads(filename: string, threads: number, data: unknown): Threads {
+  const pool = new Piscina({
+    filename,
+    minThreads: threads,
+    maxThreads: threads,
+    maxQueue: Number.POSITIVE_INFINITY,
+    workerData: data,
+    trackUnmanagedFds: false,
+  });
+  let closing = false;
+  let deaths = 0;
+  let noneLeft = (_error: unknown): void => {};
+  const abandoned = new Promise<never>((_, reject) => {
+    noneLeft = reject;
+  });
+  abandoned.catch(() => {});
+  pool.on('workerDestroy', () => {
+    if (closing) return;
+    deaths += 1;
+    // After piscina has started another one, where it does.
+    setImmediate(() => {
+      if (pool.threads.length === 0) noneLeft(threadDied('it could not be started again'));
+    });
+  });
+  // A thread that died without a task, such as one that could not be started again.
+  pool.on('error', () => {});
+  return {
+    async run(task, options) {
+      const deathsBefore = deaths;
+      try {
+        return await Promise.race([pool.run(task, options), abandoned]);
+      } catch (error) {
+        if (deaths === deathsBefore || error instanceof MailhaulError) throw error;
+        throw threadDied(describeError(error), error);
+      }
+    },
+    close() {
+      closing = true;
+      return pool.destroy();
+    },
+  };
+}
+
+function threadDied(why: string, cause?: unknown): MailhaulError {
+  return new MailhaulError('THREAD_DIED', `A thread ended by itself: ${why}.`, {
+    hint: 'Nothing was lost: run the same command again, with fewer threads (-t) if memory was short.',
+    exit: EXIT.halted,
+    cause,
+  });
+}
