@@ -8,6 +8,7 @@ import { MAILBOX_DATABASE_FILE } from '../../src/store/database.js';
 import { mailboxPathComponents } from '../../src/store/names.js';
 import type { MailboxWrites } from '../../src/store/types.js';
 import type { ResetReport } from '../../src/upgrade/reset.js';
+import type { MigrationRecord } from '../../src/upgrade/types.js';
 import { asService } from '../campaign/support/service.js';
 import { fillFolder, migrate, runCli, type SmallStore, simpleMessage, smallStore } from '../support/migrated-store.js';
 import { filesBelow, primaryOf, refusalsOf, reset } from './reset-support.js';
@@ -198,29 +199,87 @@ describe('what services did', () => {
   });
 });
 
-describe('per-user flags', () => {
-  const KEY = 'user/joe/INBOX\0ann';
-
-  /** As a service would: `upgrade` itself writes none. */
-  async function withTable(change: (table: Database<Buffer, Buffer>) => Promise<unknown>): Promise<void> {
-    const path = `${store.instance}/store/mboxlist/${MAILBOX_DATABASE_FILE}`;
-    const raw = open({ path, noSubdir: true, overlappingSync: false, maxDbs: 12 });
-    try {
-      await change(raw.openDB<Buffer, Buffer>({ name: 'peruser', encoding: 'binary', keyEncoding: 'binary' }));
-    } finally {
-      await raw.close();
-    }
+/** A table of the mailbox database as LMDB has it: `upgrade` itself writes no such values. */
+async function withTable(name: string, change: (table: Database<Buffer, Buffer>) => Promise<unknown>): Promise<void> {
+  const path = `${store.instance}/store/mboxlist/${MAILBOX_DATABASE_FILE}`;
+  const raw = open({ path, noSubdir: true, overlappingSync: false, maxDbs: 12 });
+  try {
+    await change(raw.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }));
+  } finally {
+    await raw.close();
   }
+}
 
-  it('which 3.x cannot hold', async () => {
+describe('databases', () => {
+  it('with per-user flags, which 3.x cannot hold', async () => {
+    const key = 'user/joe/INBOX\0ann';
     const report = await refused(
-      () => withTable((table) => table.put(Buffer.from(KEY), Buffer.from('S'))),
-      () => withTable((table) => table.remove(Buffer.from(KEY))),
+      () => withTable('peruser', (table) => table.put(Buffer.from(key), Buffer.from('S'))),
+      () => withTable('peruser', (table) => table.remove(Buffer.from(key))),
     );
     expect(report.refusals).toMatchObject([
-      { code: 'RESET_PER_USER', user: '', mailbox: '', uid: null, where: `per-user flags, ${KEY}` },
+      { code: 'RESET_PER_USER', user: '', mailbox: '', uid: null, where: `per-user flags, ${key}` },
     ]);
   });
+
+  it('with a value that cannot be read', async () => {
+    const key = Buffer.from('user/joe/Odd');
+    const report = await refused(
+      () => withTable('folder', (table) => table.put(key, Buffer.from([0xc1, 0xff]))),
+      () => withTable('folder', (table) => table.remove(key)),
+    );
+    expect(refusalsOf(report)).toEqual(['RESET_RECORD']);
+  });
+
+  it('whose record lacks a message that the index has: nobody knows where it came from', async () => {
+    const change = (to: (record: MigrationRecord) => MigrationRecord): Promise<void> =>
+      databases(store, (mapping) => {
+        const { id } = mapping.folderByMailbox('user/joe/INBOX')!;
+        return mapping.update((writes) => writes.putRecord(id, to(mapping.record(id)!)));
+      });
+    let whole: MigrationRecord | undefined;
+    const report = await refused(
+      () =>
+        change((record) => {
+          whole = record;
+          return withoutLast(record);
+        }),
+      () => change((record) => whole ?? record),
+    );
+    expect(refusalsOf(report)).toEqual(['RESET_NOT_ON_RECORD', 'RESET_UNKNOWN_FILE']);
+    const [inIndex] = report.refusals.filter(({ code }) => code === 'RESET_NOT_ON_RECORD');
+    expect(inIndex).toMatchObject({ user: 'joe', mailbox: 'user/joe/INBOX', uid: 2 });
+  });
+});
+
+function withoutLast(record: MigrationRecord): MigrationRecord {
+  const count = record.count - 1;
+  return {
+    ...record,
+    count,
+    uids: record.uids.slice(0, count),
+    names: record.names.slice(0, record.nameOffsets[count]),
+    nameOffsets: record.nameOffsets.slice(0, count + 1),
+    inodes: record.inodes.slice(0, count),
+    sizes: record.sizes.slice(0, count),
+    mtimes: record.mtimes.slice(0, count),
+  };
+}
+
+it('a mailbox directory in whose place a link stands is not followed', async () => {
+  const directory = mailboxOf('joe', 'Box');
+  const away = `${store.root}/away`;
+  const report = await refused(
+    () => {
+      fs.renameSync(directory, away);
+      fs.symlinkSync(away, directory);
+    },
+    () => {
+      fs.unlinkSync(directory);
+      fs.renameSync(away, directory);
+    },
+  );
+  expect(refusalsOf(report)).toEqual(['RESET_UNKNOWN_FILE', 'RESET_UNREADABLE']);
 });
 
 describe('message files', () => {
