@@ -15,6 +15,8 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
+  rmSync,
   statSync,
   utimesSync,
   writeFileSync,
@@ -97,11 +99,23 @@ function giveUp(reason) {
   process.exit(required ? 1 : 0);
 }
 
+/** What CMake noted for a checkout that was copied or moved here names the other place: it would build there. */
+function forgetMoved(directory) {
+  const cache = join(directory, 'CMakeCache.txt');
+  if (!existsSync(cache)) return;
+  const home = /^CMAKE_HOME_DIRECTORY:INTERNAL=(.*)$/m.exec(readFileSync(cache, 'utf8'))?.[1];
+  if (home === native) return;
+  for (const name of ['CMakeCache.txt', 'CMakeFiles', 'build.ninja', 'Makefile']) {
+    rmSync(join(directory, name), { recursive: true, force: true });
+  }
+}
+
 function buildAddon() {
   const fresh = existsSync(addon) && statSync(addon).mtimeMs >= newest(native);
   if (fresh && !flags.has('--werror')) return;
   const reason = obstacle();
   if (reason !== undefined) giveUp(reason);
+  forgetMoved(build);
   const args = [cmakeJs(), flags.has('--werror') ? 'configure' : 'build', '-d', 'native', '-O', 'build'];
   let failure;
   if (flags.has('--werror')) failure = run(process.execPath, [...args, '--CDMAILHAUL_WERROR=ON']);
@@ -122,6 +136,7 @@ function buildAddon() {
 
 function runSanitized() {
   const directory = join(build, 'sanitize');
+  forgetMoved(directory);
   const require = createRequire(import.meta.url);
   const [api, addonApi] = ['node-api-headers', 'node-addon-api'].map((name) =>
     dirname(require.resolve(`${name}/package.json`)),
