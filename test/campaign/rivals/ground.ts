@@ -21,6 +21,8 @@ export interface Ground {
   readonly lists: readonly string[];
   /** Contents that must have a name, and have none. */
   lost(): number;
+  /** Environment of a run whose effective calls are counted, and how many there were. */
+  readonly counting: { readonly env: Readonly<Record<string, string>>; calls(): number };
   /** What is wrong with the finished store; every file is read again. */
   finished(): Promise<string[]>;
   restore(): void;
@@ -65,6 +67,8 @@ export function makeGround(root: string, seed: string, messages: number): Ground
   ];
   const contents = surveyContents();
   const expected = [...contents.survey(made.storePaths, []).keys()];
+  const counted = path.join(root, 'calls');
+  let linkable = contents.linkable(made.storePaths);
   const lost = (): number => {
     const present = contents.survey(made.storePaths, partitions);
     return expected.filter((digest) => !present.has(digest)).length;
@@ -76,9 +80,16 @@ export function makeGround(root: string, seed: string, messages: number): Ground
       .filter((name) => name.startsWith('__up.'))
       .map((name) => path.join(workDir, name)),
     lost,
+    counting: {
+      env: { MAILHAUL_FAULT: `count:${counted}` },
+      calls: () => Number(fs.readFileSync(counted, 'utf8')),
+    },
     async finished() {
       contents.forget();
       const problems = lost() === 0 ? [] : [`${lost()} contents are in no file of the finished store`];
+      const linked = contents.inodes(partitions);
+      const copied = linkable.filter((inode) => !linked.has(inode)).length;
+      if (copied > 0) problems.push(`${copied} messages were copied that could have been linked`);
       const verified = run('upgrade', '--verify');
       if (verified.status !== 0) problems.push(`--verify: ${verified.status}: ${verified.stdout}${verified.stderr}`);
       if (made.manifest === null) throw new Error('made without a manifest');
@@ -91,6 +102,7 @@ export function makeGround(root: string, seed: string, messages: number): Ground
     restore() {
       fs.rmSync(site, { recursive: true, force: true });
       copy(kept, site);
+      linkable = contents.linkable(made.storePaths);
     },
   };
 }

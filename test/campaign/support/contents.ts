@@ -10,6 +10,10 @@ export interface Contents {
   forget(): void;
   /** SHA-256 of the CRLF form of every message file below the directories, with the number of different inodes. */
   survey(stores: readonly string[], partitions: readonly string[]): Map<string, number>;
+  /** Device and inode of every 3.x message file that is in CRLF form already. */
+  linkable(stores: readonly string[]): string[];
+  /** Device and inode of every 4.x message file. */
+  inodes(partitions: readonly string[]): Set<string>;
 }
 
 export function surveyContents(): Contents {
@@ -30,7 +34,27 @@ export function surveyContents(): Contents {
       for (const partition of partitions) walk(Buffer.from(partition), isMessage, look);
       return new Map([...inodes].map(([digest, set]) => [digest, set.size]));
     },
+    linkable(stores) {
+      const found = new Set<string>();
+      for (const store of stores) {
+        walk(Buffer.from(store), isSource, (file) => {
+          if (!/(?<!\r)\n/.test(fs.readFileSync(file, 'latin1'))) found.add(identityOf(file));
+        });
+      }
+      return [...found];
+    },
+    inodes(partitions) {
+      const found = new Set<string>();
+      for (const partition of partitions)
+        walk(Buffer.from(partition), isMessage, (file) => found.add(identityOf(file)));
+      return found;
+    },
   };
+}
+
+function identityOf(file: Buffer): string {
+  const { dev, ino } = fs.lstatSync(file, { bigint: true });
+  return `${dev}:${ino}`;
 }
 
 /** No dot names, nothing that `-s` wrote. */
