@@ -29,17 +29,24 @@ export function startThreads(filename: string, threads: number, data: unknown): 
   });
   let closing = false;
   let deaths = 0;
-  let noneLeft = (_error: unknown): void => {};
-  const abandoned = new Promise<never>((_, reject) => {
-    noneLeft = reject;
-  });
-  abandoned.catch(() => {});
+  /** Set when no thread is left. */
+  let abandoned: MailhaulError | undefined;
+  /** What fails the tasks under way. A race with one promise for all would keep every result until the end of the run. */
+  const underWay = new Set<(error: MailhaulError) => void>();
+  const unlessAbandoned = (task: Promise<unknown>): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      underWay.add(reject);
+      task.then(resolve, reject).finally(() => underWay.delete(reject));
+      if (abandoned !== undefined) reject(abandoned);
+    });
   pool.on('workerDestroy', () => {
     if (closing) return;
     deaths += 1;
     // After piscina has started another one, where it does.
     setImmediate(() => {
-      if (pool.threads.length === 0) noneLeft(threadDied('it could not be started again'));
+      if (pool.threads.length > 0) return;
+      abandoned = threadDied('it could not be started again');
+      for (const reject of underWay) reject(abandoned);
     });
   });
   // A thread that died without a task, such as one that could not be started again.
@@ -48,7 +55,7 @@ export function startThreads(filename: string, threads: number, data: unknown): 
     async run(task, options) {
       const deathsBefore = deaths;
       try {
-        return await Promise.race([pool.run(task, options), abandoned]);
+        return await unlessAbandoned(pool.run(task, options));
       } catch (error) {
         if (deaths === deathsBefore || error instanceof MailhaulError) throw error;
         throw threadDied(describeError(error), error);

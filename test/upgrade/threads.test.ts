@@ -1,6 +1,9 @@
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startThreads } from '../../src/upgrade/threads.js';
 
@@ -20,6 +23,23 @@ it('what a thread has opened stays open when the thread ends: with it would go a
   await threads.close();
   expect(fs.fstatSync(fd).ino).toBe(fs.statSync(file).ino);
   fs.closeSync(fd);
+});
+
+it('a result is not kept when its task has ended: a run has hundreds of thousands', async () => {
+  const file = path.join(place, 'gives.mjs');
+  fs.writeFileSync(file, 'export default () => new Uint8Array(1000);\n');
+  const threads = startThreads(file, 1, null);
+  const results: WeakRef<object>[] = [];
+  for (let i = 0; i < 20; i++) results.push(new WeakRef((await threads.run(null)) as object));
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  // What the last turn looked at is kept until the next one; piscina may hold its latest task.
+  for (let turn = 0; turn < 5; turn++) {
+    await nextTurn();
+    collect();
+  }
+  expect(results.filter((result) => result.deref() !== undefined).length).toBeLessThanOrEqual(1);
+  await threads.close();
 });
 
 it('an error that a task throws is its own', async () => {
