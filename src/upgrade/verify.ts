@@ -24,10 +24,8 @@ import { closeDir, openRoot } from '../fs/dir.js';
 import { flockPids } from '../fs/holders.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { mailboxPathComponents } from '../store/names.js';
-import type { NameChange } from '../store/types.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
-import type { MappingFolder } from './types.js';
 import type { RunControls } from './upgradeMessages.js';
 import { verifyIds } from './verify/databases.js';
 import { collectFindings, type Finding, type Findings, NO_SUBJECT } from './verify/findings.js';
@@ -144,7 +142,7 @@ async function verifySession(
       otherProcesses: () => (lockFd === undefined ? [] : others(flockPids(lockFd))),
       stopped: () => Atomics.load(progress, PROGRESS.cancel) !== 0,
       cancel: () => void Atomics.store(progress, PROGRESS.cancel, 1),
-      nameChanges: nameChangesOf(session, findings),
+      nameChanges: attempt(findings, '', () => [...session.mailboxes.nameChanges()]) ?? [],
       used: false,
       folders: 0,
       forRoot: leave === undefined || process.getuid?.() !== 0 ? null : forRoot,
@@ -186,14 +184,6 @@ async function verifySession(
     },
     findings,
   );
-}
-
-function nameChangesOf({ mailboxes }: Session, findings: Findings): NameChange[] {
-  let changes: NameChange[] = [];
-  attempt(findings, '', () => {
-    changes = [...mailboxes.nameChanges()];
-  });
-  return changes;
 }
 
 function startRunner(options: VerifyOptions, { totals }: Survey, thread: ThreadContext): Promise<Runner> {
@@ -247,10 +237,7 @@ function reportSingles({ session, survey, singles, findings, used }: Verificatio
 }
 
 function placeOf(session: Session, findings: Findings, id: number, uid: number) {
-  let folder: MappingFolder | undefined;
-  attempt(findings, '', () => {
-    folder = session.mapping.folder(id);
-  });
+  const folder = attempt(findings, '', () => session.mapping.folder(id));
   if (folder === undefined) return { user: '', mailbox: '', folder: '', where: `folder ${id} of the mapping` };
   const components = mailboxPathComponents(folder.uid, folder.mailbox);
   const where = [folder.root ?? '', ...components, hashDirectory(uid), messageFile(uid)].join('/');

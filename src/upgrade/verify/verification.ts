@@ -112,15 +112,13 @@ async function* refreshed(verification: Verification, work: readonly Work[]): As
     mailboxes.refresh();
     mapping.refresh();
     const { uid } = progress.known;
-    let fresh: VerifyItem | undefined;
-    attempt(verification.findings, uid, () => {
+    const fresh = attempt(verification.findings, uid, (): VerifyItem | undefined => {
       const known = { uid, folders: mapping.foldersOf(uid), user: mapping.user(uid) };
       if (item.kind === 'user') {
-        fresh = userItem(verification, { ...known, records: [...mailboxes.list(`user/${uid}/`, () => {})] });
-        return;
+        return userItem(verification, { ...known, records: [...mailboxes.list(`user/${uid}/`, () => {})] });
       }
       const record = mailboxes.get(item.record.name);
-      if (record?.state === 'NON-TRANSITION') fresh = mailboxItem(verification, known, record);
+      return record?.state === 'NON-TRANSITION' ? mailboxItem(verification, known, record) : undefined;
     });
     if (fresh === undefined) settle(verification, progress);
     else yield { item: fresh, progress, attempts };

@@ -201,12 +201,10 @@ export function mailboxItem(
   const { survey, findings } = verification;
   const folder = folders.find(({ id }) => id === record.mappingId);
   const root = record.root === null ? null : travelling(survey.held(record.root));
-  let item: MailboxTask | undefined;
-  attempt(findings, uid, () => {
+  return attempt(findings, uid, () => {
     const origin = folder === undefined || user === undefined ? null : originOf(verification, folder, user);
-    item = { kind: 'mailbox', subject: subjectOf(uid, record), record, root, origin };
+    return { kind: 'mailbox', subject: subjectOf(uid, record), record, root, origin };
   });
-  return item;
 }
 
 function originOf({ session, survey, findings }: Verification, folder: MappingFolder, user: MappingUser): OriginTask {
@@ -246,10 +244,7 @@ export function userItem({ session, survey, findings }: Verification, known: Kno
     published: record.state === 'NON-TRANSITION',
     root: place(survey.rootOf(record)),
   }));
-  let subscriptions: string[] = [];
-  attempt(findings, uid, () => {
-    subscriptions = session.mailboxes.subscriptions(uid);
-  });
+  const subscriptions = attempt(findings, uid, () => session.mailboxes.subscriptions(uid)) ?? [];
   const origin =
     user === undefined
       ? null
@@ -261,13 +256,17 @@ export function userItem({ session, survey, findings }: Verification, known: Kno
   return { kind: 'user', uid, roots, mailboxes, origin, subscriptions };
 }
 
-/** A value of a database that cannot be read is a finding like any other; a defect of this program is not. */
-export function attempt(findings: Findings, uid: string, check: () => void): void {
+/**
+ * The value of `read`. A value of a database that cannot be read is a finding like any other (then undefined); a defect
+ * of this program is not.
+ */
+export function attempt<T>(findings: Findings, uid: string, read: () => T): T | undefined {
   try {
-    check();
+    return read();
   } catch (error) {
     if (!(error instanceof MailhaulError)) throw error;
     findings.add({ ...NO_SUBJECT, user: uid }, 'VERIFY_RECORD', error.where ?? uid, describeError(error));
+    return undefined;
   }
 }
 
