@@ -5,27 +5,17 @@
 import * as fs from 'node:fs';
 import { type EngineChoice, selectEngine } from '../../src/engine/engines.js';
 import { armFaults, parseFaultPlan } from '../../src/fs/seam.js';
-import { tableOf } from './portable/folder.js';
+import { inputOf } from './portable/folder.js';
 
 const [choice = '', root = '', ...names] = process.argv.slice(2);
 armFaults(parseFaultPlan(process.env.MAILHAUL_FAULT));
 const engine = await selectEngine(choice as EngineChoice);
 const rows = names.map((name, i) => ({ uid: i + 1, name }));
-const { halt, summary, errors, errnos } = engine.migrate({
-  sourceFd: fs.openSync(`${root}/INBOX`, 'r'),
-  targetFd: fs.openSync(`${root}/=user`, 'r'),
-  singleFd: -1,
-  uidvalidity: 7,
-  uidnext: names.length + 1,
-  keywords: [],
-  admin: Buffer.from('{"v":1}'),
-  messages: tableOf(`${root}/INBOX`, rows, []),
-  ownerUid: process.getuid?.() ?? 0,
-  ownerGid: process.getgid?.() ?? 0,
-  setOwner: false,
-  takeForeign: false,
-  publishWithFailures: false,
-  resumed: false,
-  progress: new Int32Array(new SharedArrayBuffer(64)),
-});
+const { halt, summary, errors, errnos } = engine.migrate(
+  inputOf(`${root}/INBOX`, rows, {
+    sourceFd: fs.openSync(`${root}/INBOX`, 'r'),
+    targetFd: fs.openSync(`${root}/=user`, 'r'),
+    singleFd: -1,
+  }),
+);
 process.stdout.write(`${JSON.stringify({ halt, summary, errors: [...errors], errnos: [...errnos] })}\n`);

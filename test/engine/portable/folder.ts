@@ -37,6 +37,30 @@ export function tableOf(folder: string, rows: readonly Row[], keywords: readonly
   };
 }
 
+/** The input of an engine for all `rows` of `folder`, of a process that owns everything. */
+export function inputOf(
+  folder: string,
+  rows: readonly Row[],
+  directories: Pick<EngineInput, 'sourceFd' | 'targetFd' | 'singleFd'>,
+): EngineInput {
+  const keywords = [...new Set(rows.flatMap((row) => row.keywords ?? []))];
+  return {
+    ...directories,
+    uidvalidity: 1_234_567,
+    uidnext: Math.max(0, ...rows.map((row) => row.uid)) + 1,
+    keywords,
+    admin: Buffer.from('{"v":1}'),
+    messages: tableOf(folder, rows, keywords),
+    ownerUid: process.getuid?.() ?? 0,
+    ownerGid: process.getgid?.() ?? 0,
+    setOwner: false,
+    takeForeign: false,
+    publishWithFailures: false,
+    resumed: false,
+    progress: new Int32Array(new SharedArrayBuffer(64)),
+  };
+}
+
 function offsets(lengths: readonly number[]): Uint32Array {
   const result = new Uint32Array(lengths.length + 1);
   lengths.forEach((length, i) => {
@@ -78,25 +102,12 @@ export class TestFolder {
   }
 
   input(rows: readonly Row[], change: Partial<EngineInput> = {}): EngineInput {
-    const keywords = [...new Set(rows.flatMap((row) => row.keywords ?? []))];
-    return {
+    const directories = {
       sourceFd: this.open(this.source),
       targetFd: this.open(this.target),
       singleFd: this.open(this.single),
-      uidvalidity: 1_234_567,
-      uidnext: Math.max(0, ...rows.map((row) => row.uid)) + 1,
-      keywords,
-      admin: Buffer.from('{"v":1}'),
-      messages: tableOf(this.source, rows, keywords),
-      ownerUid: process.getuid?.() ?? 0,
-      ownerGid: process.getgid?.() ?? 0,
-      setOwner: false,
-      takeForeign: false,
-      publishWithFailures: false,
-      resumed: false,
-      progress: new Int32Array(new SharedArrayBuffer(64)),
-      ...change,
     };
+    return { ...inputOf(this.source, rows, directories), ...change };
   }
 
   open(directory: string): number {
