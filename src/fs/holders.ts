@@ -26,15 +26,13 @@ const WALK_VALID_MS = 1_000;
 
 /** Other processes that hold a flock on the file behind `fd`; this one when no other does. */
 export function flockPids(fd: number): number[] {
-  const file = fs.fstatSync(fd, { bigint: true });
-  const named = pidsOfTable('FLOCK', file).filter(isAlive);
-  return othersFirst(named.length > 0 ? named : pidsOfDescriptors(file));
+  const named = pidsOfTable('FLOCK', fd).filter(isAlive);
+  return othersFirst(named.length > 0 ? named : pidsOfDescriptors(fs.fstatSync(fd, { bigint: true })));
 }
 
 /** Other processes that hold a POSIX lock on the first byte of the file behind `fd`, or only those that write-lock it. */
 export function firstByteLockers(fd: number, access?: 'WRITE'): number[] {
-  const file = fs.fstatSync(fd, { bigint: true });
-  return pidsOfTable('POSIX', file, access, '0').filter((pid) => pid !== process.pid);
+  return pidsOfTable('POSIX', fd, access, '0').filter((pid) => pid !== process.pid);
 }
 
 export function describeHolder(pid: number): LockHolder {
@@ -77,32 +75,71 @@ function othersFirst(pids: readonly number[]): number[] {
 }
 
 /** Pids of /proc/locks: `1: FLOCK  ADVISORY  WRITE 708 00:13:1425 0 EOF`; waiting ones have `->` after the number. */
-function pidsOfTable(kind: 'FLOCK' | 'POSIX', file: fs.BigIntStats, access?: string, first?: string): number[] {
+function pidsOfTable(kind: 'FLOCK' | 'POSIX', fd: number, access?: string, first?: string): number[] {
   let table: string;
   try {
     table = fs.readFileSync('/proc/locks', 'latin1');
   } catch {
     return [];
   }
-  const exact = new Set<number>();
-  const sameNumber = new Set<number>();
+  const file = identityInTable(fd);
+  const pids = new Set<number>();
   for (const line of table.split('\n')) {
-    const [, lineKind, , lineAccess, pid, id = '', start] = line.trim().split(/\s+/);
+    const [, lineKind, , lineAccess, pid, identity, start] = line.trim().split(/\s+/);
     if (lineKind !== kind || (access !== undefined && lineAccess !== access)) continue;
-    if (first !== undefined && start !== first) continue;
-    const [major = '', minor = '', inode = ''] = id.split(':');
-    if (inode !== String(file.ino) || !(Number(pid) > 0)) continue;
-    sameNumber.add(Number(pid));
-    if (deviceNumber(major, minor) === file.dev) exact.add(Number(pid));
+    if ((first !== undefined && start !== first) || identity !== file.identity || !(Number(pid) > 0)) continue;
+    pids.add(Number(pid));
   }
-  // btrfs shows another device number here than to stat; where no line fits, the inode number has to do.
-  return [...(exact.size > 0 ? exact : sameNumber)];
+  return file.shared ? [...pids].filter((pid) => mayHaveOpen(pid, file)) : [...pids];
 }
 
-/** The device number as stat(2) gives it, of the hexadecimal parts that /proc/locks shows. */
-function deviceNumber(major: string, minor: string): bigint {
-  const [high, low] = [BigInt(`0x${major || '0'}`), BigInt(`0x${minor || '0'}`)];
-  return ((high & 0xfffff000n) << 32n) | ((high & 0xfffn) << 8n) | ((low & 0xffffff00n) << 12n) | (low & 0xffn);
+interface TableIdentity {
+  /** As /proc/locks has it: `major:minor:inode`, the first two in hexadecimal. */
+  readonly identity: string;
+  /** Other files may have the same identity: subvolumes of btrfs number their files each by itself. */
+  readonly shared: boolean;
+  readonly dev: bigint;
+  readonly ino: bigint;
+}
+
+/**
+ * What /proc/locks calls the file behind `fd`. Its device is that of the superblock, which on btrfs and overlayfs is
+ * another one than stat(2) tells; /proc/self/mountinfo has it for the mount that the descriptor was opened through.
+ * Where that mount is not listed (one outside our root directory), what stat(2) tells has to do.
+ */
+function identityInTable(fd: number): TableIdentity {
+  const { dev, ino } = fs.fstatSync(fd, { bigint: true });
+  const own = [((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n), (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n)];
+  let [device, inode] = [own.join(':'), String(ino)];
+  try {
+    const descriptor = fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1');
+    const mount = /^mnt_id:\s*(\d+)$/m.exec(descriptor)?.[1] ?? '';
+    const mounts = fs.readFileSync('/proc/self/mountinfo', 'latin1');
+    device = new RegExp(`^${mount} \\d+ (\\d+:\\d+) `, 'm').exec(mounts)?.[1] ?? device;
+    inode = /^ino:\s*(\d+)$/m.exec(descriptor)?.[1] ?? inode;
+  } catch {
+    // Without /proc there is no table either.
+  }
+  const hexadecimal = device.split(':').map((part) => Number(part).toString(16).padStart(2, '0'));
+  return { identity: [...hexadecimal, inode].join(':'), shared: device !== own.join(':'), dev, ino };
+}
+
+/** False only when the process's descriptors can be looked at and none is of the file. */
+function mayHaveOpen(pid: number, { dev, ino }: TableIdentity): boolean {
+  let descriptors: string[];
+  try {
+    descriptors = fs.readdirSync(`/proc/${pid}/fd`);
+  } catch (error) {
+    return !hasErrno(error, 'ENOENT');
+  }
+  return descriptors.some((descriptor) => {
+    try {
+      const open = fs.statSync(`/proc/${pid}/fd/${descriptor}`, { bigint: true });
+      return open.dev === dev && open.ino === ino;
+    } catch {
+      return false;
+    }
+  });
 }
 
 let walked: { atMs: number; holders: Map<string, number[]> } | undefined;

@@ -11,16 +11,30 @@ export interface Mounted {
   remove(): void;
 }
 
+const PACKAGES = { ext4: 'e2fsprogs', btrfs: 'btrfs-progs' };
+
 /** Why no file system can be mounted here; undefined when one can. */
-export function mountMissing(): string | undefined {
+export function mountMissing(type: keyof typeof PACKAGES = 'ext4'): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root (mount)';
-  if (spawnSync('mkfs.ext4', ['-V']).status !== 0) return 'mkfs.ext4 is not installed (apt-get install e2fsprogs)';
+  if (spawnSync(`mkfs.${type}`, ['-V']).status !== 0) {
+    return `mkfs.${type} is not installed (apt-get install ${PACKAGES[type]})`;
+  }
   if (!fs.existsSync('/dev/loop-control')) return 'this machine has no loop devices';
+  spawnSync('modprobe', ['-q', type]);
+  if (!fs.readFileSync('/proc/filesystems', 'utf8').includes(type)) return `the kernel has no ${type}`;
   return undefined;
 }
 
 /** An ext4 file system of `megabytes`; `features` as for `mkfs.ext4 -O`. */
 export function mountExt4(megabytes: number, features: string): Mounted {
+  return mountImage(megabytes, ['mkfs.ext4', '-q', '-b', '1024', '-m', '0', '-O', features]);
+}
+
+export function mountBtrfs(): Mounted {
+  return mountImage(128, ['mkfs.btrfs', '-q', '-m', 'single']);
+}
+
+function mountImage(megabytes: number, [mkfs = '', ...options]: readonly string[]): Mounted {
   const base = fs.mkdtempSync(path.join(tmpdir(), 'mailhaul-loop-'));
   fs.chmodSync(base, 0o755);
   const image = path.join(base, 'image');
@@ -33,7 +47,7 @@ export function mountExt4(megabytes: number, features: string): Mounted {
   try {
     fs.mkdirSync(directory);
     run('truncate', '-s', `${megabytes}M`, image);
-    run('mkfs.ext4', '-q', '-b', '1024', '-m', '0', '-O', features, image);
+    run(mkfs, ...options, image);
     mount();
   } catch (error) {
     remove();
