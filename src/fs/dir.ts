@@ -272,7 +272,11 @@ export function statfs(dir: Dir): fs.StatsFs {
 
 /** Names in `dir` as raw bytes, unsorted, without `.` and `..`. */
 export function list(dir: Dir): Buffer[] {
-  return fs.readdirSync(throughProc ? `/proc/self/fd/${dir.fd}` : dir.path, { encoding: 'buffer' });
+  try {
+    return fs.readdirSync(throughProc ? `/proc/self/fd/${dir.fd}` : dir.path, { encoding: 'buffer' });
+  } catch (error) {
+    throw withPath(error, dir);
+  }
 }
 
 /** Names with types as raw bytes. The type is a hint: open with `openDir` or `openFile`, which check. */

@@ -1,28 +1,39 @@
 /**
- * Values of the databases: one byte 01 (the version) and UTF-8 JSON (docs/formats/mboxlist.md, Values).
+ * Values of the databases: one byte 02 (the version), CRC-32 of the rest, UTF-8 JSON (docs/formats/mboxlist.md, Values).
+ *
+ * LMDB checks nothing that it reads. A flipped bit in a path is still a path: acted upon, it would migrate another
+ * folder, or look for originals where none are. Values of version 01 have no check; they are read, and never written.
  *
  * Reading trusts nothing: what is not the expected shape is DB_VALUE with its key, never a crash or a wrong type.
  * The readers below are the few shapes that records are made of.
  */
+import { crc32 } from 'node:zlib';
 import { MailhaulError } from '../errors.js';
 
-const VERSION = 1;
+const VERSION = 2;
+const WITHOUT_CHECK = 1;
+/** Version and check. */
+const HEAD_BYTES = 5;
 
 export function encodeValue(value: unknown): Buffer {
-  return Buffer.concat([Buffer.of(VERSION), Buffer.from(JSON.stringify(value))]);
+  const json = Buffer.from(JSON.stringify(value));
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.writeUInt8(VERSION);
+  head.writeUInt32LE(crc32(json), 1);
+  return Buffer.concat([head, json]);
 }
 
 /** Reads a value and its shape. `where` names database and key. Errors: DB_VERSION, DB_VALUE. */
 export function decodeValue<T>(bytes: Uint8Array, where: string, shape: (value: unknown) => T): T {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (buffer.length > 0 && buffer[0] !== VERSION) {
+  if (buffer.length > 0 && buffer[0] !== VERSION && buffer[0] !== WITHOUT_CHECK) {
     throw new MailhaulError('DB_VERSION', `A value has version ${buffer[0]}, this program knows version ${VERSION}.`, {
       where,
       hint: 'It was written by a newer program, or it is damaged.',
     });
   }
   try {
-    return shape(JSON.parse(buffer.toString('utf8', 1)));
+    return shape(JSON.parse(checkedJson(buffer).toString('utf8')));
   } catch (error) {
     throw new MailhaulError(
       'DB_VALUE',
@@ -34,6 +45,13 @@ export function decodeValue<T>(bytes: Uint8Array, where: string, shape: (value: 
       },
     );
   }
+}
+
+function checkedJson(buffer: Buffer): Buffer {
+  if (buffer[0] !== VERSION) return buffer.subarray(1);
+  const json = buffer.subarray(HEAD_BYTES);
+  if (buffer.length < HEAD_BYTES || buffer.readUInt32LE(1) !== crc32(json)) throw new TypeError('its check fails');
+  return json;
 }
 
 function wrong(field: string): never {

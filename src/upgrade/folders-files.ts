@@ -27,6 +27,11 @@ export interface UpgradeConf {
   readonly removeMessages: boolean;
 }
 
+/** The option of `upgrade4x.conf` that holds the 3.x store path of a partition. */
+export function storePathOption(partition: string): string {
+  return `upgrade.partition.${partition}.storepath`;
+}
+
 /** The text of `upgrade4x.conf`. */
 export function formatUpgradeConf(conf: UpgradeConf): string {
   const lines: [string, string][] = [
@@ -39,10 +44,7 @@ export function formatUpgradeConf(conf: UpgradeConf): string {
     ['upgrade.serveruser', conf.serverUser],
     ['upgrade.servergroup', conf.serverGroup],
     ['upgrade.removemessages', conf.removeMessages ? 'yes' : 'no'],
-    ...conf.partitions.map(({ name, storePath }): [string, string] => [
-      `upgrade.partition.${name}.storepath`,
-      storePath,
-    ]),
+    ...conf.partitions.map(({ name, storePath }): [string, string] => [storePathOption(name), storePath]),
   ];
   const head =
     '# Written by `upgrade -s`: what an upgrade of messages needs when a folder is first opened.\n' +

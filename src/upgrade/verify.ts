@@ -3,6 +3,7 @@
  *
  *     main thread   databases: mapping and mailboxes, both ways; quota          verify/databases.ts
  *                   instance files, partitions                                  verify/instance.ts, partitions.ts
+ *                   configdb, upgrade4x.conf                                    verify/configuration.ts
  *                   single-copy mail, all mailboxes together                    verify/inodes.ts
  *     threads       a mailbox: index, message files by a fresh parse            verify/mailbox.ts, record.ts
  *                     its 3.x folder: flags, dates, rights, content             verify/source.ts, original.ts
@@ -27,6 +28,12 @@ import { mailboxPathComponents } from '../store/names.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
 import type { RunControls } from './upgradeMessages.js';
+import {
+  type Configuration,
+  readConfiguration,
+  verifyConfiguration,
+  verifyPartitionPaths,
+} from './verify/configuration.js';
 import { verifyIds } from './verify/databases.js';
 import { collectFindings, type Finding, type Findings, NO_SUBJECT } from './verify/findings.js';
 import { InodeTable } from './verify/inodes.js';
@@ -99,7 +106,8 @@ async function verifySession(
   const findings = collectFindings(options.onFinding);
   const percent = options.samplePercent ?? 100;
   const seed = options.sampleSeed ?? '1';
-  const survey = surveyStore(session.mailboxes, session.mapping, instance.partitionPath);
+  const configuration = lookAtFiles(findings, session);
+  const survey = surveyStore(session.mailboxes, session.mapping, configuration.partitionPath);
   const progress = new Int32Array(new SharedArrayBuffer(64));
   const thread: ThreadContext = {
     owner: instance.owner,
@@ -119,13 +127,6 @@ async function verifySession(
   // What runs as root until the function returned here is called, and as the server account after it.
   let leave: (() => void) | undefined;
   try {
-    verifyInstance(findings, instance);
-    const workDir = openRoot(session.workDir);
-    try {
-      verifyWorkDirectory(findings, instance.owner, workDir);
-    } finally {
-      closeDir(workDir);
-    }
     runner = await startRunner(options, survey, thread);
     if (options.becomeServerAccount === true) leave = enterAccount(instance.account);
     shown = startProgress(survey.totals, progress, options.progressOutput);
@@ -133,6 +134,7 @@ async function verifySession(
     const forRoot: Work[] = [];
     const verification: Verification = {
       session,
+      configuration,
       survey,
       findings,
       runner,
@@ -151,6 +153,7 @@ async function verifySession(
     await verifyPartitions(verification);
     if (!verification.stopped()) {
       attempt(findings, '', () => verifyIds(findings, session, verification.folders));
+      verifyPartitionPaths(findings, configuration, survey.partitions.values());
       if (forRoot.length > 0) {
         leave?.();
         leave = undefined;
@@ -184,6 +187,21 @@ async function verifySession(
     },
     findings,
   );
+}
+
+/** The files that are neither mail nor index, while the process may still be root. */
+function lookAtFiles(findings: Findings, session: Session): Configuration {
+  const { instance } = session;
+  verifyInstance(findings, instance);
+  const workDir = openRoot(session.workDir);
+  try {
+    verifyWorkDirectory(findings, instance.owner, workDir);
+    const configuration = readConfiguration(findings, instance, workDir);
+    verifyConfiguration(findings, session, configuration);
+    return configuration;
+  } finally {
+    closeDir(workDir);
+  }
 }
 
 function startRunner(options: VerifyOptions, { totals }: Survey, thread: ThreadContext): Promise<Runner> {

@@ -303,7 +303,9 @@ describe('values that this program did not write', () => {
     ['\x01{', 'DB_VALUE'],
     ['\x01null', 'DB_VALUE'],
     ['\x01{"name":"user/joe/a"}', 'DB_VALUE'],
-    ['\x02{}', 'DB_VERSION'],
+    ['\x02{}', 'DB_VALUE'],
+    ['\x02\0\0\0\0{}', 'DB_VALUE'],
+    ['\x03{}', 'DB_VERSION'],
     ['{}', 'DB_VERSION'],
   ])('%j gives %s', async (text, code) => {
     await plant(Buffer.from(text));

@@ -58,7 +58,7 @@ describe('the mailbox database', () => {
 
   it.each([
     ['another 3.x name', { legacyName: 'Bux' }, ['VERIFY_ADMIN', 'VERIFY_DATABASES']],
-    ['another partition', { partition: 'second' }, ['VERIFY_ADMIN', 'VERIFY_DATABASES']],
+    ['another partition', { partition: 'second' }, ['VERIFY_ADMIN', 'VERIFY_CONFIGURATION', 'VERIFY_DATABASES']],
     ['another uidvalidity', { uidvalidity: 9 }, ['VERIFY_UIDVALIDITY']],
     ['other access rights', { acl: [{ identifier: 'ann', rights: 'lr' }] }, ['VERIFY_ACL']],
   ])('with %s', async (_, change, expected) => {
@@ -357,7 +357,8 @@ describe('the table of findings', () => {
     const rows = read('../../docs/operations.md')
       .split('\n')
       .filter((line) => line.startsWith('| `VERIFY_'));
-    const tests = ['verify', 'verify-source', 'verify-databases'].map((name) => read(`./${name}.test.ts`)).join('\n');
+    const names = ['verify', 'verify-source', 'verify-databases', 'verify-configuration'];
+    const tests = names.map((name) => read(`./${name}.test.ts`)).join('\n');
     for (const [code, { severity, advice }] of Object.entries(VERIFY_CODES)) {
       const row = rows.find((line) => line.includes(`\`${code}\``));
       expect(row, code).toBeDefined();

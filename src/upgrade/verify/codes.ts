@@ -13,6 +13,8 @@ const MIGRATE = '`upgrade -m`; `upgrade --status` lists what failed and why';
 const AGAIN =
   'verify again when that process has ended; a rename or delete that was stopped is finished by `upgrade -m`';
 const RESTORE = 'restore the 4.x files from 3.x or from a backup; do not run `-r` before';
+const RESTORE_OR_CORRECT =
+  'correct owner and mode where the report names them too; else restore it from 3.x or from a backup; do not run `-r` before';
 const REPORT =
   'index and 3.x disagree: do not run `-r`, and report it; only a 3.x file changed since by hand is harmless';
 const COMPARE = 'compare the 3.x file with the 4.x message before `-r`';
@@ -24,6 +26,8 @@ const STRANGER = 'look at the file, then move it away';
 const LEFTOVER = 'a killed run left it: `upgrade -m` once more; what is still there afterwards can be moved away';
 const DATABASES =
   'restore `store/mboxlist` and `__upfolder.db` together from a backup; `upgrade -s` makes missing entries again';
+const CONFIGURE =
+  '`upgrade -s` writes `upgrade4x.conf` and the partition paths anew; if the user is wrong, restore both databases from a backup';
 const RIGHTS = 'set it again in 4.x as it is in 3.x, unless somebody changed it there on purpose';
 const NOTHING = 'nothing';
 const SPACE = 'nothing is lost, but the message takes space more than once';
@@ -44,13 +48,13 @@ const note = (meaning: string, advice: string): CodeInfo => ({ severity: 'note',
 /** Codes are part of the `--json` promise: added, never renamed. In the order in which a report lists them. */
 export const VERIFY_CODES = {
   VERIFY_MESSAGE_MISSING: error('a message of the index has no file', RESTORE),
-  VERIFY_MESSAGE_UNREADABLE: error('a message file or its directory cannot be read', RESTORE),
+  VERIFY_MESSAGE_UNREADABLE: error('a message file or its directory cannot be read', RESTORE_OR_CORRECT),
   VERIFY_CONTENT: error('a message file is not what the index was made from', RESTORE),
   VERIFY_SIZE: error('a message file has another size than the index or the migration record says', RESTORE),
   VERIFY_CRLF: error('a message has line ends that are not CRLF', RESTORE),
   VERIFY_STRUCTURE: error('a fresh parse gives another envelope, structure or header than the index holds', RESTORE),
   VERIFY_INDEX: error('an index or its journal is damaged', RESTORE),
-  VERIFY_DIRECTORY_MISSING: error('a directory of the store is missing or cannot be opened', RESTORE),
+  VERIFY_DIRECTORY_MISSING: error('a directory of the store is missing or cannot be read', RESTORE_OR_CORRECT),
   VERIFY_COUNT: error('index and migration record do not list the same messages', REPORT),
   VERIFY_DOUBLED: error('one 3.x message is in 4.x twice, or two are one', REPORT),
   VERIFY_UID: error('a message has another uid than in 3.x', REPORT),
@@ -74,6 +78,7 @@ export const VERIFY_CODES = {
   VERIFY_LEFTOVER: error('a temporary file or directory of a migration', LEFTOVER),
   VERIFY_DATABASES: error('mapping and mailbox database do not agree', DATABASES),
   VERIFY_FOLDER_MISSING: error('a folder of the mapping has no mailbox', DATABASES),
+  VERIFY_CONFIGURATION: error('`upgrade4x.conf` or configdb has something else than the databases', CONFIGURE),
   VERIFY_RECORD: error('a value of a database cannot be read', DATABASES),
   VERIFY_SUMMARY: error('the mailbox database has other counts than the index', DATABASES),
   VERIFY_ADMIN: error('the copy of the mailbox record in the index is not that of this mailbox', DATABASES),

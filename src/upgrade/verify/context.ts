@@ -2,7 +2,7 @@
 import type { BigIntStats } from 'node:fs';
 import { PROGRESS } from '../../engine/types.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../../errors.js';
-import { type Dir, fstat } from '../../fs/dir.js';
+import { type Dir, displayPath, fstat, stat } from '../../fs/dir.js';
 import { DIRECTORY_MODE, FILE_MODE } from '../../store/layout.js';
 import type { VerifyCode } from './codes.js';
 import type { Findings, Subject } from './findings.js';
@@ -45,6 +45,20 @@ export function rethrowLack(error: unknown): void {
   });
 }
 
+/**
+ * For what reads a store: an error of the file system, or one with a code, is a finding, and the rest goes on; what the
+ * process lacks halts it, and a defect of this program is told as one.
+ */
+export function rethrowDefect(error: unknown): void {
+  rethrowLack(error);
+  const ofTheStore = error instanceof MailhaulError ? error.exit !== EXIT.halted : isSystemError(error);
+  if (!ofTheStore) throw error;
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error;
+}
+
 /** Owner and mode of a file or directory of the 4.x store. */
 export function checkOwnership(check: Check, stats: BigIntStats, where: string, uid?: number): void {
   for (const { code, text } of ownershipProblems(stats, check.context.owner)) report(check, code, where, text, uid);
@@ -65,6 +79,16 @@ export function ownershipProblems(
     problems.push({ code: 'VERIFY_MODE', text: `Its mode is ${mode.toString(8)}, not ${wanted.toString(8)}.` });
   }
   return problems;
+}
+
+/** The same for a directory that cannot be opened, which is the likely cause. */
+export function checkUnopened(check: Check, parent: Dir, name: string): void {
+  try {
+    const seen = stat(parent, name);
+    if (seen?.isDirectory() === true) checkOwnership(check, seen, displayPath(parent, name));
+  } catch (error) {
+    rethrowDefect(error);
+  }
 }
 
 export function checkDirectory(check: Check, dir: Dir): void {

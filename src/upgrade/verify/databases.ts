@@ -6,16 +6,17 @@
  */
 import { INBOX, legacyPath, parseMailboxName } from '../../store/names.js';
 import type { MailboxDatabase, MailboxRecord, QuotaRecord } from '../../store/types.js';
+import { storePathOption } from '../folders-files.js';
 import { pathKey } from '../folders-names.js';
 import type { MappingDatabase, MappingFolder, MappingUser } from '../types.js';
+import type { Configuration } from './configuration.js';
 import type { Findings, Subject } from './findings.js';
 
 export interface Databases {
   readonly findings: Findings;
   readonly mailboxes: MailboxDatabase;
   readonly mapping: MappingDatabase;
-  /** Configured path of a partition; undefined: there is no such partition. */
-  partitionPath(name: string): string | undefined;
+  readonly configuration: Configuration;
 }
 
 /** One user as the databases know it. */
@@ -35,9 +36,7 @@ export function verifyDatabases(databases: Databases, known: KnownUser): void {
   if (user !== undefined && user.uid !== uid) {
     differ(subject, `user ${uid}`, `The mapping database has the user as ${user.uid}.`);
   }
-  if (user !== undefined && databases.partitionPath(user.partition) === undefined) {
-    differ(subject, `user ${uid}`, `The partition of the user, ${user.partition}, is not configured.`);
-  }
+  if (user !== undefined) verifyPlace(databases, subject, user);
   if (user === undefined && (folders.length > 0 || records.some(({ mappingId }) => mappingId !== null))) {
     differ(subject, `user ${uid}`, 'The mapping database has folders of the user, but not the user.');
   }
@@ -81,6 +80,20 @@ export function verifyDatabases(databases: Databases, known: KnownUser): void {
     } else verifyPair(differ, about, folder, record);
   }
   verifyQuotaLimit(databases, uid, user);
+}
+
+/** The user's partition, and the 3.x store path from which it came. */
+function verifyPlace({ findings, configuration }: Databases, about: Subject, user: MappingUser): void {
+  const { uid, partition, storePath } = user;
+  if (configuration.partitionPath(partition) === undefined) {
+    const text = `The partition of the user, ${partition}, is not configured.`;
+    findings.add(about, 'VERIFY_DATABASES', `user ${uid}`, text);
+  }
+  if (configuration.upgradeConf === undefined) return;
+  const wanted = configuration.upgradeConf.get(storePathOption(partition));
+  if (wanted === storePath) return;
+  const text = `Its 3.x store path is ${storePath}; upgrade4x.conf has ${wanted ?? 'none'} for partition ${partition}.`;
+  findings.add(about, 'VERIFY_CONFIGURATION', `user ${uid}`, text);
 }
 
 /** A folder of the mapping has its mailbox, unless that was migrated and has since gone its own way. */

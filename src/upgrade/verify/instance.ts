@@ -9,7 +9,7 @@ import { closeDir, type Dir, displayPath, entries, fstat, stat, walk } from '../
 import { MAILBOX_DATABASE_FILE } from '../../store/database.js';
 import { UPGRADE_CONF } from '../folders-files.js';
 import { MAPPING_DATABASE_FILE } from '../mapping/database.js';
-import { ownershipProblems, rethrowLack } from './context.js';
+import { ownershipProblems, rethrowDefect, rethrowLack } from './context.js';
 import { type Findings, NO_SUBJECT } from './findings.js';
 
 /** Directories of an instance (docs/formats/instance.md), and which of their files are looked at. */
@@ -49,6 +49,9 @@ export function verifyInstance(findings: Findings, instance: Instance): void {
       }
       if (files !== undefined) verifyFiles(findings, instance.owner, dir, files);
       if (path.at(-1) === 'mboxlist') verifyNoStrangers(findings, dir);
+    } catch (error) {
+      rethrowDefect(error);
+      findings.add(NO_SUBJECT, 'VERIFY_DIRECTORY_MISSING', dir.path, `It cannot be read: ${describeError(error)}.`);
     } finally {
       closeDir(dir);
     }

@@ -19,7 +19,16 @@ import {
 } from '../../store/layout.js';
 import type { AclEntry, MailboxRecord } from '../../store/types.js';
 import { withContent } from './content.js';
-import { type Check, checkDirectory, checkOwnership, report, rethrowLack, stopped } from './context.js';
+import {
+  type Check,
+  checkDirectory,
+  checkOwnership,
+  checkUnopened,
+  report,
+  rethrowDefect,
+  rethrowLack,
+  stopped,
+} from './context.js';
 import { MessageFiles } from './messageFiles.js';
 import { isSampled } from './sample.js';
 
@@ -153,6 +162,7 @@ function openHashDirectory(check: Check, dir: Dir, name: string): Dir | undefine
     if (!hasErrno(error, 'ENOENT')) {
       const text = `The directory cannot be opened: ${describeError(error)}.`;
       report(check, 'VERIFY_MESSAGE_UNREADABLE', displayPath(dir, name), text);
+      checkUnopened(check, dir, name);
     }
     return undefined;
   }
@@ -161,7 +171,7 @@ function openHashDirectory(check: Check, dir: Dir, name: string): Dir | undefine
 }
 
 function missing(check: Check, where: string, uid: number): void {
-  report(check, 'VERIFY_MESSAGE_MISSING', where, 'The message is in the index but has no file.', uid);
+  report(check, 'VERIFY_MESSAGE_MISSING', where, 'The message is in the index, but no file of it can be found.', uid);
 }
 
 function verifyMessage(
@@ -261,6 +271,19 @@ const LEFTOVER = /^(?:\.retry|\.new-.*|store\.idx\.new)$/s;
  *   (src/store/mailbox/change.ts)
  */
 export function verifyNoStrangers(check: Check, dir: Dir, index: MailboxIndex, used: boolean): void {
+  try {
+    verifyNames(check, dir, index, used);
+  } catch (error) {
+    unlisted(check, dir, error);
+  }
+}
+
+function unlisted(check: Check, dir: Dir, error: unknown): void {
+  rethrowDefect(error);
+  report(check, 'VERIFY_DIRECTORY_MISSING', dir.path, `The directory cannot be listed: ${describeError(error)}.`);
+}
+
+function verifyNames(check: Check, dir: Dir, index: MailboxIndex, used: boolean): void {
   for (const entry of entries(dir)) {
     const name = entry.name.toString('latin1');
     if (name === INDEX_FILE || name === JOURNAL_FILE || name.startsWith('=')) continue;
@@ -298,6 +321,8 @@ function verifyHashDirectory(check: Check, dir: Dir, name: string, index: Mailbo
       const what = uid === undefined ? 'This is not a message file.' : 'The message file is not in the index.';
       report(check, used && uid !== undefined ? 'VERIFY_STALE_FILE' : 'VERIFY_UNKNOWN_FILE', where, what, uid);
     }
+  } catch (error) {
+    unlisted(check, directory, error);
   } finally {
     closeDir(directory);
   }

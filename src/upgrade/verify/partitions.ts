@@ -2,12 +2,13 @@
  * The top of each partition: only users that have a mailbox there, and the registry of shared copies. Runs in the main
  * thread, a few directories at a time: whose a directory is, the mailbox database says.
  */
+import type { BigIntStats } from 'node:fs';
 import { describeError } from '../../errors.js';
-import { closeDir, type Dir, displayPath, entries, fstat, list, openDir } from '../../fs/dir.js';
+import { closeDir, type Dir, displayPath, entries, fstat, list, openDir, stat } from '../../fs/dir.js';
 import { SINGLE_DIRECTORY, USER_DIRECTORY } from '../../store/layout.js';
 import { escapeComponent, unescapeComponent, userHash } from '../../store/names.js';
 import type { MailboxDatabase, MailboxRecord } from '../../store/types.js';
-import { ownershipProblems, rethrowLack } from './context.js';
+import { ownershipProblems, rethrowDefect } from './context.js';
 import { type Findings, NO_SUBJECT } from './findings.js';
 
 export interface PartitionCheck {
@@ -29,7 +30,11 @@ export function* verifyPartition(check: PartitionCheck): Generator<void> {
     findings.add(NO_SUBJECT, 'VERIFY_DIRECTORY_MISSING', path, 'The partition directory cannot be opened.');
     return;
   }
-  ownership(check, root);
+  ownership(check, fstat(root), path);
+  yield* listing(check, root, verifyTop(check, root));
+}
+
+function* verifyTop(check: PartitionCheck, root: Dir): Generator<void> {
   for (const bytes of list(root)) {
     const name = bytes.toString('latin1');
     if (name === USER_DIRECTORY) yield* withDirectory(check, root, bytes, (dir) => verifyUsers(check, dir, []));
@@ -83,23 +88,42 @@ function* withDirectory(
 ): Generator<void> {
   let dir: Dir;
   try {
+    const seen = stat(parent, name);
+    if (seen === undefined) return;
+    if (!seen.isDirectory()) {
+      stranger(check, parent, name);
+      return;
+    }
+    ownership(check, seen, displayPath(parent, name));
     dir = openDir(parent, name);
   } catch (error) {
-    rethrowLack(error);
-    const text = `It is no directory that can be opened: ${describeError(error)}.`;
-    check.findings.add(NO_SUBJECT, 'VERIFY_UNKNOWN_FILE', displayPath(parent, name), text);
+    unreadable(check, displayPath(parent, name), error);
     return;
   }
   try {
-    ownership(check, dir);
-    yield* use(dir);
+    yield* listing(check, dir, use(dir));
   } finally {
     closeDir(dir);
   }
 }
 
-function ownership({ findings, owner }: PartitionCheck, dir: Dir): void {
-  for (const { code, text } of ownershipProblems(fstat(dir), owner)) findings.add(NO_SUBJECT, code, dir.path, text);
+/** The steps of a directory. One that cannot be listed is a finding; what else there is goes on. */
+function* listing(check: PartitionCheck, dir: Dir, steps: Generator<void>): Generator<void> {
+  try {
+    yield* steps;
+  } catch (error) {
+    unreadable(check, dir.path, error);
+  }
+}
+
+/** The partition itself may be held since the process was root, and yet not be readable to the server account. */
+function unreadable({ findings }: PartitionCheck, where: string, error: unknown): void {
+  rethrowDefect(error);
+  findings.add(NO_SUBJECT, 'VERIFY_DIRECTORY_MISSING', where, `It cannot be read: ${describeError(error)}.`);
+}
+
+function ownership({ findings, owner }: PartitionCheck, stats: BigIntStats, where: string): void {
+  for (const { code, text } of ownershipProblems(stats, owner)) findings.add(NO_SUBJECT, code, where, text);
 }
 
 function stranger({ findings }: PartitionCheck, parent: Dir, name: Buffer): void {

@@ -175,7 +175,10 @@ function verdict({ errors, open, halted, byCode, sample }: Omit<VerifyReport, 't
     return `${failed}Not proved: ${number(waiting)} ${waiting === 1 ? 'folder waits' : 'folders wait'} for migration.`;
   }
   if (open > 0) return `${failed}Not proved: ${number(open)} findings are open.`;
-  return errors > 0 ? failed.trim() : `Everything holds${sampled}.`;
+  if (errors > 0) return failed.trim();
+  const gone = byCode.VERIFY_SOURCE_GONE ?? 0;
+  const were = gone === 1 ? '3.x folder was' : '3.x folders were';
+  return `Everything holds${sampled}${gone === 0 ? '' : `; ${number(gone)} ${were} not there to compare with`}.`;
 }
 
 function number(value: number): string {

@@ -9,7 +9,7 @@ import type { FolderIndex } from '../../source/types.js';
 import type { IndexRecord } from '../../store/index/record.js';
 import type { AclEntry } from '../../store/types.js';
 import { nameTable } from '../plan-names.js';
-import { type Check, report, rethrowLack, stopped } from './context.js';
+import { type Check, report, rethrowDefect, rethrowLack, stopped } from './context.js';
 import { CANDIDATE, CANDIDATE_FIELDS } from './inodes.js';
 import { factsOf, type Lines, matchLines } from './lines.js';
 import { flagText } from './mailbox.js';
@@ -154,10 +154,20 @@ export function verifyAcl(
   copied: readonly AclEntry[] | undefined,
 ): void {
   const { mailbox, missing } = folder;
-  const then = dir === undefined || missing ? copied : nsms3.readAcl(dir).entries;
+  const then = dir === undefined || missing ? copied : readAcl(check, dir);
   if (then === undefined || sameAcl(now, then)) return;
   const text = `The mailbox gives ${aclText(now)}; ${dir === undefined ? 'when it was migrated' : 'in 3.x'} it gave ${aclText(then)}.`;
   report(check, used ? 'VERIFY_CHANGED_SINCE' : 'VERIFY_ACL', mailbox, text);
+}
+
+function readAcl(check: Check, dir: Dir): readonly AclEntry[] | undefined {
+  try {
+    return nsms3.readAcl(dir).entries;
+  } catch (error) {
+    rethrowDefect(error);
+    report(check, 'VERIFY_SOURCE_UNREADABLE', `${dir.path}/.acl`, `It cannot be read: ${describeError(error)}.`);
+    return undefined;
+  }
 }
 
 function sameAcl(a: readonly AclEntry[], b: readonly AclEntry[]): boolean {

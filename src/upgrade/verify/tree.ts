@@ -5,7 +5,7 @@
 import { describeError, hasErrno } from '../../errors.js';
 import { closeDir, type Dir, displayPath, entries, walk } from '../../fs/dir.js';
 import { mailboxPathComponents, userPathComponents } from '../../store/names.js';
-import { type Check, checkDirectory, report, rethrowLack } from './context.js';
+import { type Check, checkDirectory, checkUnopened, report, rethrowDefect, rethrowLack } from './context.js';
 import type { HeldRoot, TreeMailbox, UserTask } from './tasks.js';
 
 /** A directory below a user's home that is a mailbox, or leads to one. */
@@ -50,6 +50,7 @@ function verifyNode(check: Check, root: HeldRoot, components: readonly string[],
     if (!hasErrno(error, 'ENOENT')) {
       const text = `The directory cannot be opened: ${describeError(error)}.`;
       report(here, 'VERIFY_DIRECTORY_MISSING', `${root.path}/${components.join('/')}`, text);
+      checkOwnershipOf(here, root, components);
     }
     return;
   }
@@ -64,8 +65,27 @@ function verifyNode(check: Check, root: HeldRoot, components: readonly string[],
         report(here, 'VERIFY_UNKNOWN_FILE', displayPath(dir, bytes), text);
       }
     }
+  } catch (error) {
+    rethrowDefect(error);
+    report(here, 'VERIFY_DIRECTORY_MISSING', dir.path, `The directory cannot be listed: ${describeError(error)}.`);
   } finally {
     closeDir(dir);
   }
   for (const name of present) verifyNode(check, root, [...components, name], node.children.get(name)!);
+}
+
+/** Its owner or mode is the likely cause. The directories above a user's home are partitions.ts's. */
+function checkOwnershipOf(check: Check, root: HeldRoot, components: readonly string[]): void {
+  let parent: Dir;
+  try {
+    parent = walk(root, components.slice(0, -1));
+  } catch (error) {
+    rethrowDefect(error);
+    return;
+  }
+  try {
+    checkUnopened(check, parent, components.at(-1)!);
+  } finally {
+    closeDir(parent);
+  }
 }

@@ -12,6 +12,7 @@ import type { Progress } from '../progress.js';
 import type { Session } from '../session.js';
 import type { VerifyCode } from './codes.js';
 import { VERIFY_CODES } from './codes.js';
+import type { Configuration } from './configuration.js';
 import type { Findings, FoundInTask } from './findings.js';
 import type { InodeTable } from './inodes.js';
 import type { Runner } from './runner.js';
@@ -21,6 +22,7 @@ import { attempt, mailboxItem, settle, userItem, type Work, workOf } from './wor
 
 export interface Verification {
   readonly session: Session;
+  readonly configuration: Configuration;
   readonly survey: Survey;
   readonly findings: Findings;
   readonly runner: Runner;

@@ -1,5 +1,5 @@
 /** One published mailbox, from its directory to its 3.x original. */
-import { describeError, MailhaulError } from '../../errors.js';
+import { describeError } from '../../errors.js';
 import { closeDir, type Dir, stat } from '../../fs/dir.js';
 import { flockPids } from '../../fs/holders.js';
 import { nsms3 } from '../../source/nsms3/source.js';
@@ -7,7 +7,7 @@ import { changedSinceMigration } from '../../store/changed.js';
 import { type MailboxIndex, openMailboxIndex } from '../../store/index/mailboxIndex.js';
 import { INDEX_FILE, JOURNAL_FILE, openMailboxDirectory } from '../../store/layout.js';
 import type { AclEntry } from '../../store/types.js';
-import { type Check, report, rethrowLack, stopped, type VerifyContext } from './context.js';
+import { type Check, report, rethrowDefect, rethrowLack, stopped, type VerifyContext } from './context.js';
 import { collectFindings } from './findings.js';
 import { verifyAdmin, verifyIndexFile, verifyMessages, verifyNoStrangers, verifySummary } from './mailbox.js';
 import type { MessageFiles } from './messageFiles.js';
@@ -69,8 +69,7 @@ function verifyDirectory(
       index.close();
     }
   } catch (error) {
-    rethrowLack(error);
-    if (!(error instanceof MailhaulError)) throw error;
+    rethrowDefect(error);
     report(check, 'VERIFY_INDEX', `${dir.path}/${INDEX_FILE}`, describeError(error));
     return NOTHING;
   }

@@ -140,7 +140,8 @@ interface KnownWithFindings extends KnownUser {
 
 /** Reads a user from the databases and checks them against each other. */
 function knowUser(verification: Verification, uid: string, records: readonly MailboxRecord[]): KnownWithFindings {
-  const { mapping, mailboxes, instance } = verification.session;
+  const { mapping, mailboxes } = verification.session;
+  const { configuration } = verification;
   const found = collectFindings();
   let folders: MappingFolder[] = [];
   let user: MappingUser | undefined;
@@ -150,7 +151,7 @@ function knowUser(verification: Verification, uid: string, records: readonly Mai
   });
   const known = { uid, records, folders, user };
   attempt(found, uid, () => {
-    verifyDatabases({ findings: found, mailboxes, mapping, partitionPath: instance.partitionPath }, known);
+    verifyDatabases({ findings: found, mailboxes, mapping, configuration }, known);
   });
   const byId = new Map(folders.map((folder) => [folder.id, folder]));
   for (const record of records) {

@@ -154,6 +154,14 @@ const VALUES: readonly Uint8Array[] = [
   encodeFailures([{ uid: 1, file: 'a', code: 'MSG_CHANGED', message: 'b' }]),
 ];
 
+/** With a check that fits, or the shapes behind it would never be tried. */
+function sealed(value: Uint8Array): Uint8Array {
+  if (value[0] !== 2 || value.length < 5) return value;
+  const copy = Buffer.from(value);
+  copy.writeUInt32LE(crc32(copy.subarray(5)), 1);
+  return new Uint8Array(copy);
+}
+
 function values(): FuzzTarget {
   return {
     name: 'values',
@@ -163,7 +171,7 @@ function values(): FuzzTarget {
     seeds: () => VALUES.map((value, i) => new Uint8Array(Buffer.concat([Buffer.of(i), value]))),
     run(bytes) {
       if (bytes.length === 0) return;
-      const { value, again } = CODECS[bytes[0]! % CODECS.length]!(bytes.subarray(1));
+      const { value, again } = CODECS[bytes[0]! % CODECS.length]!(sealed(bytes.subarray(1)));
       promise(sameShape(value, again), 'a value can be written again');
     },
   };
