@@ -228,9 +228,21 @@ function upgradeConfOf(site: Site, plan: StorePlan): Parameters<typeof writeUpgr
     workDir: site.workDir.path,
     serverUser: site.account.user,
     serverGroup: site.account.group,
-    partitions: plan.partitions.map(({ name, path }) => ({ name, storePath: path })),
+    partitions: partitionsOnRecord(site, plan),
     removeMessages: site.upgradeConf.get('upgrade.removemessages') === 'yes',
   };
+}
+
+/**
+ * Those of this run, `primary` first, then those that only users of earlier runs have: nobody lists them now, or their
+ * store path is not mounted.
+ */
+function partitionsOnRecord(site: Site, plan: StorePlan): { name: string; storePath: string }[] {
+  const partitions = new Map(plan.partitions.map(({ name, path }) => [name, path]));
+  for (const { partition, storePath } of site.mapping?.users() ?? []) {
+    if (!partitions.has(partition)) partitions.set(partition, storePath);
+  }
+  return Array.from(partitions, ([name, storePath]) => ({ name, storePath }));
 }
 
 async function setOptions(

@@ -223,6 +223,21 @@ describe('upgrade -s run again', () => {
     });
   });
 
+  it('keeps store paths of an unmounted disk, and of users who left, in upgrade4x.conf', async () => {
+    const line = `upgrade.partition.sales.storepath|${disk}\n`;
+    const conf = () => fs.readFileSync(join(store.mailbox, 'upgrade4x.conf'), 'utf8');
+    expect(conf()).toContain(line);
+    fs.renameSync(disk, `${disk}.away`);
+    await run(store);
+    expect(conf()).toContain(line);
+    fs.renameSync(`${disk}.away`, disk);
+    const [fred] = fs.readFileSync(store.ldif, 'utf8').split('\n\n');
+    fs.writeFileSync(store.ldif, `${fred}\n`);
+    const report = await run(store);
+    expect(report.users.found).toBe(1);
+    expect(conf()).toContain(line);
+  });
+
   it('reports a folder that was deleted in 3.x meanwhile; it becomes an empty mailbox', async () => {
     fs.rmSync(join(store.mailbox, 'fred/Work'), { recursive: true });
     const report = await run(store);

@@ -233,6 +233,15 @@ describe('the mapping database', () => {
     expect(report.byCode).toEqual({ VERIFY_SOURCE_LEFT: 2 });
   });
 
+  it('that says that a 3.x folder never was, of which there are messages', async () => {
+    const folder = await boxFolder();
+    const report = await verified.verifyWith(
+      () => verified.changeMapping((writes) => writes.putFolder({ ...folder, missing: true })),
+      () => verified.changeMapping((writes) => writes.putFolder(folder)),
+    );
+    expect(report.byCode).toEqual({ VERIFY_DATABASES: 1 });
+  });
+
   it('that would give an id twice', async () => {
     const before = await verified.rawValue('mapping', 'meta', key('nextId'), key('\u0001{"id":1}'));
     try {

@@ -28,6 +28,10 @@ export function verifyRecord(check: Check, migrated: Migrated): void {
   const { record, index, folder } = migrated;
   const where = folder.mailbox;
   verifyItself(check, record, where);
+  if (folder.missing && record.count > 0) {
+    const text = `The mapping says that there was no 3.x folder, the migration record has ${record.count} messages of it.`;
+    report(check, 'VERIFY_DATABASES', where, text);
+  }
   verifyFailures(check, migrated);
   if (record.uidvalidity !== index.uidvalidity) {
     const text = `The migration record has uidvalidity ${record.uidvalidity}, the index ${index.uidvalidity}.`;

@@ -4,7 +4,7 @@
  *
  *     npm run campaign -- verify               60 changes
  *     npm run campaign -- verify --long        2,000
- *     npm run campaign -- verify -- --count 300 --only 'index byte'
+ *     npm run campaign -- verify -- --count 300 --only 'index byte' --only mode
  */
 import * as fs from 'node:fs';
 import * as os from 'node:os';
@@ -16,7 +16,8 @@ import { verifyStore } from '../../../src/upgrade/verify.js';
 import { randomOf } from '../../support/generate/random.js';
 import { command, makeSite, type Site, upgradeFolders, upgradeMessages } from '../support/kept-site.js';
 import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
-import { groundOf, MUTATORS } from './mutations.js';
+import { groundOf } from './ground.js';
+import { MUTATORS } from './mutations.js';
 
 const QUICK = 60;
 const LONG = 2_000;
@@ -33,10 +34,10 @@ export const campaign: Campaign = {
 async function run(options: CampaignOptions): Promise<CampaignOutcome> {
   const { values } = parseArgs({
     args: [...options.args],
-    options: { count: { type: 'string' }, only: { type: 'string' } },
+    options: { count: { type: 'string' }, only: { type: 'string', multiple: true } },
   });
   const count = Number(values.count ?? (options.long ? LONG : QUICK));
-  const names = Object.keys(MUTATORS).filter((name) => values.only === undefined || name === values.only);
+  const names = Object.keys(MUTATORS).filter((name) => values.only === undefined || values.only.includes(name));
   if (names.length === 0) throw new Error(`There is no change ${values.only}: ${Object.keys(MUTATORS).join(', ')}.`);
   const problems: string[] = [];
   const notes: string[] = [];
