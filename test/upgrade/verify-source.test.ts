@@ -267,6 +267,10 @@ describe('mailboxes that services have used', () => {
       changes.setFlags(1, 1, ['Junk']);
       changes.expunge(2);
     });
+    await changeMailbox(store, 'user/joe/INBOX', (changes) => {
+      changes.setFlags(3, 1, ['Junk']);
+      changes.setFlags(104, 1, []);
+    });
     await changeMailbox(store, 'user/joe/INBOX/deep/er', () => {});
     await renameMailbox(store, 'user/joe/Twins', 'user/joe/Brothers');
     await deleteMailbox(store, 'user/joe/INBOX/deep/er');
@@ -275,6 +279,17 @@ describe('mailboxes that services have used', () => {
     expect(report.findings.filter(({ severity }) => severity !== 'note')).toEqual([]);
     expect(report.byCode).toEqual({ VERIFY_MAILBOX_GONE: 2 });
     expect(report.messages).toMatchObject({ checked: 7, read: 7 });
+  });
+
+  it('a record damaged in the middle of a journal is an error, though what is read up to it makes sense', async () => {
+    const report = await used.verifyWithContent(`${used.directoryOf('user/joe/INBOX')}/store.jnl`, (content) => {
+      content[32 + 12]! ^= 1;
+      return content;
+    });
+    expect(report.exitCode).toBe(1);
+    expect(report.findings.filter(({ severity }) => severity === 'error')).toMatchObject([
+      { code: 'VERIFY_INDEX', mailbox: 'user/joe/INBOX', message: expect.stringContaining('journal is damaged') },
+    ]);
   });
 
   it('a file that a stopped service left is a note', async () => {

@@ -21,6 +21,8 @@ const HEADER_CHECK_AT = 24;
 /** Type and payload length in front of a payload. */
 const RECORD_HEAD_BYTES = 8;
 const CHECK_BYTES = 8;
+/** Bytes that are looked through at most for records behind a damaged one; a journal is folded at 1 MiB. */
+const SCAN_BYTES = 64 << 20;
 
 const TYPE = { flags: 1, append: 2, expunge: 3, uidnext: 4 } as const;
 
@@ -115,6 +117,26 @@ export class JournalReader {
       yield decodeChange(found.type, found.payload, this.goodBytes);
       this.goodBytes = found.end;
     }
+  }
+
+  /**
+   * Whether a record that fits its check lies behind the one at which `changes()` ended: that one was damaged later,
+   * for a record cut by a crash is the last. Acknowledged changes are lost with it.
+   */
+  hasRecordsBehindEnd(): boolean {
+    if (!this.belongs) return false;
+    // Mail can hold what looks like the beginning of many long records.
+    let budget = SCAN_BYTES;
+    for (let at = this.goodBytes + 8; budget > 0; at += 8) {
+      const head = this.source.read(at, RECORD_HEAD_BYTES);
+      if (head.length < RECORD_HEAD_BYTES) return false;
+      const view = viewOf(head);
+      const [type, length] = [view.getUint32(0, true), view.getUint32(4, true)];
+      if (type === 0 || type > TYPE.uidnext || length < 4 || at + length > this.source.size) continue;
+      budget -= length;
+      if (this.recordAt(at) !== undefined) return true;
+    }
+    return false;
   }
 
   /** The record at `at`, undefined when it is cut or does not fit its check. */

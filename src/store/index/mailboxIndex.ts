@@ -73,6 +73,7 @@ export class MailboxIndex {
   readonly reader: IndexReader;
   /** Records of the journal that were applied. */
   readonly changes: number;
+  private readonly journal: JournalReader | undefined;
   private readonly fds: readonly number[];
   private readonly flagChanges = new Map<number, FlagChange>();
   private readonly expunged = new Set<number>();
@@ -86,13 +87,17 @@ export class MailboxIndex {
     this.fds = fds;
     this.next = reader.header.uidnext;
     let changes = 0;
-    if (journal !== undefined) {
-      for (const change of new JournalReader(journal, journalIndexOf(reader)).changes()) {
-        this.apply(change);
-        changes++;
-      }
+    this.journal = journal === undefined ? undefined : new JournalReader(journal, journalIndexOf(reader));
+    for (const change of this.journal?.changes() ?? []) {
+      this.apply(change);
+      changes++;
     }
     this.changes = changes;
+  }
+
+  /** Acknowledged changes of the journal could not be applied, because one before them is damaged. */
+  get lostChanges(): boolean {
+    return this.journal?.hasRecordsBehindEnd() ?? false;
   }
 
   get uidvalidity(): number {

@@ -141,6 +141,11 @@ function openIndex(check: Check, dir: Dir): MailboxIndex | undefined {
     index = openMailboxIndex(dir);
     // From here on the number of messages is one that the file has room for.
     index.reader.verify('records');
+    if (index.lostChanges) {
+      const text =
+        'A record of the journal is damaged; changes behind it are ignored, and the next service cuts them off.';
+      report(check, 'VERIFY_INDEX', `${dir.path}/${JOURNAL_FILE}`, text);
+    }
     return index;
   } catch (error) {
     index?.close();

@@ -109,6 +109,20 @@ describe('journal', () => {
     expect(replay(bytes).changes).toBe(2);
   });
 
+  it('tells a record that was damaged from one that was cut: acknowledged ones lie behind it', () => {
+    const starts = [32];
+    for (const change of CHANGES) starts.push(starts.at(-1)! + encodeChange(change).length);
+    CHANGES.forEach((_, damaged) => {
+      const bytes = journal(CHANGES);
+      bytes[starts[damaged]! + 9]! ^= 1;
+      expect(replay(bytes).lostChanges, `record ${damaged}`).toBe(damaged < CHANGES.length - 1);
+      const cut = journal(CHANGES).subarray(0, starts[damaged + 1]! - 1);
+      expect(replay(cut).lostChanges).toBe(false);
+    });
+    expect(replay(journal(CHANGES)).lostChanges).toBe(false);
+    expect(replay(Buffer.concat([journal(CHANGES), Buffer.alloc(4096)])).lostChanges).toBe(false);
+  });
+
   it('ignores the journal of another index', () => {
     const other = openIndex(buildIndex(base, { generation: 1 }));
     expect(new MailboxIndex(other, bytesSource(journal(CHANGES))).changes).toBe(0);
