@@ -52,29 +52,44 @@ export function lockStore(lockDir: Dir, mode: LockMode, purpose: string | null, 
 }
 
 /**
- * The same shared, for a command that writes nothing: the lock file is opened for reading, and not made.
+ * The same for a command that writes nothing: the lock file is neither made nor given to anybody. An exclusive lock
+ * opens it for writing, which NFS asks for.
  *
  * @returns undefined when there is no lock file, so nobody holds the lock either
  * @throws MailhaulError STORE_LOCKED (exit 3)
  */
-export function lockStoreForReading(lockDir: Dir): (StoreLock & { readonly fd: number }) | undefined {
+export function lockStoreForReading(
+  lockDir: Dir,
+  mode: LockMode = 'shared',
+): (StoreLock & { readonly fd: number }) | undefined {
   for (;;) {
     let fd: number;
     try {
-      fd = openFile(lockDir, STORE_LOCK_FILE);
+      fd = openFile(lockDir, STORE_LOCK_FILE, mode === 'shared' ? fs.constants.O_RDONLY : fs.constants.O_RDWR);
     } catch (error) {
       if (hasErrno(error, 'ENOENT')) return undefined;
       throw error;
     }
     try {
-      if (!tryFlock(fd, 'shared')) throw lockedError('STORE_LOCKED', 'The message store', fd, lockDir.path);
-      if (isStillNamed(lockDir, fd)) return { ...held(fd, 'shared'), fd };
+      if (!tryFlock(fd, mode)) throw lockedError('STORE_LOCKED', 'The message store', fd, lockDir.path);
+      if (isStillNamed(lockDir, fd)) return { ...held(fd, mode), fd };
     } catch (error) {
       fs.closeSync(fd);
       throw error;
     }
     fs.closeSync(fd);
   }
+}
+
+/**
+ * Takes the lock exclusively. A dry run makes no lock file: without one nobody uses the store.
+ *
+ * @throws MailhaulError STORE_LOCKED (exit 3)
+ */
+export function lockWholeStore(lockDir: Dir, dryRun: boolean, purpose: string, owner: Ownership): StoreLock[] {
+  if (!dryRun) return [lockStore(lockDir, 'exclusive', purpose, owner)];
+  const lock = lockStoreForReading(lockDir, 'exclusive');
+  return lock === undefined ? [] : [lock];
 }
 
 /**

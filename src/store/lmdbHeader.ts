@@ -15,7 +15,7 @@
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
-import { type Dir, displayPath, openFile } from '../fs/dir.js';
+import { type Dir, displayPath, openFile, withFile } from '../fs/dir.js';
 import { effect } from '../fs/seam.js';
 import { treesLieWithin } from './lmdbPages.js';
 
@@ -84,8 +84,7 @@ export function checkDatabaseFile(dir: Dir, name: string, renew: boolean): void 
         hint: 'Restore it from a backup.',
       });
     }
-    const { size } = fs.fstatSync(fd);
-    if (!renew || size > LARGEST_PAGE * 2 || !isZero(fd, size)) {
+    if (!renew || !isZero(fd)) {
       throw new MailhaulError('DB_INVALID', 'The file is not a database of this program, or it is damaged.', {
         where,
         hint: 'Restore it from a backup.',
@@ -139,7 +138,14 @@ function readMeta(fd: number, offset: number): Meta | undefined {
   return { pageSize, roots: trees.map(({ root }) => root), lastPage, transaction: page.readBigUInt64LE(152) };
 }
 
-function isZero(fd: number, size: number): boolean {
+/** Nothing but zeros, as of a database that never had its first commit. Throws what opening and reading throw. */
+export function isZeroFile(dir: Dir, name: string): boolean {
+  return withFile(dir, name, isZero);
+}
+
+function isZero(fd: number): boolean {
+  const { size } = fs.fstatSync(fd);
+  if (size > LARGEST_PAGE * 2) return false;
   const bytes = Buffer.alloc(size);
   return fs.readSync(fd, bytes, 0, size, 0) === size && bytes.every((byte) => byte === 0);
 }

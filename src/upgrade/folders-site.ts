@@ -8,7 +8,7 @@ import { resolve } from 'node:path';
 import { type Account, lookupAccount } from '../config/account.js';
 import { detectInstallation, type Instance, OPTION, openInstance } from '../config/instance.js';
 import { asAccount, checkIdentity } from '../config/privileges.js';
-import { lockDirectory, lockStore, type StoreLock } from '../config/store-lock.js';
+import { lockDirectory, lockWholeStore, type StoreLock } from '../config/store-lock.js';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, createFile, type Dir, openRoot, stat, sync, unlink, writeAll } from '../fs/dir.js';
 import { refuseWhileRunning } from '../source/nsms3/running.js';
@@ -86,10 +86,8 @@ async function open(
   defer(() => {
     for (const lock of locks) lock.release();
   });
-  if (instance !== undefined)
-    locks.push(lockStore(instance.lockDir, 'exclusive', options.dryRun === true ? null : 'upgrade -s', owner));
-
   const readOnly = options.dryRun === true;
+  if (instance !== undefined) locks.push(...lockWholeStore(instance.lockDir, readOnly, 'upgrade -s', owner));
   const mapping = hasFile(workDir, MAPPING_DATABASE_FILE)
     ? await openMappingDatabase(workDir, MAPPING_DATABASE_FILE, { owner, readOnly })
     : undefined;

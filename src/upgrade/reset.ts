@@ -72,6 +72,7 @@ export async function resetStore(options: ResetOptions): Promise<ResetReport> {
       report,
       refusals: collectRefusals(report),
       roots: site.roots,
+      mounted: new Map(),
       sharing: new Set(),
       signal: options.signal,
       partitionPath: (name) => site.instance.partitionPath(name),
@@ -80,6 +81,8 @@ export async function resetStore(options: ResetOptions): Promise<ResetReport> {
       await run(context, site, options);
     } catch (error) {
       noteHalt(error, report, site.log, options.commandLine);
+    } finally {
+      for (const dir of context.mounted.values()) closeDir(dir);
     }
     report.seconds = Math.round(performance.now() - started) / 1000;
     return report;
@@ -166,8 +169,11 @@ async function carryOut(context: ResetContext, site: ResetSite, survey: Survey):
     `upgrade --reset began: ${report.folders} folders, ${restore.messages} messages go back to 3.x ` +
       `(${restore.rewritten} in CRLF form)`,
   );
-  if (context.stage !== 'removing') await mark(context, 'restoring');
+  // Where nothing goes back the first that is changed is 4.x.
+  const restores = context.stage === 'restoring' || survey.restore.length > 0;
+  if (context.stage !== 'removing' && restores) await mark(context, 'restoring');
   await restoreAll(context, survey);
+  await syncSources(context, survey);
   if (context.stage !== 'removing') await mark(context, 'removing');
   await removeAll(context, survey);
   completeInstance(site.instance);
@@ -207,9 +213,16 @@ async function restoreAll(context: ResetContext, survey: Survey): Promise<void> 
   } finally {
     for (const registry of registries.values()) registry.close();
   }
-  const stores = heldStores(context);
-  for (const store of stores) removeRegistry(store);
-  await syncAll(stores);
+  for (const store of heldStores(context)) removeRegistry(store);
+}
+
+/**
+ * Every 3.x name is durable when this returns: those that were put back, by a reset that was stopped as well, and
+ * those that the survey found. A read-only disk has nothing to sync if no reset has written to it.
+ */
+async function syncSources(context: ResetContext, survey: Survey): Promise<void> {
+  const mayBeReadOnly = (device: bigint): boolean => context.stage !== 'restoring' && !survey.devices.has(device);
+  await syncAll([...heldStores(context), ...context.mounted.values()], mayBeReadOnly);
 }
 
 /** A folder is held open while its messages are copied. */
@@ -267,9 +280,15 @@ function heldStores({ mapping, roots }: ResetContext): Dir[] {
 }
 
 /** Makes every file system of these directories durable, each once. */
-async function syncAll(dirs: readonly Dir[]): Promise<void> {
+async function syncAll(dirs: readonly Dir[], mayBeReadOnly: (device: bigint) => boolean = () => false): Promise<void> {
   const byDevice = new Map(dirs.map((dir) => [fstat(dir).dev, dir.fd]));
-  for (const fd of byDevice.values()) await syncFileSystem(fd);
+  for (const [device, fd] of byDevice) {
+    try {
+      await syncFileSystem(fd);
+    } catch (error) {
+      if (!hasErrno(error, 'EROFS') || !mayBeReadOnly(device)) throw error;
+    }
+  }
 }
 
 // ---- remove ----

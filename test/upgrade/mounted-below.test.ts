@@ -3,12 +3,12 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { userPathComponents } from '../../src/store/names.js';
 import { type HandSite, handSite, putMail } from '../e2e/hand-site.js';
 import { engineOptions } from '../support/site.js';
 import { reset } from './reset-support.js';
-import { ACCOUNT, INDEX } from './small-store.js';
+import { ACCOUNT, databases, INDEX } from './small-store.js';
 
 const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
 
@@ -46,23 +46,26 @@ afterEach(() => {
   site?.remove();
 });
 
-/** System calls of `upgrade -m -r`, in order. */
-function callsOf(engine: string): string[] {
+/** System calls of `upgrade`, in order. */
+function callsOf(...args: string[]): string[] {
   const trace = path.join(site.store.root, 'trace');
-  const upgrade = [UPGRADE, '-m', '-r', '-t', '1', '--instance', site.store.instance, engine];
+  const upgrade = [UPGRADE, ...args, '--instance', site.store.instance];
   const traced = ['-f', '-y', '-e', 'trace=syncfs,unlink,unlinkat', '-o', trace, process.execPath, ...upgrade];
   const result = spawnSync('strace', traced, { encoding: 'utf8' });
   expect(result.status, result.stderr).toBe(0);
   return fs.readFileSync(trace, 'latin1').split('\n');
 }
 
+function needStrace(ctx: TestContext): void {
+  if (spawnSync('strace', ['-V']).status === 0) return;
+  console.log(`skipped: ${ctx.task.name}: strace is not installed`);
+  ctx.skip('strace is not installed');
+}
+
 describe.each(engineOptions())('-m -r, %s', (engine) => {
   it('syncs the file system of the mailbox before the originals go', (ctx) => {
-    if (spawnSync('strace', ['-V']).status !== 0) {
-      console.log(`skipped: ${ctx.task.name}: strace is not installed`);
-      return ctx.skip('strace is not installed');
-    }
-    const calls = callsOf(engine);
+    needStrace(ctx);
+    const calls = callsOf('-m', '-r', '-t', '1', engine);
     const synced = calls.findIndex((call) => /syncfs\(/.test(call) && call.includes(`<${mounted}`));
     const removed = calls.findIndex((call) => /unlink(at)?\(/.test(call) && /anna\/INBOX>|\/one"|"one"/.test(call));
     expect(synced).toBeGreaterThan(-1);
@@ -87,4 +90,28 @@ it('--reset puts the messages back, says what stands in the way of the directory
   expect(await reset(store)).toMatchObject({ outcome: 'done', resumed: true });
   expect(fs.readdirSync(path.join(store.instance, 'store/partition/primary'))).toEqual([]);
   for (const user of ['anna', 'fred']) expect(fs.existsSync(`${store.mailbox}/${user}/INBOX/one`)).toBe(true);
+});
+
+it('--reset that goes on syncs a 3.x folder that is mounted below its store path, also when it puts nothing back', async (ctx) => {
+  needStrace(ctx);
+  const { store } = site;
+  // The other way round: the 3.x side lies on it. A reset was killed when the message had its 3.x name.
+  expect(spawnSync('umount', [mounted]).status).toBe(0);
+  mounted = `${store.mailbox}/anna`;
+  const kept = `${store.root}/kept`;
+  expect(spawnSync('cp', ['-a', mounted, kept]).status).toBe(0);
+  const options = `uid=${ACCOUNT.uid},gid=${ACCOUNT.gid},mode=700,size=4m`;
+  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', mounted]).status).toBe(0);
+  expect(spawnSync('cp', ['-a', `${kept}/.`, mounted]).status).toBe(0);
+  expect(site.messages('-r').status).toBe(0);
+  expect(spawnSync('cp', ['-a', `${kept}/INBOX/one`, `${mounted}/INBOX/one`]).status).toBe(0);
+  await databases(store, (mapping) =>
+    mapping.update((writes) => writes.putMeta({ ...mapping.meta()!, reset: 'restoring' })),
+  );
+  const calls = callsOf('--reset', '--yes');
+  const synced = calls.findIndex((call) => /syncfs\(/.test(call) && call.includes(`<${mounted}`));
+  const removed = calls.findIndex((call) => /unlink(at)?\(/.test(call) && call.includes('1.msg"'));
+  expect(synced).toBeGreaterThan(-1);
+  expect(removed).toBeGreaterThan(synced);
+  expect(fs.existsSync(`${mounted}/INBOX/one`)).toBe(true);
 });

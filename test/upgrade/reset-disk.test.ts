@@ -5,8 +5,8 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openInstance, partitionPathOption } from '../../src/config/instance.js';
 import { type Mounted, mountExt4, mountMissing } from '../e2e/loop.js';
 import { migrate, runCli, type SmallStore, simpleMessage, smallStore } from '../support/migrated-store.js';
-import { haltedBy, refusalsOf, reset } from './reset-support.js';
-import { ACCOUNT } from './small-store.js';
+import { haltedBy, primaryOf, refusalsOf, reset } from './reset-support.js';
+import { ACCOUNT, run as upgradeFolders } from './small-store.js';
 
 let store: SmallStore;
 let disk: Mounted;
@@ -107,4 +107,21 @@ it('a full link count: what cannot be linked is copied', async () => {
   expect((await reset(store)).restore.messages).toBe(2);
   expect(fs.readFileSync(`${mail}/joe/INBOX/one`, 'latin1')).toBe(CONTENT);
   expect(fs.readdirSync(mail).sort()).toEqual(['.0004x.mail', 'joe']);
+});
+
+it('a read-only 3.x disk that was migrated by copying: nothing goes back there, and a marker on it stays', async () => {
+  const workDir = store.storePath('work');
+  fs.chownSync(workDir, ACCOUNT.uid, ACCOUNT.gid);
+  store.configure({ MailboxDirectory: mail });
+  fs.writeFileSync(`${mail}/__greeting_done__`, '');
+  store.finish();
+  expect(spawnSync('mount', ['-o', 'remount,ro', disk.directory]).status).toBe(0);
+  await upgradeFolders(store, { workDir });
+  expect(runCli('upgrade', '-m', '--instance', store.instance)).toMatchObject({ status: 0 });
+  const report = await reset(store);
+  expect(report).toMatchObject({ outcome: 'done', restore: { messages: 0 } });
+  expect(report.notes).toEqual([`${mail}/__greeting_done__ is on a read-only disk and stays.`]);
+  expect(fs.readdirSync(workDir)).toEqual([]);
+  expect(fs.readdirSync(primaryOf(store))).toEqual([]);
+  expect(fs.readFileSync(`${mail}/joe/INBOX/one`, 'latin1')).toBe(CONTENT);
 });

@@ -22,6 +22,8 @@ export interface ResetContext {
   readonly refusals: Refusals;
   /** Store paths and partitions by absolute path, opened at the start and held; null: it cannot be opened. */
   readonly roots: Map<string, Dir | null>;
+  /** 3.x file systems that are mounted below a store path, by device; opened before the first write to them, held. */
+  readonly mounted: Map<bigint, Dir>;
   /** Store paths in which messages that were copied or rewritten share a file in 4.x. */
   readonly sharing: Set<string>;
   /** Set: the reset stops before the next folder. */

@@ -98,7 +98,10 @@ export function removeFirstFiles(places: FilePlaces): string[] {
       kept.push(displayPath(dir, name));
     }
   }
-  for (const dir of [places.mboxlist, places.workDir]) if (dir !== undefined) sync(dir.fd);
+  // Also where nothing went now: a reset that was killed may have removed it, and not have synced.
+  const { mboxlist, workDir, mailboxDirectory } = places;
+  for (const dir of [mboxlist, workDir, kept.length > 0 ? undefined : mailboxDirectory])
+    if (dir !== undefined) sync(dir.fd);
   return kept;
 }
 

@@ -12,13 +12,14 @@
  *
  * Nothing is written.
  */
+import { closeSync } from 'node:fs';
 import { describeError } from '../../errors.js';
-import { type Dir, displayPath, stat } from '../../fs/dir.js';
+import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../../store/layout.js';
 import { fileDigest, sameDigest } from './content.js';
 import type { ResetContext } from './context.js';
 import { serviceChanges } from './journal.js';
-import { isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder, rowOf } from './opened.js';
+import { isLinkable, isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder, rowOf } from './opened.js';
 
 export interface Examination {
   /** Rows of the record whose message is in 4.x only. */
@@ -149,6 +150,8 @@ function examineMessage(
       }
     }
     if (original === undefined) {
+      // Copied, because it is somebody else's (opened.ts): it must be readable.
+      if (linked && !isLinkable(context, open, file.stats)) closeSync(openFile(file.dir, file.name));
       if (linked || entry !== undefined) return true;
       const text =
         'The message is not in 3.x any more, and no index says what its 4.x file must hold. `upgrade -m` finishes the ' +

@@ -6,13 +6,14 @@ import * as fs from 'node:fs';
 import { resolve } from 'node:path';
 import { type BareInstance, OPTION, openBareInstance } from '../../config/instance.js';
 import { becomeAccount, checkIdentity, enterAccount } from '../../config/privileges.js';
-import { lockDirectory, lockStore, type StoreLock } from '../../config/store-lock.js';
+import { lockDirectory, lockWholeStore, type StoreLock } from '../../config/store-lock.js';
 import { hasErrno, MailhaulError } from '../../errors.js';
 import { closeDir, type Dir, ensureDirs, fstat, openRoot, stat, walk } from '../../fs/dir.js';
 import { type Log, nullLog } from '../../log/log.js';
 import { refuseWhileRunning } from '../../source/nsms3/running.js';
 import { nsms3 } from '../../source/nsms3/source.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../store/database.js';
+import { isZeroFile } from '../../store/lmdbHeader.js';
 import type { MailboxDatabase } from '../../store/types.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from '../mapping/database.js';
 import { checkFrom, checkMappingIsOurs, openWorkDir, refuseRunningServer, type SessionOptions } from '../session.js';
@@ -83,18 +84,19 @@ async function open(
     for (const lock of locks) lock.release();
   });
   if (workDir !== undefined) locks.push(lockDirectory(workDir, 'The mapping database'));
-  const purpose = options.dryRun ? null : 'upgrade --reset';
-  locks.push(lockStore(instance.lockDir, 'exclusive', purpose, instance.owner));
+  locks.push(...lockWholeStore(instance.lockDir, options.dryRun, 'upgrade --reset', instance.owner));
   if (workDir !== undefined) checkMappingIsOurs(instance, workDir);
 
   const log = options.dryRun ? nullLog : instance.openLog('upgrade', options.logLevel);
   defer(() => log.close());
   const { owner } = instance;
   const readOnly = options.dryRun;
-  const mapping = hasContent(workDir, MAPPING_DATABASE_FILE)
+  const mapping = hasContent(workDir, MAPPING_DATABASE_FILE, false)
     ? await openMappingDatabase(workDir!, MAPPING_DATABASE_FILE, { owner, readOnly })
     : undefined;
-  const mailboxes = hasContent(instance.mboxlist, MAILBOX_DATABASE_FILE)
+  // Durable after the mailbox database.
+  const finished = (mapping?.meta()?.finished ?? null) !== null;
+  const mailboxes = hasContent(instance.mboxlist, MAILBOX_DATABASE_FILE, finished)
     ? await openMailboxDatabase(instance.mboxlist!, { owner, readOnly: true })
     : undefined;
   const databases = [mapping, mailboxes];
@@ -141,10 +143,14 @@ function withSource<T>(from: string, use: (dir: Dir) => T): T {
   }
 }
 
-/** An empty file is what `-s` leaves when it is killed before its first transaction. */
-function hasContent(dir: Dir | undefined, name: string): boolean {
+/**
+ * An empty file is what `-s` leaves when it is killed before its first transaction, one of zeros what a power loss
+ * leaves of it. Where that transaction was made (`filled`) zeros are damage.
+ */
+function hasContent(dir: Dir | undefined, name: string, filled: boolean): boolean {
   const found = dir === undefined ? undefined : stat(dir, name);
-  return found !== undefined && (!found.isFile() || found.size > 0n);
+  if (dir === undefined || found === undefined) return false;
+  return !found.isFile() || (found.size > 0n && (filled || !isZeroFile(dir, name)));
 }
 
 function holdRoots(instance: BareInstance, mapping: MappingDatabase | undefined, roots: Map<string, Dir | null>): void {

@@ -31,7 +31,7 @@ export interface OpenFolder {
   readonly sourceDevice: bigint | undefined;
   /** The 4.x mailbox directory; undefined: it is not there. */
   readonly target: Dir | undefined;
-  /** With the changes in the journal. undefined: there is none, or it is damaged (reported). */
+  /** With the changes in the journal. undefined: there is none, or it is damaged (reported unless unfinished). */
   readonly index: MailboxIndex | undefined;
   /** Why the journal, whose changes `index` lacks then, cannot be read. */
   readonly journalDamage: string | undefined;
@@ -88,13 +88,14 @@ export function openFolder(
     if (target !== undefined) closeDir(target);
   };
   try {
-    found = target === undefined ? undefined : openIndexFiles(context, target, subject);
+    const published = isPublished(context, folder);
+    found = target === undefined ? undefined : openIndexFiles(context, target, subject, published);
     const opened: OpenFolder = {
       folder,
       subject,
       user,
       record: mapping.record(folder.id) ?? NO_RECORD,
-      published: isPublished(context, folder),
+      published,
       deleted: isGoneIn4x(context, folder),
       source,
       sourceDevice: source === undefined ? undefined : fstat(source).dev,
@@ -150,7 +151,12 @@ interface FoundIndex {
   readonly journalDamage: string | undefined;
 }
 
-function openIndexFiles(context: ResetContext, target: Dir, subject: Subject): FoundIndex | undefined {
+function openIndexFiles(
+  context: ResetContext,
+  target: Dir,
+  subject: Subject,
+  published: boolean,
+): FoundIndex | undefined {
   const fds: number[] = [];
   try {
     const fd = openFile(target, INDEX_FILE);
@@ -169,12 +175,21 @@ function openIndexFiles(context: ResetContext, target: Dir, subject: Subject): F
     }
   } catch (error) {
     for (const fd of fds) fs.closeSync(fd);
-    if (hasErrno(error, 'ENOENT')) return undefined;
+    if (hasErrno(error, 'ENOENT') || isUnfinished(error, target, published)) return undefined;
     if (!(error instanceof MailhaulError) && !hasErrno(error, 'EIO', 'EACCES', 'EPERM')) throw error;
     const text = `The index of the mailbox cannot be read: ${describeError(error)}.`;
     context.refusals.add(subject, 'RESET_INDEX', `${target.path}/${INDEX_FILE}`, text);
     return undefined;
   }
+}
+
+/**
+ * What a power loss leaves of an index that was being written: its name without its bytes. No reader ever saw it, and
+ * the next `-m` would replace it, so it says nothing. A journal is a service's: then the index was in use.
+ */
+function isUnfinished(error: unknown, target: Dir, published: boolean): boolean {
+  const damaged = error instanceof MailhaulError && error.code.startsWith('IDX_');
+  return damaged && !published && stat(target, JOURNAL_FILE) === undefined;
 }
 
 /** 3.x file name of row `i`, raw. */
@@ -190,6 +205,14 @@ export function isOnRecord(record: MigrationRecord, i: number, found: BigIntStat
     Number(found.size) === record.sizes[i] &&
     found.mtimeNs === record.mtimes[i]
   );
+}
+
+/**
+ * The 4.x file can have its 3.x name by a link. Somebody else's file is copied: the copy is the server account's
+ * (4x-store.md, promise 5), and nobody's file is given away because of a name.
+ */
+export function isLinkable({ owner }: ResetContext, { sourceDevice }: OpenFolder, found: BigIntStats): boolean {
+  return found.dev === sourceDevice && found.uid === BigInt(owner.uid);
 }
 
 /** The row with this uid, -1 for none: rows are in ascending uid order. */

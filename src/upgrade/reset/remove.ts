@@ -1,10 +1,20 @@
 /**
  * Takes the 4.x side away: message files, index, directories; only what the mapping names, only below held
- * directories, and a message file only while its 3.x name is there. What is left in the way keeps its directory, and
- * is counted.
+ * directories, and a message file only while its 3.x name holds the message. What is left in the way keeps its
+ * directory, and is counted.
  */
 import { EXIT, hasErrno, MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, displayPath, entries, openDir, removeDir, stat, unlinkIfThere } from '../../fs/dir.js';
+import {
+  closeDir,
+  type Dir,
+  displayPath,
+  entries,
+  type Name,
+  openDir,
+  removeDir,
+  stat,
+  unlinkIfThere,
+} from '../../fs/dir.js';
 import {
   isHashDirectory,
   parseMessageFile,
@@ -14,8 +24,9 @@ import {
 } from '../../store/layout.js';
 import { userPathComponents } from '../../store/names.js';
 import type { MappingFolder } from '../types.js';
+import { fileDigest, sameDigest } from './content.js';
 import { checkSignal, heldRoot, type ResetContext } from './context.js';
-import { nameOf, type OpenFolder, rowOf, withFolder } from './opened.js';
+import { isOnRecord, nameOf, type OpenFolder, rowOf, withFolder } from './opened.js';
 import { isHash, isRegistered } from './partition.js';
 import { isOwnFile, isRetryNote, type Node, openNode, userTrees } from './tree.js';
 
@@ -63,18 +74,20 @@ function removeNode(
   }
 }
 
+type Place = 'mailbox' | 'retry';
+
 /** Messages go first: as long as one is there, the index says what it is. */
-function removeMailbox(open: OpenFolder, mailbox: Dir, removal: Removal, place: 'mailbox' | 'retry' = 'mailbox'): void {
+function removeMailbox(open: OpenFolder, mailbox: Dir, removal: Removal, place: Place = 'mailbox'): void {
   const left = removal.left;
-  const own: string[] = [];
+  const own: Buffer[] = [];
   const directories: string[] = [];
   for (const { name } of entries(mailbox)) {
     const text = name.toString('latin1');
     if (isHashDirectory(text)) directories.push(text);
-    else if (isOwnFile(text) || (place === 'retry' && isRetryNote(text))) own.push(text);
+    else if (isOwnFile(text) || (place === 'retry' && isRetryNote(text))) own.push(name);
   }
   if (place === 'mailbox' && stat(mailbox, RETRY_DIRECTORY)?.isDirectory()) removeRetry(open, mailbox, removal);
-  for (const name of directories) removeHashDirectory(open, mailbox, name, removal);
+  for (const name of directories) removeHashDirectory(open, mailbox, name, removal, place);
   if (removal.left > left) return;
   for (const name of own) unlinkIfThere(mailbox, name);
 }
@@ -89,16 +102,17 @@ function removeRetry(open: OpenFolder, mailbox: Dir, removal: Removal): void {
   removeEmpty(mailbox, RETRY_DIRECTORY, removal);
 }
 
-function removeHashDirectory(open: OpenFolder, mailbox: Dir, name: string, removal: Removal): void {
+function removeHashDirectory(open: OpenFolder, mailbox: Dir, name: string, removal: Removal, place: Place): void {
   const dir = openDir(mailbox, name);
   try {
-    const files: string[] = [];
-    for (const entry of entries(dir)) files.push(entry.name.toString('latin1'));
+    const files: Buffer[] = [];
+    for (const entry of entries(dir)) files.push(entry.name);
     for (const file of files) {
-      const uid = parseMessageFile(name, file);
+      const text = file.toString('latin1');
+      const uid = parseMessageFile(name, text);
       if (uid === undefined) {
-        if (file.startsWith('.new-')) unlinkIfThere(dir, file);
-      } else if (isInSource(open, uid)) {
+        if (text.startsWith('.new-')) unlinkIfThere(dir, file);
+      } else if (isInSource(open, uid, dir, file, place)) {
         unlinkIfThere(dir, file);
         removal.done.removed += 1;
       }
@@ -109,10 +123,25 @@ function removeHashDirectory(open: OpenFolder, mailbox: Dir, name: string, remov
   removeEmpty(mailbox, name, removal);
 }
 
-/** The message has its 3.x name. */
-function isInSource({ record, source }: OpenFolder, uid: number): boolean {
+/**
+ * The 3.x name holds the message of the 4.x file `file` at this moment: the survey, and what was put back, are some
+ * time ago, and the 4.x file may be the only copy (4x-store.md, promise 1). Read is only what has neither the inode
+ * on record nor that of the 4.x file: copies, and what somebody restored from a backup.
+ */
+function isInSource(open: OpenFolder, uid: number, dir: Dir, file: Name, place: Place): boolean {
+  const { record, source, index, published } = open;
   const row = rowOf(record, uid);
-  return row >= 0 && source !== undefined && stat(source, nameOf(record, row))?.isFile() === true;
+  if (row < 0 || source === undefined) return false;
+  const name = nameOf(record, row);
+  const original = stat(source, name);
+  if (original?.isFile() !== true) return false;
+  // Of a folder that was never published 3.x is the authority (folder.ts).
+  if (!published || isOnRecord(record, row, original)) return true;
+  const migrated = stat(dir, file);
+  if (migrated === undefined) return false;
+  if (migrated.ino === original.ino && migrated.dev === original.dev) return true;
+  const indexed = place === 'mailbox' ? index?.byUid(uid)?.digest : undefined;
+  return sameDigest(fileDigest(source, name, 'crlf'), indexed ?? fileDigest(dir, file));
 }
 
 /**

@@ -3,24 +3,34 @@
  *
  *     the 4.x file is the original     link
  *     another inode, same file system  its time becomes the original's, link
- *     another file system              copy: temporary name, content compared, time, sync, link
+ *     another file system, or owner    copy: temporary name, content compared, time, sync, link
  *
  * A name that is there is never replaced: link(2) refuses. Nothing is taken from 4.x here.
  */
 import * as fs from 'node:fs';
 import { EXIT, hasErrno, MailhaulError } from '../../errors.js';
-import { createOver, type Dir, entries, fstat, link, openFile, unlink, unlinkIfThere, writeAll } from '../../fs/dir.js';
+import {
+  createOver,
+  type Dir,
+  entries,
+  link,
+  openFile,
+  own,
+  unlink,
+  unlinkIfThere,
+  withFile,
+  writeAll,
+} from '../../fs/dir.js';
 import { syncFileSystem } from '../../fs/syncfs.js';
 import { setModificationTime } from '../../fs/times.js';
 import type { FolderLock } from '../../source/types.js';
 import { digestOf } from '../../store/digest.js';
 import { rawKey } from '../../store/names.js';
 import { pieces, sameDigest } from './content.js';
-import { heldRoot, type ResetContext } from './context.js';
+import type { ResetContext } from './context.js';
 import { examineFolder } from './folder.js';
-
 import { missingLines, writeLines } from './lines.js';
-import { isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder } from './opened.js';
+import { isLinkable, isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder } from './opened.js';
 import type { SharedOriginals } from './shared.js';
 
 /** Begins the name of a message that is being copied; a leading dot is no message (3x-profile.md). */
@@ -65,9 +75,6 @@ export async function restoreFolder(
     writeLines(context, open, lines);
     const dated = new Set([...lines.dated, ...lines.rows.map((row) => rawKey(nameOf(open.record, row)))]);
     await restoreRows(context, { ...open, source }, rows, dated, registry);
-    // A mount below the store path: the sync of the store path does not reach it.
-    const store = heldRoot(context.roots, open.user.storePath);
-    if (store === null || fstat(store).dev !== open.sourceDevice) await syncFileSystem(source.fd);
     return rows.length;
   } finally {
     lock.release();
@@ -128,15 +135,17 @@ function restoreMessage(
   exact: boolean,
   registry: SharedOriginals | undefined,
 ): Copy | undefined {
-  const { record, source, sourceDevice, index } = open;
+  const { record, source, index } = open;
   const name = nameOf(record, row);
   const inode = record.inodes[row] ?? 0n;
-  const original = file.stats.dev === sourceDevice && isOnRecord(record, row, file.stats);
+  const linkable = isLinkable(context, open, file.stats);
+  if (linkable) setOwner(context, file);
+  const original = linkable && isOnRecord(record, row, file.stats);
   if (original && tryLink(file, source, name)) return undefined;
   const digest = index?.byUid(record.uids[row] ?? 0)?.digest;
   const shared = file.stats.nlink > 1n && registry !== undefined;
   if (shared && registry.use(inode, digest, source, name)) return undefined;
-  if (!original && file.stats.dev === sourceDevice) {
+  if (!original && linkable) {
     const fd = openFile(file.dir, file.name);
     try {
       setModificationTime(fd, record.mtimes[row] ?? 0n, exact);
@@ -149,6 +158,12 @@ function restoreMessage(
     }
   }
   return { row, temporary: copyMessage(context, open, row, file, digest, exact), shared };
+}
+
+/** Group and mode, which `-m` asks of a message file; they are as they must be unless somebody has changed them. */
+function setOwner({ owner }: ResetContext, { dir, name, stats }: Located): void {
+  if (stats.gid === BigInt(owner.gid) && (stats.mode & 0o7777n) === 0o600n) return;
+  withFile(dir, name, (fd) => own(fd, 0o600, owner));
 }
 
 function tryLink(file: Located, source: Dir, name: Uint8Array): boolean {

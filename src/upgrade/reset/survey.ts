@@ -6,7 +6,7 @@ import * as fs from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PRIMARY } from '../../config/instance.js';
 import { hasErrno } from '../../errors.js';
-import { closeDir, type Dir, fstat, openFile, stat } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, openFile, stat, walk } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { userPathComponents } from '../../store/names.js';
 import { openPartition } from '../../store/partitions.js';
@@ -15,7 +15,7 @@ import { checkSignal, heldRoot, isAttempted, type ResetContext, rootPathOf } fro
 import { checkAcl, checkMailboxes, checkUserData } from './databases.js';
 import { examineFolder } from './folder.js';
 import { missingLines } from './lines.js';
-import { isOnRecord, MessageFinder, nameOf, type OpenFolder, withFolder } from './opened.js';
+import { isLinkable, isOnRecord, MessageFinder, nameOf, type OpenFolder, withFolder } from './opened.js';
 import { checkPartition } from './partition.js';
 import { attempt, NOBODY, ofFolder, ofUser } from './refusals.js';
 import { checkTree, userTrees } from './tree.js';
@@ -25,6 +25,8 @@ import type { RestorePlan } from './types.js';
 export interface Survey {
   /** Ids of folders with messages to put back. */
   readonly restore: readonly number[];
+  /** 3.x devices that these messages go to. */
+  readonly devices: ReadonlySet<bigint>;
   /** Partition directories that are there, by absolute path. */
   readonly partitions: readonly string[];
 }
@@ -41,6 +43,7 @@ export async function surveyStore(context: ResetContext): Promise<Survey> {
   }
   if (mailboxes !== undefined) attempt(refusals, NOBODY, 'mailbox database', () => checkMailboxes(context, mailboxes));
   const restore: number[] = [];
+  const devices = new Set<bigint>();
   for (const user of mapping?.users() ?? []) {
     checkSignal(context);
     attempt(refusals, ofUser(user.uid), user.uid, () => {
@@ -53,14 +56,17 @@ export async function surveyStore(context: ResetContext): Promise<Survey> {
       for (const folder of folders) {
         if (!isAttempted(context, folder)) continue;
         attempt(refusals, ofFolder(folder), folder.mailbox, () => {
-          if (surveyFolder(context, user, folder)) restore.push(folder.id);
+          const device = surveyFolder(context, user, folder);
+          if (device === undefined) return;
+          restore.push(folder.id);
+          devices.add(device);
         });
       }
     });
     await nextTurn();
   }
   checkSpace(context);
-  return { restore, partitions };
+  return { restore, devices, partitions };
 }
 
 /** Store paths and partitions that hold a part of an attempted folder must be there. Returns the partitions. */
@@ -109,25 +115,33 @@ function partitionProblem(context: ResetContext, name: string, path: string): st
   }
 }
 
-/** True when messages of the folder must go back. */
-function surveyFolder(context: ResetContext, user: MappingUser, folder: MappingFolder): boolean {
+/** The 3.x device that messages of the folder must go back to; undefined when there are none. */
+function surveyFolder(context: ResetContext, user: MappingUser, folder: MappingFolder): bigint | undefined {
   const { report } = context;
   report.folders += 1;
   const partition = report.partitions.find(({ path }) => path === rootPathOf(context, folder));
   if (partition !== undefined) partition.folders += 1;
-  const found = withFolder(context, folder, (open) => {
+  return withFolder(context, folder, (open) => {
+    holdMounted(context, user, open);
     const { rows, files } = examineFolder(context, open, true);
     if (partition !== undefined) partition.messages += files;
     checkAcl(context, open);
     checkLock(context, open);
-    if (rows.length === 0 || open.source === undefined) return false;
+    if (rows.length === 0 || open.source === undefined) return undefined;
     checkWritable(context, open, open.source);
     const lines = missingLines(context, open, rows);
     report.restore.lines += lines?.rows.length ?? 0;
     countRows(context, user, open, rows);
-    return true;
+    return open.sourceDevice;
   });
-  return found === true;
+}
+
+/** A sync of the store path does not reach what is mounted below it. */
+function holdMounted({ roots, mounted }: ResetContext, { storePath }: MappingUser, open: OpenFolder): void {
+  const { source, sourceDevice } = open;
+  if (source === undefined || sourceDevice === undefined || mounted.has(sourceDevice)) return;
+  const store = heldRoot(roots, storePath);
+  if (store === null || fstat(store).dev !== sourceDevice) mounted.set(sourceDevice, walk(source, []));
 }
 
 /** Whether somebody holds the folder (source/nsms3/lock.ts), without making a lock file. */
@@ -169,11 +183,12 @@ function countRows(context: ResetContext, user: MappingUser, open: OpenFolder, r
     for (const i of rows) {
       const file = finder.find(open.record.uids[i] ?? 0);
       if (file === undefined) continue;
-      const { dev, size, nlink } = file.stats;
-      const original = dev === open.sourceDevice && isOnRecord(open.record, i, file.stats);
+      const { size, nlink } = file.stats;
+      const linkable = isLinkable(context, open, file.stats);
+      const original = linkable && isOnRecord(open.record, i, file.stats);
       if (Number(size) !== open.record.sizes[i]) restore.rewritten += 1;
       if (!original && nlink > 1n) context.sharing.add(user.storePath);
-      if (dev === open.sourceDevice) continue;
+      if (linkable) continue;
       restore.copied += 1;
       plan.copyBytes += Math.ceil(Number(size) / BLOCK) * BLOCK + nameOf(open.record, i).length;
     }

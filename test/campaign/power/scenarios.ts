@@ -100,6 +100,7 @@ export function scenarios(engines: readonly Engine[]): Scenario[] {
       messages(`-m -r in mailboxes in use, ${engine}`, 'small', 'used', [on, '-r']),
     );
   }
+  const halfMigrated: Partial<Scenario> = { attempt: (at) => [messagesArgs(at, [on])] };
   const both = (site: Site): string[][] => [messagesArgs(site, [on, '-r']), messagesArgs(site, [on, '-r'])];
   all.push(
     messages('late -m -r', 'small', 'migrated', [on, '-r']),
@@ -112,6 +113,8 @@ export function scenarios(engines: readonly Engine[]): Scenario[] {
     reset('after -m -r, undisturbed', 'small', 'removed', first, { stirred: 'none' }),
     reset('after -m -r, two disks', 'two', 'removed', first),
     reset('after -m -r, two disks, stirred where 4.x is', 'two', 'removed', first, { stirred: 'instance' }),
+    reset('after a -m that the power loss stopped', 'small', 'folders', first, halfMigrated),
+    reset('after a -m that the power loss stopped, two disks', 'two', 'folders', first, halfMigrated),
     messages('-m -r, crash after crash', 'small', 'folders', [on, '-r'], { twice: true }),
     messages('-m -r, crash after crash, two disks', 'two', 'folders', [on, '-r'], { twice: true }),
     messages('-m -r in mailboxes in use, crash after crash', 'small', 'used', [on, '-r'], { twice: true }),

@@ -1,0 +1,94 @@
+/** What changes in the stores while a reset is under way: between its survey, the question and the removal. */
+import * as fs from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { armFaults } from '../../src/fs/seam.js';
+import { mailboxPathComponents } from '../../src/store/names.js';
+import type { ResetReport } from '../../src/upgrade/reset.js';
+import { fillFolder, migrate, type SmallStore, simpleMessage, smallStore } from '../support/migrated-store.js';
+import { haltedBy, primaryOf, refusalsOf, reset } from './reset-support.js';
+import { ACCOUNT } from './small-store.js';
+
+let store: SmallStore;
+const CONTENT = simpleMessage('first');
+
+beforeEach(() => {
+  store = smallStore();
+  store.user('joe');
+  fillFolder(store, 'joe', 'INBOX', 7, [{ uid: 1, content: CONTENT }]);
+});
+
+afterEach(() => {
+  armFaults(undefined);
+  store.remove();
+});
+
+const original = (): string => `${store.mailbox}/joe/INBOX/msg1`;
+const migrated = (): string =>
+  `${primaryOf(store)}/${mailboxPathComponents('joe', 'user/joe/INBOX').join('/')}/00/1.msg`;
+
+/** A reset; `action` happens when the survey is done and somebody is asked. */
+const resetWhile = (action: () => void): Promise<ResetReport> =>
+  reset(store, {
+    confirm: () => {
+      action();
+      return 'yes';
+    },
+  });
+
+/** Another file under the 3.x name. */
+function replaceOriginal(content: string): void {
+  fs.rmSync(original());
+  fs.writeFileSync(original(), content);
+  fs.chownSync(original(), ACCOUNT.uid, ACCOUNT.gid);
+}
+
+describe('the 3.x name of a message', () => {
+  beforeEach(() => void migrate(store));
+
+  it.each([
+    ['another message', simpleMessage('other')],
+    ['a part of it', CONTENT.slice(0, -5)],
+    ['an empty file', ''],
+  ])('that holds %s then: the 4.x file stays, and the next reset refuses', async (_, content) => {
+    expect(await resetWhile(() => replaceOriginal(content))).toMatchObject(haltedBy('RESET_LEFT'));
+    expect(fs.readFileSync(migrated(), 'latin1')).toBe(CONTENT);
+    expect(refusalsOf(await reset(store))).toEqual(['RESET_SOURCE_CHANGED']);
+    fs.rmSync(original());
+    expect(await reset(store)).toMatchObject({ outcome: 'done', restore: { messages: 1 } });
+    expect(fs.readFileSync(original(), 'latin1')).toBe(CONTENT);
+  });
+
+  it('that holds the same message in another file: the reset goes on', async () => {
+    expect(await resetWhile(() => replaceOriginal(CONTENT))).toMatchObject({ outcome: 'done' });
+    expect(fs.readFileSync(original(), 'latin1')).toBe(CONTENT);
+  });
+});
+
+describe('the only copy of a message, in 4.x', () => {
+  beforeEach(() => void migrate(store, { remove: true }));
+
+  it('that is taken away: RESET_FOLDER_CHANGED before anything is removed, and the next reset says what it lacks', async () => {
+    const away = `${store.root}/away`;
+    const halted = await resetWhile(() => fs.renameSync(migrated(), away));
+    expect(halted).toMatchObject(haltedBy('RESET_FOLDER_CHANGED'));
+    expect(halted.done).toEqual({ restored: 0, removed: 0 });
+    expect(refusalsOf(await reset(store))).toEqual(['RESET_LOST']);
+    fs.renameSync(away, migrated());
+    expect(await reset(store)).toMatchObject({ outcome: 'done', resumed: true });
+    expect(fs.readFileSync(original(), 'latin1')).toBe(CONTENT);
+  });
+
+  it('that cannot be linked because of an error of the disk: RESET_HALTED says so, and the next reset goes on', async () => {
+    let message = '';
+    for (let at = 1; at < 40 && !message.includes('injected, link'); at++) {
+      const report = await resetWhile(() => void armFaults({ mode: 'fail', at, errno: 5, report: '' }));
+      armFaults(undefined);
+      expect(report).toMatchObject({ outcome: 'halted', exitCode: 4 });
+      if (report.halted?.code === 'RESET_HALTED') message = report.halted.message;
+    }
+    expect(message).toMatch(/injected, link.*Nothing was lost.*Run `upgrade --reset` again/s);
+    expect(fs.readFileSync(migrated(), 'latin1')).toBe(CONTENT);
+    expect(await reset(store)).toMatchObject({ outcome: 'done', resumed: true });
+    expect(fs.readFileSync(original(), 'latin1')).toBe(CONTENT);
+  });
+});
