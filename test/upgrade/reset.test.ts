@@ -164,6 +164,15 @@ describe('a partition on another file system', () => {
     expect(filesBelow(primaryOf(store))).toEqual(golden);
   });
 
+  it('names of one file in one folder are one file again', async () => {
+    fill();
+    fs.linkSync(`${inbox()}/msg104`, `${inbox()}/twice`);
+    await migrateFar();
+    await reset(store);
+    expect(fs.statSync(`${inbox()}/twice`).ino).toBe(fs.statSync(`${inbox()}/msg104`).ino);
+    expect(fs.statSync(`${inbox()}/twice`).nlink).toBe(3);
+  });
+
   it('a copy that is not what the index says is refused, and nothing was changed', async () => {
     fill();
     await migrateFar();

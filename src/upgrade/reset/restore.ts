@@ -94,6 +94,8 @@ async function restoreRows(
   const finder = new MessageFinder(open.target);
   let copies: Copy[] = [];
   let bytes = 0;
+  /** Inodes on record of the shared ones among `copies`. */
+  const shared = new Set<bigint>();
   const flush = async (): Promise<void> => {
     if (copies.length === 0) return;
     await syncFileSystem(open.source.fd);
@@ -103,12 +105,16 @@ async function restoreRows(
     }
     copies = [];
     bytes = 0;
+    shared.clear();
   };
   try {
     for (const row of rows) {
       const uid = open.record.uids[row] ?? 0;
       const file = finder.find(uid);
       if (file === undefined) throw changed(open);
+      const inode = open.record.inodes[row] ?? 0n;
+      // The next name of a shared message finds it in the registry only once it is there.
+      if (shared.has(inode)) await flush();
       const exact = !dated.has(rawKey(nameOf(open.record, row)));
       const copy = restoreMessage(context, open, row, file, exact, registry);
       if (copy === undefined) {
@@ -117,8 +123,8 @@ async function restoreRows(
       }
       copies.push(copy);
       bytes += Number(file.stats.size);
-      // The next name of a shared message finds it in the registry only once it is there.
-      if (copy.shared || copies.length >= GROUP.messages || bytes >= GROUP.bytes) await flush();
+      if (copy.shared) shared.add(inode);
+      if (copies.length >= GROUP.messages || bytes >= GROUP.bytes) await flush();
     }
     await flush();
   } finally {
