@@ -144,6 +144,8 @@ describe('strangers', () => {
     ['a directory of no mailbox', () => `${verified.directoryOf(INBOX)}/=gone`],
     ['a directory of no user', () => `${verified.primary}/=user/aa`],
     ['beside the databases', () => `${verified.store.instance}/store/mboxlist/stray`],
+    ['in the store', () => `${verified.store.instance}/store/stray`],
+    ['where only users would be', () => `${verified.store.instance}/store/user/stray`],
   ])('are found: %s', async (_, where) => {
     const path = where();
     const report = await verified.verifyWith(

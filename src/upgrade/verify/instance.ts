@@ -12,8 +12,16 @@ import { MAPPING_DATABASE_FILE } from '../mapping/database.js';
 import { ownershipProblems, rethrowDefect, rethrowLack } from './context.js';
 import { type Findings, NO_SUBJECT } from './findings.js';
 
-/** Directories of an instance (docs/formats/instance.md), and which of their files are looked at. */
-const DIRECTORIES: readonly { readonly path: readonly string[]; readonly files?: (name: string) => boolean }[] = [
+interface InstanceDirectory {
+  readonly path: readonly string[];
+  /** Which of its files are looked at. */
+  readonly files?: (name: string) => boolean;
+  /** All names that belong there; absent: the operator may keep files of his own there. */
+  readonly names?: readonly string[];
+}
+
+/** Directories of an instance (docs/formats/instance.md). */
+const DIRECTORIES: readonly InstanceDirectory[] = [
   { path: [] },
   { path: ['config'], files: (name) => name === 'configdb' },
   { path: ['log'] },
@@ -22,16 +30,18 @@ const DIRECTORIES: readonly { readonly path: readonly string[]; readonly files?:
   { path: ['queue'] },
   { path: ['queue', 'active'] },
   { path: ['queue', 'deferred'] },
-  { path: ['store'] },
-  { path: ['store', 'mboxlist'], files: () => true },
-  { path: ['store', 'user'] },
+  { path: ['store'], names: ['mboxlist', 'user', 'partition'] },
+  {
+    path: ['store', 'mboxlist'],
+    files: () => true,
+    names: [MAILBOX_DATABASE_FILE, `${MAILBOX_DATABASE_FILE}-lock`],
+  },
+  { path: ['store', 'user'], names: [] },
   { path: ['store', 'partition'] },
 ];
 
-const DATABASE_FILES = new Set([MAILBOX_DATABASE_FILE, `${MAILBOX_DATABASE_FILE}-lock`]);
-
 export function verifyInstance(findings: Findings, instance: Instance): void {
-  for (const { path, files } of DIRECTORIES) {
+  for (const { path, files, names } of DIRECTORIES) {
     let dir: Dir;
     try {
       dir = walk(instance.dir, path);
@@ -48,7 +58,7 @@ export function verifyInstance(findings: Findings, instance: Instance): void {
         findings.add(NO_SUBJECT, code, where, text);
       }
       if (files !== undefined) verifyFiles(findings, instance.owner, dir, files);
-      if (path.at(-1) === 'mboxlist') verifyNoStrangers(findings, dir);
+      if (names !== undefined) verifyNoStrangers(findings, dir, names);
     } catch (error) {
       rethrowDefect(error);
       findings.add(NO_SUBJECT, 'VERIFY_DIRECTORY_MISSING', dir.path, `It cannot be read: ${describeError(error)}.`);
@@ -75,10 +85,10 @@ function verifyFiles(findings: Findings, owner: Instance['owner'], dir: Dir, isO
   }
 }
 
-function verifyNoStrangers(findings: Findings, dir: Dir): void {
+function verifyNoStrangers(findings: Findings, dir: Dir, known: readonly string[]): void {
   for (const { name: bytes } of entries(dir)) {
-    if (DATABASE_FILES.has(bytes.toString('latin1'))) continue;
-    const text = 'This does not belong to the mailbox databases.';
+    if (known.includes(bytes.toString('latin1'))) continue;
+    const text = 'This does not belong into this directory.';
     findings.add(NO_SUBJECT, 'VERIFY_UNKNOWN_FILE', displayPath(dir, bytes), text);
   }
 }

@@ -85,8 +85,8 @@ export const MUTATORS: Readonly<Record<string, Mutator>> = {
       'store.idx~',
       'store.jnl',
     ];
-    const mboxlist = path.join(ground.site.instance, 'store/mboxlist');
-    const stray = path.join(random.pick([...ground.directories, mboxlist]), random.pick(names));
+    const store = ['store', 'store/mboxlist', 'store/user'].map((name) => path.join(ground.site.instance, name));
+    const stray = path.join(random.pick([...ground.directories, ...store]), random.pick(names));
     if (fs.existsSync(stray)) return undefined;
     fs.writeFileSync(stray, 'x', { mode: 0o600 });
     owned(stray);
