@@ -66,21 +66,21 @@ function uidnextOf({ ready: { plan, additions }, output }: MovedFolder): number 
 }
 
 /** What one sync makes durable. */
-interface SyncTarget {
+interface SyncTarget<Folder extends MovedFolder> {
   readonly dev: bigint;
   readonly fd: number;
   /** The partition. */
   readonly path: string;
-  readonly folders: MovedFolder[];
+  readonly folders: Folder[];
 }
 
 /**
  * The device of every partition once, by the descriptor that was opened before the first write. Where another file
  * system is mounted below the partition, every folder by its own, which was opened before the first write to it.
  */
-function syncTargetsOf(run: Run, group: readonly MovedFolder[]): SyncTarget[] {
-  const byDevice = new Map<bigint, SyncTarget>();
-  const mountedBelow: SyncTarget[] = [];
+function syncTargetsOf<Folder extends MovedFolder>(run: Run, group: readonly Folder[]): SyncTarget<Folder>[] {
+  const byDevice = new Map<bigint, SyncTarget<Folder>>();
+  const mountedBelow: SyncTarget<Folder>[] = [];
   for (const moved of group) {
     const path = moved.rootPath;
     const { dir } = partitionOf(run, path);
@@ -95,7 +95,7 @@ function syncTargetsOf(run: Run, group: readonly MovedFolder[]): SyncTarget[] {
 }
 
 /** Syncs every target device of the group; returns the folders that are durable now. */
-async function syncTargets(run: Run, group: readonly MovedFolder[]): Promise<MovedFolder[]> {
+async function syncTargets<Folder extends MovedFolder>(run: Run, group: readonly Folder[]): Promise<Folder[]> {
   const durable = await Promise.all(
     syncTargetsOf(run, group).map(async ({ dev, fd, path, folders }) => {
       // Never again: what an earlier sync failed to write would be taken for written.
@@ -177,15 +177,20 @@ async function enterInJournals(run: Run, outcomes: readonly Outcome[]): Promise<
   });
 }
 
-/** `.retry` goes when what became of it is on record; then nothing is left to do for the folder. */
+/**
+ * `.retry` goes when what became of it is on record; then nothing is left to do for the folder, once that is durable:
+ * after a power loss no `.retry` must be back that nobody looks for (4x-store.md, promise 2).
+ */
 async function tidyUp(run: Run, outcomes: readonly Outcome[]): Promise<void> {
   const retried = outcomes.filter(({ ready }) => ready.additions !== null);
   if (retried.length === 0) return;
   for (const { mailbox, ready } of retried) {
     if (ready.additions !== null) removeRetry({ fd: ready.additions.mailboxFd, path: mailbox });
   }
+  const gone = await syncTargets(run, retried);
+  if (gone.length === 0) return;
   await run.mapping.update((writes) => {
-    for (const { folder } of retried) writes.putFolder({ ...folder, migrated: true, retrying: false });
+    for (const { folder } of gone) writes.putFolder({ ...folder, migrated: true, retrying: false });
   });
 }
 
