@@ -37,6 +37,17 @@ export function messageFailures(
   return failures;
 }
 
+/** 1 for every message that did not fail: its 3.x file may go (`-r`). */
+export function exceptFailed(uids: Uint32Array, failed: Uint32Array): Uint8Array {
+  const may = new Uint8Array(uids.length).fill(1);
+  if (failed.length === 0) return may;
+  const stays = new Set(failed);
+  uids.forEach((uid, i) => {
+    if (stays.has(uid)) may[i] = 0;
+  });
+  return may;
+}
+
 /** The 3.x file name of row `index`, for people. */
 export function fileName(messages: MessageTable, index: number): string {
   const name = messages.names.subarray(messages.nameOffsets[index], messages.nameOffsets[index + 1]);

@@ -90,6 +90,7 @@ export async function migrateMailbox(
       log: session.log,
       report,
       progress: context.progress,
+      swept: new Set(),
       removed: new Set(),
       troubles: noTroubles(),
       owner,

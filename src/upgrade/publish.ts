@@ -15,7 +15,7 @@ import { fstat, stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
 import { folderStops } from './batch.js';
-import { messageFailures } from './failures.js';
+import { exceptFailed, messageFailures } from './failures.js';
 import { countRemoval } from './removal.js';
 import { addError, addMethods, partitionTotals } from './report.js';
 import type { PartitionRoot } from './roots.js';
@@ -217,25 +217,30 @@ async function recordOutcomes(run: Run, outcomes: readonly Outcome[]): Promise<v
   });
 }
 
-/** `-r`. The originals of a folder with failures stay until the failures are repaired (docs/operations.md). */
+/**
+ * `-r`, for what came into 4.x just now. Originals of failed messages stay. Those of a retried folder go with the ones
+ * of folders published before (removal.ts): some of its messages may have been in 4.x for long.
+ */
 async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<void> {
-  const complete = outcomes.filter(
-    ({ ready, output, failures }) => ready.sourceFd >= 0 && output.summary !== null && failures.length === 0,
+  const first = outcomes.filter(
+    ({ ready, output }) => ready.sourceFd >= 0 && ready.additions === null && output.summary !== null,
   );
-  if (complete.length === 0) return;
+  if (first.length === 0) return;
   const results = await run.pool.run({
     kind: 'finish',
-    folders: complete.map(({ folder, ready }) => ({
-      id: folder.id,
-      sourceFd: ready.sourceFd,
-      messages: ready.plan.messages,
-      remove: new Uint8Array(ready.plan.messages.count).fill(1),
-    })),
+    folders: first.map(({ folder, ready: { sourceFd, plan }, output: { methods }, failures }) => {
+      const remove = exceptFailed(
+        plan.messages.uids,
+        Uint32Array.from(failures, ({ uid }) => uid),
+      );
+      for (let i = 0; i < remove.length; i++) if (methods[i] === METHOD.failed) remove[i] = 0;
+      return { id: folder.id, sourceFd, messages: plan.messages, remove };
+    }),
   });
-  const byId = new Map(complete.map(({ folder }) => [folder.id, folder]));
+  const byId = new Map(first.map((outcome) => [outcome.folder.id, outcome]));
   for (const { id, output } of results) {
-    const folder = byId.get(id);
-    if (folder !== undefined) countRemoval(run, folder, output, 0);
+    const outcome = byId.get(id);
+    if (outcome !== undefined) countRemoval(run, outcome.folder, output, 0, outcome.failures.length);
   }
 }
 
@@ -253,7 +258,7 @@ function count(run: Run, outcome: Outcome): void {
     addError(run.report, { user: folder.uid, folder: folder.legacyName, file, code, message });
     run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message} [${file}]`);
   }
-  const removing = run.options.remove && published && failures.length === 0;
+  const removing = run.options.remove && published;
   const moved = addMethods(run.report, output.methods, removing, isOneFileSystem(run, outcome));
   run.report.messages.done += moved;
   run.report.messages.failed += failures.length;

@@ -1,8 +1,7 @@
 /**
- * Late `-r`: removes the originals of folders that an earlier run published without it (4x-store.md,
- * promise 1). The migration record names what was migrated. A folder with failures on record keeps all its
- * originals until they are repaired (publish.ts); a file that has no message in 4.x, although the mailbox is
- * still there, stays as well.
+ * Late `-r`: removes the originals of folders that an earlier run published, and of those that this run retried
+ * (4x-store.md, promise 1). The migration record names what was migrated. What failed stays; so does a file that has
+ * no message in 4.x although the mailbox is still there.
  */
 import { constants as osConstants } from 'node:os';
 import type { RemoveOutput } from '../engine/types.js';
@@ -20,18 +19,10 @@ import { batches, estimateMessages } from './worklist.js';
 /** Removes the originals of the published folders among `ids`. */
 export async function removePublishedOriginals(run: Run, ids: Iterable<number>): Promise<void> {
   const load = (id: number) => {
-    if (run.removed.has(id) || !run.mailboxes.wasPublished(id)) return undefined;
-    // Failures are on record before a folder is published (publish.ts): a snapshot taken now cannot miss them.
-    run.mapping.refresh();
+    if (run.swept.has(id) || !run.mailboxes.wasPublished(id)) return undefined;
     const folder = run.mapping.folder(id);
     const due = folder !== undefined && !folder.missing && !folder.sourcesRemoved;
-    if (!due || isStopped(run, folder)) return undefined;
-    const failures = run.mapping.failures(id).length;
-    if (failures > 0) {
-      countKept(run, folder, failures);
-      return undefined;
-    }
-    return { item: folder, messages: estimateMessages(folder) };
+    return due && !isStopped(run, folder) ? { item: folder, messages: estimateMessages(folder) } : undefined;
   };
   const source = batches(ids, load, 64);
   const lane = async (): Promise<void> => {
@@ -44,46 +35,42 @@ export async function removePublishedOriginals(run: Run, ids: Iterable<number>):
   await Promise.all(Array.from({ length: run.options.threads }, lane));
 }
 
-/** The originals of a folder with failures stay, all of them (docs/operations.md): that is said. */
-function countKept(run: Run, folder: MappingFolder, failures: number): void {
-  const kept = Math.max(0, (run.mapping.record(folder.id)?.uids.length ?? 0) - failures);
-  if (kept === 0) return;
-  run.report.removed.kept += kept;
-  run.report.warnings += 1;
-  const text = `${kept} 3.x files stay until the folder's ${failures} failed messages are repaired.`;
-  run.log.write('Store', 'Warning', `${folder.mailbox}: ${text}`);
-}
-
 async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<void> {
-  const known = new Map<number, MappingFolder>();
+  const known = new Map<number, { readonly folder: MappingFolder; readonly failures: number }>();
   const tasks: RemoveFolder[] = [];
+  // The folders are published. What is not in their indexes was on record as failed before that (publish.ts), and a
+  // retry notes record and failures together (messages.ts): one snapshot from now on cannot miss a failure.
+  run.mapping.refresh();
   for (const folder of batch) {
     const record = run.mapping.record(folder.id);
     if (record === undefined) continue;
     try {
       const places = placesOf(run, folder);
+      const failed = Uint32Array.from(run.mapping.failures(folder.id), ({ uid }) => uid);
       tasks.push({
         id: folder.id,
         source: places.source,
         target: places.target,
         record,
+        failed,
         checkTarget: mailboxOf(run.mailboxes, folder) !== undefined,
       });
-      known.set(folder.id, folder);
+      known.set(folder.id, { folder, failures: failed.length });
     } catch (error) {
       folderFailed(run, folder, failureOf(error, folder.mailbox));
     }
   }
   const results = await run.pool.run({ kind: 'remove', folders: tasks });
   for (const result of results) {
-    const folder = known.get(result.id);
-    if (folder === undefined) continue;
+    const entry = known.get(result.id);
+    if (entry === undefined) continue;
+    const { folder, failures } = entry;
     if (result.kind === 'busy') {
       folderBusy(run, folder, result.holders, 'its originals stay');
     } else if (result.kind === 'failed') {
       folderStops(run, folder, rootPathOf(run, folder), result);
     } else {
-      countRemoval(run, folder, result.output, result.notInTarget);
+      countRemoval(run, folder, result.output, result.notInTarget, failures);
     }
   }
 }
@@ -143,9 +130,17 @@ function rootPathOf(run: Run, folder: MappingFolder): string {
 
 /**
  * Counts what became of a folder's originals. One that changed since, or has no message in 4.x, stays with a warning
- * (4x-store.md, promise 1); one that could not be removed is an error.
+ * (4x-store.md, promise 1); one that could not be removed is an error. Where a message failed, `-r` is not done with
+ * the folder.
  */
-export function countRemoval(run: Run, folder: MappingFolder, output: RemoveOutput, notInTarget: number): void {
+export function countRemoval(
+  run: Run,
+  folder: MappingFolder,
+  output: RemoveOutput,
+  notInTarget: number,
+  failures: number,
+): void {
+  run.swept.add(folder.id);
   const refused = output.kept.filter(({ errno }) => errno !== 0);
   const changed = output.kept.length - refused.length;
   run.report.removed.messages += output.removed;
@@ -163,5 +158,5 @@ export function countRemoval(run: Run, folder: MappingFolder, output: RemoveOutp
     const message = `${refused.length} 3.x files cannot be removed (${errnoName(first.errno)}) and stay.`;
     folderProblem(run, folder, 'ORIGINALS_NOT_REMOVED', message);
   }
-  if (output.kept.length + notInTarget === 0) run.removed.add(folder.id);
+  if (output.kept.length + notInTarget + failures === 0) run.removed.add(folder.id);
 }

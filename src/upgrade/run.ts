@@ -38,7 +38,9 @@ export interface Run {
   readonly report: MessagesReport;
   /** PROGRESS slots, shared with the workers. */
   readonly progress: Int32Array;
-  /** Ids of folders whose originals are gone, which is not on record yet (`-r`, removal.ts). */
+  /** Ids of folders that `-r` has seen to in this run, whatever stayed of their originals (removal.ts). */
+  readonly swept: Set<number>;
+  /** Those of them whose originals are all gone, which is not on record yet. */
   readonly removed: Set<number>;
   readonly owner: { readonly uid: number; readonly gid: number };
   /** Devices that cannot go on. */

@@ -103,7 +103,7 @@ async function surveyCopies(
     taskOf(folder) {
       if (halted(run)) return undefined;
       try {
-        return prepareTaskOf(run.mapping, folder, placesOf(run, folder), false);
+        return prepareTaskOf(run.mapping, folder, placesOf(run, folder), run.mailboxes.wasPublished(folder.id));
       } catch {
         // The run itself says what is wrong with the folder.
         return undefined;

@@ -9,7 +9,9 @@ import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
 import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
+import { exceptFailed } from './failures.js';
 import { planFolder } from './plan.js';
+import { withMigrated } from './plan-removed.js';
 import { tableOf } from './rows.js';
 import { shareTable } from './shared.js';
 import type {
@@ -202,10 +204,11 @@ export function planOf(
   index: FolderIndex | undefined,
   scan: DirectoryScan,
 ): FolderPlan {
+  const { previous, failed } = task;
   return planFolder({
     index,
-    scan,
-    previous: task.previous ?? undefined,
+    scan: previous === null || failed === null ? scan : withMigrated(scan, previous, failed, context.ownerUid),
+    previous: previous ?? undefined,
     chosenUidvalidity: task.uidvalidity,
     uidvalidityIsFinal: task.uidvalidityChosen,
     ownerUid: context.ownerUid,
@@ -260,7 +263,7 @@ export function finishFolder(tools: StepTools, task: FinishFolder): FinishResult
   return { id: task.id, output: tools.engine.removeSources({ sourceFd, messages, remove }) };
 }
 
-/** Late `-r`: lock, see that every message is in 4.x, remove, unlock. */
+/** Late `-r`: lock, see that every message that did not fail is in 4.x, remove, unlock. */
 export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult {
   const opened = openSource(task);
   if (opened === 'missing') {
@@ -273,7 +276,7 @@ export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult
     const lock = tools.source.tryLockFolder(opened, ownerOf(tools.context));
     if (lock === 'busy') return { kind: 'busy', id: task.id, holders: tools.source.lockHolders(opened) };
     try {
-      const remove = new Uint8Array(task.record.count).fill(1);
+      const remove = exceptFailed(task.record.uids, task.failed);
       side = 'target';
       const notInTarget = task.checkTarget ? keepUnlessInTarget(task, remove) : 0;
       side = 'source';
@@ -299,6 +302,7 @@ function keepUnlessInTarget(task: RemoveFolder, remove: Uint8Array): number {
   let hash: { name: string; dir: Dir | undefined } = { name: '', dir: undefined };
   try {
     for (let i = 0; i < task.record.count; i++) {
+      if (remove[i] === 0) continue;
       const uid = task.record.uids[i] ?? 0;
       const name = hashDirectory(uid);
       if (name !== hash.name) {

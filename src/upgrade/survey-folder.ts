@@ -5,6 +5,7 @@
 import type { DirectoryScan, MessageTable } from '../engine/types.js';
 import { closeDir, type Dir, fstat, list, stat, walk } from '../fs/dir.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
+import { exceptFailed } from './failures.js';
 import { blocksOf } from './space.js';
 import { failure, gone, openIfThere, openSource, planOf, rootOf, type StepTools } from './steps.js';
 import type { CopySpace, Place, PrepareFolder, SurveyResult } from './tasks.js';
@@ -20,23 +21,39 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
   try {
     const scan = tools.engine.scan(opened.fd);
     const plan = planOf(tools, task, tools.source.readIndex(opened), scan);
-    const { messages } = plan;
-    let bytes = 0;
-    for (const size of messages.sizes) bytes += size;
+    const adding = toBeAdded(task, plan.messages);
+    let [messages, bytes] = [0, 0];
+    for (let i = 0; i < adding.length; i++) {
+      if (adding[i] === 0) continue;
+      messages += 1;
+      bytes += plan.messages.sizes[i] ?? 0;
+    }
     return {
       kind: 'planned',
       id: task.id,
-      messages: messages.count,
+      messages,
       bytes,
-      copy: copySpace(task, fstat(opened).dev, scan, messages),
+      copy: copySpace(task, fstat(opened).dev, scan, plan.messages, adding),
       warnings: plan.warnings.length,
-      refused: refusedOf(messages),
+      refused: refusedOf(plan.messages, adding),
     };
   } catch (error) {
     return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };
   } finally {
     closeDir(opened);
   }
+}
+
+/** 1 for every message that would come into 4.x: of a published folder those that failed, and new files. */
+function toBeAdded({ previous, failed }: PrepareFolder, { count, uids }: MessageTable): Uint8Array {
+  const adding = new Uint8Array(count).fill(1);
+  if (previous === null || failed === null) return adding;
+  const published = exceptFailed(previous.uids, failed);
+  const migrated = new Set(previous.uids.filter((_uid, row) => published[row] === 1));
+  uids.forEach((uid, i) => {
+    if (migrated.has(uid)) adding[i] = 0;
+  });
+  return adding;
 }
 
 const NOTHING_TO_COPY: CopySpace = {
@@ -49,7 +66,13 @@ const NOTHING_TO_COPY: CopySpace = {
   present: new Uint8Array(0),
 };
 
-function copySpace(task: PrepareFolder, device: bigint, scan: DirectoryScan, messages: MessageTable): CopySpace {
+function copySpace(
+  task: PrepareFolder,
+  device: bigint,
+  scan: DirectoryScan,
+  messages: MessageTable,
+  adding: Uint8Array,
+): CopySpace {
   const linksOf = new Map<bigint, number>();
   for (let i = 0; i < scan.count; i++) {
     const links = scan.nlinks[i] ?? 0;
@@ -67,9 +90,9 @@ function copySpace(task: PrepareFolder, device: bigint, scan: DirectoryScan, mes
       const size = messages.sizes[i] ?? 0;
       const links = linksOf.get(inode);
       const present = isThere(messages.uids[i] ?? 0, size);
-      if (links !== undefined) {
+      if (links !== undefined && (present || adding[i] === 1)) {
         shared.push({ inode, size: blocksOf(size), links, present });
-      } else if (!present) {
+      } else if (!present && adding[i] === 1) {
         bytes += blocksOf(size);
         files += 1;
       }
@@ -122,11 +145,11 @@ function presence(mailbox: Dir): (uid: number, bytes: number) => boolean {
   };
 }
 
-function refusedOf(messages: MessageTable): { uid: number; refused: number; file: string }[] {
+function refusedOf(messages: MessageTable, adding: Uint8Array): { uid: number; refused: number; file: string }[] {
   const refused: { uid: number; refused: number; file: string }[] = [];
   for (let i = 0; i < messages.count; i++) {
     const code = messages.refused[i] ?? 0;
-    if (code === 0) continue;
+    if (code === 0 || adding[i] === 0) continue;
     const name = messages.names.subarray(messages.nameOffsets[i], messages.nameOffsets[i + 1]);
     refused.push({ uid: messages.uids[i] ?? 0, refused: code, file: Buffer.from(name).toString('utf8') });
   }

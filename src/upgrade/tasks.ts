@@ -50,7 +50,10 @@ export interface PrepareFolder {
   /** `-s` found no 3.x directory: an empty folder is made. */
   readonly missing: boolean;
   readonly previous: MigrationRecord | null;
-  /** uids with a failure on record of a folder that is published already; null for one in TRANSITION. */
+  /**
+   * uids with a failure on record of a folder that is published already, of which `-r` may have taken all the others;
+   * null for one in TRANSITION.
+   */
   readonly failed: Uint32Array | null;
   /** Seconds since 1970 for a new uidvalidity after uid overflow. */
   readonly now: number;
@@ -164,6 +167,8 @@ export interface RemoveFolder {
   readonly source: Place;
   readonly target: Place;
   readonly record: MigrationRecord;
+  /** uids of the messages that failed; read together with the record. Their originals stay. */
+  readonly failed: Uint32Array;
   /** The mailbox is still in 4.x: every message must be in its directory before its original goes. */
   readonly checkTarget: boolean;
 }

@@ -123,6 +123,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       report,
       progress,
       ...(options.notice === undefined ? {} : { notice: options.notice }),
+      swept: new Set(),
       removed: new Set(),
       troubles: noTroubles(scope.work),
       owner: instance.owner,

@@ -4,7 +4,11 @@
  *     two migrators, each: begin ─▶ lock ─▶ check ─▶ record ─▶ link a, b ─▶ index ─▶ sync ─▶ publish ─▶ remove a, b ─▶ unlock
  *     × either is killed between any two steps and starts again
  *     × the power goes: everything volatile is kept or lost, in every combination
- *     × a message fails once, and is repaired
+ *     × a message fails once, and is repaired; with --accept-failures its folder is published without it:
+ *
+ *         index ─▶ sync ─▶ note what failed ─▶ publish ─▶ remove the others ─▶ unlock
+ *         retry: link ─▶ sync ─▶ index of both ─▶ clear the note ─▶ remove ─▶ unlock
+ *
  *     × a service edits the folder as soon as it is published
  *
  * `explore` walks every reachable state and reports the first that breaks a promise of 4x-store.md. The
@@ -24,8 +28,14 @@ export interface Protocol {
   readonly removeAfterPublish: boolean;
   /** The lock is held until the folder is published. */
   readonly lockUntilPublished: boolean;
-  /** A folder with a failed message is not published. */
+  /** A folder with a failed message is not published, unless that was asked for. */
   readonly failuresStayInTransition: boolean;
+  /** What is not in the index is on record as failed before the folder is published. */
+  readonly failuresOnRecordFirst: boolean;
+  /** `-r` leaves what is on record as failed. */
+  readonly removalSparesFailures: boolean;
+  /** The files of a retry are durable before the index that lists them. */
+  readonly retrySyncsFirst: boolean;
 }
 
 export const PROTOCOL: Protocol = {
@@ -36,6 +46,9 @@ export const PROTOCOL: Protocol = {
   removeAfterPublish: true,
   lockUntilPublished: true,
   failuresStayInTransition: true,
+  failuresOnRecordFirst: true,
+  removalSparesFailures: true,
+  retrySyncsFirst: true,
 };
 
 const MESSAGES = [0, 1] as const;
@@ -49,7 +62,12 @@ type Step =
   | 'link1'
   | 'index'
   | 'sync'
+  | 'note'
   | 'publish'
+  | 'outcome'
+  | 'retryLink'
+  | 'retrySync'
+  | 'retryIndex'
   | 'remove0'
   | 'remove1'
   | 'unlock'
@@ -82,6 +100,8 @@ export interface State {
   /** Assignment on record; 0 none. */
   readonly record: number;
   readonly published: boolean;
+  /** Messages on record as failed. */
+  readonly failures: readonly number[];
   /** A service changed the folder after it was published; the change lies in the index. */
   readonly edited: boolean;
   readonly editLost: boolean;
@@ -95,12 +115,16 @@ export interface State {
   readonly powerLossesLeft: number;
   /** The next link of message 1 may fail this many times. */
   readonly failuresLeft: number;
+  /** `--accept-failures` */
+  readonly acceptFailures: boolean;
 }
 
 export interface Limits {
   readonly kills: number;
   readonly powerLosses: number;
   readonly failures: number;
+  /** `--accept-failures` */
+  readonly acceptFailures: boolean;
 }
 
 const IDLE: Migrator = { step: 'begin', assignment: 0, seen: 0, plan: [], failed: [] };
@@ -112,6 +136,7 @@ export function initialState(limits: Limits): State {
     index: null,
     record: 0,
     published: false,
+    failures: [],
     edited: false,
     editLost: false,
     renumbered: false,
@@ -121,6 +146,7 @@ export function initialState(limits: Limits): State {
     killsLeft: limits.kills,
     powerLossesLeft: limits.powerLosses,
     failuresLeft: limits.failures,
+    acceptFailures: limits.acceptFailures,
   };
 }
 
@@ -196,7 +222,10 @@ function stepsOf(state: State, who: number, protocol: Protocol): State[] {
     case 'lock':
       return state.lock === -1 ? [go('check', { lock: who })] : [];
     case 'check':
-      if (protocol.checkAfterLock && state.published) return [go(state.source.some(Boolean) ? 'remove0' : 'unlock')];
+      if (protocol.checkAfterLock && state.published) {
+        if (state.failures.length > 0) return [go('retryLink', {}, { failed: [] })];
+        return [go(state.source.some(Boolean) ? 'remove0' : 'unlock', {}, { failed: [] })];
+      }
       return [go('record')];
     case 'record': {
       const onRecord = protocol.recordReadUnderLock ? state.record : me.seen;
@@ -221,7 +250,7 @@ function stepsOf(state: State, who: number, protocol: Protocol): State[] {
     }
     case 'index': {
       // A folder with failures ends here, in TRANSITION; the next run takes the rest.
-      if (me.failed.length > 0 && protocol.failuresStayInTransition)
+      if (me.failed.length > 0 && protocol.failuresStayInTransition && !state.acceptFailures)
         return [go('begin', unlocked(state, who), { assignment: 0 })];
       const uids = me.plan.filter((m) => !me.failed.includes(m));
       return [
@@ -233,25 +262,50 @@ function stepsOf(state: State, who: number, protocol: Protocol): State[] {
       ];
     }
     case 'sync': {
-      if (!protocol.syncBeforePublish) return [go(protocol.removeAfterPublish ? 'publish' : 'remove0')];
+      const next = protocol.removeAfterPublish ? 'note' : 'remove0';
+      if (!protocol.syncBeforePublish) return [go(next)];
       const index = state.index === null ? null : { ...state.index, durable: true };
-      return [go(protocol.removeAfterPublish ? 'publish' : 'remove0', { index, target: state.target.map(durably) })];
+      return [go(next, { index, target: state.target.map(durably) })];
     }
+    case 'note':
+      if (!protocol.failuresOnRecordFirst) return [go('publish')];
+      return [go('publish', { failures: MESSAGES.filter((m) => me.failed.includes(m) || state.failures.includes(m)) })];
     case 'publish':
       return [
-        go(protocol.removeAfterPublish ? 'remove0' : 'unlock', {
+        go(protocol.removeAfterPublish ? 'outcome' : 'unlock', {
           published: true,
           record: state.record || me.assignment,
         }),
       ];
+    case 'outcome':
+      return [go('remove0', { failures: me.failed })];
+    // The lock is held, and only this folder's failures are looked at: what else is in 4.x stays as it is.
+    case 'retryLink': {
+      const [failed] = state.failures;
+      if (failed === undefined || !state.source[failed]) return [go('outcome')];
+      const retried = { ...me, assignment: state.record, plan: [...MESSAGES] };
+      const succeed = go('retrySync', { target: linked(state, failed, retried) });
+      if (state.failuresLeft === 0 || (state.target[failed]?.length ?? 0) > 0) return [succeed];
+      return [succeed, go('outcome', { failuresLeft: state.failuresLeft - 1 }, { failed: [failed] })];
+    }
+    case 'retrySync':
+      return [go('retryIndex', protocol.retrySyncsFirst ? { target: state.target.map(durably) } : {})];
+    case 'retryIndex': {
+      if (state.index === null) return [];
+      const uids = MESSAGES.filter((m) => state.index?.uids.includes(m) || state.failures.includes(m));
+      return [go('outcome', { index: { ...state.index, uids } })];
+    }
     case 'remove0':
-      return [go('remove1', { source: removed(state, 0, me) })];
+      return [go('remove1', { source: removed(state, 0, me, protocol) })];
     case 'remove1':
       return [
-        go(protocol.removeAfterPublish || state.published ? 'unlock' : 'publish', { source: removed(state, 1, me) }),
+        go(protocol.removeAfterPublish || state.published ? 'unlock' : 'publish', {
+          source: removed(state, 1, me, protocol),
+        }),
       ];
     case 'unlock':
-      return [go('done', unlocked(state, who))];
+      // What failed is repaired, and the next run takes it.
+      return [go(state.failures.length > 0 ? 'begin' : 'done', unlocked(state, who))];
     case 'done':
       return [];
   }
@@ -275,8 +329,9 @@ function linked(state: State, message: number, me: Migrator): State['target'] {
   });
 }
 
-function removed(state: State, message: number, me: Migrator): State['source'] {
-  return state.source.map((present, i) => (i === message && !me.failed.includes(message) ? false : present));
+function removed(state: State, message: number, me: Migrator, protocol: Protocol): State['source'] {
+  const spared = protocol.removalSparesFailures && (me.failed.includes(message) || state.failures.includes(message));
+  return state.source.map((present, i) => (i === message && !spared ? false : present));
 }
 
 /** The promise of 4x-store.md that a state breaks; undefined when it keeps them all. */
@@ -296,7 +351,11 @@ export function broken(state: State): string | undefined {
         return `promise 2: message ${m} is under another uid than in the index`;
     }
     if (state.index.assignment !== state.record) return 'promise 2: renumbered';
-    if (state.index.uids.length !== MESSAGES.length) return 'promise 4: published with a failed message left out';
+    for (const m of MESSAGES.filter((message) => !state.index?.uids.includes(message))) {
+      if (!state.acceptFailures) return 'promise 4: published with a failed message left out';
+      if (!state.source[m]) return `promise 1: message ${m} failed, and its original is gone`;
+      if (!state.failures.includes(m)) return `promise 4: message ${m} failed, which is not on record`;
+    }
   }
   if (state.renumbered) return 'promise 2: uids on record were given anew';
   if (state.editLost) return "promise 4: a service's change was overwritten";
@@ -305,7 +364,8 @@ export function broken(state: State): string | undefined {
 
 /** What everybody done must have reached. */
 export function finished(state: State): boolean {
-  return state.published && state.source.every((present) => !present) && state.lock === -1;
+  const nothingLeft = state.source.every((present) => !present) && state.failures.length === 0;
+  return state.published && nothingLeft && state.lock === -1;
 }
 
 export interface Exploration {

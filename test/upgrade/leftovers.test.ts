@@ -115,6 +115,31 @@ describe('upgrade -m', () => {
     expect(made.messages(engine, '-r').status).toBe(0);
     expect(made.made.storePaths.flatMap((store) => messageFiles(store))).toEqual([]);
   });
+
+  it.each([
+    ['with the migration', false],
+    ['later', true],
+  ])('says once of every folder what it cannot remove, %s, and removes it when it can', (_when, late) => {
+    const made = upgradedSite();
+    if (late) expect(made.messages(engine).status).toBe(0);
+    const all = made.made.storePaths.flatMap((store) => messageFiles(store));
+    const folder = path.dirname(all[0] ?? '');
+    const inFolder = all.filter((file) => path.dirname(file) === folder);
+    fs.chmodSync(Buffer.from(folder, 'latin1'), 0o500);
+    const result = made.messages(engine, '-r');
+    expect(result.status, result.stdout).toBe(1);
+    expect(reportOf(result)).toMatchObject({
+      folders: { failed: 0 },
+      errors: [{ code: 'ORIGINALS_NOT_REMOVED', message: expect.stringContaining(`${inFolder.length} 3.x files`) }],
+      removed: { messages: all.length - inFolder.length, kept: inFolder.length },
+    });
+    expect(made.made.storePaths.flatMap((store) => messageFiles(store))).toEqual(inFolder);
+    fs.chmodSync(Buffer.from(folder, 'latin1'), 0o700);
+    const again = made.messages(engine, '-r');
+    expect(again.status, again.stdout).toBe(0);
+    expect(reportOf(again).removed).toEqual({ messages: inFolder.length, kept: 0 });
+    expect(made.made.storePaths.flatMap((store) => messageFiles(store))).toEqual([]);
+  });
 });
 
 describe('a late upgrade -m -r', () => {

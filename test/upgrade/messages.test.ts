@@ -113,20 +113,6 @@ for (const engine of engineOptions()) {
       expect(fs.readFileSync(file)).toEqual(content);
     });
 
-    it('keeps the originals of a folder with failures, and counts them', () => {
-      const made = upgraded();
-      const file = someMessage(made);
-      const before = ownFiles(path.dirname(file)).length;
-      breakMessage(file);
-      const result = made.messages(engine, '-r', '--accept-failures');
-      expect(result.status).toBe(1);
-      expect(reportOf(result).removed.kept).toBe(before - 1);
-      const log = fs.readFileSync(`${made.instance}/log/default/default`, 'utf8');
-      expect(log).toContain(`${before - 1} 3.x files stay until the folder's 1 failed messages are repaired.`);
-      // The broken one is a link now; all others of its folder are still there.
-      expect(ownFiles(path.dirname(file))).toHaveLength(before - 1);
-    });
-
     it('honours a partition path set with configutil, also on another file system', async (context) => {
       const made = upgraded({ storePaths: 2, singleCopy: 0.3 });
       const partition = fs.mkdtempSync('/dev/shm/mailhaul-');
@@ -198,11 +184,6 @@ for (const engine of engineOptions()) {
       expect((await made.compare()).problems).toEqual([]);
     });
   });
-}
-
-/** Message files of one folder, without its sub-folders. */
-function ownFiles(directory: string): string[] {
-  return messageFiles(directory).filter((file) => path.dirname(file) === directory);
 }
 
 interface Outcome {

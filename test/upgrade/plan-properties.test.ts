@@ -6,6 +6,7 @@ import type { FolderIndex } from '../../src/source/types.js';
 import { planFolder, recordOf } from '../../src/upgrade/plan.js';
 import { nameTable } from '../../src/upgrade/plan-names.js';
 import { sortByTime } from '../../src/upgrade/plan-order.js';
+import { withMigrated } from '../../src/upgrade/plan-removed.js';
 import type { FolderPlan, MigrationRecord } from '../../src/upgrade/types.js';
 import { namesOf, random } from '../source/nsms3/folder.js';
 
@@ -205,6 +206,39 @@ describe('random damaged folders', () => {
       }
     }
   });
+});
+
+test('300 retries are planned the same whether `-r` has taken what is in 4.x or not, warnings included', () => {
+  const next = random(99);
+  for (let round = 0; round < 300; round++) {
+    const { entries, lines, header } = randomFolder(next);
+    const index = indexOf(header, lines);
+    const planOf = (scan: DirectoryScan, previous?: MigrationRecord): FolderPlan =>
+      planFolder({
+        index,
+        scan,
+        previous,
+        chosenUidvalidity: 77,
+        ownerUid: OWNER,
+        takeForeign: false,
+        now: 5000,
+      });
+    const { messages } = planOf(scanOf(entries, next));
+    const record = recordOf(planOf(scanOf(entries, next)));
+    const names = namesOf(record);
+    const failed = record.uids.filter((_uid, i) => messages.refused[i] !== 0 || next(3) === 0);
+    const gone = new Set(names.filter((_name, i) => !failed.includes(record.uids[i]!) && next(4) > 0));
+    // Some of what failed has been repaired: another file of the same name.
+    const isFailed = new Set(names.filter((_name, i) => failed.includes(record.uids[i]!)));
+    const now = entries.map((entry) =>
+      isFailed.has(entry.name) && next(2) === 0
+        ? { ...entry, inode: 1n, mode: 0o100600, uid: OWNER, size: 10, mtime: 7n }
+        : entry,
+    );
+    const left = now.filter(({ name }) => !gone.has(name));
+    const before = planOf(scanOf(now, next), record);
+    assert.deepEqual(planOf(withMigrated(scanOf(left, next), record, failed, OWNER), record), before);
+  }
 });
 
 /** uid by what makes a file the same: name, inode, size, modification time. */

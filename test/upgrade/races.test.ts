@@ -74,6 +74,7 @@ async function runWith(after: (task: Task) => Promise<void>): Promise<Run> {
     log: session.log,
     report: emptyReport(engine.name),
     progress: context.progress,
+    swept: new Set(),
     removed: new Set(),
     troubles: noTroubles(),
     owner: { uid: ACCOUNT.uid, gid: ACCOUNT.gid },

@@ -29,8 +29,8 @@ export async function undisturbed(ground: Ground, scenario: Scenario): Promise<U
   const contents = contentsOf(ground);
   const report = path.join(ground.root, 'calls');
   const first = await ground.run(scenario.attempt(ground), { MAILHAUL_FAULT: `count:${report}` });
-  if (first.status !== 0) throw new Error(`${scenario.name}: ${describe(first)}`);
-  const failed = await finish(ground, scenario.resume(ground));
+  if (first.status !== endOf(scenario)) throw new Error(`${scenario.name}: ${describe(first)}`);
+  const failed = await finish(ground, scenario, scenario.resume(ground));
   if (failed !== undefined) throw new Error(`${scenario.name}: ${failed}`);
   const problems = await scenario.check(ground);
   if (problems.length > 0) throw new Error(`${scenario.name}, undisturbed: ${problems.slice(0, 5).join('; ')}`);
@@ -57,12 +57,12 @@ export async function attack(
     const command = i === 0 ? scenario.attempt(ground) : (scenario.resume(ground)[0] ?? scenario.attempt(ground));
     const ended = await ground.run(command, stop.env ?? {}, stop.wrap ?? []);
     if (isKilled(ended)) killed += 1;
-    else if (ended.status !== 0) problems.push(`${where}: ${describe(ended)}`);
+    else if (ended.status !== endOf(scenario)) problems.push(`${where}: ${describe(ended)}`);
     const now = contentsOf(ground);
     const lost = [...golden.contents].filter((content) => !now.has(content)).length;
     if (lost > 0) problems.push(`${where}: ${lost} messages have no name after the kill`);
   }
-  const failed = await finish(ground, scenario.resume(ground));
+  const failed = await finish(ground, scenario, scenario.resume(ground));
   if (failed !== undefined) return { killed, problems: [...problems, `${where}: then ${failed}`] };
   const state = await stateOf(ground);
   const extra = state.find((line) => !golden.state.has(line));
@@ -78,7 +78,7 @@ export async function attack(
 /** The state from which the attempt starts. */
 export async function putBack(ground: Ground, scenario: Scenario): Promise<void> {
   ground.restore(scenario.name);
-  const failed = await finish(ground, scenario.before ?? []);
+  const failed = await finish(ground, scenario, scenario.before ?? []);
   if (failed !== undefined) throw new Error(`${scenario.name}: ${failed}`);
 }
 
@@ -87,10 +87,12 @@ function isKilled({ signal, status }: Ended): boolean {
   return signal === 'SIGKILL' || status === 137;
 }
 
-async function finish(ground: Ground, commands: readonly Command[]): Promise<string | undefined> {
+const endOf = ({ ends = 0 }: Scenario): number => ends;
+
+async function finish(ground: Ground, scenario: Scenario, commands: readonly Command[]): Promise<string | undefined> {
   for (const command of commands) {
     const ended = await ground.run(command);
-    if (ended.status !== 0) return `${command.join(' ')}: ${describe(ended)}`;
+    if (ended.status !== endOf(scenario)) return `${command.join(' ')}: ${describe(ended)}`;
   }
   return undefined;
 }

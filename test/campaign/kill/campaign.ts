@@ -89,7 +89,7 @@ async function runScenario(
     if (options.long || plans.length > 0) plans.push([stopAt(n)]);
     if (options.long ? n % SECOND_KILL_EVERY === 0 : plans.length === 0) plans.push(both);
   }
-  if (haveStrace && (options.long || scenario.name.startsWith('-m --native -r'))) {
+  if (haveStrace && (options.long || /^-m --native -r(, later)?$/.test(scenario.name))) {
     const stops = await lmdbStops(ground, scenario);
     plans.push(...(options.long ? stops : [chance.pick(stops)]).map((stop) => [stop]));
     const { problems, note } = await audit(ground, scenario);

@@ -11,6 +11,7 @@ import { compareWithManifest, linesOf } from '../../support/generate/compare.js'
 import { ACCOUNT } from '../../upgrade/small-store.js';
 import { asService } from '../support/service.js';
 import { type Command, type Ground, originals } from './ground.js';
+import { contentOf } from './state.js';
 
 export type Engine = 'native' | 'portable';
 
@@ -24,6 +25,8 @@ export interface Scenario {
   attempt(ground: Ground): Command;
   /** What is run after a kill until all is done; the first also follows when the kill comes too late. */
   resume(ground: Ground): readonly Command[];
+  /** How all of these commands end; 0 unless given. 1 where messages fail. */
+  readonly ends?: number;
   /** Sentences about what is wrong with the result of a run that nobody disturbed. */
   check(ground: Ground): Promise<string[]>;
   /** Calls that a run must at least have (the issue asks for 500 of `-m`). */
@@ -34,7 +37,13 @@ export function scenarios(engines: readonly Engine[]): Scenario[] {
   const list: Scenario[] = [];
   for (const engine of engines) {
     for (const remove of [false, true]) list.push(messages(engine, remove));
-    list.push(retry(engine), retryInUse(engine));
+    list.push(
+      retry(engine, false),
+      retry(engine, true),
+      retryInUse(engine),
+      removalWithFailures(engine, false),
+      removalWithFailures(engine, true),
+    );
   }
   const engine = engines[0] ?? 'portable';
   return [...list, folders(engine), ...engines.map(lateRemoval), userList(engine), foldersAgain(engine)];
@@ -92,14 +101,14 @@ function messages(engine: Engine, remove: boolean): Scenario {
 }
 
 /** Every third message failed, its folder was published all the same; by now all of them are repaired. */
-async function publishedWithFailures(ground: Ground, engine: Engine): Promise<void> {
+async function publishedWithFailures(ground: Ground, engine: Engine, ...args: string[]): Promise<void> {
   await foldersDone(ground);
   const broken = originals(ground).filter((_file, i) => i % 3 === 0);
   for (const file of broken) {
     fs.renameSync(Buffer.from(file, 'latin1'), asideOf(file));
     fs.symlinkSync('elsewhere', Buffer.from(file, 'latin1'));
   }
-  await must(ground, upgrade(engine, '--accept-failures'), 1);
+  await must(ground, upgrade(engine, '--accept-failures', ...args), 1);
   for (const file of broken) fs.renameSync(asideOf(file), Buffer.from(file, 'latin1'));
 }
 
@@ -107,14 +116,19 @@ function asideOf(file: string): Buffer {
   return Buffer.from(path.join(path.dirname(file), `.aside-${path.basename(file)}`), 'latin1');
 }
 
-function retry(engine: Engine): Scenario {
-  const attempt = upgrade(engine);
+/** With `remove`, what had not failed is in 4.x only before the retry begins. */
+function retry(engine: Engine, remove: boolean): Scenario {
+  const options = remove ? ['-r'] : [];
+  const attempt = upgrade(engine, ...options);
   return {
-    name: `-m ${flag(engine)} after failures`,
-    prepare: (ground) => publishedWithFailures(ground, engine),
+    name: `-m ${[flag(engine), ...options].join(' ')} after failures`,
+    prepare: (ground) => publishedWithFailures(ground, engine, ...options),
     attempt: () => attempt,
     resume: () => [attempt],
-    check: asManifest,
+    async check(ground) {
+      const left = originals(ground).length;
+      return [...(await asManifest(ground)), ...(remove && left > 0 ? [`${left} originals were left`] : [])];
+    },
     atLeast: 200,
   };
 }
@@ -166,6 +180,41 @@ function retryInUse(engine: Engine): Scenario {
       return [...difference(expected, found), ...(twice ? ['a new message is there twice'] : [])];
     },
     atLeast: 200,
+  };
+}
+
+/** `-r` where messages fail, at once or, with `late`, after a run without it: of the 3.x files those stay alone. */
+function removalWithFailures(engine: Engine, late: boolean): Scenario {
+  const attempt = upgrade(engine, '-r', '--accept-failures');
+  let broken: readonly string[] = [];
+  let expected = new Map<string, number>();
+  return {
+    name: `-m ${flag(engine)} -r --accept-failures${late ? ', later' : ''}`,
+    async prepare(ground) {
+      await foldersDone(ground);
+      await must(ground, upgrade(engine));
+      expected = await counts(ground);
+      await foldersDone(ground);
+      const files = originals(ground);
+      const inodeOf = (file: string): number => fs.statSync(Buffer.from(file, 'latin1')).ino;
+      // Others may write to these: they fail, and whatever else is the same file.
+      const open = new Set(files.filter((_file, i) => i % 3 === 0).map(inodeOf));
+      broken = files.filter((file) => open.has(inodeOf(file)));
+      for (const file of broken) {
+        fs.chmodSync(Buffer.from(file, 'latin1'), 0o602);
+        const content = contentOf(Buffer.from(file, 'latin1'));
+        expected.set(content, (expected.get(content) ?? 0) - 1);
+      }
+    },
+    ...(late ? { before: [upgrade(engine, '--accept-failures')] } : {}),
+    attempt: () => attempt,
+    resume: () => [attempt],
+    ends: 1,
+    async check(ground) {
+      const files = difference(once(broken), once(originals(ground)));
+      return [...difference(expected, await counts(ground)), ...files];
+    },
+    atLeast: late ? 100 : 400,
   };
 }
 
@@ -263,9 +312,13 @@ function userList(engine: Engine): Scenario {
   };
 }
 
-/** Where the numbers of messages with a content differ. */
+/** Where the numbers of messages with a content, or of files, differ. */
 function difference(expected: ReadonlyMap<string, number>, found: ReadonlyMap<string, number>): string[] {
   return [...new Set([...expected.keys(), ...found.keys()])]
     .filter((content) => (expected.get(content) ?? 0) !== (found.get(content) ?? 0))
-    .map((content) => `content ${content}: ${found.get(content) ?? 0} times, not ${expected.get(content) ?? 0}`);
+    .map((content) => `${content}: ${found.get(content) ?? 0} times, not ${expected.get(content) ?? 0}`);
+}
+
+function once(names: readonly string[]): Map<string, number> {
+  return new Map(names.map((name) => [name, 1]));
 }

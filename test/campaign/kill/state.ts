@@ -31,10 +31,15 @@ function filesOf(partition: string): string[] {
   const names = new Map<bigint, string[]>();
   for (const { name, stat } of found) if (stat.isFile()) names.set(stat.ino, [...(names.get(stat.ino) ?? []), name]);
   return found.map(({ name, stat }) => {
-    const kind = `${path.basename(partition)}/${name} ${stat.mode.toString(8)} ${stat.uid}`;
+    const kind = `${path.basename(partition)}/${withoutInode(name)} ${stat.mode.toString(8)} ${stat.uid}`;
     if (!stat.isFile()) return kind;
-    return `${kind} ${digestOf(path.join(partition, name))} [${(names.get(stat.ino) ?? []).join(' = ')}]`;
+    return `${kind} ${digestOf(path.join(partition, name))} [${(names.get(stat.ino) ?? []).map(withoutInode).join(' = ')}]`;
   });
+}
+
+/** The registry of shared copies names 3.x files by their inode; a state that was put back has others. */
+function withoutInode(name: string): string {
+  return name.replace(/^(=single\/\d+-)\d+-/, '$1inode-');
 }
 
 /** Two runs of `-s` may choose different uidvalidities; nothing else in an index depends on the clock. */
@@ -90,7 +95,8 @@ export function contentsOf(ground: Ground): Set<string> {
   return contents;
 }
 
-function contentOf(file: string | Buffer): string {
+/** SHA-256 of the CRLF form. */
+export function contentOf(file: string | Buffer): string {
   const text = fs.readFileSync(file).toString('latin1');
   return createHash('sha256')
     .update(text.replace(/(?<!\r)\n/g, '\r\n'), 'latin1')
