@@ -3,28 +3,10 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { engineOptions, makeTestSite, messageFiles, reportOf, type TestSite } from '../support/site.js';
+import { engineOptions, reportOf, type TestSite } from '../support/site.js';
+import { newSite, removeSites, someMessage, upgraded } from './messages-support.js';
 
-let site: TestSite | undefined;
-
-function newSite(options: Parameters<typeof makeTestSite>[0] = {}): TestSite {
-  site = makeTestSite({ damage: 0, ...options });
-  return site;
-}
-
-function upgraded(options: Parameters<typeof makeTestSite>[0] = {}): TestSite {
-  const made = newSite(options);
-  const result = made.folders();
-  if (result.status !== 0) throw new Error(result.stderr + result.stdout);
-  return made;
-}
-
-/** The first message file of the first folder that has one; latin1 path. */
-function someMessage(made: TestSite): string {
-  const file = made.made.storePaths.flatMap((store) => messageFiles(store)).sort()[0];
-  if (file === undefined) throw new Error('the generator made no message');
-  return file;
-}
+afterEach(removeSites);
 
 /** Puts a symbolic link in place of a message; returns the means to repair it. */
 function breakMessage(file: string): () => void {
@@ -37,11 +19,6 @@ function breakMessage(file: string): () => void {
     fs.renameSync(aside, raw);
   };
 }
-
-afterEach(() => {
-  site?.remove();
-  site = undefined;
-});
 
 for (const engine of engineOptions()) {
   describe(`upgrade -m ${engine}`, () => {
@@ -81,36 +58,6 @@ for (const engine of engineOptions()) {
       const last = made.messages(engine);
       expect(last.status, last.stdout).toBe(0);
       expect((await made.compare()).problems).toEqual([]);
-    });
-
-    it('removes message files with -r, and nothing else', async () => {
-      const made = upgraded({ singleCopy: 0.2, bareLf: 0.2 });
-      const kept = made.made.storePaths.flatMap(otherFiles);
-      const result = made.messages(engine, '-r');
-      expect(result.status, result.stderr).toBe(0);
-      expect(made.made.storePaths.flatMap((store) => messageFiles(store))).toEqual([]);
-      expect(made.made.storePaths.flatMap(otherFiles)).toEqual(expect.arrayContaining(kept));
-      expect((await made.compare()).problems).toEqual([]);
-    });
-
-    it('removes the originals of folders that an earlier run migrated without -r', async () => {
-      const made = upgraded();
-      expect(made.messages(engine).status).toBe(0);
-      expect(made.made.storePaths.flatMap((store) => messageFiles(store)).length).toBeGreaterThan(0);
-      expect(made.messages(engine, '-r').status).toBe(0);
-      expect(made.made.storePaths.flatMap((store) => messageFiles(store))).toEqual([]);
-      expect((await made.compare()).problems).toEqual([]);
-    });
-
-    it('removes no original that changed since it was migrated', () => {
-      const made = upgraded();
-      expect(made.messages(engine).status).toBe(0);
-      const file = Buffer.from(someMessage(made), 'latin1');
-      const content = fs.readFileSync(file);
-      fs.unlinkSync(file);
-      fs.writeFileSync(file, content);
-      expect(made.messages(engine, '-r').status).toBe(0);
-      expect(fs.readFileSync(file)).toEqual(content);
     });
 
     it('honours a partition path set with configutil, also on another file system', async (context) => {
@@ -209,16 +156,6 @@ function outcomeOf(child: ReturnType<TestSite['start']>): Promise<Outcome> {
       }
     });
   });
-}
-
-/** `.mailbox`, `.acl` and so on, and every directory. */
-function otherFiles(store: string): string[] {
-  return fs
-    .readdirSync(store, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.parentPath.includes('/.0004x.') && (entry.isDirectory() || entry.name.startsWith('.')))
-    .map((entry) => path.join(entry.parentPath, entry.name))
-    .filter((name) => !name.includes('/.0004x.'))
-    .sort();
 }
 
 describe('upgrade -m', () => {
@@ -359,93 +296,3 @@ async function untilPublished(made: TestSite, count: number): Promise<void> {
   }
   throw new Error('the run published nothing');
 }
-
-describe('upgrade -u', () => {
-  const list = (made: TestSite, users: readonly string[], header?: string): string => {
-    const file = path.join(made.root, 'list.txt');
-    const lines =
-      header ??
-      `[4x partition]:primary\n[3x MailStorePath]:${made.made.storePaths[0]}\n#---------List of mail user id ------\n`;
-    fs.writeFileSync(file, `${lines}${users.join('\n')}\n`);
-    return file;
-  };
-  const usersOf = (made: TestSite, partition: string): string[] => [
-    ...new Set(
-      made
-        .mailboxes()
-        .filter((mailbox) => mailbox.partition === partition)
-        .map(({ name }) => name.split('/')[1] ?? ''),
-    ),
-  ];
-
-  it('migrates the users of the list that -s wrote, named without its directory', () => {
-    const made = upgraded();
-    const result = made.run('upgrade', '-u', '__up.mail2.txt', '--json');
-    expect(result.status, result.stderr).toBe(0);
-    for (const { partition, state } of made.mailboxes())
-      expect(state).toBe(partition === 'mail2' ? 'NON-TRANSITION' : 'TRANSITION');
-  });
-
-  it('refuses a list with a wrong header as wrong usage', () => {
-    const made = upgraded();
-    const result = made.run('upgrade', '-u', list(made, ['x'], '[4x partition]: primary\n'));
-    expect(result.status).toBe(2);
-    expect(result.stderr).toContain('USERLIST_HEADER');
-  });
-
-  it('names bad lines by number and takes the good ones', () => {
-    const made = upgraded();
-    const [good = ''] = usersOf(made, 'primary');
-    const [elsewhere = ''] = usersOf(made, 'mail2');
-    const result = made.run('upgrade', '-u', list(made, ['nobody-here', '', elsewhere, good]), '--json');
-    expect(result.status).toBe(1);
-    expect(reportOf(result).errors.map(({ code }) => code)).toEqual([
-      'USERLIST_UNKNOWN',
-      'USERLIST_BLANK',
-      'USERLIST_ELSEWHERE',
-    ]);
-    expect(reportOf(result).errors.map(({ message }) => /line (\d+)/.exec(message)?.[1])).toEqual(['4', '5', '6']);
-    const done = made.mailboxes().filter(({ state }) => state === 'NON-TRANSITION');
-    expect(new Set(done.map(({ name }) => name.split('/')[1]))).toEqual(new Set([good]));
-  });
-
-  it('takes one folder with --folder', () => {
-    const made = upgraded();
-    const [user = ''] = usersOf(made, 'primary');
-    const folder = made.mailboxes().find(({ name }) => name.startsWith(`user/${user}/`) && !name.endsWith('/INBOX'));
-    const result = made.run('upgrade', '-u', list(made, [user]), '--folder', folder?.legacyName ?? '', '--json');
-    expect(result.status).toBe(0);
-    expect(
-      made
-        .mailboxes()
-        .filter(({ state }) => state === 'NON-TRANSITION')
-        .map(({ name }) => name),
-    ).toEqual([folder?.name]);
-  });
-
-  it('says so when none of the users has the folder of --folder', () => {
-    const made = upgraded();
-    const [user = ''] = usersOf(made, 'primary');
-    for (const more of [[], ['--dry-run']]) {
-      const result = made.run('upgrade', '-u', list(made, [user]), '--folder', 'No/Such', ...more);
-      expect([result.status, result.stdout]).toEqual([1, expect.stringContaining('FOLDER_UNKNOWN')]);
-    }
-  });
-});
-
-describe('wrong usage', () => {
-  it.each([
-    [['-m', '-s'], /Exactly one/],
-    [[], /Exactly one/],
-    [['-m', '-t', '257'], /256 at most/],
-    [['-m', '-t', '0'], /at least 1/],
-    [['-m', '--store-path', '/x'], /--store-path does not go with -m/],
-    [['-m', '--folder', 'x'], /--folder does not go with -m/],
-    [['-m', '--no-such'], /unknown option/],
-  ])('exits with 2: %j', (args, expected) => {
-    const made = newSite({ users: 1, folders: 1, messages: 1 });
-    const result = made.run('upgrade', ...args);
-    expect(result.status).toBe(2);
-    expect(result.stderr).toMatch(expected);
-  });
-});
