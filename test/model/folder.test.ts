@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { explore, type Limits, PROTOCOL, type Protocol } from './folder.js';
+import { explore } from './explore.js';
+import { type Limits, PROTOCOL, type Protocol } from './folder.js';
 
 const LIMITS: Limits = { kills: 3, powerLosses: 2, failures: 1, acceptFailures: false };
 const ACCEPTING: Limits = { ...LIMITS, failures: 2, acceptFailures: true };
