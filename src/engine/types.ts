@@ -12,8 +12,11 @@ import { constants as osConstants } from 'node:os';
 /** Bits of `MessageTable.flags` and of the flags word in store.idx (docs/formats/store-idx.md). */
 export const FLAG = { seen: 1, answered: 2, flagged: 4, deleted: 8, draft: 16 } as const;
 
-/** How a message came into 4.x; the values of `EngineOutput.methods`. */
-export const METHOD = { failed: 0, link: 1, adopted: 2, reflink: 3, copy: 4, rewrite: 5 } as const;
+/**
+ * How a message came into 4.x; the values of `EngineOutput.methods`. `link` is one more name of the 3.x file, `shared`
+ * one more name of a new file that an earlier message was given (docs/formats/partition.md, `=single`).
+ */
+export const METHOD = { failed: 0, link: 1, adopted: 2, reflink: 3, copy: 4, rewrite: 5, shared: 6 } as const;
 
 /**
  * Why a message failed; `EngineOutput.errors` holds indexes into this list (0: it did not fail).

@@ -244,10 +244,9 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
   }
 }
 
-function isOneFileSystem(run: Run, { folder, rootPath }: Outcome): boolean {
-  const store = run.roots.stores.get(run.mapping.user(folder.uid)?.storePath ?? '');
-  const partition = run.roots.partitions.get(rootPath);
-  return store !== undefined && partition !== undefined && fstat(store).dev === fstat(partition.dir).dev;
+/** Of the folder and its mailbox themselves: other file systems may be mounted below their roots. */
+function isOneFileSystem({ ready: { sourceFd, targetFd } }: Outcome): boolean {
+  return sourceFd >= 0 && fstatSync(sourceFd).dev === fstatSync(targetFd).dev;
 }
 
 function count(run: Run, outcome: Outcome): void {
@@ -259,7 +258,7 @@ function count(run: Run, outcome: Outcome): void {
     run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message} [${file}]`);
   }
   const removing = run.options.remove && published;
-  const moved = addMethods(run.report, output.methods, removing, isOneFileSystem(run, outcome));
+  const moved = addMethods(run.report, output.methods, removing, isOneFileSystem(outcome));
   run.report.messages.done += moved;
   run.report.messages.failed += failures.length;
   run.report.bytes += output.bytes;

@@ -99,7 +99,7 @@ export function addError(report: MessagesReport, error: RunError): void {
 
 /**
  * Counts a published folder. A linked message whose 3.x name then goes (`removing`) counts as `rename`:
- * that is what link and unlink amount to.
+ * that is what link and unlink amount to. One more name of a copy counts as `link`, whatever becomes of 3.x.
  *
  * @param oneFileSystem of 3.x folder and partition: how a message got there that an earlier attempt left
  */
@@ -115,6 +115,7 @@ export function addMethods(
     done += 1;
     if (method === METHOD.link || (method === METHOD.adopted && oneFileSystem))
       report.methods[removing ? 'rename' : 'link'] += 1;
+    else if (method === METHOD.shared) report.methods.link += 1;
     else if (method === METHOD.reflink) report.methods.reflink += 1;
     else if (method === METHOD.copy || method === METHOD.adopted) report.methods.copy += 1;
     else report.methods.rewrite += 1;

@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { userPathComponents } from '../../src/store/names.js';
-import { type HandSite, handSite, putMail } from '../e2e/hand-site.js';
+import { type HandSite, handSite, messagesResult, putMail } from '../e2e/hand-site.js';
 import { engineOptions } from '../support/site.js';
 import { reset } from './reset-support.js';
 import { ACCOUNT, databases, INDEX } from './small-store.js';
@@ -71,6 +71,35 @@ describe.each(engineOptions())('-m -r, %s', (engine) => {
     expect(synced).toBeGreaterThan(-1);
     expect(removed).toBeGreaterThan(synced);
     expect(fs.readdirSync(`${site.store.mailbox}/anna/INBOX`)).not.toContain('one');
+  });
+});
+
+describe.each(engineOptions())('-m, %s', (engine) => {
+  it('copies a shared message, whose copy cannot be linked from the partition', () => {
+    fs.linkSync(`${site.store.mailbox}/anna/INBOX/one`, `${site.store.root}/another`);
+    const result = site.messages(engine);
+    expect(result.status, result.stderr + result.stdout).toBe(0);
+    expect(messagesResult(result).methods).toMatchObject({ link: 1, copy: 1 });
+    expect(fs.readdirSync(path.join(mounted, '00'))).toEqual(['1.msg']);
+  });
+
+  it('refuses a hash directory that is a mount: nobody would sync it', () => {
+    const original = `${site.store.mailbox}/anna/INBOX/one`;
+    const hash = path.join(mounted, '00');
+    fs.mkdirSync(hash, { mode: 0o700 });
+    const options = `uid=${ACCOUNT.uid},gid=${ACCOUNT.gid},mode=700,size=4m`;
+    expect(spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', hash]).status).toBe(0);
+    try {
+      const result = site.messages('-r', engine);
+      expect(result.status).toBe(1);
+      const message = expect.stringContaining('EXDEV');
+      expect(messagesResult(result).errors).toEqual([
+        expect.objectContaining({ user: 'anna', file: 'one', code: 'MSG_TARGET', message }),
+      ]);
+      expect([fs.existsSync(original), fs.readdirSync(hash)]).toEqual([true, []]);
+    } finally {
+      spawnSync('umount', [hash]);
+    }
   });
 });
 

@@ -150,6 +150,7 @@ class Migration {
     // In a repeated attempt every message has two links; what is shared cannot be told from that.
     const bool isShared = source.st().st_nlink > 1 && !folder_.resumed;
     const KnownInodes::Key key = KnownInodes::keyOf(source.st());
+    parsed.cacheAt = scratch_.cache.size();
     Known known;
     Method method = Method::failed;
     if (isShared && (known = KnownInodes::ofProcess().find(key))) {
@@ -157,25 +158,25 @@ class Migration {
       if (!linked.ok()) return linked;
     }
     if (method == Method::failed) {
-      if (const Outcome moved = moveRead(i, source, parsed.facts, method); !moved.ok()) return moved;
+      const Outcome moved = moveRead(i, source, known, parsed, method);
+      scratch_.message.trim();
+      if (scratch_.crlf.capacity() > kKeepBytes) std::vector<std::uint8_t>().swap(scratch_.crlf);
+      if (!moved.ok()) {
+        scratch_.cache.resize(parsed.cacheAt);
+        return moved;
+      }
     } else {
       parsed.facts = known->facts;
+      if (publishes()) takeEntry(*known, parsed);
     }
     result_.methods[i] = method;
     result_.bytes += parsed.facts.size;
     if (!publishes()) return {};
-    parsed.cacheAt = scratch_.cache.size();
-    if (known && known->facts.digest == parsed.facts.digest) {
-      parsed.facts.headerBytes = known->facts.headerBytes;
-      scratch_.cache.insert(scratch_.cache.end(), known->cache.begin(), known->cache.end());
-    } else {
-      parsed.facts.headerBytes = mime::parseMessage(content_, scratch_.cache);
-      const std::span<const std::uint8_t> cache = std::span(scratch_.cache).subspan(parsed.cacheAt);
-      if (isShared) KnownInodes::ofProcess().remember(key, {parsed.facts, {cache.begin(), cache.end()}});
-    }
     parsed.cacheBytes = scratch_.cache.size() - parsed.cacheAt;
-    scratch_.message.trim();
-    if (scratch_.crlf.capacity() > kKeepBytes) std::vector<std::uint8_t>().swap(scratch_.crlf);
+    if (isShared && (!known || known->facts.digest != parsed.facts.digest)) {
+      const std::span<const std::uint8_t> cache = std::span(scratch_.cache).subspan(parsed.cacheAt);
+      KnownInodes::ofProcess().remember(key, {parsed.facts, {cache.begin(), cache.end()}});
+    }
     return {};
   }
 
@@ -186,19 +187,38 @@ class Migration {
     return placer_.placeLink({table_.uids[i], &source, {}, false, known.facts.digest}, method);
   }
 
-  /// Reads a message, leaves its CRLF form in `content_`, and gives it its 4.x file.
-  [[nodiscard]] Outcome moveRead(std::uint32_t i, Source& source, Facts& facts, Method& method) {
+  /// Reads a message, adds its cache entry, and gives it its 4.x file.
+  [[nodiscard]] Outcome moveRead(std::uint32_t i, Source& source, const Known& known, Parsed& parsed, Method& method) {
     if (const Outcome read = source.read(scratch_.message); !read.ok()) return read;
-    content_ = source.bytes();
-    if (!mime::isCrlfForm(content_)) {
-      if (mime::crlfBytes(content_) >= kMessageLimit) return sourceFailure(EFBIG, "read");
+    Facts& facts = parsed.facts;
+    std::span<const std::uint8_t> content = source.bytes();  // the CRLF form
+    if (!mime::isCrlfForm(content)) {
+      if (mime::crlfBytes(content) >= kMessageLimit) return sourceFailure(EFBIG, "read");
       mime::toCrlfForm(source.bytes(), scratch_.crlf);
-      content_ = scratch_.crlf;
+      content = scratch_.crlf;
       facts.rewritten = true;
     }
-    facts.size = content_.size();
-    facts.digest = hash::digest(content_);
-    return placer_.place({table_.uids[i], &source, content_, facts.rewritten, facts.digest}, method);
+    facts.size = content.size();
+    facts.digest = hash::digest(content);
+    if (publishes()) describe(content, known, parsed);
+    if (source.isMapped()) {
+      // All of this was read after the file was looked at last.
+      if (const Outcome same = source.check(); !same.ok()) return same;
+    }
+    return placer_.place({table_.uids[i], &source, content, facts.rewritten, facts.digest}, method);
+  }
+
+  void describe(std::span<const std::uint8_t> content, const Known& known, Parsed& parsed) {
+    if (known && known->facts.digest == parsed.facts.digest) {
+      takeEntry(*known, parsed);
+    } else {
+      parsed.facts.headerBytes = mime::parseMessage(content, scratch_.cache);
+    }
+  }
+
+  void takeEntry(const KnownInodes::Entry& known, Parsed& parsed) {
+    parsed.facts.headerBytes = known.facts.headerBytes;
+    scratch_.cache.insert(scratch_.cache.end(), known.cache.begin(), known.cache.end());
   }
 
   void fail(std::uint32_t i, const Outcome& outcome) noexcept {
@@ -233,8 +253,7 @@ class Migration {
   Progress progress_;
   Result result_;
   std::uint32_t failures_ = 0;
-  std::uint32_t unreadable_ = 0;           ///< in a row, because of the device
-  std::span<const std::uint8_t> content_;  ///< CRLF form of the message in hand
+  std::uint32_t unreadable_ = 0;  ///< in a row, because of the device
   std::vector<std::uint32_t> order_;
   std::vector<Parsed> parsed_;
 };

@@ -15,12 +15,26 @@ bool sameInode(const struct stat& a, const struct stat& b) noexcept {
 /// The source's own inode may become the 4.x file.
 bool isLinkable(const Message& message) noexcept { return !message.rewritten && !message.source->isForeign(); }
 
+/// Whether a file of the registry can be linked into the mailbox: its user may have a file system of their own.
+bool isOneDevice(int registry, int mailbox) noexcept {
+  struct stat a {};
+  struct stat b {};
+  return registry >= 0 && sys::statFd(registry, a) == 0 && sys::statFd(mailbox, b) == 0 && a.st_dev == b.st_dev;
+}
+
 /// FICLONE will not work for the next file either.
 bool neverClones(int error) noexcept {
   return error == EOPNOTSUPP || error == EXDEV || error == ENOTTY || error == EINVAL || error == ENOSYS;
 }
 
 }  // namespace
+
+Placer::Placer(const Folder& folder, Buffer& compare) noexcept
+    : folder_(folder),
+      compare_(compare),
+      directories_(folder.targetFd, folder.owner),
+      shared_(folder.singleFd, folder.owner, compare),
+      canShare_(isOneDevice(folder.singleFd, folder.targetFd)) {}
 
 Outcome Placer::place(const Message& message, Method& method) {
   const Outcome placed = placeOnce(message, method);
@@ -150,8 +164,10 @@ Outcome Placer::make(const Message& message, const Spot& spot, Method& method) {
   const auto isShared = [&] {
     return message.source->st().st_nlink > 1 || shared_.isRegistered(message.source->st(), message.digest);
   };
-  if (folder_.singleFd >= 0 && isShared()) {
-    made = shared_.place(message.source->st(), message.digest, message.content, fillFile, spot.dir, spot.name);
+  if (canShare_ && isShared()) {
+    bool there = false;
+    made = shared_.place(message.source->st(), message.digest, message.content, fillFile, spot.dir, spot.name, there);
+    if (there) how = Method::shared;
   } else {
     NewFile file;
     made = file.create(spot.dir, temporaryName(message.uid).data(), folder_.owner);
@@ -175,7 +191,11 @@ Outcome Placer::fill(const Message& message, NewFile& file, Method& method) {
     if (!neverClones(error)) return targetFailure(error, "ioctl(FICLONE)");
     canClone_ = false;
   }
-  return file.write(message.content);
+  const Outcome written = file.write(message.content);
+  if (!message.source->isMapped() || (!written.ok() && written.errorNumber != EFAULT)) return written;
+  // The file itself was read here, and what was written has to be what was read before.
+  if (const Outcome same = message.source->check(); !same.ok()) return same;
+  return written.ok() ? Outcome{} : sourceFailure(EIO, "write");
 }
 
 Outcome Placer::openEarlier(std::uint32_t uid, const Identity& record, Source& out) {

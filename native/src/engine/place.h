@@ -25,11 +25,7 @@ struct Message {
 
 class Placer {
  public:
-  Placer(const Folder& folder, Buffer& compare) noexcept
-      : folder_(folder),
-        compare_(compare),
-        directories_(folder.targetFd, folder.owner),
-        shared_(folder.singleFd, folder.owner, compare) {}
+  Placer(const Folder& folder, Buffer& compare) noexcept;
 
   /// Makes `<nn>/<uid>.msg`; `method` says how. Throws std::bad_alloc.
   [[nodiscard]] Outcome place(const Message& message, Method& method);
@@ -62,6 +58,7 @@ class Placer {
   Buffer& compare_;
   HashDirectories directories_;
   SingleCopies shared_;
+  bool canShare_ = true;
   bool canLink_ = true;   ///< no EXDEV so far
   bool canClone_ = true;  ///< FICLONE was not refused for good so far
 };

@@ -44,7 +44,9 @@ bool SingleCopies::isRegistered(const struct stat& source, const hash::Digest& d
 }
 
 Outcome SingleCopies::place(const struct stat& source, const hash::Digest& digest,
-                            std::span<const std::uint8_t> content, const Fill& fill, int dir, const char* name) {
+                            std::span<const std::uint8_t> content, const Fill& fill, int dir, const char* name,
+                            bool& there) {
+  there = false;
   const Key key = keyOf(source, digest);
   for (int round = 0; round < kRounds; ++round) {
     sys::Fd shared;
@@ -53,7 +55,8 @@ Outcome SingleCopies::place(const struct stat& source, const hash::Digest& diges
     if (error != 0 && error != ENOENT) return targetFailure(error, "openat");
     if (error == 0 && usable) {
       error = sys::linkFd(shared.get(), dir, name);
-      if (error == 0) return {};
+      there = error == 0;
+      if (there) return {};
       if (error == ENOENT) continue;  // another thread took the copy away just now
       if (error != EMLINK) return targetFailure(error, "linkat");
     }

@@ -28,10 +28,11 @@ class SingleCopies {
   [[nodiscard]] bool isRegistered(const struct stat& source, const hash::Digest& digest) const noexcept;
 
   /// Links the shared copy of `source` with exactly this content as `name` in `dir`, registering a new one (made by
-  /// `fill`) when there is none or its link count is full. EEXIST of `name` comes back as a target failure.
-  /// Throws std::bad_alloc.
+  /// `fill`) when there is none or its link count is full; `there` tells which. EEXIST of `name` comes back as a
+  /// target failure. Throws std::bad_alloc.
   [[nodiscard]] Outcome place(const struct stat& source, const hash::Digest& digest,
-                              std::span<const std::uint8_t> content, const Fill& fill, int dir, const char* name);
+                              std::span<const std::uint8_t> content, const Fill& fill, int dir, const char* name,
+                              bool& there);
 
  private:
   [[nodiscard]] int openRegistered(const char* key, std::span<const std::uint8_t> content, sys::Fd& out, bool& usable);

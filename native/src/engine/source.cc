@@ -75,7 +75,7 @@ Outcome Source::readWhole(std::size_t size, Buffer& buffer) {
 }
 
 // Giant messages are mapped, so that their memory can be taken back. They are read before: a file that is shorter
-// than it says, or a disk error, is then an error of this message.
+// than it says, or a disk error, then has its own errno.
 Outcome Source::mapWhole(std::size_t size, Buffer& buffer) {
   const std::span<std::uint8_t> piece = buffer.take(kPieceBytes);
   for (std::uint64_t at = 0; at < size;) {
@@ -95,6 +95,7 @@ Outcome Source::check() noexcept {
   const bool same = now.st_dev == st_.st_dev && record_.matches(now) && S_ISREG(now.st_mode) &&
                     now.st_uid == st_.st_uid && (now.st_mode & S_IWOTH) == (st_.st_mode & S_IWOTH);
   if (!same) return Outcome::fail(MessageError::changed);
+  if (mapping_.isBroken()) return sourceFailure(EIO, "mmap");
   st_ = now;
   return {};
 }

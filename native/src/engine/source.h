@@ -53,7 +53,7 @@ class Source {
   /// Reads the whole file into `buffer` (which then holds `bytes()`), and looks again. Throws std::bad_alloc.
   [[nodiscard]] Outcome read(Buffer& buffer);
 
-  /// Looks once more: MSG_CHANGED when the file is not what was opened.
+  /// Looks once more: MSG_CHANGED when the file is not what was opened, MSG_UNREADABLE when a part of it got lost.
   [[nodiscard]] Outcome check() noexcept;
 
   void close() noexcept {
@@ -67,6 +67,8 @@ class Source {
   /// Of another account or writable by others: it is copied, its inode never becomes a 4.x file.
   [[nodiscard]] bool isForeign() const noexcept { return foreign_; }
   [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept { return bytes_; }
+  /// bytes() are those of the file itself: what was found in them counts only after a check().
+  [[nodiscard]] bool isMapped() const noexcept { return mapping_.isMapped(); }
   /// The file had to be read from the disk.
   [[nodiscard]] bool wasCold() const noexcept { return cold_; }
 

@@ -61,10 +61,14 @@ int HashDirectories::openOrMake(const char* name, sys::Fd& out) noexcept {
   return sys::openDirectory(mailboxFd_, name, out);
 }
 
-// Also of a directory that exists: an earlier attempt may have been stopped between mkdir and chown.
+// Also of a directory that exists: an earlier attempt may have been stopped between mkdir and chown. One on which
+// another file system is mounted is refused: what makes the folder durable is the sync of the mailbox directory's.
 Outcome HashDirectories::own(int fd) noexcept {
   struct stat st {};
+  struct stat mailbox {};
   if (const int error = sys::statFd(fd, st); error != 0) return targetFailure(error, "fstat");
+  if (const int error = sys::statFd(mailboxFd_, mailbox); error != 0) return targetFailure(error, "fstat");
+  if (st.st_dev != mailbox.st_dev) return targetFailure(EXDEV, "openat2");
   if (owner_.set && (st.st_uid != owner_.uid || st.st_gid != owner_.gid)) {
     if (const int error = sys::changeOwner(fd, owner_.uid, owner_.gid); error != 0) {
       return targetFailure(error, "fchown");

@@ -14,7 +14,7 @@
 namespace mailhaul::engine {
 
 /// Values of EngineOutput.methods (METHOD in types.ts).
-enum class Method : std::uint8_t { failed = 0, link = 1, adopted = 2, reflink = 3, copy = 4, rewrite = 5 };
+enum class Method : std::uint8_t { failed = 0, link = 1, adopted = 2, reflink = 3, copy = 4, rewrite = 5, shared = 6 };
 
 /// Values of EngineOutput.errors (MESSAGE_ERRORS in types.ts).
 enum class MessageError : std::uint8_t {

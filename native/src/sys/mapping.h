@@ -1,9 +1,11 @@
-// A file mapped for reading.
+// A file mapped for reading, whose reader survives what happens to the file meanwhile.
+//
+// A page of a mapped file that cannot be had any more (somebody cut the file, the disk fails) is a SIGBUS to whoever
+// reads it, which ends the process: the owner of one message could stop everybody's migration, again and again. While
+// something is mapped here a handler puts zeros in place of the lost pages and notes it, so that the reader goes on to
+// the end of what it does and then asks isBroken(). Every other SIGBUS goes where it would have gone.
 #pragma once
 
-#include <sys/mman.h>
-
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -17,24 +19,14 @@ class Mapping {
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping() { reset(); }
 
-  /// Maps the first `bytes` bytes (more than 0) of an open file. Returns 0 or errno. A file that is cut while it is
-  /// mapped, or a disk that fails then, ends the process: map only what nobody else may write, and read it before.
-  [[nodiscard]] int map(int fd, std::size_t bytes) noexcept {
-    reset();
-    void* at = ::mmap(nullptr, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (at == MAP_FAILED) return errno;
-    at_ = at;
-    bytes_ = bytes;
-    static_cast<void>(::madvise(at_, bytes_, MADV_SEQUENTIAL));
-    return 0;
-  }
+  /// Maps the first `bytes` bytes (more than 0) of an open file. Returns 0 or errno.
+  [[nodiscard]] int map(int fd, std::size_t bytes) noexcept;
+  void reset() noexcept;
 
-  void reset() noexcept {
-    if (at_ != nullptr) ::munmap(at_, bytes_);
-    at_ = nullptr;
-    bytes_ = 0;
-  }
-
+  [[nodiscard]] bool isMapped() const noexcept { return at_ != nullptr; }
+  /// Some of what was read from bytes() was not there, and read as zeros. A system call that was given such bytes
+  /// (write) fails with EFAULT instead, and this stays false.
+  [[nodiscard]] bool isBroken() const noexcept;
   [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept {
     return {static_cast<const std::uint8_t*>(at_), bytes_};
   }
@@ -42,6 +34,7 @@ class Mapping {
  private:
   void* at_ = nullptr;
   std::size_t bytes_ = 0;
+  std::size_t guard_ = 0;  ///< what the handler knows of it
 };
 
 }  // namespace mailhaul::sys

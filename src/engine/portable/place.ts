@@ -8,7 +8,7 @@
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { hasErrno } from '../../errors.js';
-import { type Dir, link, openFile, stat, unlink } from '../../fs/dir.js';
+import { type Dir, fstat, link, openFile, stat, unlink } from '../../fs/dir.js';
 import { FILE_MODE, messageFile } from '../../store/layout.js';
 import { METHOD, type MessageTable } from '../types.js';
 import { hasContent } from './compare.js';
@@ -41,10 +41,14 @@ export class Placer {
   /** No EXDEV so far. */
   private canLink = true;
 
-  /** `registry` is the `=single` directory of the partition; without one nothing is shared. */
+  /**
+   * `registry` is the `=single` directory of the partition. Without one nothing is shared, nor with one on another
+   * file system: the mailbox's user may have a disk of their own.
+   */
   constructor(target: TargetFolder, registry: Dir | undefined, resumed: boolean) {
     this.target = target;
-    this.shared = registry === undefined ? undefined : new SharedCopies(registry, target);
+    const linkable = registry !== undefined && fstat(registry).dev === fstat(target.dir).dev;
+    this.shared = linkable ? new SharedCopies(registry, target) : undefined;
     this.resumed = resumed;
   }
 
@@ -162,7 +166,8 @@ export class Placer {
       this.shared !== undefined &&
       (source.stat.nlink > 1n || this.shared.isRegistered(source.stat, message.digest))
     ) {
-      this.shared.place({ source: source.stat, digest: message.digest, content, uid, ...spot });
+      const placed = this.shared.place({ source: source.stat, digest: message.digest, content, uid, ...spot });
+      if (placed === 'linked') return METHOD.shared;
     } else {
       this.target.checkFree(spot.dir, spot.name);
       const temporary = this.target.writeTemporary(uid, content);

@@ -42,13 +42,14 @@ export class SharedCopies {
     return stat(this.registry, keyOf(source, digest)) !== undefined;
   }
 
-  /** Makes the 4.x file: a link of the registered copy, or a new one that gets registered. */
-  place(message: SharedPlacement): void {
+  /** Makes the 4.x file: a link of the registered copy (`linked`), or a new one that gets registered (`made`). */
+  place(message: SharedPlacement): 'linked' | 'made' {
     const key = keyOf(message.source, message.digest);
-    onTarget(() => {
+    return onTarget(() => {
       this.target.checkFree(message.dir, message.name);
       for (let round = 0; round < ROUNDS; round++) {
-        if (this.linkRegistered(key, message) || this.register(key, message)) return;
+        if (this.linkRegistered(key, message)) return 'linked';
+        if (this.register(key, message)) return 'made';
       }
       throw new MessageFailed('MSG_TARGET', osConstants.errno.EAGAIN);
     });

@@ -11,6 +11,7 @@ import {
   createOver,
   type Dir,
   ensureDir,
+  fstat,
   type Ownership,
   rename,
   stat,
@@ -80,8 +81,11 @@ export class TargetFolder {
   private openHashDirectory(name: string): Dir {
     const made = ensureDir(this.dir, name, this.ownership());
     try {
+      const seen = fs.fstatSync(made.fd, { bigint: true });
+      // Another file system is mounted on it. What makes the folder durable is the sync of the mailbox directory's.
+      if (seen.dev !== fstat(this.dir).dev) throw new MessageFailed('MSG_TARGET', osConstants.errno.EXDEV);
       // A run that was killed between making a directory and giving it away left it to root.
-      fixOwner(made.fd, fs.fstatSync(made.fd, { bigint: true }), this.account, DIRECTORY_MODE);
+      fixOwner(made.fd, seen, this.account, DIRECTORY_MODE);
     } catch (error) {
       closeDir(made);
       throw error;

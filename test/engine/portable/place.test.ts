@@ -108,7 +108,7 @@ describe('placing messages', () => {
       folder.write('c', MESSAGE);
       const rows = ['a', 'b', 'c'].map((name, i) => ({ uid: i + 1, name }));
       const output = engine.migrate(folder.input(rows));
-      expect(methodsOf(output)).toEqual(['copy', 'copy', 'copy']);
+      expect(methodsOf(output)).toEqual(['copy', 'shared', 'copy']);
       const [a, b, c] = [1, 2, 3].map((uid) => `${folder.target}/00/${uid}.msg`) as [string, string, string];
       expect(inode(a)).toBe(inode(b));
       expect(inode(a)).not.toBe(inode(c));
@@ -127,7 +127,7 @@ describe('placing messages', () => {
       fs.renameSync(folder.target, `${folder.root}/first`);
       fs.mkdirSync(folder.target);
       const second = engine.migrate(folder.input([{ uid: 9, name: 'b' }]));
-      expect([...methodsOf(first), ...methodsOf(second)]).toEqual(['rewrite', 'rewrite']);
+      expect([...methodsOf(first), ...methodsOf(second)]).toEqual(['rewrite', 'shared']);
       expect(inode(`${folder.root}/first/00/1.msg`)).toBe(inode(`${folder.target}/00/9.msg`));
     }));
 
