@@ -122,7 +122,10 @@ function collect(value: string, previous: string[] | undefined): string[] {
 }
 
 function makeProgram() {
-  return makeCommand('upgrade', 'Takes a Netscape Messaging Server 3.x installation to 4.1. First -s, then -m or -u.')
+  const program = makeCommand(
+    'upgrade',
+    'Takes a Netscape Messaging Server 3.x installation to 4.1. First -s, then -m or -u.',
+  )
     .option('-s', 'upgrade folders: find all users, list their 3.x folders, make partitions and 4.x folder entries')
     .option('-m', 'upgrade messages of all users')
     .option(
@@ -145,7 +148,7 @@ function makeProgram() {
     .option('--directory-ca <file>', 'certificates of the authorities to trust for LDAPS and StartTLS (PEM)')
     .option('--page-size <n>', 'entries a page of an LDAP search (default 500)', atLeastOne)
     .option('--directory-timeout <s>', 'seconds to wait for the directory', atLeastOne)
-    .option('--folder <name>', 'with -u: only this 3.x folder')
+    .option('--folder <name>', 'with -u: only this folder, by its 3.x name or, where that is not UTF-8, its 4.x name')
     .option('--failed', 'only folders with failures on record')
     .option('--accept-failures', 'publish folders although some messages failed; those stay in 3.x, on record')
     .option('--store-path <dir>', 'accept this 3.x store path whatever its owner and mode (repeatable)', collect)
@@ -177,6 +180,14 @@ SIGINT, SIGTERM or SIGHUP stops a run once the folders under way are done; a sec
 prints progress.
 Run again after any halt: nothing is migrated twice, nothing is lost.`,
     );
+  // Both set one flag, of which the last would count.
+  const given = new Set<string>();
+  for (const option of ['native', 'no-native']) {
+    program.on(`option:${option}`, () => {
+      if (given.add(option).size > 1) throw usageError('upgrade', '--native does not go with --no-native.');
+    });
+  }
+  return program;
 }
 
 async function perform(flags: Flags): Promise<ExitCode> {

@@ -192,7 +192,8 @@ class UserMerge {
     if (found.header !== undefined) return { uidvalidity: found.header.uidvalidity, chosen: false };
     const before = Math.max(old?.uidvalidity ?? 0, this.earlier.mailboxes.get(mailbox)?.uidvalidity ?? 0);
     const uidvalidity = Math.min(UINT32_MAX, Math.max(1, this.now, before + 1));
-    const message = `The header of the folder's index is lost; its uidvalidity is ${uidvalidity} from now on.`;
+    const message =
+      "The header of the folder's index is lost: its uidvalidity is the time of the `upgrade -s` that makes it.";
     this.warnings.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_HEADER_LOST', message });
     return { uidvalidity, chosen: true };
   }

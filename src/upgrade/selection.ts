@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { EXIT, MailhaulError } from '../errors.js';
 import type { MailboxDatabase, MailboxRecord } from '../store/types.js';
 import type { MappingDatabase, MappingFolder } from './types.js';
 import { readUserList } from './userlists.js';
@@ -13,13 +14,15 @@ export interface SelectionOptions {
   readonly userLists?: readonly string[] | undefined;
   /** `-i` */
   readonly inboxOnly?: boolean | undefined;
-  /** `--folder`: 3.x folder path, UTF-8, `/` between levels. */
+  /** `--folder`: 3.x folder path, UTF-8, `/` between levels; or the 4.x name that `-s` gave to the folder. */
   readonly folder?: string | undefined;
   /** `--failed` */
   readonly failedOnly?: boolean | undefined;
 }
 
 export interface SelectionProblem {
+  /** User of the list's line, '' when it names none. */
+  readonly user: string;
   /** 3.x folder that was asked for, '' when it is about a list. */
   readonly folder: string;
   /** User list file, '' when it is about a folder. */
@@ -39,20 +42,22 @@ export interface Selection {
   readonly warnings: readonly SelectionProblem[];
 }
 
-/** Reads the user lists. Throws MailhaulError USERLIST_* (exit 2). */
+/** Reads the user lists. Throws MailhaulError USERLIST_*, FOLDER_NAME (exit 2). */
 export function selectFolders(mapping: MappingDatabase, workDir: string, options: SelectionOptions): Selection {
   const lists = (options.userLists ?? []).map((named) => {
     const path = listPath(named, workDir);
     return { path, list: readUserList(path, (uid) => mapping.user(uid)) };
   });
+  const users = new Set(lists.flatMap(({ list }) => list.users));
+  const named = options.folder === undefined ? undefined : nameOf(mapping, users, options.folder);
   const inScope = (folder: MappingFolder): boolean =>
     (options.inboxOnly !== true || folder.isInbox) &&
-    (options.folder === undefined || folder.legacyName === options.folder) &&
+    (options.folder === undefined || (named !== undefined && folder[named] === options.folder)) &&
     (options.failedOnly !== true || mapping.failures(folder.id).length > 0);
-  const users = new Set(lists.flatMap(({ list }) => list.users));
   const ofLists = (kind: 'errors' | 'warnings'): SelectionProblem[] =>
     lists.flatMap(({ path, list }) =>
-      list[kind].map(({ line, code, message }) => ({
+      list[kind].map(({ line, user, code, message }) => ({
+        user,
         folder: '',
         file: path,
         code,
@@ -60,7 +65,10 @@ export function selectFolders(mapping: MappingDatabase, workDir: string, options
       })),
     );
   return {
-    problems: [...unknownFolder(mapping, users, options.folder), ...ofLists('errors')],
+    problems: [
+      ...(options.folder === undefined || named !== undefined || users.size === 0 ? [] : [unknown(options.folder)]),
+      ...ofLists('errors'),
+    ],
     problemsNotListed: lists.reduce((sum, { list }) => sum + list.errorsNotListed, 0),
     warnings: ofLists('warnings'),
     *folders() {
@@ -73,17 +81,34 @@ export function selectFolders(mapping: MappingDatabase, workDir: string, options
   };
 }
 
-/** A folder that none of the listed users has is a mistake, not a run with nothing to do. */
-function unknownFolder(
+/**
+ * What the name of `--folder` is: the 3.x name of folders of these users, else the 4.x name of one, else neither.
+ *
+ * @throws MailhaulError FOLDER_NAME (exit 2) for a name that was not UTF-8: several folders may look the same then
+ */
+function nameOf(
   mapping: MappingDatabase,
   users: ReadonlySet<string>,
-  folder: string | undefined,
-): SelectionProblem[] {
-  if (folder === undefined || users.size === 0) return [];
-  for (const uid of users) for (const { legacyName } of mapping.foldersOf(uid)) if (legacyName === folder) return [];
+  name: string,
+): 'legacyName' | 'mailbox' | undefined {
+  if (name.includes('\ufffd')) {
+    throw new MailhaulError('FOLDER_NAME', 'The folder name is not UTF-8 and cannot be given in this way.', {
+      where: '--folder',
+      hint: 'Give its 4.x name instead, which is ASCII: `name` of mboxutil -l --json.',
+      exit: EXIT.usage,
+    });
+  }
+  for (const kind of ['legacyName', 'mailbox'] as const) {
+    for (const uid of users) for (const folder of mapping.foldersOf(uid)) if (folder[kind] === name) return kind;
+  }
+  return undefined;
+}
+
+/** A folder that none of the listed users has is a mistake, not a run with nothing to do. */
+function unknown(folder: string): SelectionProblem {
   const message =
-    'None of the listed users has a 3.x folder of this name; `mboxutil -l --json` shows it as legacyName.';
-  return [{ folder, file: '', code: 'FOLDER_UNKNOWN', message }];
+    'None of the listed users has a folder of this 3.x or 4.x name; `mboxutil -l --json` shows them as legacyName and name.';
+  return { user: '', folder, file: '', code: 'FOLDER_UNKNOWN', message };
 }
 
 /** `-u __up.primary.txt` works from anywhere, as in the guide: a bare name is looked for beside the mapping too. */

@@ -32,11 +32,7 @@ const SURVEY_FOLDERS = 64;
 export async function checkSpace(run: Run, ids: Iterable<number>): Promise<boolean> {
   const ledger = spaceLedger();
   const works = [...run.troubles.work.values()];
-  for (const { rootPath, partition, fresh } of works) {
-    const root = run.roots.partitions.get(rootPath);
-    if (root === undefined) continue;
-    ledger.add(root.dir, partition, modestIndexSpace(fresh.folders, fresh.messages), filesOf(fresh.folders, 0));
-  }
+  addIndexes(ledger, works, (path) => run.roots.partitions.get(path)?.dir);
   const copied = new Set(works.filter((work) => copies(run, work)).map(({ rootPath }) => rootPath));
   if (copied.size > 0) await surveyCopies(run, ids, copied, ledger);
   const short = ledger.devices().filter(isShort);
@@ -46,6 +42,19 @@ export async function checkSpace(run: Run, ids: Iterable<number>): Promise<boole
   run.report.errors.push({ user: '', folder: '', file: '', code: refusal.code, message: refusal.message });
   drain(run, refusal.code, describeError(refusal));
   return false;
+}
+
+/** What the indexes of the folders take at least that were never attempted. */
+export function addIndexes(
+  ledger: SpaceLedger,
+  works: Iterable<Workload>,
+  rootOf: (path: string) => Dir | undefined,
+): void {
+  for (const { rootPath, partition, fresh } of works) {
+    const root = rootOf(rootPath);
+    if (root === undefined) continue;
+    ledger.add(root, partition, modestIndexSpace(fresh.folders, fresh.messages), filesOf(fresh.folders, 0));
+  }
 }
 
 function reportOf(device: DeviceSpace, works: readonly Workload[], code: string): DeviceReport {
@@ -74,8 +83,13 @@ function reportOf(device: DeviceSpace, works: readonly Workload[], code: string)
 function copies(run: Run, { storePath, rootPath }: Workload): boolean {
   const store = run.roots.stores.get(storePath);
   const root = run.roots.partitions.get(rootPath);
-  if (store === undefined || root === undefined || fstat(store).dev === fstat(root.dir).dev) return false;
-  return !isOneBtrfs(store, root.dir);
+  return store !== undefined && root !== undefined && wayOf(store, root.dir) === 'copy';
+}
+
+/** How messages get from a store path to a partition, as far as their two roots tell. */
+export function wayOf(store: Dir, partition: Dir): 'link' | 'reflink' | 'copy' {
+  if (fstat(store).dev === fstat(partition).dev) return 'link';
+  return isOneBtrfs(store, partition) ? 'reflink' : 'copy';
 }
 
 const BTRFS = 0x9123683e;

@@ -1,12 +1,14 @@
 /**
  * `--dry-run` of `-m` and `-u`: every check and the plan, nothing written. Folders are read and planned as a
  * run would, without locks (a lock may have to make `.lock`), and the way each partition will be filled is
- * told from the devices: the same device means link, or rename with `-r`; another one means copy.
+ * told from the devices: the same device means link, or rename with `-r`; another one means copy, or reflink on one btrfs.
+ * `devices`, which says whether it fits, is added up as the run itself does (spaceCheck.ts); `spaceNeeded` of a
+ * partition is a generous estimate to plan with.
  */
 import { selectEngine } from '../engine/engines.js';
 import { MESSAGE_ERRORS } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
-import { closeDir, type Dir, fstat, statfs } from '../fs/dir.js';
+import { closeDir, type Dir, statfs } from '../fs/dir.js';
 import { mailboxPathComponents } from '../store/names.js';
 import { openPartition } from '../store/partitions.js';
 import { prepareTaskOf } from './batch.js';
@@ -14,8 +16,9 @@ import { startPool, type WorkerPool } from './pool.js';
 import { closeRoots, emptyRoots, storeRoot } from './roots.js';
 import { isDue, selectFolders } from './selection.js';
 import { openSession } from './session.js';
-import { type DeviceSpace, filesOf, indexSpace, isShort, type SharedInodes, spaceLedger } from './space.js';
-import { addCopy, surveyFolders } from './spaceCheck.js';
+import { type DeviceSpace, indexSpace, isShort, type SharedInodes, spaceLedger } from './space.js';
+import { addCopy, addIndexes, surveyFolders, wayOf } from './spaceCheck.js';
+import { addWork, type Workload } from './trouble.js';
 import type { MappingFolder } from './types.js';
 import type { MessagesOptions } from './upgradeMessages.js';
 import { batches, buildWorklist, folderLoader } from './worklist.js';
@@ -31,7 +34,7 @@ export interface SurveyProblem {
 export interface PartitionSurvey {
   readonly name: string;
   readonly path: string;
-  readonly method: 'rename' | 'link' | 'copy';
+  readonly method: 'rename' | 'link' | 'reflink' | 'copy';
   folders: number;
   messages: number;
   bytes: number;
@@ -47,7 +50,7 @@ export interface SurveyReport {
   readonly bytes: number;
   readonly engine: string;
   readonly partitions: readonly PartitionSurvey[];
-  /** What each target device must have, and has; several partitions may share one. */
+  /** What each target device must have at least, and has; several partitions may share one. */
   readonly devices: readonly DeviceSpace[];
   readonly warnings: number;
   readonly problems: readonly SurveyProblem[];
@@ -82,7 +85,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
   try {
     const { mapping, mailboxes, instance } = session;
     const selection = selectFolders(mapping, session.workDir, options);
-    for (const found of selection.problems) problem({ user: '', ...found });
+    for (const found of selection.problems) problem(found);
     problemsNotListed += selection.problemsNotListed;
     const targetOf = (name: string, path: string): Dir => {
       const held = targets.get(path);
@@ -97,12 +100,12 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       const known = partitions.get(key);
       if (known !== undefined) return known;
       const target = targetOf(folder.partition, path);
-      const sameDevice = fstat(target).dev === fstat(storeRoot(roots, sourcePath)).dev;
+      const way = wayOf(storeRoot(roots, sourcePath), target);
       const free = statfs(target);
       const made: PartitionSurvey = {
         name: folder.partition,
         path,
-        method: sameDevice ? (options.remove ? 'rename' : 'link') : 'copy',
+        method: way === 'link' && options.remove ? 'rename' : way,
         folders: 0,
         messages: 0,
         bytes: 0,
@@ -112,7 +115,13 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       partitions.set(key, made);
       return made;
     };
-    const worklist = buildWorklist(selection.folders(), (folder) => isDue(mapping, mailboxes, folder));
+    const work = new Map<string, Workload>();
+    const worklist = buildWorklist(selection.folders(), (folder) => {
+      const due = isDue(mapping, mailboxes, folder);
+      const root = folder.root ?? instance.partitionPath(folder.partition) ?? '';
+      if (due) addWork(work, mapping.user(folder.uid)?.storePath ?? '', root, folder);
+      return due;
+    });
     pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), {
       engine: engine.name,
       progress: new Int32Array(new SharedArrayBuffer(64)),
@@ -157,7 +166,6 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         const index = indexSpace(1, result.messages);
         const target = targets.get(partition.path);
         if (target === undefined) return;
-        ledger.add(target, partition.name, index, filesOf(1, result.messages));
         partition.spaceNeeded += index;
         if (partition.method === 'copy') {
           partition.spaceNeeded += addCopy(ledger, shared, target, partition.name, result.copy);
@@ -168,6 +176,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         }
       },
     });
+    addIndexes(ledger, work.values(), (path) => targets.get(path));
   } finally {
     await pool?.close();
     for (const dir of targets.values()) closeDir(dir);

@@ -282,8 +282,8 @@ function pathOfPartition(session: Session, name: string): string {
 }
 
 function reportSelection(session: Session, report: MessagesReport, selection: Selection): void {
-  for (const { folder, file, code, message } of selection.problems) {
-    addError(report, { user: '', folder, file, code, message });
+  for (const { user, folder, file, code, message } of selection.problems) {
+    addError(report, { user, folder, file, code, message });
     session.log.write('Store', 'Error', `${code}: ${folder === '' ? '' : `${folder}: `}${message}`);
   }
   report.errorsNotListed += selection.problemsNotListed;

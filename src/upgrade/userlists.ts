@@ -34,6 +34,8 @@ export function userListHeader(partition: string, storePath: string): string {
 export interface UserListProblem {
   /** 1-based. */
   readonly line: number;
+  /** The user id of the line; '' where it holds none. */
+  readonly user: string;
   readonly code: 'USERLIST_BLANK' | 'USERLIST_LINE' | 'USERLIST_UNKNOWN' | 'USERLIST_ELSEWHERE' | 'USERLIST_REPEATED';
   readonly message: string;
 }
@@ -54,6 +56,9 @@ const PROBLEMS_KEPT = 10_000;
 
 /** Longest line that can mean anything: a store path of PATH_MAX, or a uid. Longer ones are reported, not held. */
 const LINE_LIMIT = 4096 + STORE_PATH_LINE.length;
+
+/** Characters of an unknown user id that are told. */
+const USER_SHOWN = 100;
 
 /** A line without its end; undefined bytes when it is longer than LINE_LIMIT. */
 type Line = Buffer | 'too long';
@@ -118,7 +123,7 @@ export function parseUserList(
       else errorsNotListed += 1;
     } else if (users.has(result)) {
       if (warnings.length < PROBLEMS_KEPT) {
-        warnings.push({ line, code: 'USERLIST_REPEATED', message: `User ${result} is listed before.` });
+        warnings.push({ line, user: result, code: 'USERLIST_REPEATED', message: `User ${result} is listed before.` });
       }
     } else users.add(result);
   }
@@ -139,24 +144,29 @@ function shortened(text: string): string {
 /** The uid of a good line, or what is wrong with it. */
 function readLine(bytes: Line, line: number, expected: Expected): string | UserListProblem {
   if (bytes === 'too long') {
-    return { line, code: 'USERLIST_LINE', message: `The line is longer than ${LINE_LIMIT} bytes.` };
+    return { line, user: '', code: 'USERLIST_LINE', message: `The line is longer than ${LINE_LIMIT} bytes.` };
   }
   const text = bytes.toString('latin1');
   const shown = `"${shortened(text)}"`;
-  if (text.trim() === '') return { line, code: 'USERLIST_BLANK', message: 'The line is blank.' };
+  if (text.trim() === '') return { line, user: '', code: 'USERLIST_BLANK', message: 'The line is blank.' };
   if (/[^\x21-\x7e]/.test(text)) {
-    return { line, code: 'USERLIST_LINE', message: `A user id has no spaces or control characters: ${shown}.` };
+    return {
+      line,
+      user: '',
+      code: 'USERLIST_LINE',
+      message: `A user id has no spaces or control characters: ${shown}.`,
+    };
   }
   const user = expected.lookup(text);
   if (user === undefined) {
     const message = `User ${shown} is not in the mapping database; is it a user of this server, did \`upgrade -s\` see it?`;
-    return { line, code: 'USERLIST_UNKNOWN', message };
+    return { line, user: text.slice(0, USER_SHOWN), code: 'USERLIST_UNKNOWN', message };
   }
   if (user.partition !== expected.partition || user.storePath !== expected.storePath) {
     const message =
       `User ${shown} lies in partition ${user.partition}, ${shortened(user.storePath)}, ` +
       `not in ${shortened(expected.partition)}, ${shortened(expected.storePath)}.`;
-    return { line, code: 'USERLIST_ELSEWHERE', message };
+    return { line, user: user.uid, code: 'USERLIST_ELSEWHERE', message };
   }
   return user.uid;
 }

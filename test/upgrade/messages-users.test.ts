@@ -51,6 +51,7 @@ describe('upgrade -u', () => {
       'USERLIST_BLANK',
       'USERLIST_ELSEWHERE',
     ]);
+    expect(reportOf(result).errors.map(({ user }) => user)).toEqual(['nobody-here', '', elsewhere]);
     expect(reportOf(result).errors.map(({ message }) => /line (\d+)/.exec(message)?.[1])).toEqual(['4', '5', '6']);
     const done = made.mailboxes().filter(({ state }) => state === 'NON-TRANSITION');
     expect(new Set(done.map(({ name }) => name.split('/')[1]))).toEqual(new Set([good]));
@@ -88,6 +89,8 @@ describe('wrong usage', () => {
     [['-m', '-t', '0'], /at least 1/],
     [['-m', '--store-path', '/x'], /--store-path does not go with -m/],
     [['-m', '--folder', 'x'], /--folder does not go with -m/],
+    [['-m', '--native', '--no-native'], /--native does not go with --no-native/],
+    [['-m', '--no-native', '--native'], /--native does not go with --no-native/],
     [['-m', '--no-such'], /unknown option/],
   ])('exits with 2: %j', (args, expected) => {
     const made = newSite({ users: 1, folders: 1, messages: 1 });

@@ -102,10 +102,15 @@ for (const engine of engineOptions()) {
         const halted = made.messages(engine);
         expect(halted.status).toBe(4);
         expect(reportOf(halted).halted?.message).toContain('ENOSPC');
+        // The dry run adds up as the run itself does.
+        const [{ bytesNeeded, filesNeeded }] = JSON.parse(survey.stdout).devices;
+        expect(JSON.parse(halted.stdout).devices).toMatchObject([{ bytesNeeded, filesNeeded }]);
         expect(mount('remount,size=64m')).toBe(true);
         const result = made.messages(engine);
         expect(result.status, result.stderr + result.stdout).toBe(0);
-        expect(reportOf(result).methods).toMatchObject({ link: 0, rename: 0 });
+        // Further names of one copy are links; nothing is one of a 3.x file.
+        const { copy, link, rename, reflink } = reportOf(result).methods;
+        expect([copy > link, rename, reflink]).toEqual([true, 0, 0]);
         expect((await made.compare()).problems).toEqual([]);
       } finally {
         spawnSync('umount', [partition]);
