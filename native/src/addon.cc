@@ -24,7 +24,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 3;
+constexpr double kAbi = 4;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {

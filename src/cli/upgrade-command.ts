@@ -311,7 +311,7 @@ async function messages(
   const { upgradeMessages } = await import('../upgrade/upgradeMessages.js');
   const onStart = handleSignals('folders under way finish');
   const report = await upgradeMessages({ ...options, onStart, commandLine: commandLine() });
-  show(flags, report, () => messagesText(report));
+  show(flags, report, () => messagesText(report, flags.acceptFailures === true));
   return exitCodeOf(report);
 }
 

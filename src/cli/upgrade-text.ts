@@ -67,7 +67,11 @@ export function foldersText(report: FoldersReport): string {
     .join('\n');
 }
 
-export function messagesText(report: MessagesReport): string {
+const FOLDERS_STAY = 'Folders with failed messages stay in TRANSITION.';
+const FAILED_STAY = 'The failed messages stay in 3.x, on record.';
+
+/** `acceptFailures`: folders were published without their failed messages (--accept-failures). */
+export function messagesText(report: MessagesReport, acceptFailures: boolean): string {
   const { folders, messages, methods } = report;
   const moved = Object.entries(methods).filter(([, count]) => count > 0);
   const removed = report.removed.messages + report.removed.kept > 0;
@@ -89,7 +93,7 @@ export function messagesText(report: MessagesReport): string {
       ? []
       : [`Halted: ${report.halted.message}`, `Run again, it goes on where it stopped: ${report.halted.resume ?? ''}`]),
     ...(messages.failed > 0 && report.halted === null
-      ? ['Folders with failed messages stay in TRANSITION. Repair the causes and run the same command again.']
+      ? [`${acceptFailures ? FAILED_STAY : FOLDERS_STAY} Repair the causes and run the same command again.`]
       : []),
   ]
     .map(visible)

@@ -32,7 +32,7 @@ export interface NativeAddon {
   setFault(counter: Int32Array, at: number, action: number, errno: number): void;
 }
 
-export const ADDON_ABI = 3;
+export const ADDON_ABI = 4;
 
 let loaded: NativeAddon | null | undefined;
 

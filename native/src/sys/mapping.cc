@@ -26,14 +26,14 @@ std::array<Guard, 256> guards;
 std::mutex mutex;  // of `taken`, `mapped` and who handles the signal
 std::size_t mapped = 0;
 struct sigaction earlier {};
+const auto pageBytes = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
 
 /// Anonymous pages in place of those from the lost one on; false when the address is in no mapping of ours.
 bool repair(std::uintptr_t address) noexcept {
-  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   for (Guard& guard : guards) {
     const std::uintptr_t end = guard.end.load();
     if (address < guard.begin.load() || address >= end) continue;
-    const std::uintptr_t lost = address & ~(page - 1);
+    const std::uintptr_t lost = address & ~(pageBytes - 1);
     void* at = reinterpret_cast<void*>(lost);  // NOLINT(performance-no-int-to-ptr)
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
     if (::mmap(at, end - lost, PROT_READ, flags, -1, 0) == MAP_FAILED) return false;
@@ -100,9 +100,8 @@ int Mapping::map(int fd, std::size_t bytes) noexcept {
     leaveGuard(guard);
     return error;
   }
-  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<std::uintptr_t>(at);
-  guards[guard].end.store(begin + (bytes + page - 1) / page * page);
+  guards[guard].end.store(begin + (bytes + pageBytes - 1) / pageBytes * pageBytes);
   guards[guard].begin.store(begin);
   at_ = at;
   bytes_ = bytes;
