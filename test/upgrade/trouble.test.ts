@@ -160,6 +160,9 @@ describe('upgrade -m --dry-run', () => {
     expect(primary?.messages).toBe(3);
     expect(primary?.spaceNeeded).toBeGreaterThan(1_000_000);
     expect(primary?.spaceNeeded).toBeLessThan(1_500_000);
-    expect(devices.find((device) => device.partitions.includes('primary'))?.bytesNeeded).toBe(primary?.spaceNeeded);
+    // The device's figure is that of the real check; a partition's is a little more than will be needed.
+    const needed = devices.find((device) => device.partitions.includes('primary'))?.bytesNeeded;
+    expect(needed).toBeGreaterThan(1_000_000);
+    expect(needed).toBeLessThanOrEqual(primary?.spaceNeeded ?? 0);
   });
 });
