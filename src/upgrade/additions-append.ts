@@ -16,6 +16,8 @@ import { troubleOf } from './trouble-kinds.js';
 
 /** Entries that are written with one call and one sync. */
 const ENTRIES_AT_ONCE = 512;
+/** No more entries than those that reach so many bytes: they are one record, which is read at once. */
+const BYTES_AT_ONCE = 8 << 20;
 
 /** `appendFolder`, ready to use in this thread. */
 export async function loadAppend(): Promise<(tools: StepTools, task: AppendFolder) => AppendResult> {
@@ -39,15 +41,19 @@ function append({ context }: StepTools, task: AppendFolder): AppendResult {
     try {
       const count = withRetryIndex(retry, (added) => {
         const changes: JournalChange[] = [];
+        let bytes = 0;
         const write = (): void => {
           journal.append(changes);
+          bytes = 0;
           for (const change of changes.splice(0)) index.apply(change);
         };
         for (const record of added.records()) {
           const { uid, flags, internalDate, size, headerBytes, digest } = record;
           const facts = { uid, flags, internalDate, size, headerBytes, digest };
-          changes.push({ type: 'append', facts, keywords: added.keywordsOf(record), cache: added.cache(record) });
-          if (changes.length === ENTRIES_AT_ONCE) write();
+          const cache = added.cache(record);
+          changes.push({ type: 'append', facts, keywords: added.keywordsOf(record), cache });
+          bytes += cache.length;
+          if (changes.length === ENTRIES_AT_ONCE || bytes >= BYTES_AT_ONCE) write();
         }
         if (changes.length > 0) write();
         return added.count;

@@ -8,7 +8,7 @@ import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
 import { changedSinceMigration } from '../store/changed.js';
 import { loadDigest } from '../store/digest.js';
-import { openMailboxIndex } from '../store/index/mailboxIndex.js';
+import { openWholeMailboxIndex } from '../store/index/mailboxIndex.js';
 import { settleRetry } from '../store/mailbox/retry.js';
 import { planAdditions } from './additions-plan.js';
 import { type AddTo, ownerOf } from './steps.js';
@@ -32,7 +32,7 @@ const addToPublished: AddTo = ({ context }, task, plan) => {
   try {
     if (!tryFlock(mailbox.fd, 'exclusive')) return { holders: flockPids(mailbox.fd) };
     const settled = new Set(settleRetry(mailbox, ownerOf(context)));
-    const index = openMailboxIndex(mailbox);
+    const index = openWholeMailboxIndex(mailbox);
     const { uidnext } = index;
     let appendFrom: number | null = null;
     try {

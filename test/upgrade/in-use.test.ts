@@ -120,6 +120,24 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(made.mailboxes().map(({ name }) => name)).toEqual(['user/anna/INBOX']);
   });
 
+  it('adds nothing where the journal is damaged before acknowledged changes, whose uids it would give again', async () => {
+    const { made, repair } = published(engine);
+    await asService(made.store.instance, async (service) => {
+      expect(await service.append(WORK, MAIL('new in 4.x'), MAIL('newer'))).toEqual([9, 10]);
+    });
+    const directory = made.mailbox(WORK).path ?? '';
+    const journal = fs.readFileSync(path.join(directory, 'store.jnl'));
+    journal[32 + 12]! ^= 1;
+    fs.writeFileSync(path.join(directory, 'store.jnl'), journal);
+    const files = ['store.jnl', '00/9.msg', '00/10.msg'].map((name) => path.join(directory, name));
+    const before = files.map((file) => fs.readFileSync(file));
+    repair('three');
+    const retry = made.messages(engine);
+    expect(retry.status, retry.stderr).toBe(1);
+    expect(messagesResult(retry).errors).toContainEqual(expect.objectContaining({ code: 'JNL_DAMAGED' }));
+    expect(files.map((file) => fs.readFileSync(file))).toEqual(before);
+  });
+
   it('adds nothing twice and brings nothing back when the run is killed before the outcome is on record', async () => {
     const { made, folder, repair } = published(engine);
     await asService(made.store.instance, (service) => service.append(WORK, MAIL('new in 4.x')));

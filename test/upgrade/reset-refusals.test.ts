@@ -121,6 +121,18 @@ describe('what services did', () => {
     expect(refusalsOf(report)).toEqual(['RESET_CHANGED']);
   });
 
+  it('flags behind a damaged record of the journal, which nobody can read', async () => {
+    const report = await refusedAfter(async (service) => {
+      await service.flag('user/joe/INBOX', 1, 4);
+      await service.flag('user/joe/INBOX', 1, 1);
+      const file = `${mailboxOf('joe', 'INBOX')}/store.jnl`;
+      const journal = fs.readFileSync(file);
+      journal[32 + 12]! ^= 1;
+      fs.writeFileSync(file, journal);
+    });
+    expect(refusalsOf(report)).toEqual(['RESET_CHANGED']);
+  });
+
   it('an expunge', async () => {
     const report = await refusedAfter((service) => service.expunge('user/joe/INBOX', 1));
     expect(refusalsOf(report)).toContain('RESET_CHANGED');

@@ -9,7 +9,7 @@ import { hasErrno } from '../../errors.js';
 import { createFile, type Dir, type Ownership, rename, sync, unlink } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
 import { fileSink } from './io.js';
-import { type IndexedMessage, type MailboxIndex, openMailboxIndex } from './mailboxIndex.js';
+import { type IndexedMessage, type MailboxIndex, openWholeMailboxIndex } from './mailboxIndex.js';
 import { IndexBuilder } from './writer.js';
 
 const TEMPORARY = `${INDEX_FILE}.new`;
@@ -19,7 +19,7 @@ const TEMPORARY = `${INDEX_FILE}.new`;
  * nothing to fold. Throws IDX_ and JNL_ damage and the file system's errors; the old state is then intact.
  */
 export function foldJournal(dir: Dir, owner?: Ownership): IndexSummary | undefined {
-  const mailbox = openMailboxIndex(dir);
+  const mailbox = openWholeMailboxIndex(dir);
   try {
     if (mailbox.changes === 0) return undefined;
     const summary = writeIndex(dir, mailbox, owner);

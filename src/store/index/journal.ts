@@ -5,6 +5,10 @@
  *
  * A record that is cut or does not fit its check was never acknowledged: reading ends there. A record that
  * fits its check but makes no sense is damage (JNL_RECORD).
+ *
+ * A record is written only after the one before it was synced; changes that share a sync share a record. So a record
+ * that fits its check behind one that does not is no trace of a power loss, whatever the order in which a disk wrote:
+ * the one before it was acknowledged, and damaged since (JNL_DAMAGED).
  */
 import { MailhaulError } from '../../errors.js';
 import { check64 } from '../digest.js';
@@ -15,7 +19,9 @@ import { decodeRecord, type MessageFacts, placelessRecord } from './record.js';
 import { encodeKeywords } from './writer.js';
 
 const JOURNAL_MAGIC = Uint8Array.of(0x89, 0x4e, 0x53, 0x4a, 0x4e, 0x4c, 0x0d, 0x0a);
-const JOURNAL_VERSION = 1;
+const JOURNAL_VERSION = 2;
+/** Changes that shared a sync had a record each; has no batches. Read and continued, never made. */
+const WITHOUT_BATCHES = 1;
 const JOURNAL_HEADER_BYTES = 32;
 const HEADER_CHECK_AT = 24;
 /** Type and payload length in front of a payload. */
@@ -24,7 +30,7 @@ const CHECK_BYTES = 8;
 /** Bytes that are looked through at most for records behind a damaged one; a journal is folded at 1 MiB. */
 const SCAN_BYTES = 64 << 20;
 
-const TYPE = { flags: 1, append: 2, expunge: 3, uidnext: 4 } as const;
+const TYPE = { flags: 1, append: 2, expunge: 3, uidnext: 4, batch: 5 } as const;
 
 /** One change of a folder. */
 export type JournalChange =
@@ -59,6 +65,18 @@ export function journalDamage(code: JournalDamageCode, message: string, where?: 
   return new MailhaulError(code, message, where === undefined ? { hint } : { where, hint });
 }
 
+/** For whoever would write over the acknowledged changes behind a damaged record, or remove them. */
+export function damagedInTheMiddle(where: string): MailhaulError {
+  return new MailhaulError(
+    'JNL_DAMAGED',
+    'A record of the journal is damaged, and acknowledged changes lie behind it.',
+    {
+      where,
+      hint: 'Restore store.jnl, with its store.idx, from a backup, or rebuild the index from the message files with `reconstruct`.',
+    },
+  );
+}
+
 /** The header of a new journal. */
 export function encodeJournalHeader(index: JournalIndex): Uint8Array {
   const bytes = new Uint8Array(JOURNAL_HEADER_BYTES);
@@ -71,8 +89,12 @@ export function encodeJournalHeader(index: JournalIndex): Uint8Array {
   return bytes;
 }
 
+interface JournalHeader extends JournalIndex {
+  readonly version: number;
+}
+
 /** Which index a journal belongs to. Throws JNL_ damage. */
-function decodeJournalHeader(bytes: Uint8Array): JournalIndex {
+function decodeJournalHeader(bytes: Uint8Array): JournalHeader {
   if (!JOURNAL_MAGIC.every((byte, i) => i >= bytes.length || bytes[i] === byte)) {
     throw journalDamage('JNL_MAGIC', 'The file does not begin like a store.jnl.');
   }
@@ -81,17 +103,21 @@ function decodeJournalHeader(bytes: Uint8Array): JournalIndex {
   }
   const view = viewOf(bytes);
   const version = view.getUint32(8, true);
-  if (version !== JOURNAL_VERSION) throw journalDamage('JNL_VERSION', `Version ${version} of store.jnl is not known.`);
+  if (version !== JOURNAL_VERSION && version !== WITHOUT_BATCHES) {
+    throw journalDamage('JNL_VERSION', `Version ${version} of store.jnl is not known.`);
+  }
   if (view.getBigUint64(HEADER_CHECK_AT, true) !== check64(bytes.subarray(0, HEADER_CHECK_AT))) {
     throw journalDamage('JNL_HEADER', 'The header does not fit its check.');
   }
-  return { generation: view.getUint32(12, true), headerCheck: view.getBigUint64(16, true) };
+  return { version, generation: view.getUint32(12, true), headerCheck: view.getBigUint64(16, true) };
 }
 
 /** Reads a journal from its beginning; each `changes()` starts again. */
 export class JournalReader {
   /** The journal belongs to `index`. Another one's is ignored: the index it was folded into is newer. */
   readonly belongs: boolean;
+  /** Changes that share a sync share a record. */
+  readonly hasBatches: boolean;
   private readonly source: ByteSource;
   private goodBytes = JOURNAL_HEADER_BYTES;
 
@@ -99,6 +125,7 @@ export class JournalReader {
   constructor(source: ByteSource, index: JournalIndex) {
     this.source = source;
     const written = decodeJournalHeader(source.read(0, JOURNAL_HEADER_BYTES));
+    this.hasBatches = written.version !== WITHOUT_BATCHES;
     this.belongs = written.generation === index.generation && written.headerCheck === index.headerCheck;
   }
 
@@ -114,14 +141,16 @@ export class JournalReader {
     for (;;) {
       const found = this.recordAt(this.goodBytes);
       if (found === undefined) return;
-      yield decodeChange(found.type, found.payload, this.goodBytes);
+      if (found.type === TYPE.batch && this.hasBatches) yield* decodeBatch(found.payload, this.goodBytes);
+      else yield decodeChange(found.type, found.payload, this.goodBytes);
       this.goodBytes = found.end;
     }
   }
 
   /**
    * Whether a record that fits its check lies behind the one at which `changes()` ended: that one was damaged later,
-   * for a record cut by a crash is the last. Acknowledged changes are lost with it.
+   * and acknowledged changes are lost with it. Without batches an append behind it says nothing: a retry wrote many
+   * with one sync, and after a power loss a later one may be whole.
    */
   hasRecordsBehindEnd(): boolean {
     if (!this.belongs) return false;
@@ -132,7 +161,8 @@ export class JournalReader {
       if (head.length < RECORD_HEAD_BYTES) return false;
       const view = viewOf(head);
       const [type, length] = [view.getUint32(0, true), view.getUint32(4, true)];
-      if (type === 0 || type > TYPE.uidnext || length < 4 || at + length > this.source.size) continue;
+      if (type === 0 || type > TYPE.batch || length < 4 || at + length > this.source.size) continue;
+      if (type === TYPE.append && !this.hasBatches) continue;
       budget -= length;
       if (this.recordAt(at) !== undefined) return true;
     }
@@ -162,6 +192,21 @@ function decodeChange(type: number, payload: Uint8Array, at: number): JournalCha
     throw journalDamage('JNL_RECORD', `A record of type ${type} has no sense.`, `byte ${at}`);
   }
   return change;
+}
+
+/** The changes of a batch: records without a check of their own. */
+function* decodeBatch(payload: Uint8Array, at: number): Generator<JournalChange> {
+  const view = viewOf(payload);
+  let from = 0;
+  while (from + RECORD_HEAD_BYTES <= payload.length) {
+    const length = view.getUint32(from + 4, true);
+    const next = from + align8(RECORD_HEAD_BYTES + length);
+    if (next > payload.length) break;
+    const change = payload.subarray(from + RECORD_HEAD_BYTES, from + RECORD_HEAD_BYTES + length);
+    yield decodeChange(view.getUint32(from, true), change, at);
+    from = next;
+  }
+  if (from !== payload.length) throw journalDamage('JNL_RECORD', 'A batch ends within a change.', `byte ${at}`);
 }
 
 /** The change in a payload; undefined when it has none. */
@@ -200,14 +245,31 @@ function factsOf({ uid, flags, internalDate, size, headerBytes, digest }: Messag
 
 /** The record of a change, its check included. */
 export function encodeChange(change: JournalChange): Uint8Array {
-  const payload = encodePayload(change);
-  const checkAt = align8(RECORD_HEAD_BYTES + payload.length);
-  const record = new Uint8Array(checkAt + CHECK_BYTES);
+  return checked(TYPE[change.type], encodePayload(change));
+}
+
+/** One record of all these changes: after a crash they are all there, or none. */
+export function encodeBatch(changes: readonly JournalChange[]): Uint8Array {
+  return checked(
+    TYPE.batch,
+    Buffer.concat(changes.map((change) => unchecked(TYPE[change.type], encodePayload(change)))),
+  );
+}
+
+function checked(type: number, payload: Uint8Array): Uint8Array {
+  const check = new Uint8Array(CHECK_BYTES);
+  const record = unchecked(type, payload);
+  viewOf(check).setBigUint64(0, check64(record.subarray(0, RECORD_HEAD_BYTES + payload.length)), true);
+  return Buffer.concat([record, check]);
+}
+
+/** Head and payload, padded. */
+function unchecked(type: number, payload: Uint8Array): Uint8Array {
+  const record = new Uint8Array(align8(RECORD_HEAD_BYTES + payload.length));
   const view = viewOf(record);
-  view.setUint32(0, TYPE[change.type], true);
+  view.setUint32(0, type, true);
   view.setUint32(4, payload.length, true);
   record.set(payload, RECORD_HEAD_BYTES);
-  view.setBigUint64(checkAt, check64(record.subarray(0, RECORD_HEAD_BYTES + payload.length)), true);
   return record;
 }
 

@@ -11,11 +11,20 @@ import { type Dir, displayPath, type Ownership, openFile, sync } from '../../fs/
 import { effect } from '../../fs/seam.js';
 import { JOURNAL_FILE } from '../layout.js';
 import { fileSink, fileSource } from './io.js';
-import { encodeChange, encodeJournalHeader, type JournalChange, type JournalIndex, JournalReader } from './journal.js';
+import {
+  damagedInTheMiddle,
+  encodeBatch,
+  encodeChange,
+  encodeJournalHeader,
+  type JournalChange,
+  type JournalIndex,
+  JournalReader,
+} from './journal.js';
 
 export class JournalWriter {
   private readonly fd: number;
   private readonly where: string;
+  private readonly hasBatches: boolean;
   /** Where the next record goes. */
   private end: number;
   private failed = false;
@@ -23,7 +32,7 @@ export class JournalWriter {
   /**
    * Opens the journal of `index` in the mailbox directory `dir`. It is made when it is missing, replaced when
    * it belongs to an older index; a record at its end that was never acknowledged is cut off. Throws JNL_
-   * damage of an existing journal's header, and JNL_RECORD.
+   * damage of an existing journal's header, JNL_RECORD, and JNL_DAMAGED: what would be cut off was acknowledged.
    */
   constructor(dir: Dir, index: JournalIndex, owner?: Ownership) {
     this.where = displayPath(dir, JOURNAL_FILE);
@@ -35,6 +44,7 @@ export class JournalWriter {
     if (opened === undefined) throw this.broken();
     this.fd = opened.fd;
     this.end = opened.end;
+    this.hasBatches = opened.hasBatches;
   }
 
   /** Bytes of the journal: a reason to fold it when they are many. */
@@ -42,10 +52,11 @@ export class JournalWriter {
     return this.end;
   }
 
-  /** Writes the changes with one call and syncs. Throws the file system's error; then nothing was acknowledged. */
+  /** Writes the changes with one call and syncs: after a crash all are there, or none. Throws the file system's error; then nothing was acknowledged. */
   append(changes: readonly JournalChange[]): void {
     if (this.failed) throw this.broken();
-    const data = Buffer.concat(changes.map(encodeChange));
+    const together = this.hasBatches && changes.length > 1;
+    const data = together ? encodeBatch(changes) : Buffer.concat(changes.map(encodeChange));
     this.failed = true;
     fileSink(this.fd).write(data, this.end);
     sync(this.fd);
@@ -66,7 +77,7 @@ export class JournalWriter {
 }
 
 /** Opens the journal when there is one of this index, and cuts off what was never acknowledged. */
-function openBelonging(dir: Dir, index: JournalIndex): { fd: number; end: number } | undefined {
+function openBelonging(dir: Dir, index: JournalIndex): { fd: number; end: number; hasBatches: boolean } | undefined {
   let fd: number;
   try {
     fd = openFile(dir, JOURNAL_FILE, fs.constants.O_RDWR);
@@ -81,11 +92,12 @@ function openBelonging(dir: Dir, index: JournalIndex): { fd: number; end: number
     if (!reader.belongs) return undefined;
     for (const _change of reader.changes());
     if (reader.end < source.size) {
+      if (reader.hasRecordsBehindEnd()) throw damagedInTheMiddle(displayPath(dir, JOURNAL_FILE));
       effect('truncate');
       fs.ftruncateSync(fd, reader.end);
     }
     used = true;
-    return { fd, end: reader.end };
+    return { fd, end: reader.end, hasBatches: reader.hasBatches };
   } finally {
     if (!used) fs.closeSync(fd);
   }

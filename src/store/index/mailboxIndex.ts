@@ -5,10 +5,10 @@
 import * as fs from 'node:fs';
 import { FLAG, type IndexSummary } from '../../engine/types.js';
 import { hasErrno } from '../../errors.js';
-import { type Dir, openFile, stat } from '../../fs/dir.js';
+import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
 import { type ByteSource, fileSource } from './io.js';
-import { type JournalChange, JournalReader, journalDamage, journalIndexOf } from './journal.js';
+import { damagedInTheMiddle, type JournalChange, JournalReader, journalDamage, journalIndexOf } from './journal.js';
 import { IndexReader } from './reader.js';
 import type { IndexRecord, MessageFacts } from './record.js';
 
@@ -39,6 +39,17 @@ export function openMailboxIndex(dir: Dir): MailboxIndex {
     const mailbox = tryOpen(dir);
     if (mailbox !== undefined) return mailbox;
   }
+}
+
+/**
+ * The same for whoever changes the mailbox. Throws JNL_DAMAGED as well: what lies behind a damaged record was
+ * acknowledged, and who does not see it gives its uids a second time, or removes it with the journal.
+ */
+export function openWholeMailboxIndex(dir: Dir): MailboxIndex {
+  const mailbox = openMailboxIndex(dir);
+  if (!mailbox.lostChanges) return mailbox;
+  mailbox.close();
+  throw damagedInTheMiddle(displayPath(dir, JOURNAL_FILE));
 }
 
 /** Undefined when the journal was folded between opening the index and opening the journal. */

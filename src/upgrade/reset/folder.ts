@@ -98,6 +98,11 @@ function examineJournal({ refusals }: ResetContext, open: OpenFolder, target: Di
     refusals.add(open.subject, 'RESET_CHANGED', where, `The journal cannot be read: ${open.journalDamage}.`);
     return;
   }
+  if (open.index?.lostChanges === true) {
+    const text = 'A record of the journal is damaged, so that nobody can tell what the changes behind it are.';
+    refusals.add(open.subject, 'RESET_CHANGED', where, text);
+    return;
+  }
   const { append, expunge, flags, uidnext, byRetry } = serviceChanges(open, target);
   if (append + expunge + flags + uidnext > 0) {
     const text =

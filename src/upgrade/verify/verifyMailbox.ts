@@ -143,7 +143,7 @@ function openIndex(check: Check, dir: Dir): MailboxIndex | undefined {
     index.reader.verify('records');
     if (index.lostChanges) {
       const text =
-        'A record of the journal is damaged; changes behind it are ignored, and the next service cuts them off.';
+        'A record of the journal is damaged; changes behind it are ignored, and the mailbox takes no more changes.';
       report(check, 'VERIFY_INDEX', `${dir.path}/${JOURNAL_FILE}`, text);
     }
     return index;

@@ -4,8 +4,10 @@ import { MailhaulError } from '../../../src/errors.js';
 import type { Dir } from '../../../src/fs/dir.js';
 import { armFaults } from '../../../src/fs/seam.js';
 import { check64, loadDigest } from '../../../src/store/digest.js';
+import { foldJournal } from '../../../src/store/index/fold.js';
 import { bytesSource } from '../../../src/store/index/io.js';
 import {
+  encodeBatch,
   encodeChange,
   encodeJournalHeader,
   type JournalChange,
@@ -13,7 +15,7 @@ import {
   journalIndexOf,
 } from '../../../src/store/index/journal.js';
 import { JournalWriter } from '../../../src/store/index/journalWriter.js';
-import { MailboxIndex, openMailboxIndex } from '../../../src/store/index/mailboxIndex.js';
+import { MailboxIndex, openMailboxIndex, openWholeMailboxIndex } from '../../../src/store/index/mailboxIndex.js';
 import { openIndex } from '../../../src/store/index/reader.js';
 import type { MessageFacts } from '../../../src/store/index/record.js';
 import { buildIndex, cacheEntry, chance, sampleMessages, withDirectory } from './support.js';
@@ -170,7 +172,7 @@ describe('journal', () => {
       use(payload);
       use(Buffer.concat([sound, payload]));
       // Sense without meaning: a record that fits its check, with any type and payload.
-      use(Buffer.concat([journal([]), encodeNoise(1 + Math.floor(random() * 5), payload)]));
+      use(Buffer.concat([journal([]), encodeNoise(1 + Math.floor(random() * 6), payload)]));
     }
   });
 
@@ -180,10 +182,15 @@ describe('journal', () => {
       first.append(CHANGES.slice(0, 3));
       first.close();
       const second = writer(dir);
-      second.append(CHANGES.slice(3));
-      expect(second.bytes).toBe(journal(CHANGES).length);
+      for (const change of CHANGES.slice(3)) second.append([change]);
+      const written = Buffer.concat([
+        journal([]),
+        encodeBatch(CHANGES.slice(0, 3)),
+        ...CHANGES.slice(3).map(encodeChange),
+      ]);
+      expect(second.bytes).toBe(written.length);
       second.close();
-      expect(fs.readFileSync(`${directory}/store.jnl`)).toEqual(journal(CHANGES));
+      expect(fs.readFileSync(`${directory}/store.jnl`)).toEqual(written);
       expect(fs.statSync(`${directory}/store.jnl`).mode & 0o777).toBe(0o600);
       const mailbox = openMailboxIndex(dir);
       expect(mailbox.changes).toBe(CHANGES.length);
@@ -201,6 +208,53 @@ describe('journal', () => {
       );
     }));
 
+  it.each([0, 1])('refuses to write where record %i is damaged and acknowledged ones lie behind it', (damaged) =>
+    withMailbox((dir, directory) => {
+      const bytes = journal(CHANGES);
+      bytes[journal(CHANGES.slice(0, damaged)).length + 9]! ^= 1;
+      fs.writeFileSync(`${directory}/store.jnl`, bytes);
+      const refused = expect.objectContaining({ code: 'JNL_DAMAGED', where: `${dir.path}/store.jnl` });
+      expect(() => writer(dir)).toThrow(refused);
+      expect(() => openWholeMailboxIndex(dir)).toThrow(refused);
+      expect(() => foldJournal(dir)).toThrow(refused);
+      expect(fs.readFileSync(`${directory}/store.jnl`)).toEqual(bytes);
+      expect(openDescriptorsOf(directory)).toEqual([]);
+    }),
+  );
+
+  it('gives back the changes of a batch', () => {
+    const bytes = Buffer.concat([journal([]), encodeBatch(CHANGES.slice(0, 5)), ...CHANGES.slice(5).map(encodeChange)]);
+    const reader = new JournalReader(bytesSource(bytes), journalIndexOf(openIndex(buildIndex(base))));
+    expect([...reader.changes()]).toEqual(CHANGES);
+    expect(reader.end).toBe(bytes.length);
+  });
+
+  it('takes no part of a batch for a record, whichever of its blocks a power loss kept', () => {
+    const batch = encodeBatch([...CHANGES.slice(0, 5), ...Array.from({ length: 40 }, (_, n) => appended(n + 6))]);
+    const whole = Buffer.concat([journal([]), batch]);
+    for (let at = 32; at < whole.length; at += 256) {
+      const torn = Buffer.from(whole);
+      torn.fill(0, at, Math.min(at + 512, whole.length));
+      expect(replay(torn)).toMatchObject({ changes: 0, lostChanges: false });
+    }
+  });
+
+  it('goes on in a journal of version 1, whose writers synced several appends at once', () =>
+    withMailbox((dir, directory) => {
+      const old = (changes: readonly JournalChange[]): Buffer => asVersion1(journal(changes));
+      const torn = old([appended(0), appended(1), appended(2)]);
+      torn.fill(0, 32, 40);
+      expect(replay(torn).lostChanges).toBe(false);
+      const damaged = old([appended(0), appended(1), { type: 'expunge', uid: uid(5) }]);
+      damaged.fill(0, 32, 40);
+      expect(replay(damaged).lostChanges).toBe(true);
+      fs.writeFileSync(`${directory}/store.jnl`, torn);
+      const journalWriter = writer(dir);
+      journalWriter.append([appended(0), appended(1)]);
+      journalWriter.close();
+      expect(fs.readFileSync(`${directory}/store.jnl`)).toEqual(old([appended(0), appended(1)]));
+    }));
+
   it('takes no more changes after a failed sync', () =>
     withMailbox((dir) => {
       const journalWriter = writer(dir);
@@ -215,6 +269,25 @@ describe('journal', () => {
       journalWriter.close();
     }));
 });
+
+/** The same records in a journal of version 1. */
+function asVersion1(bytes: Buffer): Buffer {
+  bytes.writeUInt32LE(1, 8);
+  bytes.writeBigUInt64LE(check64(bytes.subarray(0, 24)), 24);
+  return bytes;
+}
+
+/** What this process has open below a directory. */
+function openDescriptorsOf(directory: string): string[] {
+  const links = fs.readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [fs.readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      return [];
+    }
+  });
+  return links.filter((link) => link.startsWith(`${fs.realpathSync(directory)}/`));
+}
 
 /** A record with a right check around any payload. */
 function encodeNoise(type: number, payload: Uint8Array): Buffer {
