@@ -143,16 +143,24 @@ function isSourceUnchanged({ ready }: MovedFolder): boolean {
   );
 }
 
-/** Old and new failures together, until the new index is published. */
+/**
+ * What is not in the index that is about to be published. The first index of a folder has all other messages: what an
+ * attempt before reported of those is cleared now, or a run that is killed once the folder is published would leave it
+ * for a retry, which adds them once more where a service has been by then (4x-store.md, promise 2). A retry clears
+ * nothing before its outcome: till then `.retry` tells what came in.
+ */
 async function recordFailures(run: Run, outcomes: readonly Outcome[]): Promise<void> {
-  const changed = outcomes.filter((outcome) => outcome.failures.length > 0);
-  if (changed.length === 0) return;
+  const changes = outcomes.flatMap(({ folder, ready, output, failures }) => {
+    const recorded = run.mapping.failures(folder.id);
+    const isFirst = ready.additions === null && output.summary !== null;
+    const uids = new Set(failures.map(({ uid }) => uid));
+    const earlier = isFirst ? [] : recorded.filter(({ uid }) => !uids.has(uid));
+    const isSame = failures.length === 0 && (recorded.length === 0 || !isFirst);
+    return isSame ? [] : [{ id: folder.id, failures: [...failures, ...earlier] }];
+  });
+  if (changes.length === 0) return;
   await run.mapping.update((writes) => {
-    for (const { folder, failures } of changed) {
-      const uids = new Set(failures.map((failure) => failure.uid));
-      const earlier = run.mapping.failures(folder.id).filter((failure) => !uids.has(failure.uid));
-      writes.setFailures(folder.id, [...failures, ...earlier]);
-    }
+    for (const { id, failures } of changes) writes.setFailures(id, failures);
   });
 }
 

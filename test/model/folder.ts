@@ -269,7 +269,7 @@ function stepsOf(state: State, who: number, protocol: Protocol): State[] {
     }
     case 'note':
       if (!protocol.failuresOnRecordFirst) return [go('publish')];
-      return [go('publish', { failures: MESSAGES.filter((m) => me.failed.includes(m) || state.failures.includes(m)) })];
+      return [go('publish', { failures: me.failed })];
     case 'publish':
       return [
         go(protocol.removeAfterPublish ? 'outcome' : 'unlock', {
