@@ -278,7 +278,7 @@ export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult
     try {
       const remove = exceptFailed(task.record.uids, task.failed);
       side = 'target';
-      const notInTarget = task.checkTarget ? keepUnlessInTarget(task, remove) : 0;
+      const notInTarget = task.checkTarget ? keepUnlessInTarget(task, opened, remove) : 0;
       side = 'source';
       const output = tools.engine.removeSources({ sourceFd: opened.fd, messages: tableOf(task.record), remove });
       return { kind: 'removed', id: task.id, output, notInTarget };
@@ -294,25 +294,28 @@ export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult
 
 /**
  * Clears `remove` where the 4.x message file is not there, or is shorter than what was migrated (the CRLF form never
- * is); returns how many. A disk that lost data since the folder was published must not cost the original too.
+ * is); returns how many originals that keeps. A disk that lost data since the folder was published must not cost the
+ * original too. One that an earlier `-r` took is not kept: its message was deleted in 4.x since.
  */
-function keepUnlessInTarget(task: RemoveFolder, remove: Uint8Array): number {
+function keepUnlessInTarget(task: RemoveFolder, source: Dir, remove: Uint8Array): number {
+  const { record } = task;
   const mailbox = walk(rootOf(task.target), task.target.components);
   let kept = 0;
   let hash: { name: string; dir: Dir | undefined } = { name: '', dir: undefined };
   try {
-    for (let i = 0; i < task.record.count; i++) {
+    for (let i = 0; i < record.count; i++) {
       if (remove[i] === 0) continue;
-      const uid = task.record.uids[i] ?? 0;
+      const uid = record.uids[i] ?? 0;
       const name = hashDirectory(uid);
       if (name !== hash.name) {
         if (hash.dir !== undefined) closeDir(hash.dir);
         hash = { name, dir: openIfThere(mailbox, name) };
       }
       const file = hash.dir === undefined ? undefined : stat(hash.dir, messageFile(uid));
-      if (file?.isFile() && Number(file.size) >= (task.record.sizes[i] ?? 0)) continue;
+      if (file?.isFile() && Number(file.size) >= (record.sizes[i] ?? 0)) continue;
       remove[i] = 0;
-      kept += 1;
+      const original = Buffer.from(record.names.subarray(record.nameOffsets[i], record.nameOffsets[i + 1]));
+      if (stat(source, original) !== undefined) kept += 1;
     }
   } finally {
     if (hash.dir !== undefined) closeDir(hash.dir);

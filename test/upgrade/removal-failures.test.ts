@@ -115,6 +115,16 @@ for (const engine of engineOptions()) {
       expect(left()).toEqual(['five', 'three', 'two']);
     });
 
+    it('counts no original as kept that is gone, where its message was deleted in 4.x since', async () => {
+      const { made, repair } = broken();
+      expect(made.messages(engine, '-r', '--accept-failures').status).toBe(1);
+      await asService(made.store.instance, (service) => service.expunge(WORK, 2));
+      expect(counted(made.messages(engine, '-r'))).toEqual({ removed: { messages: 0, kept: 0 }, warnings: 0 });
+      repair('three', 'five');
+      expect(counted(made.messages(engine, '-r'))).toEqual({ removed: { messages: 2, kept: 0 }, warnings: 0 });
+      expect(await sourcesRemoved(made)).toBe(true);
+    });
+
     it('changes nothing for the retry after the repair: uids, flags, index, warnings', async () => {
       const indexOf = (remove: string[]): { index: Buffer; one: Broken } => {
         const one = broken();
