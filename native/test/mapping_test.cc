@@ -177,3 +177,27 @@ TEST(theParserSurvivesAFileThatChangesUnderIt) {
   over = true;
   hostile.join();
 }
+
+TEST(aLossIsRepairedWhileOtherThreadsMapAndUnmap) {
+  std::atomic<bool> over{false};
+  std::vector<std::thread> others;
+  for (int t = 0; t < 3; ++t) {
+    others.emplace_back([&over] {
+      const Fd fd = fileOf("x");
+      while (!over) {
+        Mapping mapping;
+        static_cast<void>(mapping.map(fd.get(), 1));
+      }
+    });
+  }
+  for (int round = 0; round < 5000; ++round) {
+    const Fd fd = fileOf(std::string(2 * kPage, 'x'));
+    Mapping mapping;
+    CHECK_EQ(mapping.map(fd.get(), 2 * kPage), 0);
+    cut(fd, kPage);
+    CHECK_EQ(countOf(mapping, 'x'), kPage);
+    CHECK(mapping.isBroken());
+  }
+  over = true;
+  for (std::thread& thread : others) thread.join();
+}

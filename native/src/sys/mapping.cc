@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,8 +13,10 @@
 namespace mailhaul::sys {
 namespace {
 
-/// What the handler may look at: no lock, no thread-local memory. 0 and 0 where nothing is mapped.
+/// What the handler may look at: no lock, no thread-local memory. It looks at the guards of its own thread only, which
+/// nobody changes meanwhile: the two bounds of another one could be read as one changed and the other not.
 struct Guard {
+  std::atomic<pid_t> thread{0};  ///< that mapped, and reads; 0 while begin and end do not count
   std::atomic<std::uintptr_t> begin{0};
   std::atomic<std::uintptr_t> end{0};  ///< of the last page
   std::atomic<bool> broken{false};
@@ -30,7 +33,9 @@ const auto pageBytes = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
 
 /// Anonymous pages in place of those from the lost one on; false when the address is in no mapping of ours.
 bool repair(std::uintptr_t address) noexcept {
+  const auto thread = static_cast<pid_t>(::syscall(SYS_gettid));
   for (Guard& guard : guards) {
+    if (guard.thread.load() != thread) continue;
     const std::uintptr_t end = guard.end.load();
     if (address < guard.begin.load() || address >= end) continue;
     const std::uintptr_t lost = address & ~(pageBytes - 1);
@@ -103,6 +108,7 @@ int Mapping::map(int fd, std::size_t bytes) noexcept {
   const auto begin = reinterpret_cast<std::uintptr_t>(at);
   guards[guard].end.store(begin + (bytes + pageBytes - 1) / pageBytes * pageBytes);
   guards[guard].begin.store(begin);
+  guards[guard].thread.store(static_cast<pid_t>(::syscall(SYS_gettid)));
   at_ = at;
   bytes_ = bytes;
   guard_ = guard;
@@ -112,8 +118,7 @@ int Mapping::map(int fd, std::size_t bytes) noexcept {
 
 void Mapping::reset() noexcept {
   if (at_ == nullptr) return;
-  guards[guard_].end.store(0);
-  guards[guard_].begin.store(0);
+  guards[guard_].thread.store(0);
   ::munmap(at_, bytes_);
   leaveGuard(guard_);
   at_ = nullptr;

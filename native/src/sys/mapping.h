@@ -19,7 +19,7 @@ class Mapping {
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping() { reset(); }
 
-  /// Maps the first `bytes` bytes (more than 0) of an open file. Returns 0 or errno.
+  /// Maps the first `bytes` bytes (more than 0) of an open file, for this thread to read. Returns 0 or errno.
   [[nodiscard]] int map(int fd, std::size_t bytes) noexcept;
   void reset() noexcept;
 
