@@ -3,6 +3,7 @@
  * from it, so the plan, its uids and its warnings are the same whether the originals are still there or not.
  */
 import type { DirectoryScan } from '../engine/types.js';
+import { rawKey } from '../store/names.js';
 import { exceptFailed } from './failures.js';
 import { nameTable } from './plan-names.js';
 import type { MigrationRecord } from './types.js';
@@ -19,11 +20,14 @@ export function withMigrated(
 ): DirectoryScan {
   const table = nameTable(scan);
   const migrated = exceptFailed(record.uids, failed);
-  const gone: number[] = [];
+  // Two rows have one name where a file was replaced and came in again: only the newer one was there last.
+  const byName = new Map<string, number>();
   for (let i = 0; i < record.count; i++) {
     if (migrated[i] === 0) continue;
-    if (table.find(record.names, record.nameOffsets[i] ?? 0, record.nameOffsets[i + 1] ?? 0) < 0) gone.push(i);
+    const [start, end] = [record.nameOffsets[i] ?? 0, record.nameOffsets[i + 1] ?? 0];
+    if (table.find(record.names, start, end) < 0) byName.set(rawKey(record.names.subarray(start, end)), i);
   }
+  const gone = [...byName.values()];
   if (gone.length === 0) return scan;
   const count = scan.count + gone.length;
   const lengthOf = (row: number): number => (record.nameOffsets[row + 1] ?? 0) - (record.nameOffsets[row] ?? 0);

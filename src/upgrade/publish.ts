@@ -16,7 +16,7 @@ import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
 import { folderStops } from './batch.js';
 import { exceptFailed, messageFailures } from './failures.js';
-import { countRemoval } from './removal.js';
+import { countRemoval, storeDevice } from './removal.js';
 import { addError, addMethods, partitionTotals } from './report.js';
 import type { PartitionRoot } from './roots.js';
 import { failureOf, type MovedFolder, type Run, release } from './run.js';
@@ -242,7 +242,8 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
         Uint32Array.from(failures, ({ uid }) => uid),
       );
       for (let i = 0; i < remove.length; i++) if (methods[i] === METHOD.failed) remove[i] = 0;
-      return { id: folder.id, sourceFd, messages: plan.messages, remove };
+      const mountedBelow = fstatSync(sourceFd, { bigint: true }).dev !== storeDevice(run, folder.id);
+      return { id: folder.id, sourceFd, mountedBelow, messages: plan.messages, remove };
     }),
   });
   const byId = new Map(first.map((outcome) => [outcome.folder.id, outcome]));

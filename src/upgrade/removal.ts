@@ -118,7 +118,8 @@ export async function settleRemovals(run: Run): Promise<void> {
   }
 }
 
-function storeDevice(run: Run, id: number): bigint {
+/** Of the store path that holds the folder; -1 where there is none. */
+export function storeDevice(run: Run, id: number): bigint {
   const user = run.mapping.user(run.mapping.folder(id)?.uid ?? '');
   const store = user === undefined ? undefined : run.roots.stores.get(user.storePath);
   return store === undefined ? -1n : fstat(store).dev;

@@ -4,7 +4,7 @@
  */
 import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine } from '../engine/types.js';
 import { describeError, hasErrno, MailhaulError, systemCause } from '../errors.js';
-import { closeDir, type Dir, ensureDirs, fstat, stat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, ensureDirs, fstat, stat, sync, walk } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
 import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
@@ -257,10 +257,15 @@ export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfe
   }
 }
 
-/** `-r` right after the folder was published; the lock is still held by the main thread's descriptor. */
+/**
+ * `-r` right after the folder was published; the lock is still held by the main thread's descriptor. The store paths
+ * are synced at the end of the run (removal.ts), which does not reach what is mounted below them.
+ */
 export function finishFolder(tools: StepTools, task: FinishFolder): FinishResult {
-  const { sourceFd, messages, remove } = task;
-  return { id: task.id, output: tools.engine.removeSources({ sourceFd, messages, remove }) };
+  const { sourceFd, mountedBelow, messages, remove } = task;
+  const output = tools.engine.removeSources({ sourceFd, messages, remove });
+  if (mountedBelow) sync(sourceFd);
+  return { id: task.id, output };
 }
 
 /** Late `-r`: lock, see that every message that did not fail is in 4.x, remove, unlock. */
@@ -281,6 +286,7 @@ export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult
       const notInTarget = task.checkTarget ? keepUnlessInTarget(task, opened, remove) : 0;
       side = 'source';
       const output = tools.engine.removeSources({ sourceFd: opened.fd, messages: tableOf(task.record), remove });
+      if (fstat(opened).dev !== fstat(rootOf(task.source)).dev) sync(opened.fd);
       return { kind: 'removed', id: task.id, output, notInTarget };
     } finally {
       lock.release();

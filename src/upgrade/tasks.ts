@@ -152,6 +152,8 @@ export type AppendResult =
 export interface FinishFolder {
   readonly id: number;
   readonly sourceFd: number;
+  /** The folder lies on a file system that is mounted below its store path. */
+  readonly mountedBelow: boolean;
   readonly messages: MessageTable;
   readonly remove: Uint8Array;
 }

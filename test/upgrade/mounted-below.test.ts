@@ -50,7 +50,7 @@ afterEach(() => {
 function callsOf(...args: string[]): string[] {
   const trace = path.join(site.store.root, 'trace');
   const upgrade = [UPGRADE, ...args, '--instance', site.store.instance];
-  const traced = ['-f', '-y', '-e', 'trace=syncfs,unlink,unlinkat', '-o', trace, process.execPath, ...upgrade];
+  const traced = ['-f', '-y', '-e', 'trace=fsync,syncfs,unlink,unlinkat', '-o', trace, process.execPath, ...upgrade];
   const result = spawnSync('strace', traced, { encoding: 'utf8' });
   expect(result.status, result.stderr).toBe(0);
   return fs.readFileSync(trace, 'latin1').split('\n');
@@ -121,17 +121,39 @@ it('--reset puts the messages back, says what stands in the way of the directory
   for (const user of ['anna', 'fred']) expect(fs.existsSync(`${store.mailbox}/${user}/INBOX/one`)).toBe(true);
 });
 
-it('--reset that goes on syncs a 3.x folder that is mounted below its store path, also when it puts nothing back', async (ctx) => {
-  needStrace(ctx);
-  const { store } = site;
-  // The other way round: the 3.x side lies on it. A reset was killed when the message had its 3.x name.
+/** The other way round: anna's 3.x side lies on a file system of its own. Returns a copy of what is in it. */
+function mountSource(): string {
   expect(spawnSync('umount', [mounted]).status).toBe(0);
-  mounted = `${store.mailbox}/anna`;
-  const kept = `${store.root}/kept`;
+  mounted = `${site.store.mailbox}/anna`;
+  const kept = `${site.store.root}/kept`;
   expect(spawnSync('cp', ['-a', mounted, kept]).status).toBe(0);
   const options = `uid=${ACCOUNT.uid},gid=${ACCOUNT.gid},mode=700,size=4m`;
   expect(spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', mounted]).status).toBe(0);
   expect(spawnSync('cp', ['-a', `${kept}/.`, mounted]).status).toBe(0);
+  return kept;
+}
+
+describe.each(engineOptions())('-r of a 3.x folder that is mounted below its store path, %s', (engine) => {
+  it.for(['at once', 'later'])('%s, syncs it after its originals went', (when, ctx) => {
+    needStrace(ctx);
+    mountSource();
+    // So that the only message that goes is anna's.
+    fs.rmSync(`${site.store.mailbox}/fred/INBOX/one`);
+    if (when === 'later') expect(site.messages(engine).status).toBe(0);
+    const calls = callsOf('-m', '-r', '-t', '1', engine);
+    const removed = calls.findLastIndex((call) => /unlink(at)?\(/.test(call) && /anna\/INBOX>|"one"|\/one"/.test(call));
+    const synced = calls.findLastIndex((call) => /fsync\(/.test(call) && call.includes(`<${mounted}/INBOX>`));
+    expect(removed).toBeGreaterThan(-1);
+    expect(synced).toBeGreaterThan(removed);
+    expect(fs.readdirSync(`${mounted}/INBOX`)).not.toContain('one');
+  });
+});
+
+it('--reset that goes on syncs a 3.x folder that is mounted below its store path, also when it puts nothing back', async (ctx) => {
+  needStrace(ctx);
+  const { store } = site;
+  // A reset was killed when the message had its 3.x name.
+  const kept = mountSource();
   expect(site.messages('-r').status).toBe(0);
   expect(spawnSync('cp', ['-a', `${kept}/INBOX/one`, `${mounted}/INBOX/one`]).status).toBe(0);
   await databases(store, (mapping) =>

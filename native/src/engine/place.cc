@@ -118,6 +118,8 @@ Outcome Placer::adoptEqual(const Message& message, const Spot& spot, bool& adopt
   const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || left;
   bool equal = false;
   if (!ours || sameContent(fd.get(), message.content, compare_, equal) != 0 || !equal) return {};
+  // Pages that a mapped file lost while it was compared read as zeros, which may be all that the other one is.
+  if (const Outcome same = message.source->check(); !same.ok()) return same;
   const Outcome claimed = claim(fd.get(), st, folder_.owner);
   // Root's, and this process is the server account by now: replaced as well.
   if (claimed.errorNumber == EPERM) return {};
