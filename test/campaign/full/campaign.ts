@@ -94,28 +94,11 @@ function scenarios(): Scenario[] {
         // btrfs keeps room for metadata: then everything fits.
         exits: type === 'ext4' ? [4] : [4, 0],
       },
-      {
-        name: `${type}: the storage below the partition gives out (EIO)`,
-        quick: type === 'xfs',
-        disk: {
-          type,
-          megabytes: 64,
-          thinBytes: 1_500_000,
-          ...(type === 'ext4' ? { mountOptions: 'errors=remount-ro' } : {}),
-        },
-        onDisk: 'partition',
-        disturb: (site, _small, args) => plain(site, args),
-        repair(small) {
-          small.storage(1 << 30);
-          small.repair();
-        },
-        // What the storage says is handed on: EIO, or ENOSPC.
-        expect: /EIO|EROFS|ENOSPC/,
-        oneDevice: true,
-      },
     );
   }
   list.push(
+    thinStorage('ext4'),
+    thinStorage('xfs'),
     {
       name: 'ext4: inodes run out where 3.x is',
       quick: true,
@@ -179,6 +162,32 @@ function quota(disk: SmallDisk, limit: string): boolean {
   return enabled && spawnSync('btrfs', ['qgroup', 'limit', limit, '0/5', disk.directory]).status === 0;
 }
 
+/**
+ * Storage that is smaller than the disk on it. Not with btrfs: Linux 6.18 leaves a superblock whose tree root was never
+ * written (a disk that cannot be mounted any more), whatever ran on it.
+ */
+function thinStorage(type: 'ext4' | 'xfs'): Scenario {
+  return {
+    name: `${type}: the storage below the partition gives out (EIO)`,
+    quick: type === 'xfs',
+    disk: {
+      type,
+      megabytes: 64,
+      thinBytes: 1_500_000,
+      ...(type === 'ext4' ? { mountOptions: 'errors=remount-ro' } : {}),
+    },
+    onDisk: 'partition',
+    disturb: (site, _small, args) => plain(site, args),
+    repair(small) {
+      small.storage(1 << 30);
+      small.repair();
+    },
+    // What the storage says is handed on: EIO, or ENOSPC.
+    expect: /EIO|EROFS|ENOSPC/,
+    oneDevice: true,
+  };
+}
+
 export const campaign: Campaign = {
   about:
     'full, read-only and broken disks (loop mounts of ext4, xfs, btrfs): exit 4, told once, resumes after the repair',
@@ -188,7 +197,10 @@ export const campaign: Campaign = {
       options: { only: { type: 'string' }, engine: { type: 'string' } },
     });
     const problems: string[] = [];
-    const notes: string[] = [...quotaNotes()];
+    const notes: string[] = [
+      ...quotaNotes(),
+      'btrfs on storage that gives out: not tried, it cannot be mounted afterwards',
+    ];
     const results: GoldenResults = new Map();
     const ground = memoryGround('full', '2g');
     let cases = 0;
@@ -209,7 +221,10 @@ export const campaign: Campaign = {
           // A signal that came meanwhile is seen now.
           await nextTurn();
           const flag = engine === 'native' ? '--native' : '--no-native';
-          const outcome = await tryScenario(scenario, flag, ground.root, results);
+          const outcome = await tryScenario(scenario, flag, ground.root, results).catch((error: unknown) => ({
+            problems: [`the scenario itself failed: ${error instanceof Error ? error.stack : error}`],
+            said: 'not finished',
+          }));
           for (const problem of outcome.problems) problems.push(`${scenario.name}, ${engine}: ${problem}`);
           const note = `${scenario.name}, ${engine}: ${outcome.said}`;
           notes.push(note);
