@@ -5,6 +5,7 @@
  * added, never renamed), says what failed and where, and what to do about it (`hint`). The exit code of a
  * command follows from `exit` (commands.md, "Exit codes").
  */
+import { constants } from 'node:os';
 
 /** Exit codes of every command (commands.md). */
 export const EXIT = {
@@ -49,14 +50,26 @@ export class MailhaulError extends Error {
 
 /** True for an error of Node's file or network calls with this `code` (`ENOENT` …). */
 export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code);
+  return (
+    error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(named(error.code))
+  );
+}
+
+/** Node calls an errno that libuv does not know, EDQUOT among them, `Unknown system error -122`. */
+function named(text: string): string {
+  return text.replace(/Unknown system error -(\d+)(?:: Unknown system error -\1)?/g, (unknown, errno) => {
+    const known = Object.entries(constants.errno).find(([, number]) => number === Number(errno));
+    return known?.[0] ?? unknown;
+  });
 }
 
 /** Text of the failed system call behind an error, where the error's own message does not tell it; else ''. */
 export function systemCause(error: Error): string {
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
     const { code, syscall } = cause as NodeJS.ErrnoException;
-    if (code !== undefined && syscall !== undefined) return error.message.includes(code) ? '' : ` (${cause.message})`;
+    if (code !== undefined && syscall !== undefined) {
+      return error.message.includes(named(code)) ? '' : ` (${named(cause.message)})`;
+    }
   }
   return '';
 }
@@ -68,5 +81,5 @@ export function describeError(error: unknown): string {
     const hint = error.hint === undefined ? '' : ` ${error.hint}`;
     return `${error.code}: ${error.message}${systemCause(error)}${where}${hint}`;
   }
-  return error instanceof Error ? error.message : String(error);
+  return error instanceof Error ? named(error.message) : String(error);
 }

@@ -102,7 +102,7 @@ function systemFailure(error: unknown): unknown {
   if (error instanceof MailhaulError || !(error instanceof Error)) return error;
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined) return error;
-  return new MailhaulError('SYSTEM_CALL', `A system call failed: ${error.message}.`, {
+  return new MailhaulError('SYSTEM_CALL', `A system call failed: ${describeError(error)}.`, {
     hint: 'Correct the cause, then run the same command again.',
     cause: error,
   });
