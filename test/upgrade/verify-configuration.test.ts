@@ -177,4 +177,16 @@ describe('what the server account may not read, though root may', () => {
     expect(report.byCode).toMatchObject({ [code]: expect.any(Number), VERIFY_MODE: 1 });
     expect(where(report, 'VERIFY_MODE')).toEqual([path()]);
   });
+
+  it.each([
+    ['a mailbox directory', () => verified.directoryOf('user/joe/Box')],
+    ['a hash directory', () => `${verified.directoryOf('user/joe/Box')}/00`],
+    ['a directory above the mailboxes', () => `${verified.primary}/=user`],
+    ['the partition', () => verified.primary],
+  ])('%s that may be listed, but not entered, halts nothing', async (_, path) => {
+    if (process.geteuid?.() !== 0) return;
+    const report = await asRoot(path(), 0o600);
+    expect([report.halted, report.exitCode]).toEqual([null, 1]);
+    expect(where(report, 'VERIFY_MODE')).toEqual([path()]);
+  });
 });

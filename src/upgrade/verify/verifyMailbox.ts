@@ -41,12 +41,18 @@ export function verifyMailbox(context: VerifyContext, task: MailboxTask): Mailbo
 /** Index and journal as they are now; another text when a service has changed the mailbox. */
 function stampOf(dir: Dir | undefined): string {
   if (dir === undefined) return '';
-  return [INDEX_FILE, JOURNAL_FILE]
-    .map((name) => {
-      const seen = stat(dir, name);
-      return seen === undefined ? 'none' : `${seen.ino} ${seen.size} ${seen.mtimeNs}`;
-    })
-    .join();
+  try {
+    return [INDEX_FILE, JOURNAL_FILE]
+      .map((name) => {
+        const seen = stat(dir, name);
+        return seen === undefined ? 'none' : `${seen.ino} ${seen.size} ${seen.mtimeNs}`;
+      })
+      .join();
+  } catch (error) {
+    // Reported by whoever opens them.
+    rethrowDefect(error);
+    return 'not to be looked at';
+  }
 }
 
 /** Who holds the lock of the 3.x folder, as a migration does, or of the mailbox, as a service does. */
