@@ -55,12 +55,16 @@ export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
   );
 }
 
+/** `ENOSPC` for 28, and so on. */
+export function errnoName(errno: number): string {
+  return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
+}
+
 /** Node calls an errno that libuv does not know, EDQUOT among them, `Unknown system error -122`. */
 function named(text: string): string {
-  return text.replace(/Unknown system error -(\d+)(?:: Unknown system error -\1)?/g, (unknown, errno) => {
-    const known = Object.entries(constants.errno).find(([, number]) => number === Number(errno));
-    return known?.[0] ?? unknown;
-  });
+  return text.replace(/Unknown system error -(\d+)(?:: Unknown system error -\1)?/g, (_, errno) =>
+    errnoName(Number(errno)),
+  );
 }
 
 /** Text of the failed system call behind an error, where the error's own message does not tell it; else ''. */
@@ -68,10 +72,15 @@ export function systemCause(error: Error): string {
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
     const { code, syscall } = cause as NodeJS.ErrnoException;
     if (code !== undefined && syscall !== undefined) {
-      return error.message.includes(named(code)) ? '' : ` (${named(cause.message)})`;
+      return error.message.includes(named(code)) ? '' : ` (${messageOf(cause)})`;
     }
   }
   return '';
+}
+
+/** The message of anything that was thrown, without code, place and hint. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? named(error.message) : String(error);
 }
 
 /** The message of anything that was thrown, with its code in front when it has one. */
@@ -81,5 +90,5 @@ export function describeError(error: unknown): string {
     const hint = error.hint === undefined ? '' : ` ${error.hint}`;
     return `${error.code}: ${error.message}${systemCause(error)}${where}${hint}`;
   }
-  return error instanceof Error ? named(error.message) : String(error);
+  return messageOf(error);
 }

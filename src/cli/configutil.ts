@@ -23,7 +23,7 @@ import {
   parseOptionKey,
 } from '../config/configdb.js';
 import { checkOptionChange, type PartitionInUse } from '../config/rules.js';
-import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError } from '../errors.js';
+import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, fstat, openRoot, readFile, stat, walk } from '../fs/dir.js';
 import { DEFAULT_LOG_LEVEL, openLog, parseLogLevel } from '../log/log.js';
 import {
@@ -347,7 +347,7 @@ function toJson(entry: ConfigEntry): { option: string; language: string | null; 
 
 function toProblem(error: unknown): Problem {
   const code = error instanceof MailhaulError ? error.code : 'INTERNAL';
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   return { code, message, where: (error instanceof MailhaulError ? error.where : undefined) ?? null };
 }
 

@@ -9,7 +9,7 @@
  * reset is unfinished, what it has not begun to remove is shown, with a warning; after that it refuses.
  */
 import { type BareInstance, openBareInstance, openInstance } from '../config/instance.js';
-import { EXIT, type ExitCode, MailhaulError } from '../errors.js';
+import { EXIT, type ExitCode, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, openRoot, stat } from '../fs/dir.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../store/database.js';
 import { loadDigest } from '../store/digest.js';
@@ -173,7 +173,7 @@ function mailboxError(error: unknown, mailbox: string): MailhaulError {
       ...hint,
     });
   }
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = messageOf(error);
   return new MailhaulError('MBOX_UNREADABLE', `The mailbox cannot be read: ${reason}.`, {
     where: mailbox,
     cause: error,

@@ -9,7 +9,7 @@
 import { isIP, connect as netConnect, type Socket } from 'node:net';
 import { type TLSSocket, connect as tlsConnect } from 'node:tls';
 import { ExtendedRequest, UnbindRequest } from 'ldapts';
-import { hasErrno, MailhaulError } from '../errors.js';
+import { hasErrno, MailhaulError, messageOf } from '../errors.js';
 import { escapeLogText } from '../log/log.js';
 import { decodeResponse, frameLength, type LdapResponse, type LdapResult, protocolError } from './ldap-messages.js';
 
@@ -137,7 +137,7 @@ function cannotConnect(where: string, cause: Error): MailhaulError {
 /** The message, or those of all addresses that were tried (Node wraps them without one of its own). */
 function reasonOf(cause: Error): string {
   const errors: unknown[] = cause instanceof AggregateError ? cause.errors : [cause];
-  return errors.map((error) => (error instanceof Error ? error.message : String(error))).join(', ');
+  return errors.map((error) => messageOf(error)).join(', ');
 }
 
 function tlsFailed(where: string, cause: Error): MailhaulError {

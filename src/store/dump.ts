@@ -7,7 +7,7 @@ import * as fs from 'node:fs';
 import { decodeCacheEntry } from '../engine/message/decode.js';
 import { type ImapValue, parseImapValue } from '../engine/message/imapvalue.js';
 import { FLAG } from '../engine/types.js';
-import { MailhaulError } from '../errors.js';
+import { MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, displayPath, openDir, openFile } from '../fs/dir.js';
 import { openMailboxIndex } from './index/mailboxIndex.js';
 import { hashDirectory, messageFile } from './layout.js';
@@ -80,7 +80,7 @@ function attempt<T>(read: () => T, where: string, problems: MailhaulError[]): T 
   try {
     return read();
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = messageOf(error);
     problems.push(
       error instanceof MailhaulError
         ? new MailhaulError(error.code, error.message, { where, cause: error })

@@ -37,7 +37,7 @@
 import * as fs from 'node:fs';
 import { open, type RootDatabase } from 'lmdb';
 import { asAccount } from '../config/privileges.js';
-import { MailhaulError } from '../errors.js';
+import { MailhaulError, messageOf } from '../errors.js';
 import { at, type Dir, displayPath, type Ownership } from '../fs/dir.js';
 import { firstByteLockers } from '../fs/holders.js';
 import {
@@ -240,7 +240,7 @@ function openRootDatabase(
   try {
     return opensAsAccount(dir, owner) ? asAccount(owner, openNow) : openNow();
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     throw new MailhaulError('DB_OPEN', `The database cannot be opened: ${message}.`, { where: path, cause: error });
   }
 }

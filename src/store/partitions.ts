@@ -10,7 +10,7 @@
  */
 import * as fs from 'node:fs';
 import { PRIMARY } from '../config/instance.js';
-import { hasErrno, MailhaulError } from '../errors.js';
+import { hasErrno, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, ensureDir, fstat, type Ownership, openRoot, own, stat, sync } from '../fs/dir.js';
 
 /** Permissions of every directory of a partition. */
@@ -282,7 +282,7 @@ export function checkPartitionDirectory(storePath: Dir, name: string, owner: Own
     return true;
   } catch (error) {
     if (hasErrno(error, 'EROFS')) return false;
-    throw partitionError('PARTITION_DIRECTORY', name, 'cannot be made', where, reasonOf(error), error);
+    throw partitionError('PARTITION_DIRECTORY', name, 'cannot be made', where, messageOf(error), error);
   }
 }
 
@@ -311,7 +311,7 @@ export function makePartitionDirectory(storePath: Dir, name: string, owner: Owne
   try {
     dir = ensureDir(storePath, directory, owner, PARTITION_MODE);
   } catch (error) {
-    throw partitionError('PARTITION_DIRECTORY', name, 'cannot be made', where, reasonOf(error), error);
+    throw partitionError('PARTITION_DIRECTORY', name, 'cannot be made', where, messageOf(error), error);
   }
   try {
     const status = fstat(dir);
@@ -322,10 +322,6 @@ export function makePartitionDirectory(storePath: Dir, name: string, owner: Owne
   } finally {
     closeDir(dir);
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /**

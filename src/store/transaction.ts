@@ -1,6 +1,6 @@
 /** One transaction of an LMDB environment, and what its failures mean. */
 import type { RootDatabase } from 'lmdb';
-import { EXIT, MailhaulError } from '../errors.js';
+import { EXIT, MailhaulError, messageOf } from '../errors.js';
 import { type Dir, statfs } from '../fs/dir.js';
 import { effect } from '../fs/seam.js';
 
@@ -48,7 +48,7 @@ async function commitFailure(error: unknown, path: string): Promise<MailhaulErro
   if (error instanceof Error && 'commitError' in error) {
     cause = await Promise.resolve(error.commitError).catch((reason: unknown) => reason);
   }
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = messageOf(cause);
   const full = /MDB_MAP_FULL/.test(message);
   return new MailhaulError(
     full ? 'DB_FULL' : 'DB_WRITE',

@@ -8,7 +8,7 @@
  * The readers below are the few shapes that records are made of.
  */
 import { crc32 } from 'node:zlib';
-import { MailhaulError } from '../errors.js';
+import { MailhaulError, messageOf } from '../errors.js';
 
 const VERSION = 2;
 const WITHOUT_CHECK = 1;
@@ -35,15 +35,11 @@ export function decodeValue<T>(bytes: Uint8Array, where: string, shape: (value: 
   try {
     return shape(JSON.parse(checkedJson(buffer).toString('utf8')));
   } catch (error) {
-    throw new MailhaulError(
-      'DB_VALUE',
-      `A value is damaged: ${error instanceof Error ? error.message : String(error)}.`,
-      {
-        where,
-        hint: 'Restore the database from a backup; `upgrade --verify` lists what else disagrees.',
-        cause: error,
-      },
-    );
+    throw new MailhaulError('DB_VALUE', `A value is damaged: ${messageOf(error)}.`, {
+      where,
+      hint: 'Restore the database from a backup; `upgrade --verify` lists what else disagrees.',
+      cause: error,
+    });
   }
 }
 

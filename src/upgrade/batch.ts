@@ -4,7 +4,7 @@
  * handed to the committer, set aside, reported as failed, skipped, or let go because the run halts.
  */
 import { type EngineOutput, isDeviceError, METHOD } from '../engine/types.js';
-import { MailhaulError } from '../errors.js';
+import { errnoName, MailhaulError } from '../errors.js';
 import { encodeAdminRecord } from '../store/adminRecord.js';
 import { mailboxPathComponents } from '../store/names.js';
 import type { MailboxRecord } from '../store/types.js';
@@ -14,7 +14,6 @@ import type { Postponed } from './messages.js';
 import { recordOf } from './plan.js';
 import { partitionRoot, storeRoot } from './roots.js';
 import {
-  errnoName,
   failureOf,
   folderFailed,
   folderSkipped,

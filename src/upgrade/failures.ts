@@ -1,6 +1,6 @@
 /** What an engine reported about single messages, in words. */
 import { type EngineOutput, MESSAGE_ERRORS, type MessageTable } from '../engine/types.js';
-import { errnoName } from './run.js';
+import { errnoName } from '../errors.js';
 import type { MessageFailure } from './types.js';
 
 /** Index 1 … of MESSAGE_ERRORS: what was found, and what to do. */

@@ -2,7 +2,7 @@
  * Reads the folders of one user from the 3.x store: what is there, and what could not be read. Nothing is
  * decided here but what a folder is; nothing is written.
  */
-import { hasErrno, MailhaulError } from '../errors.js';
+import { hasErrno, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, openDir } from '../fs/dir.js';
 import type { FolderItem, MailSource } from '../source/types.js';
 import { legacyPath } from '../store/names.js';
@@ -62,7 +62,7 @@ export function readUserMailbox(source: MailSource, store: Dir, uid: string): Us
     return {
       kind: 'unusable',
       code: 'USER_DIRECTORY',
-      message: `The mailbox directory cannot be opened: ${reason(error)}.`,
+      message: `The mailbox directory cannot be opened: ${messageOf(error)}.`,
     };
   }
   try {
@@ -97,7 +97,7 @@ function readFolders(source: MailSource, mailbox: Dir, uid: string): UserMailbox
     } catch (error) {
       if (hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) throw error;
       const code = codeOf(error, 'FOLDER_UNREADABLE');
-      errors.push({ user: uid, folder: legacyPath(item.path), code, message: reason(error) });
+      errors.push({ user: uid, folder: legacyPath(item.path), code, message: messageOf(error) });
       unread.push(item.path);
     }
   }
@@ -147,15 +147,11 @@ function readSubscriptions(
     }
     return read.folders;
   } catch (error) {
-    errors.push({ user: uid, folder: '', code: codeOf(error, 'SUBSCRIPTIONS_UNREADABLE'), message: reason(error) });
+    errors.push({ user: uid, folder: '', code: codeOf(error, 'SUBSCRIPTIONS_UNREADABLE'), message: messageOf(error) });
     return undefined;
   }
 }
 
 function codeOf(error: unknown, otherwise: string): string {
   return error instanceof MailhaulError ? error.code : otherwise;
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,12 +3,14 @@
  * (4x-store.md, promise 1). The migration record names what was migrated. What failed stays; so does a file that has
  * no message in 4.x although the mailbox is still there.
  */
+
 import { constants as osConstants } from 'node:os';
 import type { RemoveOutput } from '../engine/types.js';
+import { errnoName } from '../errors.js';
 import { fstat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { folderStops, placesOf } from './batch.js';
-import { errnoName, failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } from './run.js';
+import { failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } from './run.js';
 import { mailboxOf } from './selection.js';
 import type { RemoveFolder } from './tasks.js';
 import { isStopped, removalRefused, stopDevice } from './trouble.js';

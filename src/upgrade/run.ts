@@ -3,7 +3,6 @@
  * roots, counters, and how a run or a folder fails.
  */
 import { closeSync } from 'node:fs';
-import { constants as osConstants } from 'node:os';
 import { type EngineOutput, PROGRESS } from '../engine/types.js';
 import { describeError, MailhaulError, systemCause } from '../errors.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
@@ -134,9 +133,4 @@ export function folderBusy(run: Run, folder: MappingFolder, holders: readonly nu
 export function folderSkipped(run: Run, folder: MappingFolder): void {
   run.report.folders.skipped += 1;
   run.onFolder?.(folder);
-}
-
-/** `ENOSPC` for 28, and so on. */
-export function errnoName(errno: number): string {
-  return Object.entries(osConstants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
 }

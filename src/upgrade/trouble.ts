@@ -11,10 +11,12 @@
  * published, but only after a sync that succeeded; a sync that failed is never made again (design.md). The report and
  * the log get one entry a device.
  */
+
 import { constants as osConstants } from 'node:os';
+import { errnoName } from '../errors.js';
 import { type Dir, fstat, statfs } from '../fs/dir.js';
 import type { DeviceReport, Side } from './report.js';
-import { errnoName, folderFailed, folderProblem, type Run } from './run.js';
+import { folderFailed, folderProblem, type Run } from './run.js';
 import { contentSpace, filesOf, indexSpace } from './space.js';
 import type { FolderFailure, Trouble } from './tasks.js';
 import type { MappingFolder } from './types.js';

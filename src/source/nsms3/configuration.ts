@@ -3,7 +3,7 @@
  * without case. What the migration rests on (version, host, directories, account) must be right or is refused;
  * a setting that is only carried along and cannot be read is left at its default with a warning.
  */
-import { MailhaulError } from '../../errors.js';
+import { MailhaulError, messageOf } from '../../errors.js';
 import { closeDir, type Dir, displayPath, openDir, readFile } from '../../fs/dir.js';
 import type { SourceConfiguration, SourceSettings } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
@@ -66,7 +66,7 @@ function load(instance: Dir, path: string): Buffer {
       closeDir(config);
     }
   } catch (cause) {
-    const what = cause instanceof Error ? cause.message : String(cause);
+    const what = messageOf(cause);
     throw new MailhaulError('CONF_UNREADABLE', `The 3.x configuration cannot be read: ${what}`, {
       where: path,
       hint: 'Name the directory of the 3.x instance (msg-<name>), which holds config/NscpMail.conf.',

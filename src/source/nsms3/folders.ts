@@ -12,7 +12,7 @@
  * is one list of sub-folder names a level; message names pass by without being kept.
  */
 import type { Dirent } from 'node:fs';
-import { hasErrno } from '../../errors.js';
+import { hasErrno, messageOf } from '../../errors.js';
 import { closeDir, type Dir, entries, fstat, openDir, walk } from '../../fs/dir.js';
 import type { FolderItem } from '../types.js';
 
@@ -169,7 +169,7 @@ function problemOf(error: unknown, path: Path): FolderItem {
     const message = 'It was a directory, and is none any more; it is never followed.';
     return { kind: 'problem', severity: 'error', path, code: 'FOLDER_LINK', message };
   }
-  const what = error instanceof Error ? error.message : String(error);
+  const what = messageOf(error);
   const message = `The folder, or what lies below it, cannot be read: ${what}`;
   return { kind: 'problem', severity: 'error', path, code: 'FOLDER_UNREADABLE', message };
 }

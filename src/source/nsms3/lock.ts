@@ -9,7 +9,7 @@
  * read-only), the lock of the directory has to do. Both are tried once, in this order, so nobody waits for anybody.
  */
 import * as fs from 'node:fs';
-import { hasErrno, MailhaulError } from '../../errors.js';
+import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
 import { createFile, type Dir, displayPath, type Ownership, openFile, stat } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
@@ -81,7 +81,7 @@ function openExisting(folder: Dir): number | undefined {
     }
   } catch (cause) {
     if (hasErrno(cause, 'ENOENT')) return undefined;
-    const what = cause instanceof Error ? cause.message : String(cause);
+    const what = messageOf(cause);
     throw new MailhaulError('FOLDER_LOCK', `The folder's lock file cannot be used: ${what}`, {
       where: displayPath(folder, NAME),
       hint: 'It must be a regular file of the server account; remove it if no 3.x process uses it.',

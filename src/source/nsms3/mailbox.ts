@@ -9,7 +9,7 @@
  */
 import * as fs from 'node:fs';
 import { FLAG } from '../../engine/types.js';
-import { hasErrno, MailhaulError } from '../../errors.js';
+import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
 import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
 import type { FolderIndex, IndexHeader } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
@@ -81,7 +81,7 @@ function openIndex(folder: Dir): number | undefined {
  * would throw away uids and flags that a repair brings back.
  */
 function unreadable(folder: Dir, cause: unknown): MailhaulError {
-  const what = cause instanceof Error ? cause.message : String(cause);
+  const what = messageOf(cause);
   return new MailhaulError('FOLDER_INDEX', `The folder's index cannot be read: ${what}`, {
     where: displayPath(folder, NAME),
     hint: 'Repair or remove it, then run the same command again.',

@@ -3,7 +3,7 @@
  * line that is not blank ends in CR, the file came through another system and the CRs are not part of it.
  */
 import * as fs from 'node:fs';
-import { hasErrno } from '../../errors.js';
+import { hasErrno, messageOf } from '../../errors.js';
 import { type Dir, openFile, stat } from '../../fs/dir.js';
 import type { WarningList } from '../warnings.js';
 import { readLines } from './lines.js';
@@ -53,7 +53,7 @@ export function readTextLines(
     if (read.cut) warnings.add(code, name, `Only the first ${limits.fileBytes} bytes of ${name} are used.`);
   } catch (error) {
     if (!hasErrno(error, 'ENOENT')) {
-      const what = error instanceof Error ? error.message : String(error);
+      const what = messageOf(error);
       warnings.add(code, name, `${name} cannot be read and is ignored: ${what}`);
       return [];
     }
