@@ -30,16 +30,16 @@ const NOTE_LIMIT = 4096;
 /**
  * Takes the store-wide lock in the instance's `lock` directory.
  *
- * @param purpose what the holder does, for whoever is refused, such as `upgrade -s`; null: nothing is written down
+ * @param purpose what the holder does, for whoever is refused, such as `upgrade -s`
  * @throws MailhaulError STORE_LOCKED (exit 3) naming the processes that hold it
  */
-export function lockStore(lockDir: Dir, mode: LockMode, purpose: string | null, owner?: Ownership): StoreLock {
+export function lockStore(lockDir: Dir, mode: LockMode, purpose: string, owner?: Ownership): StoreLock {
   for (;;) {
     const fd = openLockFile(lockDir, owner);
     try {
       if (!tryFlock(fd, mode)) throw lockedError('STORE_LOCKED', 'The message store', fd, lockDir.path);
       if (isStillNamed(lockDir, fd)) {
-        if (mode === 'exclusive' && purpose !== null) writeNote(fd, `${process.pid} ${purpose}\n`);
+        if (mode === 'exclusive') writeNote(fd, `${process.pid} ${purpose}\n`);
         return held(fd, mode);
       }
     } catch (error) {

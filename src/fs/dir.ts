@@ -53,11 +53,16 @@ function checkComponent(bad: boolean, name: string): void {
   if (bad) throw new MailhaulError('FS_NAME', 'A name that is not one path component was refused.', { where: name });
 }
 
+/** A path to `dir` itself. */
+function ownPath(dir: Dir): string {
+  return throughProc ? `/proc/self/fd/${dir.fd}` : dir.path;
+}
+
 /**
- * Makes a call on `name` in `dir`. What it throws names the path that people know, not `/proc/self/fd/…`; calls on a
- * descriptor name none by themselves.
+ * Makes a call on `name` in `dir`, or on `dir` itself. What it throws names the path that people know, not
+ * `/proc/self/fd/…`; calls on a descriptor name none by themselves.
  */
-function naming<T>(dir: Dir, name: Name, call: () => T): T {
+function naming<T>(dir: Dir, name: Name | undefined, call: () => T): T {
   try {
     return call();
   } catch (error) {
@@ -258,7 +263,7 @@ export function readFile(dir: Dir, name: Name, limit = 1 << 30): Buffer | undefi
 
 /** `lstat` with exact numbers; undefined when there is nothing of that name. */
 export function stat(dir: Dir, name: Name): fs.BigIntStats | undefined {
-  return fs.lstatSync(at(dir, name), { bigint: true, throwIfNoEntry: false });
+  return naming(dir, name, () => fs.lstatSync(at(dir, name), { bigint: true, throwIfNoEntry: false }));
 }
 
 export function fstat(dir: Dir): fs.BigIntStats {
@@ -267,32 +272,28 @@ export function fstat(dir: Dir): fs.BigIntStats {
 
 /** Blocks and inodes of the file system that holds `dir`. */
 export function statfs(dir: Dir): fs.StatsFs {
-  return fs.statfsSync(throughProc ? `/proc/self/fd/${dir.fd}` : dir.path);
+  return fs.statfsSync(ownPath(dir));
 }
 
 /** Names in `dir` as raw bytes, unsorted, without `.` and `..`. */
 export function list(dir: Dir): Buffer[] {
-  try {
-    return fs.readdirSync(throughProc ? `/proc/self/fd/${dir.fd}` : dir.path, { encoding: 'buffer' });
-  } catch (error) {
-    throw withPath(error, dir);
-  }
+  return naming(dir, undefined, () => fs.readdirSync(ownPath(dir), { encoding: 'buffer' }));
 }
 
 /** Names with types as raw bytes. The type is a hint: open with `openDir` or `openFile`, which check. */
 export function listTyped(dir: Dir): fs.Dirent<Buffer>[] {
-  return fs.readdirSync(throughProc ? `/proc/self/fd/${dir.fd}` : dir.path, {
-    encoding: 'buffer',
-    withFileTypes: true,
-  }) as unknown as fs.Dirent<Buffer>[];
+  return naming(
+    dir,
+    undefined,
+    () => fs.readdirSync(ownPath(dir), { encoding: 'buffer', withFileTypes: true }) as unknown as fs.Dirent<Buffer>[],
+  );
 }
 
 /** The same one by one, for directories that may hold a million names. Ends its descriptor with the loop. */
 export function* entries(dir: Dir): Generator<fs.Dirent<Buffer>, void, undefined> {
-  const path = throughProc ? `/proc/self/fd/${dir.fd}` : dir.path;
   // Node takes `buffer` here as everywhere; its type definitions do not say so.
   const options = { encoding: 'buffer', bufferSize: 1024 } as unknown as fs.OpenDirOptions;
-  const reader = fs.opendirSync(path, options);
+  const reader = naming(dir, undefined, () => fs.opendirSync(ownPath(dir), options));
   try {
     for (let entry = reader.readSync(); entry !== null; entry = reader.readSync()) {
       yield entry as unknown as fs.Dirent<Buffer>;

@@ -242,7 +242,7 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
         Uint32Array.from(failures, ({ uid }) => uid),
       );
       for (let i = 0; i < remove.length; i++) if (methods[i] === METHOD.failed) remove[i] = 0;
-      const mountedBelow = fstatSync(sourceFd, { bigint: true }).dev !== storeDevice(run, folder.id);
+      const mountedBelow = fstatSync(sourceFd, { bigint: true }).dev !== storeDevice(run, folder.uid);
       return { id: folder.id, sourceFd, mountedBelow, messages: plan.messages, remove };
     }),
   });

@@ -86,7 +86,8 @@ const NOTED_AT_ONCE = 1_000;
  */
 export async function settleRemovals(run: Run): Promise<void> {
   if (run.removed.size === 0) return;
-  const devices = new Set([...run.removed].map((id) => storeDevice(run, id)));
+  const deviceOf = (id: number): bigint => storeDevice(run, run.mapping.folder(id)?.uid ?? '');
+  const devices = new Set([...run.removed].map(deviceOf));
   const byDevice = new Map(
     [...run.roots.stores]
       .map(([path, dir]) => [fstat(dir).dev, { path, fd: dir.fd }] as const)
@@ -108,7 +109,7 @@ export async function settleRemovals(run: Run): Promise<void> {
       }
     }),
   );
-  const ids = [...run.removed].filter((id) => unsynced.size === 0 || !unsynced.has(storeDevice(run, id)));
+  const ids = [...run.removed].filter((id) => unsynced.size === 0 || !unsynced.has(deviceOf(id)));
   run.removed.clear();
   for (let first = 0; first < ids.length; first += NOTED_AT_ONCE) {
     await run.mapping.update((writes) => {
@@ -120,9 +121,9 @@ export async function settleRemovals(run: Run): Promise<void> {
   }
 }
 
-/** Of the store path that holds the folder; -1 where there is none. */
-export function storeDevice(run: Run, id: number): bigint {
-  const user = run.mapping.user(run.mapping.folder(id)?.uid ?? '');
+/** Of the store path that holds the user's folders; -1 where there is none. */
+export function storeDevice(run: Run, uid: string): bigint {
+  const user = run.mapping.user(uid);
   const store = user === undefined ? undefined : run.roots.stores.get(user.storePath);
   return store === undefined ? -1n : fstat(store).dev;
 }

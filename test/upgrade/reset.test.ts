@@ -409,7 +409,7 @@ describe('is refused', () => {
     fill();
     migrate(store);
     const lockDir = openRoot(`${store.instance}/lock`);
-    const lock = lockStore(lockDir, 'shared', null);
+    const lock = lockStore(lockDir, 'shared', 'imap');
     await expect(reset(store)).rejects.toMatchObject({ code: 'STORE_LOCKED', exit: 3 });
     lock.release();
     closeDir(lockDir);

@@ -52,7 +52,10 @@ export class JournalWriter {
     return this.end;
   }
 
-  /** Writes the changes with one call and syncs: after a crash all are there, or none. Throws the file system's error; then nothing was acknowledged. */
+  /**
+   * Writes the changes with one call and syncs: after a crash all are there, or none (in a journal without batches any
+   * number, from the first). Throws the file system's error; then nothing was acknowledged.
+   */
   append(changes: readonly JournalChange[]): void {
     if (this.failed) throw this.broken();
     const together = this.hasBatches && changes.length > 1;
