@@ -170,7 +170,8 @@ export function gone(task: PrepareFolder): FailedFolder {
   return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_GONE', message, where: placePath(task.source) } };
 }
 
-function emptyScan(): DirectoryScan {
+/** Of a directory without files, or of one that is not there. */
+export function emptyScan(): DirectoryScan {
   return {
     count: 0,
     names: new Uint8Array(0),

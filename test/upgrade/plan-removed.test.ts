@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DirectoryScan } from '../../src/engine/types.js';
 import { withMigrated } from '../../src/upgrade/plan-removed.js';
+import { emptyScan } from '../../src/upgrade/steps.js';
 import type { MigrationRecord } from '../../src/upgrade/types.js';
 
 const OWNER = 8;
@@ -24,19 +25,6 @@ function recordOf(...names: string[]): MigrationRecord {
   };
 }
 
-const EMPTY: DirectoryScan = {
-  count: 0,
-  names: new Uint8Array(0),
-  nameOffsets: new Uint32Array(1),
-  inodes: new BigUint64Array(0),
-  sizes: new Float64Array(0),
-  mtimes: new BigInt64Array(0),
-  modes: new Uint32Array(0),
-  uids: new Uint32Array(0),
-  nlinks: new Uint32Array(0),
-  errors: [],
-};
-
 /** Name and inode of every file. */
 function filesOf({ count, names, nameOffsets, inodes }: DirectoryScan): [string, bigint | undefined][] {
   return Array.from({ length: count }, (_, i) => [
@@ -47,7 +35,7 @@ function filesOf({ count, names, nameOffsets, inodes }: DirectoryScan): [string,
 
 describe('the directory as it was before -r', () => {
   it('has the files that came into 4.x, and not those that failed', () => {
-    const scan = withMigrated(EMPTY, recordOf('a', 'b', 'c'), Uint32Array.of(2), OWNER);
+    const scan = withMigrated(emptyScan(), recordOf('a', 'b', 'c'), Uint32Array.of(2), OWNER);
     expect(filesOf(scan)).toEqual([
       ['a', 100n],
       ['c', 102n],
@@ -55,7 +43,7 @@ describe('the directory as it was before -r', () => {
   });
 
   it('has a file once that was replaced and came in again, as it was last', () => {
-    const scan = withMigrated(EMPTY, recordOf('a', 'b', 'a'), new Uint32Array(0), OWNER);
+    const scan = withMigrated(emptyScan(), recordOf('a', 'b', 'a'), new Uint32Array(0), OWNER);
     expect(filesOf(scan)).toEqual([
       ['a', 102n],
       ['b', 101n],

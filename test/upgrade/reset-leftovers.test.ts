@@ -2,24 +2,21 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { mailboxPathComponents } from '../../src/store/names.js';
-import { fillFolder, migrate, runCli, type SmallStore, simpleMessage, smallStore } from '../support/migrated-store.js';
-import { filesBelow, primaryOf, refusalsOf, reset } from './reset-support.js';
+import { migrate, runCli, type SmallStore, simpleMessage } from '../support/migrated-store.js';
+import { filesBelow, joeInbox, joeStore, primaryOf, refusalsOf, reset } from './reset-support.js';
 import { ACCOUNT, databases, needRoot } from './small-store.js';
 
 let store: SmallStore;
 const CONTENT = simpleMessage('first');
 
 beforeEach(() => {
-  store = smallStore();
-  store.user('joe');
-  fillFolder(store, 'joe', 'INBOX', 7, [{ uid: 1, content: CONTENT }]);
+  store = joeStore(CONTENT);
 });
 
 afterEach(() => store.remove());
 
 const original = (): string => `${store.mailbox}/joe/INBOX/msg1`;
-const mailbox = (): string => `${primaryOf(store)}/${mailboxPathComponents('joe', 'user/joe/INBOX').join('/')}`;
+const mailbox = (): string => joeInbox(store);
 
 /** Writes a file as the server account. */
 function write(file: string, content: string | Buffer): void {

@@ -2,19 +2,16 @@
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { armFaults } from '../../src/fs/seam.js';
-import { mailboxPathComponents } from '../../src/store/names.js';
 import type { ResetReport } from '../../src/upgrade/reset.js';
-import { fillFolder, migrate, type SmallStore, simpleMessage, smallStore } from '../support/migrated-store.js';
-import { haltedBy, primaryOf, refusalsOf, reset } from './reset-support.js';
+import { migrate, type SmallStore, simpleMessage } from '../support/migrated-store.js';
+import { haltedBy, joeInbox, joeStore, refusalsOf, reset } from './reset-support.js';
 import { ACCOUNT } from './small-store.js';
 
 let store: SmallStore;
 const CONTENT = simpleMessage('first');
 
 beforeEach(() => {
-  store = smallStore();
-  store.user('joe');
-  fillFolder(store, 'joe', 'INBOX', 7, [{ uid: 1, content: CONTENT }]);
+  store = joeStore(CONTENT);
 });
 
 afterEach(() => {
@@ -23,8 +20,7 @@ afterEach(() => {
 });
 
 const original = (): string => `${store.mailbox}/joe/INBOX/msg1`;
-const migrated = (): string =>
-  `${primaryOf(store)}/${mailboxPathComponents('joe', 'user/joe/INBOX').join('/')}/00/1.msg`;
+const migrated = (): string => `${joeInbox(store)}/00/1.msg`;
 
 /** A reset; `action` happens when the survey is done and somebody is asked. */
 const resetWhile = (action: () => void): Promise<ResetReport> =>

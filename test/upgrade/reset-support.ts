@@ -2,10 +2,23 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { mailboxPathComponents } from '../../src/store/names.js';
 import { type ResetOptions, type ResetReport, resetStore } from '../../src/upgrade/reset.js';
-import type { SmallStore } from '../support/migrated-store.js';
+import { fillFolder, type SmallStore, smallStore } from '../support/migrated-store.js';
 
 export const primaryOf = (store: SmallStore): string => `${store.instance}/store/partition/primary`;
+
+/** A store of joe, whose INBOX has one message, `msg1` of uid 1, not migrated yet. */
+export function joeStore(content: string): SmallStore {
+  const store = smallStore();
+  store.user('joe');
+  fillFolder(store, 'joe', 'INBOX', 7, [{ uid: 1, content }]);
+  return store;
+}
+
+/** The 4.x directory of joe's INBOX. */
+export const joeInbox = (store: SmallStore): string =>
+  `${primaryOf(store)}/${mailboxPathComponents('joe', 'user/joe/INBOX').join('/')}`;
 
 export function reset(store: SmallStore, options: Partial<ResetOptions> = {}): Promise<ResetReport> {
   return resetStore({ instance: store.instance, confirm: () => 'yes', ...options });

@@ -168,23 +168,23 @@ describe('what the server account may not read, though root may', () => {
     expect(codes(report)).toEqual(['VERIFY_DIRECTORY_MISSING', 'VERIFY_MODE']);
   });
 
-  it.each([
+  it.for([
     ['a mailbox directory', () => verified.directoryOf('user/joe/Box'), 'VERIFY_DIRECTORY_MISSING'],
     ['a hash directory', () => `${verified.directoryOf('user/joe/Box')}/00`, 'VERIFY_MESSAGE_UNREADABLE'],
-  ])('%s: its mode is named too', async (_, path, code) => {
-    if (process.geteuid?.() !== 0) return;
+  ] as const)('%s: its mode is named too', async ([_, path, code], ctx) => {
+    needRoot(ctx);
     const report = await asRoot(path(), 0o000);
     expect(report.byCode).toMatchObject({ [code]: expect.any(Number), VERIFY_MODE: 1 });
     expect(where(report, 'VERIFY_MODE')).toEqual([path()]);
   });
 
-  it.each([
+  it.for([
     ['a mailbox directory', () => verified.directoryOf('user/joe/Box')],
     ['a hash directory', () => `${verified.directoryOf('user/joe/Box')}/00`],
     ['a directory above the mailboxes', () => `${verified.primary}/=user`],
     ['the partition', () => verified.primary],
-  ])('%s that may be listed, but not entered, halts nothing', async (_, path) => {
-    if (process.geteuid?.() !== 0) return;
+  ] as const)('%s that may be listed, but not entered, halts nothing', async ([_, path], ctx) => {
+    needRoot(ctx);
     const report = await asRoot(path(), 0o600);
     expect([report.halted, report.exitCode]).toEqual([null, 1]);
     expect(where(report, 'VERIFY_MODE')).toEqual([path()]);

@@ -118,6 +118,27 @@ export function flip(content: Buffer, random: Random): Buffer {
   return content;
 }
 
+/** A file more; undefined when the name is taken. */
+export function addFile(file: string, content: string): Mutation | undefined {
+  if (fs.existsSync(file)) return undefined;
+  fs.writeFileSync(file, content, { mode: 0o600 });
+  owned(file);
+  return { what: `new file ${file}`, undo: () => fs.unlinkSync(file) };
+}
+
+/** A symbolic link in place of a file or directory, to what it was. */
+export function replaceByLink(ground: Ground, name: string): Mutation {
+  const moved = move(name, aside(ground), '');
+  fs.symlinkSync(aside(ground), name);
+  return {
+    what: `a symbolic link in place of ${name}`,
+    undo() {
+      fs.unlinkSync(name);
+      moved.undo();
+    },
+  };
+}
+
 export function owned(file: string): void {
   const { uid, gid } = fs.statSync(path.dirname(file));
   if (process.geteuid?.() === 0) fs.chownSync(file, uid, gid);

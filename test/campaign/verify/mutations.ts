@@ -6,7 +6,18 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Random } from '../../support/generate/random.js';
 import { DATABASE_MUTATORS } from './databaseMutations.js';
-import { aside, flip, type Ground, type Mutation, type Mutator, move, owned, reference, rewrite } from './ground.js';
+import {
+  addFile,
+  aside,
+  flip,
+  type Ground,
+  type Mutation,
+  type Mutator,
+  move,
+  reference,
+  replaceByLink,
+  rewrite,
+} from './ground.js';
 import { SOURCE_MUTATORS } from './sourceMutations.js';
 
 export const MUTATORS: Readonly<Record<string, Mutator>> = {
@@ -87,35 +98,12 @@ export const MUTATORS: Readonly<Record<string, Mutator>> = {
     ];
     const store = ['store', 'store/mboxlist', 'store/user'].map((name) => path.join(ground.site.instance, name));
     const stray = path.join(random.pick([...ground.directories, ...store]), random.pick(names));
-    if (fs.existsSync(stray)) return undefined;
-    fs.writeFileSync(stray, 'x', { mode: 0o600 });
-    owned(stray);
-    return { what: `new file ${stray}`, undo: () => fs.unlinkSync(stray) };
+    return addFile(stray, 'x');
   },
-  'link in place of a file': (ground, random) => {
-    const file = random.pick([...ground.messages, ...ground.indexes, ...ground.files]);
-    const undone = move(file, aside(ground), '');
-    fs.symlinkSync(aside(ground), file);
-    return {
-      what: `a symbolic link in place of ${file}`,
-      undo() {
-        fs.unlinkSync(file);
-        undone.undo();
-      },
-    };
-  },
-  'link in place of a directory': (ground, random) => {
-    const directory = random.pick(ground.directories.filter((name) => !ground.site.partitions.includes(name)));
-    const undone = move(directory, aside(ground), '');
-    fs.symlinkSync(aside(ground), directory);
-    return {
-      what: `a symbolic link in place of ${directory}`,
-      undo() {
-        fs.unlinkSync(directory);
-        undone.undo();
-      },
-    };
-  },
+  'link in place of a file': (ground, random) =>
+    replaceByLink(ground, random.pick([...ground.messages, ...ground.indexes, ...ground.files])),
+  'link in place of a directory': (ground, random) =>
+    replaceByLink(ground, random.pick(ground.directories.filter((name) => !ground.site.partitions.includes(name)))),
   'upgrade4x.conf': (ground, random) => {
     const file = path.join(ground.site.stores[0]!, 'upgrade4x.conf');
     return rewrite(file, (content) => changeLine(content, random, /^upgrade\./), 'a line', reference(ground));

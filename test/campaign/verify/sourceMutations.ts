@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Random } from '../../support/generate/random.js';
-import { flip, type Ground, type Mutation, type Mutator, owned, reference, rewrite } from './ground.js';
+import { addFile, flip, type Ground, type Mutation, type Mutator, owned, reference, rewrite } from './ground.js';
 
 export const SOURCE_MUTATORS: Readonly<Record<string, Mutator>> = {
   'original byte': (ground, random) => {
@@ -36,13 +36,6 @@ export const SOURCE_MUTATORS: Readonly<Record<string, Mutator>> = {
     return appendLine(path.join(path.dirname(folder), '.subscriptions'), 'Not/Before', ground);
   },
 };
-
-function addFile(file: string, content: string): Mutation | undefined {
-  if (fs.existsSync(file)) return undefined;
-  fs.writeFileSync(file, content, { mode: 0o600 });
-  owned(file);
-  return { what: `new file ${file}`, undo: () => fs.unlinkSync(file) };
-}
 
 function appendLine(file: string, line: string, ground: Ground): Mutation | undefined {
   if (!fs.existsSync(file)) return addFile(file, `${line}\n`);
