@@ -5,6 +5,7 @@
  * (SIGCONT), and the result must be that of a run that nobody disturbed.
  *
  *     npm run campaign -- stopped [--long] [--seed s] [-- --every n --only 'native']   every n-th call of what matches
+ *     npm run campaign -- stopped -- --only '^-m --native$' --at 8 --at 2:commit      these alone
  */
 import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -47,7 +48,11 @@ export const campaign: Campaign = {
   async run(options) {
     const { values } = parseArgs({
       args: [...options.args],
-      options: { every: { type: 'string', default: '1' }, only: { type: 'string', default: '' } },
+      options: {
+        every: { type: 'string', default: '1' },
+        only: { type: 'string', default: '' },
+        at: { type: 'string', multiple: true },
+      },
     });
     const { root, remove } = memoryGround('stopped', '1g');
     const tally: Tally = { problems: [], cases: 0, seen: new Map() };
@@ -59,7 +64,8 @@ export const campaign: Campaign = {
         // The first one is run in any case: it leaves the folders that the others begin with.
         const golden = undisturbed(site, scenario);
         if (!new RegExp(values.only).test(scenario.name)) continue;
-        await walk(site, scenario, golden, Number(values.every), tally, options);
+        const points = values.at ?? pointsOf(scenario, golden.calls, Number(values.every), options);
+        await walk(site, scenario, golden, points, tally, options);
       }
     } finally {
       remove();
@@ -104,19 +110,23 @@ interface Golden {
   readonly calls: number;
 }
 
+/** Where to stop: `<n>`, before the n-th effective call, or `<n>:commit`. */
+function pointsOf(scenario: Scenario, calls: number, every: number, options: CampaignOptions): string[] {
+  const commits = Array.from({ length: COMMITS }, (_, i) => `${i + 1}:commit`);
+  if (options.long)
+    return [...commits, ...Array.from({ length: Math.ceil(calls / every) }, (_, i) => String(1 + i * every))];
+  const random = randomOf(options.seed, scenario.name);
+  return [String(random.int(1, calls)), random.pick(commits)];
+}
+
 async function walk(
   site: Site,
   scenario: Scenario,
   golden: Golden,
-  every: number,
+  points: readonly string[],
   tally: Tally,
   options: CampaignOptions,
 ): Promise<void> {
-  const random = randomOf(options.seed, scenario.name);
-  const commits = Array.from({ length: COMMITS }, (_, i) => `${i + 1}:commit`);
-  const points = options.long
-    ? [...commits, ...Array.from({ length: Math.ceil(golden.calls / every) }, (_, i) => String(1 + i * every))]
-    : [String(random.int(1, golden.calls)), random.pick(commits)];
   for (const point of points) {
     restore(site, scenario.from);
     const problems = await stopAt(site, scenario, golden, point, tally);
@@ -153,14 +163,15 @@ function finish(site: Site, scenario: Scenario, problems: string[]): void {
 
 async function stopAt(site: Site, scenario: Scenario, golden: Golden, point: string, tally: Tally): Promise<string[]> {
   const problems: string[] = [];
-  const first = await startStopped(scenario, point);
+  const output = path.join(site.root, 'first.out');
+  const first = await startStopped(scenario, point, output);
   try {
     if (first.exitCode === null) meanwhile(site, scenario, first, problems, tally);
   } finally {
     if (first.exitCode === null) first.kill('SIGCONT');
   }
   const code = await ended(first);
-  if (code !== 0) problems.push(`it ended with ${code} after SIGCONT`);
+  if (code !== 0) problems.push(`it ended with ${code} after SIGCONT: ${fs.readFileSync(output, 'utf8')}`);
   finish(site, scenario, problems);
   const result = fingerprint(site);
   const difference =
@@ -242,11 +253,13 @@ function inTransition(site: Site, problems: string[]): Map<string, string> {
 }
 
 /** Resolves when it has stopped itself, or ended before it came that far. */
-async function startStopped(scenario: Scenario, point: string): Promise<ChildProcess> {
+async function startStopped(scenario: Scenario, point: string, output: string): Promise<ChildProcess> {
+  const fd = fs.openSync(output, 'w');
   const child = spawn(process.execPath, [path.join(COMMANDS, 'upgrade.js'), ...scenario.args], {
     env: { ...process.env, MAILHAUL_FAULT: `stop:${point}` },
-    stdio: 'ignore',
+    stdio: ['ignore', fd, fd],
   });
+  fs.closeSync(fd);
   const end = (): boolean => child.kill('SIGKILL');
   process.once('exit', end);
   child.once('exit', () => process.removeListener('exit', end));
