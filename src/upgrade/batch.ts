@@ -28,7 +28,7 @@ import { isDue, mailboxOf } from './selection.js';
 import type { AddedRows, FailedFolder, MoveFolder, Place, PrepareFolder, Trouble } from './tasks.js';
 import { countUnreadable, isPathStopped, messagesReadable, sourceStrike, sourceWorks, stopDevice } from './trouble.js';
 import { isProcessTrouble, isTargetTrouble } from './trouble-kinds.js';
-import type { FolderPlan, MappingDatabase, MappingFolder, MessageFailure, MigrationRecord } from './types.js';
+import type { FolderPlan, MappingFolder, MessageFailure, MigrationRecord } from './types.js';
 
 /** Makes migration records durable; many batches share one transaction. */
 export type RecordWriter = (items: readonly RecordItem[]) => Promise<void>;
@@ -87,11 +87,14 @@ export function placesOf(
 }
 
 export function prepareTaskOf(
-  mapping: MappingDatabase,
+  { mapping, mailboxes }: Pick<Run, 'mapping' | 'mailboxes'>,
   folder: MappingFolder,
   { source, target }: Pick<FolderPlaces, 'source' | 'target'>,
-  published: boolean,
 ): PrepareFolder {
+  const published = mailboxes.wasPublished(folder.id);
+  // Another process may have published it since the mapping's snapshot was taken. Its record was committed before that:
+  // a snapshot that is younger than `published` has it.
+  if (published) mapping.refresh();
   return {
     id: folder.id,
     source,
@@ -148,7 +151,7 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
   for (const folder of batch) {
     try {
       const places = placesOf(run, folder);
-      const task = prepareTaskOf(run.mapping, folder, places, run.mailboxes.wasPublished(folder.id));
+      const task = prepareTaskOf(run, folder, places);
       tasks.push(task);
       known.set(folder.id, { folder, places, failed: task.failed });
     } catch (error) {

@@ -117,7 +117,7 @@ async function surveyCopies(
     taskOf(folder) {
       if (halted(run)) return undefined;
       try {
-        return prepareTaskOf(run.mapping, folder, placesOf(run, folder), run.mailboxes.wasPublished(folder.id));
+        return prepareTaskOf(run, folder, placesOf(run, folder));
       } catch {
         // The run itself says what is wrong with the folder.
         return undefined;

@@ -150,7 +150,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         const target = targets.get(partition.path) ?? { fd: -1, path: partition.path };
         const source = { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path] };
         const places = { source, target: { rootFd: target.fd, rootPath: target.path, components } };
-        return prepareTaskOf(mapping, folder, places, mailboxes.wasPublished(folder.id));
+        return prepareTaskOf(session, folder, places);
       },
       take(folder, result) {
         const partition = rowOf(folder);

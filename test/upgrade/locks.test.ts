@@ -1,6 +1,8 @@
 /** One migrator a folder, whatever becomes of its 3.x directory while it is locked (4x-store.md, promise 3). */
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { selectEngine } from '../../src/engine/engines.js';
 import { nsms3 } from '../../src/source/nsms3/source.js';
@@ -9,9 +11,10 @@ import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import { release } from '../../src/upgrade/run.js';
 import { openSession, type Session } from '../../src/upgrade/session.js';
 import { prepareFolder } from '../../src/upgrade/steps.js';
-import type { PrepareResult, WorkerContext } from '../../src/upgrade/tasks.js';
+import type { PrepareFolder, PrepareResult, WorkerContext } from '../../src/upgrade/tasks.js';
 import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
 
+const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
 const MESSAGE = 'Subject: x\r\n\r\ntext\r\n';
 const roots = emptyRoots();
 let store: SmallStore;
@@ -33,6 +36,16 @@ async function begin(): Promise<void> {
   session = await openSession({ instance: store.instance }, 'test');
 }
 
+/** What a process that wants INBOX asks its threads for. */
+function task(): PrepareFolder {
+  const { mapping, mailboxes, instance } = session;
+  const folder = mapping.folderByMailbox('user/anna/INBOX');
+  if (folder === undefined) throw new Error('no such folder');
+  const owner = { uid: ACCOUNT.uid, gid: ACCOUNT.gid };
+  const partitionPath = (name: string): string => instance.partitionPath(name) ?? '';
+  return prepareTaskOf(session, folder, placesOf({ mapping, mailboxes, roots, owner, partitionPath }, folder));
+}
+
 /** What a process that wants INBOX is told. */
 async function prepare(): Promise<PrepareResult> {
   const engine = await selectEngine('auto');
@@ -47,13 +60,7 @@ async function prepare(): Promise<PrepareResult> {
     publishWithFailures: false,
     additions: false,
   };
-  const { mapping, mailboxes, instance } = session;
-  const folder = mapping.folderByMailbox('user/anna/INBOX');
-  if (folder === undefined) throw new Error('no such folder');
-  const owner = { uid: ACCOUNT.uid, gid: ACCOUNT.gid };
-  const partitionPath = (name: string): string => instance.partitionPath(name) ?? '';
-  const places = placesOf({ mapping, mailboxes, roots, owner, partitionPath }, folder);
-  return prepareFolder({ engine, source: nsms3, context }, prepareTaskOf(mapping, folder, places, false));
+  return prepareFolder({ engine, source: nsms3, context }, task());
 }
 
 async function holdFirst(): Promise<Extract<PrepareResult, { kind: 'ready' }>> {
@@ -86,4 +93,19 @@ it('nor has one that was missing when the first migrator looked', async () => {
   for (const path of [inbox, join(inbox, '..')]) fs.chownSync(path, ACCOUNT.uid, ACCOUNT.gid);
   expect((await prepare()).kind).toBe('busy');
   release(first);
+});
+
+it('a folder that another process published a moment ago is planned with its record', async () => {
+  store.user('anna');
+  const inbox = store.folder(store.mailbox, 'anna', 'INBOX', `${INDEX(100, 8)}7 1000 S 19 seven\n`);
+  fs.writeFileSync(join(inbox, 'seven'), MESSAGE, { mode: 0o600 });
+  await begin();
+  expect(session.mapping.folderByMailbox('user/anna/INBOX')?.attempts).toBe(0);
+  // Within one turn of the event loop, so that the mapping's snapshot stays the one from before.
+  const { status, stderr } = spawnSync(process.execPath, [UPGRADE, '-m', '--instance', store.instance]);
+  expect([status, String(stderr)]).toEqual([0, '']);
+  session.mailboxes.refresh();
+  const { previous, failed } = task();
+  expect(failed).toEqual(new Uint32Array(0));
+  expect(previous?.uids).toEqual(Uint32Array.of(7));
 });
