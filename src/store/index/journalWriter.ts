@@ -54,17 +54,37 @@ export class JournalWriter {
 
   /**
    * Writes the changes with one call and syncs: after a crash all are there, or none (in a journal without batches any
-   * number, from the first). Throws the file system's error; then nothing was acknowledged.
+   * number, from the first). Throws the file system's error; then nothing was acknowledged, and what was written is
+   * taken back as far as the disk allows.
    */
   append(changes: readonly JournalChange[]): void {
     if (this.failed) throw this.broken();
     const together = this.hasBatches && changes.length > 1;
     const data = together ? encodeBatch(changes) : Buffer.concat(changes.map(encodeChange));
     this.failed = true;
-    fileSink(this.fd).write(data, this.end);
-    sync(this.fd);
+    try {
+      fileSink(this.fd).write(data, this.end);
+      sync(this.fd);
+    } catch (error) {
+      this.takeBack();
+      throw error;
+    }
     this.failed = false;
     this.end += data.length;
+  }
+
+  /**
+   * After a failed sync a record can be read though it is not on disk. A later writer would put acknowledged records
+   * behind it, and a power loss would make it a damaged one in front of those.
+   */
+  private takeBack(): void {
+    try {
+      effect('truncate');
+      fs.ftruncateSync(this.fd, this.end);
+      sync(this.fd);
+    } catch {
+      // The disk takes nothing any more. The first error is the one to tell.
+    }
   }
 
   close(): void {

@@ -255,8 +255,8 @@ describe('journal', () => {
       expect(fs.readFileSync(`${directory}/store.jnl`)).toEqual(old([appended(0), appended(1)]));
     }));
 
-  it('takes no more changes after a failed sync', () =>
-    withMailbox((dir) => {
+  it('takes no more changes after a failed sync, and takes back the one that it wrote', () =>
+    withMailbox((dir, directory) => {
       const journalWriter = writer(dir);
       armFaults({ mode: 'fail', at: 2, errno: 5, report: '' });
       try {
@@ -266,6 +266,7 @@ describe('journal', () => {
       }
       const again = (): void => journalWriter.append([{ type: 'expunge', uid: uid(6) }]);
       expect(again).toThrow(expect.objectContaining({ code: 'JNL_FAILED' }));
+      expect(fs.statSync(`${directory}/store.jnl`).size).toBe(32);
       journalWriter.close();
     }));
 });
