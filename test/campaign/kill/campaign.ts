@@ -38,7 +38,13 @@ export const campaign: Campaign = {
     const every = values.every === undefined ? undefined : Number(values.every);
     // Each ground is one process at a time.
     const lanes = options.long ? 2 : 1;
-    await Promise.all(Array.from({ length: lanes }, () => lane(work, options, every, outcome)));
+    const interrupted = (): void => process.exit(1);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
+    try {
+      await Promise.all(Array.from({ length: lanes }, () => lane(work, options, every, outcome)));
+    } finally {
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
+    }
     return outcome;
   },
 };
@@ -51,18 +57,14 @@ interface Outcome extends CampaignOutcome {
 
 async function lane(work: Scenario[], options: CampaignOptions, every: number | undefined, outcome: Outcome) {
   const ground = makeGround(options.seed);
-  const interrupted = (): void => {
-    ground.remove();
-    process.exit(1);
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
+  process.once('exit', ground.remove);
   try {
     ground.keep('fresh');
     for (let scenario = work.shift(); scenario !== undefined; scenario = work.shift()) {
       await runScenario(ground, scenario, options, every, outcome);
     }
   } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
+    process.off('exit', ground.remove);
     ground.remove();
   }
 }
@@ -107,7 +109,5 @@ async function runScenario(
     outcome.cases += 1;
     if (i % 50 === 49) options.log(`${scenario.name}: ${i + 1} of ${plans.length}, ${bad} bad`);
   }
-  const note = `${scenario.name}: ${golden.calls} effective calls, ${plans.length} cases, ${killed} kills, ${bad} bad`;
-  options.log(note);
-  outcome.notes.push(note);
+  options.log(`${scenario.name}: ${golden.calls} effective calls, ${plans.length} cases, ${killed} kills, ${bad} bad`);
 }
