@@ -3,11 +3,13 @@
  *
  *     npm run campaign                          lists them
  *     npm run campaign -- <name>… [--long] [--seed s] [-- arguments of the campaign]
- *     npm run campaign -- all                   each of them, a sample
+ *     npm run campaign -- all                   a sample of each, as many at once as there are processors
  *
  * Exit 0 when every campaign tried something and found nothing.
  */
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Campaign, CampaignOutcome } from './types.js';
@@ -53,6 +55,42 @@ async function runOne(name: string, long: boolean, seed: string, args: readonly 
   return cases > 0 && problems.length === 0;
 }
 
+/** The campaign in a process of its own; what it prints comes out whole when it has ended. */
+function runApart(name: string, words: readonly string[], running: Set<ChildProcess>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), name, ...words]);
+    running.add(child);
+    const printed: Buffer[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => printed.push(data));
+    child.once('close', (code) => {
+      running.delete(child);
+      process.stdout.write(Buffer.concat(printed));
+      resolve(code === 0);
+    });
+  });
+}
+
+/** Most campaigns wait for one command after the other: side by side they use all processors. */
+async function runAll(all: readonly string[], words: readonly string[]): Promise<boolean> {
+  const alone: string[] = [];
+  const queue: string[] = [];
+  for (const name of all) ((await load(name)).alone === true ? alone : queue).push(name);
+  const running = new Set<ChildProcess>();
+  const interrupted = (): void => {
+    for (const list of [queue, alone]) list.length = 0;
+    for (const child of running) child.kill('SIGTERM');
+  };
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  let good = true;
+  const lane = async (names: string[]): Promise<void> => {
+    for (let name = names.shift(); name !== undefined; name = names.shift())
+      good = (await runApart(name, words, running)) && good;
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, () => lane(queue)));
+  await lane(alone);
+  return good;
+}
+
 const words = process.argv.slice(2);
 const split = words.indexOf('--');
 const rest = split < 0 ? [] : words.slice(split + 1);
@@ -62,13 +100,17 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const known = names();
-const wanted = positionals.includes('all') ? known : positionals;
-const unknown = wanted.filter((name) => !known.includes(name));
+const wanted = positionals;
+const unknown = wanted.filter((name) => name !== 'all' && !known.includes(name));
 if (unknown.length > 0) {
   console.error(`There is no campaign ${unknown.join(', ')}. There are: ${known.join(', ')}.`);
   process.exit(2);
 }
 if (wanted.length === 0) for (const name of known) console.log(`${name.padEnd(12)} ${(await load(name)).about}`);
 let good = true;
-for (const name of wanted) good = (await runOne(name, values.long, values.seed, rest)) && good;
+const same = [...(values.long ? ['--long'] : []), '--seed', values.seed, '--', ...rest];
+for (const name of wanted) {
+  const result = name === 'all' ? runAll(known, same) : runOne(name, values.long, values.seed, rest);
+  good = (await result) && good;
+}
 process.exit(good ? 0 : 1);

@@ -24,6 +24,8 @@ export interface CampaignOutcome {
 export interface Campaign {
   /** One line for the list. */
   readonly about: string;
+  /** It compares processor times: in `all` it runs after the others, alone. */
+  readonly alone?: boolean;
   /**
    * Must not throw for a defect that it finds (that is a problem). What it cannot do on this machine, such as
    * mounting without root, it says in a note.

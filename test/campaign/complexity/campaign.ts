@@ -39,6 +39,7 @@ interface Cost {
 
 export const campaign: Campaign = {
   about: 'time and memory of hostile input grow linearly, up to documented limits',
+  alone: true,
   run: measure,
 };
 
