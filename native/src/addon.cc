@@ -7,7 +7,9 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "engine/migrate.h"
@@ -17,6 +19,7 @@
 #include "mime/parse.h"
 #include "napi/values.h"
 #include "scan/scan.h"
+#include "sys/account.h"
 #include "sys/calls.h"
 #include "sys/fault.h"
 
@@ -24,7 +27,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 4;
+constexpr double kAbi = 5;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -205,6 +208,29 @@ bool isTransferable(const Napi::Value& view) {
   return got != napi_ok || napi_is_arraybuffer(view.Env(), buffer, &transferable) != napi_ok || transferable;
 }
 
+Napi::Value accountIds(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsString() || !info[1].IsString()) throw Napi::TypeError::New(env, "two names were expected");
+  const std::string user = info[0].As<Napi::String>().Utf8Value();
+  const std::string group = info[1].As<Napi::String>().Utf8Value();
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+  std::vector<gid_t> groups;
+  if (const int error = sys::findUser(user, uid); error != 0) throw js::systemError(env, error, "getpwnam");
+  if (const int error = sys::findGroup(group, gid); error != 0) throw js::systemError(env, error, "getgrnam");
+  if (uid.has_value() && gid.has_value()) {
+    if (const int error = sys::groupsOf(user, *gid, groups); error != 0)
+      throw js::systemError(env, error, "getgrouplist");
+  }
+  Napi::Object out = Napi::Object::New(env);
+  if (uid.has_value()) out.Set("uid", Napi::Number::New(env, *uid));
+  if (gid.has_value()) out.Set("gid", Napi::Number::New(env, *gid));
+  Napi::Array numbers = Napi::Array::New(env, groups.size());
+  for (std::uint32_t i = 0; i < groups.size(); ++i) numbers.Set(i, Napi::Number::New(env, groups[i]));
+  out.Set("groups", numbers);
+  return out;
+}
+
 Napi::Value setFault(const Napi::CallbackInfo& info) {
   if (isTransferable(info[0])) throw Napi::TypeError::New(info.Env(), "counter: shared memory was expected");
   const std::span<std::int32_t> counter = js::elements<std::int32_t>(info[0], "counter");
@@ -232,6 +258,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("parseMessage", Napi::Function::New<guarded<parseMessage>>(env, "parseMessage"));
   exports.Set("digest", Napi::Function::New<guarded<digest>>(env, "digest"));
   exports.Set("crlfForm", Napi::Function::New<guarded<crlfForm>>(env, "crlfForm"));
+  exports.Set("accountIds", Napi::Function::New<guarded<accountIds>>(env, "accountIds"));
   exports.Set("setFault", Napi::Function::New<guarded<setFault>>(env, "setFault"));
   return exports;
 }

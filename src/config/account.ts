@@ -1,12 +1,7 @@
-/**
- * The server account: names to numbers.
- *
- * Accounts may come from LDAP, NIS or files, so NSS is asked through getent(1); where that is missing, the
- * local files answer.
- */
-import { spawnSync } from 'node:child_process';
+/** The server account: names to numbers. */
 import { MailhaulError } from '../errors.js';
-import { closeDir, openRoot, readFile } from '../fs/dir.js';
+import { type AccountIds, loadAddon } from '../fs/addon.js';
+import { accountIdsByCommand } from './nss.js';
 
 export interface Account {
   readonly user: string;
@@ -17,61 +12,55 @@ export interface Account {
   readonly groups: readonly number[];
 }
 
-/** User and group by name. Throws MailhaulError CONF_ACCOUNT (exit 3) when one does not exist. */
-export function lookupAccount(user: string, group: string): Account {
-  const uid = lookupId('passwd', user);
-  const gid = lookupId('group', group);
-  if (uid === undefined || gid === undefined) {
-    const [kind, name] = uid === undefined ? ['user', user] : ['group', group];
-    throw new MailhaulError('CONF_ACCOUNT', `The server ${kind} does not exist on this machine.`, {
-      where: JSON.stringify(name),
-      hint: `Create it, or correct ${uid === undefined ? 'ServerUser' : 'ServerGroup'} in the configuration.`,
+type Lookup = (user: string, group: string) => AccountIds;
+
+/**
+ * User and group by name.
+ *
+ * @throws MailhaulError CONF_ACCOUNT when one does not exist, CONF_ACCOUNT_LOOKUP when nobody can tell (exit 3)
+ */
+export function lookupAccount(user: string, group: string, lookup: Lookup = accountLookup()): Account {
+  if (!plausible(user)) throw missing('user', user);
+  if (!plausible(group)) throw missing('group', group);
+  const { uid, gid, groups } = ask(user, group, lookup);
+  if (uid === undefined) throw missing('user', user);
+  if (gid === undefined) throw missing('group', group);
+  return { user, group, uid, gid, groups };
+}
+
+function accountLookup(): Lookup {
+  const addon = loadAddon();
+  return addon === undefined ? accountIdsByCommand : (user, group) => addon.accountIds(user, group);
+}
+
+/** Code points that a name may have. */
+const NAME_LIMIT = 256;
+
+/**
+ * Names that a passwd or group file can hold; also keeps them apart from options, and from numbers, which getent takes
+ * for ids.
+ */
+function plausible(name: string): boolean {
+  // Not in one expression: a counted repetition over code points takes the engine longer to compile than all else here.
+  if (name === '' || name.startsWith('-') || /[\s:,\0]|^\d+$/.test(name)) return false;
+  return name.length <= NAME_LIMIT || (name.length <= 2 * NAME_LIMIT && [...name].length <= NAME_LIMIT);
+}
+
+function ask(user: string, group: string, lookup: Lookup): AccountIds {
+  try {
+    return lookup(user, group);
+  } catch (cause) {
+    throw new MailhaulError('CONF_ACCOUNT_LOOKUP', 'It cannot be told whether the server account exists.', {
+      where: `${JSON.stringify(user)}, ${JSON.stringify(group)}`,
+      hint: 'A user database of this machine (/etc/nsswitch.conf) does not answer: repair that, then run the same command again.',
+      cause,
     });
   }
-  return { user, group, uid, gid, groups: [gid, ...groupsOf(user).filter((id) => id !== gid)] };
 }
 
-/** Names that a passwd or group file can hold; also keeps them apart from options. */
-function plausible(name: string): boolean {
-  return /^[^\s:,\-\0][^\s:,\0]{0,255}$/u.test(name);
-}
-
-/** Lines of an NSS database: one entry, or all of the local file when getent is missing. */
-function lines(database: 'passwd' | 'group' | 'initgroups', key: string): string[] {
-  const asked = spawnSync('getent', [database, key], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  if (asked.error === undefined && (asked.status === 0 || asked.status === 2)) return asked.stdout.split('\n');
-  return database === 'initgroups' ? [] : localLines(database);
-}
-
-function localLines(database: 'passwd' | 'group'): string[] {
-  const etc = openRoot('/etc');
-  try {
-    return (readFile(etc, database)?.toString('utf8') ?? '').split('\n');
-  } finally {
-    closeDir(etc);
-  }
-}
-
-/** Third field of the entry with exactly this name (getent also answers to numbers). */
-function lookupId(database: 'passwd' | 'group', name: string): number | undefined {
-  if (!plausible(name)) return undefined;
-  for (const line of lines(database, name)) {
-    const fields = line.split(':');
-    if (fields[0] === name && /^\d{1,10}$/.test(fields[2] ?? '')) return Number(fields[2]);
-  }
-  return undefined;
-}
-
-function groupsOf(user: string): number[] {
-  // "user   4 24 27"
-  const answer = lines('initgroups', user)[0]?.trim().split(/\s+/) ?? [];
-  if (answer[0] === user)
-    return answer
-      .slice(1)
-      .filter((id) => /^\d{1,10}$/.test(id))
-      .map(Number);
-  return localLines('group').flatMap((line) => {
-    const fields = line.split(':');
-    return (fields[3] ?? '').split(',').includes(user) && /^\d{1,10}$/.test(fields[2] ?? '') ? [Number(fields[2])] : [];
+function missing(kind: 'user' | 'group', name: string): MailhaulError {
+  return new MailhaulError('CONF_ACCOUNT', `The server ${kind} does not exist on this machine.`, {
+    where: JSON.stringify(name),
+    hint: `Create it, or correct ${kind === 'user' ? 'ServerUser' : 'ServerGroup'} in the configuration.`,
   });
 }

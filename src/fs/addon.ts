@@ -28,11 +28,22 @@ export interface NativeAddon {
   digest(data: Uint8Array): Uint8Array;
   /** The CRLF form (3x-profile.md); the same array when it is in that form already. */
   crlfForm(data: Uint8Array): Uint8Array;
+  /**
+   * User and group by their exact names, through NSS; `uid` or `gid` is not there when it does not exist, and `groups`
+   * (all of the user, `gid` first) is empty then. Throws only when a user database cannot be asked.
+   */
+  accountIds(user: string, group: string): AccountIds;
   /** Arms the seam of the addon: counter in shared memory, 1-based call, action 0 none 1 kill 2 fail 3 stop, errno. */
   setFault(counter: Int32Array, at: number, action: number, errno: number): void;
 }
 
-export const ADDON_ABI = 4;
+export interface AccountIds {
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly groups: readonly number[];
+}
+
+export const ADDON_ABI = 5;
 
 let loaded: NativeAddon | null | undefined;
 
