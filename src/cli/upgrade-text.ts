@@ -3,6 +3,7 @@
  * store: each line is made harmless as a whole, so that no name can begin a line of its own.
  */
 import type { FoldersReport } from '../upgrade/folders-report.js';
+import { grouped } from '../upgrade/numbers.js';
 import { clockText } from '../upgrade/progress.js';
 import type { MessagesReport } from '../upgrade/report.js';
 import { isShort, spaceNeeded } from '../upgrade/space.js';
@@ -15,7 +16,7 @@ const SHOWN = 20;
 
 /** `1,234 folders`, `1 folder` */
 export function counted(count: number, noun: string): string {
-  return `${count.toLocaleString('en-US')} ${noun}${count === 1 ? '' : 's'}`;
+  return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 /** Decimal megabytes or gigabytes. */
@@ -79,9 +80,7 @@ export function messagesText(report: MessagesReport, acceptFailures: boolean): s
     `${counted(folders.done, 'folder')} done, ${folders.skipped} skipped, ${folders.failed} failed; ` +
       `${counted(messages.done, 'message')} (${bytesText(report.bytes)}), ${messages.failed} failed; ` +
       `${report.seconds.toFixed(2)} s, ${report.engine} engine.`,
-    ...(moved.length > 0
-      ? [`  by ${moved.map(([method, count]) => `${method} ${count.toLocaleString('en-US')}`).join(', ')}`]
-      : []),
+    ...(moved.length > 0 ? [`  by ${moved.map(([method, count]) => `${method} ${grouped(count)}`).join(', ')}`] : []),
     ...report.partitions.map(
       (totals) =>
         `  partition ${totals.name}: ${counted(totals.folders, 'folder')}, ${counted(totals.messages, 'message')}, ${bytesText(totals.bytes)}`,
@@ -126,7 +125,7 @@ export function statusText(report: StatusReport): string {
   const row = ({ folders, messages, bytes }: StatusReport['totals']): string =>
     `${folders.done}/${counted(folders.total, 'folder')} done, ${folders.left} left` +
     `${folders.failed > 0 ? `, ${folders.failed} with failures` : ''}; ${counted(messages.done, 'message')} ` +
-    `(${bytesText(bytes)}), about ${messages.leftEstimate.toLocaleString('en-US')} left, ${messages.failed} failed`;
+    `(${bytesText(bytes)}), about ${grouped(messages.leftEstimate)} left, ${messages.failed} failed`;
   const left = report.secondsLeft === null ? '' : `, about ${clockText(report.secondsLeft)} left`;
   return [
     ...report.partitions.map((partition) => `partition ${partition.name} (${partition.path}): ${row(partition)}`),

@@ -6,6 +6,7 @@
  * Counters come from shared memory, so drawing costs the workers nothing.
  */
 import { PROGRESS } from '../engine/types.js';
+import { grouped } from './numbers.js';
 
 export interface ProgressTotals {
   readonly folders: number;
@@ -76,8 +77,8 @@ function describe(
   const left = share > 0.01 && share < 1 ? clockText((seconds / share) * (1 - share)) : '–:––';
   const partitions = [...totals.folderCountByPartition].map(([name, all]) => `${name} ${done.get(name) ?? 0}/${all}`);
   return [
-    `${count(folders)}/${count(totals.folders)} folders`,
-    `${count(messages)} messages`,
+    `${grouped(folders)}/${grouped(totals.folders)} folders`,
+    `${grouped(messages)} messages`,
     `${megabytes.toFixed(1)} MB`,
     `${(megabytes / Math.max(seconds, 0.001)).toFixed(1)} MB/s`,
     `${left} left`,
@@ -87,10 +88,6 @@ function describe(
 
 function ratio(part: number, all: number): number {
   return all === 0 ? 0 : Math.min(1, part / all);
-}
-
-function count(value: number): string {
-  return value.toLocaleString('en-US');
 }
 
 /** `2:05` for 125 s, `1:00:00` for an hour. */

@@ -1,6 +1,7 @@
 /** What a verification says at its end: the `--json` object (docs/formats/verify.md), and the text for people. */
 import { EXIT, type ExitCode } from '../../errors.js';
 import { escapeLogText } from '../../log/log.js';
+import { grouped } from '../numbers.js';
 import { CODE_ORDER, VERIFY_CODES, type VerifyCode } from './codes.js';
 import type { Finding, Findings } from './findings.js';
 import { chanceOfMissing } from './sample.js';
@@ -108,11 +109,11 @@ function groupLines(report: Omit<VerifyReport, 'text'>): string[] {
     const count = report.byCode[code] ?? 0;
     if (count === 0) continue;
     const { severity, meaning, advice } = VERIFY_CODES[code];
-    lines.push(`${severity} ${code} (${number(count)}): ${meaning}`, `    do: ${advice}`);
+    lines.push(`${severity} ${code} (${grouped(count)}): ${meaning}`, `    do: ${advice}`);
     const listed = report.findings.filter((finding) => finding.code === code);
     for (const finding of listed.slice(0, SHOWN)) lines.push(`    ${findingText(finding)}`);
     const more = count - Math.min(listed.length, SHOWN);
-    if (more > 0) lines.push(`    … and ${number(more)} more; --json lists up to 1,000 of each code`);
+    if (more > 0) lines.push(`    … and ${grouped(more)} more; --json lists up to 1,000 of each code`);
   }
   return lines;
 }
@@ -126,9 +127,9 @@ function findingText({ user, mailbox, folder, uid, where, message }: Finding): s
 function partitionLines({ partitions }: Omit<VerifyReport, 'text'>): string[] {
   return partitions.map(
     ({ name, path, mailboxes, waiting, checked, read, compared, errors }) =>
-      `partition ${name} (${path}): ${number(mailboxes)} mailboxes, ${number(waiting)} waiting; ` +
-      `${number(checked)} messages, ${number(read)} read, ${number(compared)} compared with 3.x; ` +
-      `${number(errors)} errors`,
+      `partition ${name} (${path}): ${grouped(mailboxes)} mailboxes, ${grouped(waiting)} waiting; ` +
+      `${grouped(checked)} messages, ${grouped(read)} read, ${grouped(compared)} compared with 3.x; ` +
+      `${grouped(errors)} errors`,
   );
 }
 
@@ -141,11 +142,11 @@ function totalLine({
   halted,
 }: Omit<VerifyReport, 'text'>): string {
   const of = (done: number, total: number): string =>
-    halted === null ? number(done) : `${number(done)} of ${number(total)}`;
+    halted === null ? grouped(done) : `${grouped(done)} of ${grouped(total)}`;
   return (
-    `${of(mailboxes.checked, mailboxes.total)} mailboxes, ${number(mailboxes.waiting)} of them waiting; ` +
-    `${of(messages.checked, messages.total)} messages, ${number(messages.read)} read (${(bytes / 1e6).toFixed(1)} MB), ` +
-    `${number(messages.compared)} compared with 3.x; parsed by ${implementations.join(' and ')}; ${seconds} s`
+    `${of(mailboxes.checked, mailboxes.total)} mailboxes, ${grouped(mailboxes.waiting)} of them waiting; ` +
+    `${of(messages.checked, messages.total)} messages, ${grouped(messages.read)} read (${(bytes / 1e6).toFixed(1)} MB), ` +
+    `${grouped(messages.compared)} compared with 3.x; parsed by ${implementations.join(' and ')}; ${seconds} s`
   );
 }
 
@@ -155,7 +156,7 @@ function sampleLines({ sample, messages, singleCopyShare }: Omit<VerifyReport, '
   if (sample.percent < 100) {
     const chance = (damaged: number): string => `${(chanceOfMissing(sample.share, damaged) * 100).toFixed(1)} %`;
     lines.push(
-      `Read ${(sample.share * 100).toFixed(2)} % of the messages (${number(messages.read)} of ${number(messages.checked)}, ` +
+      `Read ${(sample.share * 100).toFixed(2)} % of the messages (${grouped(messages.read)} of ${grouped(messages.checked)}, ` +
         `seed "${sample.seed}"); all else was checked for every message. Damaged content goes unnoticed with a ` +
         `probability of ${chance(1)} in 1 message, ${chance(10)} in 10, ${chance(100)} in 100.`,
     );
@@ -168,19 +169,15 @@ function sampleLines({ sample, messages, singleCopyShare }: Omit<VerifyReport, '
 
 function verdict({ errors, open, halted, byCode, sample }: Omit<VerifyReport, 'text'>): string {
   const sampled = sample.percent < 100 ? ', as far as it was read' : '';
-  const failed = errors > 0 ? `${number(errors)} ${errors === 1 ? 'thing does' : 'things do'} not hold. ` : '';
+  const failed = errors > 0 ? `${grouped(errors)} ${errors === 1 ? 'thing does' : 'things do'} not hold. ` : '';
   if (halted !== null) return `${failed}Halted: ${halted.message} Nothing is proved about the rest.`;
   const waiting = byCode.VERIFY_WAITING ?? 0;
   if (waiting > 0) {
-    return `${failed}Not proved: ${number(waiting)} ${waiting === 1 ? 'folder waits' : 'folders wait'} for migration.`;
+    return `${failed}Not proved: ${grouped(waiting)} ${waiting === 1 ? 'folder waits' : 'folders wait'} for migration.`;
   }
-  if (open > 0) return `${failed}Not proved: ${number(open)} findings are open.`;
+  if (open > 0) return `${failed}Not proved: ${grouped(open)} findings are open.`;
   if (errors > 0) return failed.trim();
   const gone = byCode.VERIFY_SOURCE_GONE ?? 0;
   const were = gone === 1 ? '3.x folder was' : '3.x folders were';
-  return `Everything holds${sampled}${gone === 0 ? '' : `; ${number(gone)} ${were} not there to compare with`}.`;
-}
-
-function number(value: number): string {
-  return value.toLocaleString('en-US');
+  return `Everything holds${sampled}${gone === 0 ? '' : `; ${grouped(gone)} ${were} not there to compare with`}.`;
 }
