@@ -8,7 +8,7 @@
  * With `--json` one object a line. A mailbox in TRANSITION has no messages to dump: they are in 3.x still. While a
  * reset is unfinished, what it has not begun to remove is shown, with a warning; after that it refuses.
  */
-import { type BareInstance, openBareInstance, openInstance } from '../config/instance.js';
+import { type BareInstance, completeInstance, openBareInstance } from '../config/instance.js';
 import { EXIT, type ExitCode, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, openRoot, stat } from '../fs/dir.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../store/database.js';
@@ -51,10 +51,10 @@ export function mboxutil(argv: readonly string[]): Promise<ExitCode> {
     if (flags.dump !== undefined && (flags.pattern !== undefined || flags.extended === true)) {
       throw usageError('mboxutil', '-p and -x go with -l.');
     }
-    const path = instanceOf(flags);
-    await heedUnfinishedReset(path);
-    const instance = openInstance(path);
+    const bare = openBareInstance(instanceOf(flags));
     try {
+      await heedUnfinishedReset(bare);
+      const instance = completeInstance(bare);
       const database = await openMailboxDatabase(instance.mboxlist, { owner: instance.owner, readOnly: true });
       try {
         if (flags.dump === undefined) return list(database, flags, (name) => instance.partitionPath(name));
@@ -63,23 +63,18 @@ export function mboxutil(argv: readonly string[]): Promise<ExitCode> {
         await database.close();
       }
     } finally {
-      instance.close();
+      bare.close();
     }
   });
 }
 
 /** Warns while a reset restores, refuses (exit 3) once it has begun to remove or the database is gone. */
-async function heedUnfinishedReset(path: string): Promise<void> {
-  const instance: BareInstance = openBareInstance(path);
-  try {
-    const reset = await unfinishedReset(instance);
-    if (reset === undefined) return;
-    const there = instance.mboxlist !== undefined && stat(instance.mboxlist, MAILBOX_DATABASE_FILE) !== undefined;
-    if (reset.stage === 'removing' || !there) throw reset.error;
-    printError('mboxutil', reset.error);
-  } finally {
-    instance.close();
-  }
+async function heedUnfinishedReset(instance: BareInstance): Promise<void> {
+  const reset = await unfinishedReset(instance);
+  if (reset === undefined) return;
+  const there = instance.mboxlist !== undefined && stat(instance.mboxlist, MAILBOX_DATABASE_FILE) !== undefined;
+  if (reset.stage === 'removing' || !there) throw reset.error;
+  printError('mboxutil', reset.error);
 }
 
 function list(database: MailboxDatabase, flags: Flags, partitionPath: (name: string) => string | undefined): ExitCode {

@@ -259,6 +259,20 @@ export function openBareInstance(path: string): BareInstance {
   });
 }
 
+/**
+ * The instance that was opened bare, for what needs all of it: it is not opened twice.
+ *
+ * @throws MailhaulError INSTANCE_INCOMPLETE (exit 3)
+ */
+export function completeInstance(bare: BareInstance): Instance {
+  const { mboxlist } = bare;
+  if (mboxlist !== undefined) return { ...bare, mboxlist };
+  throw new MailhaulError('INSTANCE_INCOMPLETE', 'A part of the instance directory cannot be opened.', {
+    where: bare.path,
+    hint: 'There is no store/mboxlist in it.',
+  });
+}
+
 function openParts<Mboxlist extends Dir | undefined>(
   path: string,
   openMboxlist: (store: Dir) => Mboxlist,

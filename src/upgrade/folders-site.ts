@@ -74,7 +74,7 @@ async function open(
   const configuration = source.readConfiguration(fromDir);
   refuseWhileRunning(fromDir, source.serverState(fromDir), options.pidIsStale === true);
 
-  const sourceAccount = lookupAccount(configuration.serverUser, configuration.serverGroup);
+  const sourceAccount = accountOf(configuration, instance);
   const account = instance?.account ?? sourceAccount;
   checkIdentity(account, account.user);
   const owner = { uid: account.uid, gid: account.gid };
@@ -111,6 +111,12 @@ async function open(
     mailboxes,
     upgradeConf,
   };
+}
+
+/** The server account of 3.x, which most often is that of the instance. */
+function accountOf({ serverUser, serverGroup }: SourceConfiguration, instance: Instance | undefined): Account {
+  const known = instance?.account;
+  return known?.user === serverUser && known.group === serverGroup ? known : lookupAccount(serverUser, serverGroup);
 }
 
 /** The instance when it is there. One that is not can only be made with `--from`. */

@@ -194,6 +194,16 @@ describe('wrong use', () => {
     expect(runCli('mboxutil', '-l')).toMatchObject({ status: 3, stderr: expect.stringContaining('INSTANCE_UNKNOWN') });
     expect(runCli('mboxutil', '-l', '--instance', '/nonexistent').status).toBe(3);
   });
+
+  it('without store/mboxlist is refused', () => {
+    const directory = `${store.instance}/store/mboxlist`;
+    fs.renameSync(directory, `${directory}.away`);
+    try {
+      expect(mboxutil('-l')).toMatchObject({ status: 3, stderr: expect.stringContaining('INSTANCE_INCOMPLETE') });
+    } finally {
+      fs.renameSync(`${directory}.away`, directory);
+    }
+  });
 });
 
 async function withDatabase<T>(use: (database: Awaited<ReturnType<typeof openMailboxDatabase>>) => T): Promise<T> {
