@@ -145,10 +145,13 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     repair('five');
     const good = fs.statSync(path.join(folder, 'one'));
     fs.chownSync(putMail(folder, 'unlisted'), good.uid, good.gid);
+    const files = path.join(made.mailbox(WORK).path ?? '', '00');
     // Each run goes on where the one before was killed, so the message comes in at some call.
     let appended = 0;
-    for (let n = 1; n < 400; n++) {
+    for (let n = 1; n < 400; n += 2) {
       const killed = made.runWith({ MAILHAUL_FAULT: `kill:${n}` }, 'upgrade', '-m', '-t', '1', engine);
+      // A message has its file before it is in the index.
+      if (fs.readdirSync(files).every((name) => Number.parseInt(name, 10) <= 9) && killed.signal !== null) continue;
       const now = made.dump(WORK).filter(({ internaldate }) => internaldate === 13);
       if (now.length === 1 && killed.signal === 'SIGKILL') {
         // It is in; the user throws it away before anybody runs `upgrade` again.

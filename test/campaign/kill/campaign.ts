@@ -17,8 +17,8 @@ import { type Ground, makeGround } from './ground.js';
 import { type Scenario, scenarios } from './scenarios.js';
 import { audit, haveStrace, lmdbStops } from './strace.js';
 
-/** Kills of a scenario in the quick form; of every second one the process that follows is killed too. */
-const QUICK_KILLS = 2;
+/** Of so many scenarios of the quick form one has the process killed that follows the first, too. */
+const QUICK_SECOND_KILL = 3;
 /** In the long form, what follows every n-th kill is killed too. */
 const SECOND_KILL_EVERY = 3;
 
@@ -82,14 +82,15 @@ async function runScenario(
   if (golden.calls < scenario.atLeast) {
     outcome.problems.push(`${scenario.name} has ${golden.calls} effective calls; ${scenario.atLeast} were wanted`);
   }
-  const step = every ?? (options.long ? 1 : Math.ceil(golden.calls / QUICK_KILLS));
+  const step = every ?? (options.long ? 1 : golden.calls);
   const chance = randomOf(options.seed, scenario.name);
   const plans: Stop[][] = [];
   // A sample starts anywhere, so that other seeds hit other calls.
   for (let n = chance.int(1, step); n <= golden.calls; n += step) {
     const both = [stopAt(n), stopAt(chance.int(1, golden.calls))];
-    if (options.long || plans.length > 0) plans.push([stopAt(n)]);
-    if (options.long ? n % SECOND_KILL_EVERY === 0 : plans.length === 0) plans.push(both);
+    const second = n % (options.long ? SECOND_KILL_EVERY : QUICK_SECOND_KILL) === 0;
+    if (options.long || !second) plans.push([stopAt(n)]);
+    if (second) plans.push(both);
   }
   if (haveStrace && (options.long || /^-m --native -r(, later)?$/.test(scenario.name))) {
     const stops = await lmdbStops(ground, scenario);
