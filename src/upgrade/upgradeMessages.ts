@@ -11,7 +11,7 @@ import { armedFaults } from '../fs/seam.js';
 import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
 import { migrateFolders } from './messages.js';
-import { startPool, type WorkerPool } from './pool.js';
+import type { WorkerPool } from './pool.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
 import { removePublishedOriginals, settleRemovals } from './removal.js';
 import { addError, emptyReport, exitCodeOf, type MessagesReport } from './report.js';
@@ -21,7 +21,7 @@ import { isDue, mailboxOf, type Selection, type SelectionOptions, selectFolders 
 import { openSession, type Session, type SessionOptions } from './session.js';
 import { removeSharedCopies } from './singles.js';
 import { checkSpace } from './spaceCheck.js';
-import type { Trouble } from './tasks.js';
+import type { Trouble, WorkerContext } from './tasks.js';
 import { noteTombstones } from './tombstones.js';
 import { addWork, noTroubles, settleTroubles, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, troubleOf } from './trouble-kinds.js';
@@ -89,9 +89,10 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     for (const [path, name] of scope.finished) leftoverRoot(roots, name, path, instance.owner);
     for (const path of scope.storePaths) storeRoot(roots, path);
     const faults = armedFaults() ?? null;
-    // A thread costs a tenth of a second to start: no more of them than there are folders.
-    const threads = Math.max(1, Math.min(options.threads, scope.ids.length + scope.all.length));
-    pool = startPool(threads, {
+    // A thread costs a tenth of a second to start: no more of them than there are folders, and not even their code
+    // where there are none.
+    const threads = Math.min(options.threads, scope.ids.length + scope.all.length);
+    pool = await poolOf(threads, {
       engine: engine.name,
       progress,
       faults,
@@ -109,7 +110,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     shown = startProgress(scope.totals, progress, options.progressOutput);
     const run: Run = {
       options: {
-        threads,
+        threads: Math.max(1, threads),
         queue: options.queue,
         remove: options.remove,
         acceptFailures: options.acceptFailures,
@@ -163,6 +164,15 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     await session.close();
   }
   return report;
+}
+
+async function poolOf(threads: number, context: WorkerContext): Promise<WorkerPool> {
+  if (threads > 0) return (await import('./pool.js')).startPool(threads, context);
+  return {
+    run: ({ kind }) => Promise.reject(new Error(`nothing was due, yet there is a task: ${kind}`)),
+    ready: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  };
 }
 
 interface Scope {

@@ -1,8 +1,9 @@
 /**
- * A transfer thread (piscina worker): takes tasks (tasks.ts) and does them synchronously with its engine.
- * It is started once a run, with everything it needs loaded, before the process becomes the server account.
+ * A transfer thread (of piscina, all of which would be loaded once more for its `workerData`): takes tasks (tasks.ts)
+ * and does them synchronously with its engine. It is started once a run, with everything it needs loaded, before the
+ * process becomes the server account.
  */
-import { workerData } from 'piscina';
+import { workerData } from 'node:worker_threads';
 import { selectEngine } from '../engine/engines.js';
 import { armFaults } from '../fs/seam.js';
 import { nsms3 } from '../source/nsms3/source.js';

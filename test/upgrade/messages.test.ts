@@ -31,6 +31,9 @@ for (const engine of engineOptions()) {
       expect(second.status).toBe(0);
       expect(reportOf(second).folders).toMatchObject({ done: 0, failed: 0 });
       expect(reportOf(second).messages.done).toBe(0);
+      // Threads cost more than all else in such a run.
+      const log = fs.readFileSync(path.join(made.instance, 'log/default/default'), 'utf8');
+      expect(log.match(/upgrade -m: \d+ folders, \d+ threads/g)?.at(-1)).toBe('upgrade -m: 0 folders, 0 threads');
     });
 
     it('leaves a failed message and its folder, and takes the rest under the same uids after the repair', async () => {

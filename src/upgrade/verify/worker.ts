@@ -1,5 +1,5 @@
 /** A thread of a verification (piscina worker); started before the process becomes the server account. */
-import { workerData } from 'piscina';
+import { workerData } from 'node:worker_threads';
 import { waitForAll } from '../barrier.js';
 import { makeContext } from './context.js';
 import { performItems } from './perform.js';
