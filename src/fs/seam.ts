@@ -7,7 +7,7 @@
  *     MAILHAUL_FAULT=count:<file>       count only; the total is written to <file> when the process ends
  *     MAILHAUL_FAULT=kill:<n>           SIGKILL to the own process instead of the n-th call (1-based)
  *     MAILHAUL_FAULT=stop:<n>           SIGSTOP to the own process before the n-th call, which is made after SIGCONT
- *     MAILHAUL_FAULT=stop:<n>:commit    the same before the n-th database commit
+ *     MAILHAUL_FAULT=<either>:<n>:commit  the same at the n-th database commit
  *     MAILHAUL_FAULT=fail:<n>:<ERRNO>   the n-th call throws <ERRNO> instead of being made
  *
  * The kill campaign (test/campaign/kill) walks n over every effective call of a run.
@@ -52,7 +52,9 @@ export function parseFaultPlan(text: string | undefined): FaultPlan | undefined 
   if (mode === 'count') return { mode, at: 0, errno: 0, report: text.slice('count:'.length) };
   const at = Number(first);
   if (!Number.isInteger(at) || at < 1) throw new RangeError(`MAILHAUL_FAULT: bad call number in ${text}`);
-  if (mode === 'stop' && second === 'commit') return { mode, at, onlyCommits: true, errno: 0, report: '' };
+  if ((mode === 'kill' || mode === 'stop') && second === 'commit') {
+    return { mode, at, onlyCommits: true, errno: 0, report: '' };
+  }
   if (mode === 'kill' || mode === 'stop') return { mode, at, errno: 0, report: '' };
   const errno = (osConstants.errno as Record<string, number>)[second];
   if (mode !== 'fail' || errno === undefined) throw new RangeError(`MAILHAUL_FAULT: cannot read ${text}`);

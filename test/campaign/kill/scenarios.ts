@@ -49,7 +49,7 @@ export function scenarios(engines: readonly Engine[]): Scenario[] {
   return [...list, folders(engine), ...engines.map(lateRemoval), userList(engine), foldersAgain(engine)];
 }
 
-const flag = (engine: Engine): string => (engine === 'native' ? '--native' : '--no-native');
+export const flag = (engine: Engine): string => (engine === 'native' ? '--native' : '--no-native');
 const upgrade = (engine: Engine, ...args: string[]): Command => [
   'upgrade',
   '-m',
@@ -61,7 +61,7 @@ const upgrade = (engine: Engine, ...args: string[]): Command => [
 ];
 
 /** `-s`, and a partition that is filled by copying. */
-async function foldersDone(ground: Ground): Promise<void> {
+export async function foldersDone(ground: Ground): Promise<void> {
   ground.restore('fresh');
   await must(ground, ground.folders);
   const name = path.basename(ground.storePaths[2] ?? '');
@@ -112,7 +112,7 @@ async function publishedWithFailures(ground: Ground, engine: Engine, ...args: st
   for (const file of broken) fs.renameSync(asideOf(file), Buffer.from(file, 'latin1'));
 }
 
-function asideOf(file: string): Buffer {
+export function asideOf(file: string): Buffer {
   return Buffer.from(path.join(path.dirname(file), `.aside-${path.basename(file)}`), 'latin1');
 }
 
