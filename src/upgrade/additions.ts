@@ -34,11 +34,10 @@ import { type IndexReader, openIndex } from '../store/index/reader.js';
 import type { IndexRecord } from '../store/index/record.js';
 import { IndexBuilder } from '../store/index/writer.js';
 import { hashDirectory, INDEX_FILE, messageFile, RETRY_DIRECTORY } from '../store/layout.js';
+import { NEW_INDEX } from '../store/mailbox/retry.js';
 import { pickRows } from './rows.js';
 import { inputOf, ownerOf, type StepTools, type Transfer } from './steps.js';
 import type { MoveFolder } from './tasks.js';
-
-const NEW_INDEX = `${INDEX_FILE}.new`;
 
 /** `addMessages`, ready to use in this thread. */
 export async function loadAdditions(): Promise<Transfer> {

@@ -138,6 +138,22 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(files.map((file) => fs.readFileSync(file))).toEqual(before);
   });
 
+  it('takes away the index that an earlier retry was killed at, before the service came', async () => {
+    const { made, repair } = published(engine);
+    const mailbox = made.mailbox(WORK).path ?? '';
+    const unfinished = path.join(mailbox, 'store.idx.new');
+    repair('three');
+    repair('five');
+    fs.copyFileSync(path.join(mailbox, 'store.idx'), unfinished);
+    const { uid, gid } = fs.statSync(mailbox);
+    fs.chownSync(unfinished, uid, gid);
+    await asService(made.store.instance, (service) => service.flag(WORK, 1, FLAG.deleted));
+    expect(made.messages(engine).status).toBe(0);
+    expect(uids(made.dump(WORK))).toEqual([1, 2, 4, 9, 10]);
+    expect(fs.existsSync(unfinished)).toBe(false);
+    expect(made.run('upgrade', '--verify').status).toBe(0);
+  });
+
   it('adds nothing twice and brings nothing back when the run is killed before the outcome is on record', async () => {
     const { made, folder, repair } = published(engine);
     await asService(made.store.instance, (service) => service.append(WORK, MAIL('new in 4.x')));

@@ -28,6 +28,8 @@ import { type IndexReader, openIndex } from '../index/reader.js';
 import { INDEX_FILE, isHashDirectory, RETRY_DIRECTORY } from '../layout.js';
 
 const DONE_FILE = 'done';
+/** The index of old and new, while it is written. */
+export const NEW_INDEX = `${INDEX_FILE}.new`;
 
 /**
  * The uids of messages that stopped retries brought in, also of those that were expunged since; durable when this
@@ -107,8 +109,12 @@ export function withRetryIndex<T>(retry: Dir, use: (index: IndexReader) => T): T
   }
 }
 
-/** Takes `.retry` away, but for a message file that has no other name: it may be the only copy (promise 1). */
+/**
+ * Takes `.retry` away, but for a message file that has no other name: it may be the only copy (promise 1). With it goes
+ * the index of old and new that a stopped retry did not finish: once a service has been here, no other replaces it.
+ */
 export function removeRetry(mailbox: Dir): void {
+  unlinkIfThere(mailbox, NEW_INDEX);
   const retry = openRetry(mailbox);
   if (retry === undefined) return;
   try {
