@@ -50,9 +50,8 @@ export class MailhaulError extends Error {
 
 /** True for an error of Node's file or network calls with this `code` (`ENOENT` …). */
 export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
-  return (
-    error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(named(error.code))
-  );
+  const code = error instanceof Error ? systemCode(error) : undefined;
+  return code !== undefined && codes.includes(code);
 }
 
 /** `ENOSPC` for 28, and so on. */
@@ -60,19 +59,23 @@ export function errnoName(errno: number): string {
   return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
 }
 
-/** Node calls an errno that libuv does not know, EDQUOT among them, `Unknown system error -122`. */
-function named(text: string): string {
-  return text.replace(/Unknown system error -(\d+)(?:: Unknown system error -\1)?/g, (_, errno) =>
-    errnoName(Number(errno)),
-  );
+/**
+ * The code of a failed system call. For an errno that libuv has no name for, EDQUOT among them, Node says
+ * `Unknown system error -122`, or `UNKNOWN` where the call has its fast way (read, write).
+ */
+function systemCode(error: Error): string | undefined {
+  const { code, errno } = error as NodeJS.ErrnoException;
+  if (typeof code !== 'string') return undefined;
+  const unnamed = code === 'UNKNOWN' || code.startsWith('Unknown system error');
+  return unnamed && typeof errno === 'number' ? errnoName(Math.abs(errno)) : code;
 }
 
 /** Text of the failed system call behind an error, where the error's own message does not tell it; else ''. */
 export function systemCause(error: Error): string {
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
-    const { code, syscall } = cause as NodeJS.ErrnoException;
-    if (code !== undefined && syscall !== undefined) {
-      return error.message.includes(named(code)) ? '' : ` (${messageOf(cause)})`;
+    const code = systemCode(cause);
+    if (code !== undefined && (cause as NodeJS.ErrnoException).syscall !== undefined) {
+      return error.message.includes(code) ? '' : ` (${messageOf(cause)})`;
     }
   }
   return '';
@@ -80,7 +83,12 @@ export function systemCause(error: Error): string {
 
 /** The message of anything that was thrown, without code, place and hint. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? named(error.message) : String(error);
+  if (!(error instanceof Error)) return String(error);
+  const { code } = error as NodeJS.ErrnoException;
+  const name = systemCode(error);
+  if (typeof code !== 'string' || name === undefined || name === code) return error.message;
+  // `<code>: <text of libuv>, <call>`
+  return error.message.replace(`${code}: ${code === 'UNKNOWN' ? 'unknown error' : code}`, name);
 }
 
 /** The message of anything that was thrown, with its code in front when it has one. */
