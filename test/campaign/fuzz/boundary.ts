@@ -10,7 +10,7 @@ import type { RunResult } from './runner.js';
 
 export const BOUNDARY = 'boundary';
 
-const CALLS = 3000;
+const CALLS = 1000;
 /** Calls of one process of a long run. */
 const BATCH = 2000;
 

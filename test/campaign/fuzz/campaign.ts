@@ -33,7 +33,7 @@ import { TARGETS } from './targets/index.js';
 const REGRESSIONS = fileURLToPath(new URL('./regressions/', import.meta.url));
 const MUTATIONS = 1500;
 /** libFuzzer is faster; a folder is made of files. */
-const NATIVE_MUTATIONS = { 'native-folder': 1500, others: 5000 };
+const NATIVE_MUTATIONS = { 'native-folder': 500, others: 5000 };
 /** Messages of the corpus that the portable parser starts from: small ones. */
 const CORPUS_BYTES = 8192;
 

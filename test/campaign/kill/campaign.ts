@@ -31,7 +31,8 @@ export const campaign: Campaign = {
     });
     await loadDigest();
     const here = engines();
-    const work = scenarios(here).filter(({ name }) => new RegExp(values.only).test(name));
+    const all = scenarios(here).filter(({ name }) => new RegExp(values.only).test(name));
+    const work = options.long || values.only !== '' ? all : takingTurns(all, options.seed);
     const outcome: Outcome = { cases: 0, problems: [], notes: [] };
     if (here.length === 1) outcome.notes.push('the native addon is not built: portable engine only');
     if (!haveStrace) outcome.notes.push('strace is not installed: no kills inside LMDB, no audit of the seam');
@@ -48,6 +49,18 @@ export const campaign: Campaign = {
     return outcome;
   },
 };
+
+/** In the sample the engines take turns at the scenarios that both can run; the seed says which of them begins. */
+function takingTurns(all: readonly Scenario[], seed: string): Scenario[] {
+  const flag = /--(no-)?native/;
+  const kindOf = (name: string): string => name.replace(flag, '');
+  const kinds = [...new Set(all.map(({ name }) => name).filter((name) => flag.test(name)))].map(kindOf);
+  const turn = randomOf(seed, 'kill').int(0, 1);
+  return all.filter(({ name }) => {
+    if (kinds.filter((kind) => kind === kindOf(name)).length < 2) return true;
+    return [...new Set(kinds)].indexOf(kindOf(name)) % 2 === (name.includes('--native') ? turn : 1 - turn);
+  });
+}
 
 interface Outcome extends CampaignOutcome {
   cases: number;
@@ -92,7 +105,7 @@ async function runScenario(
     if (options.long || !second) plans.push([stopAt(n)]);
     if (second) plans.push(both);
   }
-  if (haveStrace && (options.long || /^-m --native -r(, later)?$/.test(scenario.name))) {
+  if (haveStrace && (options.long || /^-m --(no-)?native -r(, later)?$/.test(scenario.name))) {
     const stops = await lmdbStops(ground, scenario);
     plans.push(...(options.long ? stops : [chance.pick(stops)]).map((stop) => [stop]));
     const { problems, note } = await audit(ground, scenario);

@@ -19,7 +19,7 @@ import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
 import { groundOf } from './ground.js';
 import { MUTATORS } from './mutations.js';
 
-const QUICK = 60;
+const QUICK = 40;
 const LONG = 2_000;
 /** Every so many changes it is seen that undoing them has left nothing. */
 const SOUND_EVERY = 50;
