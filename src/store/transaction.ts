@@ -27,14 +27,16 @@ export async function runUpdate<T>(root: RootDatabase<Buffer, Buffer>, path: str
   let thrown: { readonly error: unknown } | undefined;
   try {
     return await root.childTransaction(() => {
+      let result: T;
       try {
-        const result = change();
-        effect('commit');
-        return result;
+        result = change();
       } catch (error) {
         thrown = { error };
         throw error;
       }
+      // Where it fails, it fails as LMDB's commit does.
+      effect('commit');
+      return result;
     });
   } catch (error) {
     if (thrown !== undefined) throw thrown.error;

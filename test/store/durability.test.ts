@@ -1,10 +1,11 @@
 /** What `update` promises about the disk, watched from outside the process. */
 import { execFile, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import { tmpdir } from 'node:os';
+import * as os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it, type TestContext } from 'vitest';
+import { armFaults } from '../../src/fs/seam.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../src/store/database.js';
 
 const run = promisify(execFile);
@@ -12,7 +13,7 @@ const project = fileURLToPath(new URL('../..', import.meta.url));
 let directory: string;
 
 beforeEach(async () => {
-  directory = fs.mkdtempSync(`${tmpdir()}/mailhaul-durability-`);
+  directory = fs.mkdtempSync(`${os.tmpdir()}/mailhaul-durability-`);
   await (await openMailboxDatabase(directory, { create: true })).close();
 });
 
@@ -89,4 +90,23 @@ it('a commit that the disk refuses fails with DB_WRITE and changes nothing', asy
   } finally {
     spawnSync('umount', [small]);
   }
+});
+
+it('a commit that fails names the database, whatever the cause', async () => {
+  const database = await openMailboxDatabase(directory, { create: true });
+  armFaults({ mode: 'fail', at: 1, errno: os.constants.errno.ENOMEM, report: '' });
+  try {
+    await expect(database.update((writes) => writes.setSubscriptions('joe', ['INBOX']))).rejects.toMatchObject({
+      code: 'DB_WRITE',
+      exit: 4,
+      where: expect.stringContaining(directory),
+      message: expect.stringContaining('ENOMEM'),
+    });
+  } finally {
+    armFaults(undefined);
+  }
+  expect(database.subscriptions('joe')).toEqual([]);
+  await database.update((writes) => writes.setSubscriptions('joe', ['INBOX']));
+  expect(database.subscriptions('joe')).toEqual(['INBOX']);
+  await database.close();
 });
