@@ -8,7 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { onDescriptor } from '../fs/descriptor.js';
+import { onDescriptor, statOpen } from '../fs/descriptor.js';
 import { createFile, type Dir, type Ownership, openFile, openSoleFile, own, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { describeHolder, flockPids, holdersText, isAlive, type LockHolder } from '../fs/holders.js';
@@ -122,7 +122,7 @@ function openLockFile(lockDir: Dir, owner: Ownership | undefined): number {
     try {
       const fd = openSoleFile(lockDir, STORE_LOCK_FILE, fs.constants.O_RDWR);
       // A run that was killed right after it made the file as root would lock the server account out.
-      if (process.geteuid?.() === 0 && owner?.uid !== undefined && fs.fstatSync(fd).uid !== owner.uid) {
+      if (process.geteuid?.() === 0 && owner?.uid !== undefined && statOpen(fd).uid !== owner.uid) {
         own(fd, 0o600, owner);
       }
       return fd;
@@ -138,7 +138,7 @@ function openLockFile(lockDir: Dir, owner: Ownership | undefined): number {
 }
 
 function isStillNamed(lockDir: Dir, fd: number): boolean {
-  const mine = fs.fstatSync(fd, { bigint: true });
+  const mine = onDescriptor(fd, () => fs.fstatSync(fd, { bigint: true }));
   const named = stat(lockDir, STORE_LOCK_FILE);
   return named !== undefined && named.ino === mine.ino && named.dev === mine.dev;
 }
@@ -178,7 +178,7 @@ interface Note {
 }
 
 function readNote(fd: number): Note | undefined {
-  if (!fs.fstatSync(fd).isFile()) return undefined;
+  if (!statOpen(fd).isFile()) return undefined;
   const bytes = Buffer.alloc(NOTE_LIMIT);
   const text = bytes.subarray(0, fs.readSync(fd, bytes, 0, NOTE_LIMIT, 0)).toString('latin1');
   const match = /^([1-9][0-9]{0,9}) ([ -~]*)\n/.exec(text);

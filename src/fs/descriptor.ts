@@ -1,5 +1,5 @@
 /** Errors of calls on a descriptor, which name no file: what is told to people must (docs/operations.md). */
-import { readlinkSync } from 'node:fs';
+import { fstatSync, readlinkSync, type Stats } from 'node:fs';
 
 /** Makes a call on `fd`; what it throws names the path that the descriptor leads to, where the kernel tells. */
 export function onDescriptor<T>(fd: number, call: () => T): T {
@@ -8,6 +8,11 @@ export function onDescriptor<T>(fd: number, call: () => T): T {
   } catch (error) {
     throw withDescriptorPath(error, fd);
   }
+}
+
+/** fstat(2) of an open file. */
+export function statOpen(fd: number): Stats {
+  return onDescriptor(fd, () => fstatSync(fd));
 }
 
 function withDescriptorPath(error: unknown, fd: number): unknown {

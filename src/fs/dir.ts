@@ -11,7 +11,7 @@
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
-import { onDescriptor } from './descriptor.js';
+import { onDescriptor, statOpen } from './descriptor.js';
 import { effect } from './seam.js';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_CREAT, O_EXCL, O_WRONLY } = fs.constants;
@@ -197,7 +197,7 @@ export function openFile(dir: Dir, name: Name, flags = O_RDONLY): number {
   // A device or fifo must not even be opened, so the type is looked at first and checked again on the descriptor.
   if (!fs.lstatSync(path).isFile()) throw notRegular(dir, name);
   const fd = fs.openSync(path, flags | O_NOFOLLOW | O_NONBLOCK);
-  if (!fs.fstatSync(fd).isFile()) {
+  if (!statOpen(fd).isFile()) {
     fs.closeSync(fd);
     throw notRegular(dir, name);
   }
@@ -210,7 +210,7 @@ export function openFile(dir: Dir, name: Name, flags = O_RDONLY): number {
  */
 export function openSoleFile(dir: Dir, name: Name, flags = O_RDONLY): number {
   const fd = openFile(dir, name, flags);
-  if (fs.fstatSync(fd).nlink <= 1) return fd;
+  if (statOpen(fd).nlink <= 1) return fd;
   fs.closeSync(fd);
   throw new MailhaulError('FS_LINKED', 'The file is a hard link of another file.', {
     where: displayPath(dir, name),
@@ -267,7 +267,7 @@ export function stat(dir: Dir, name: Name): fs.BigIntStats | undefined {
 }
 
 export function fstat(dir: Dir): fs.BigIntStats {
-  return fs.fstatSync(dir.fd, { bigint: true });
+  return naming(dir, undefined, () => fs.fstatSync(dir.fd, { bigint: true }));
 }
 
 /** Blocks and inodes of the file system that holds `dir`. */

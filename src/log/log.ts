@@ -12,6 +12,7 @@
 import * as fs from 'node:fs';
 import { hostname } from 'node:os';
 import { hasErrno, MailhaulError } from '../errors.js';
+import { statOpen } from '../fs/descriptor.js';
 import {
   closeDir,
   createFile,
@@ -189,7 +190,7 @@ function openAppending(directory: Dir, owner: Ownership | undefined, firstLine: 
   }
   const fd = openSoleFile(directory, FILE, APPEND);
   try {
-    const { uid, mode } = fs.fstatSync(fd);
+    const { uid, mode } = statOpen(fd);
     // A log that an earlier run as root left behind, or that others can read, is put right where we may.
     const foreign = owner?.uid !== undefined && uid !== owner.uid && process.geteuid?.() === 0;
     if (foreign || ((mode & 0o777) !== 0o600 && uid === process.geteuid?.())) own(fd, 0o600, owner);
@@ -203,11 +204,11 @@ function openAppending(directory: Dir, owner: Ownership | undefined, firstLine: 
 
 /** An empty file gets its first line from exactly one process: the one that holds the lock while it looks. */
 function writeFirstLine(directory: Dir, fd: number, firstLine: () => string): void {
-  for (let waited = 0; fs.fstatSync(fd).size === 0 && waited < 2000; waited += 10) {
+  for (let waited = 0; statOpen(fd).size === 0 && waited < 2000; waited += 10) {
     const lock = openFile(directory, FILE, fs.constants.O_RDONLY);
     try {
       if (tryFlock(lock, 'exclusive')) {
-        if (fs.fstatSync(fd).size === 0) writeAll(fd, Buffer.from(firstLine()));
+        if (statOpen(fd).size === 0) writeAll(fd, Buffer.from(firstLine()));
         return;
       }
     } finally {

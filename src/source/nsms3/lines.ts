@@ -6,6 +6,7 @@
  *              ^ moved to the front when a read ends inside a line
  */
 import * as fs from 'node:fs';
+import { statOpen } from '../../fs/descriptor.js';
 
 const READ_BYTES = 256 * 1024;
 
@@ -31,7 +32,7 @@ export interface LinesRead {
 /** Reads from the descriptor's position to the end. Throws what read(2) throws. */
 export function readLines(fd: number, limits: LineLimits, onLine: OnLine, onLong: (number: number) => void): LinesRead {
   // Most files are small, and there may be hundreds of thousands of them: no more room than the file needs.
-  let buffer = Buffer.allocUnsafe(Math.min(Math.max(fs.fstatSync(fd).size + 1, 512), READ_BYTES));
+  let buffer = Buffer.allocUnsafe(Math.min(Math.max(statOpen(fd).size + 1, 512), READ_BYTES));
   /** Bytes in the buffer; those before `searched` hold no LF. */
   let filled = 0;
   let searched = 0;

@@ -10,6 +10,7 @@
 import * as fs from 'node:fs';
 import { FLAG } from '../../engine/types.js';
 import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
+import { statOpen } from '../../fs/descriptor.js';
 import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
 import type { FolderIndex, IndexHeader } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
@@ -34,7 +35,7 @@ export function readIndex(folder: Dir): FolderIndex {
     return columns.finish(undefined, warnings.finish());
   }
   try {
-    if (fs.fstatSync(fd).size > LIMITS.fileBytes) throw tooLarge(folder);
+    if (statOpen(fd).size > LIMITS.fileBytes) throw tooLarge(folder);
     return parse(folder, fd, columns, warnings);
   } catch (error) {
     throw error instanceof MailhaulError ? error : unreadable(folder, error);
