@@ -130,10 +130,10 @@ function mustChown(owner: Ownership | undefined): owner is { uid: number; gid: n
 export function own(fd: number, mode: number, owner?: Ownership): void {
   if (mustChown(owner)) {
     effect('chown');
-    fs.fchownSync(fd, owner.uid, owner.gid);
+    onDescriptor(fd, () => fs.fchownSync(fd, owner.uid, owner.gid));
   }
   effect('chmod');
-  fs.fchmodSync(fd, mode);
+  onDescriptor(fd, () => fs.fchmodSync(fd, mode));
 }
 
 /**
@@ -250,12 +250,12 @@ export function readFile(dir: Dir, name: Name, limit = 1 << 30): Buffer | undefi
     throw error;
   }
   try {
-    if (fs.fstatSync(fd).size > limit) {
+    if (statOpen(fd).size > limit) {
       throw new MailhaulError('FS_TOO_LARGE', `The file is larger than ${limit} bytes.`, {
         where: displayPath(dir, name),
       });
     }
-    return fs.readFileSync(fd);
+    return onDescriptor(fd, () => fs.readFileSync(fd));
   } finally {
     fs.closeSync(fd);
   }
