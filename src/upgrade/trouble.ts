@@ -11,7 +11,6 @@
  * published, but only after a sync that succeeded; a sync that failed is never made again (design.md). The report and
  * the log get one entry a device.
  */
-
 import { constants as osConstants } from 'node:os';
 import { errnoName } from '../errors.js';
 import { type Dir, fstat, statfs } from '../fs/dir.js';

@@ -11,15 +11,14 @@ import { parseArgs } from 'node:util';
 import { loadDigest } from '../../../src/store/digest.js';
 import { randomOf } from '../../support/generate/random.js';
 import { engines } from '../support/engines.js';
-import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
+import type { Campaign, CampaignOptions } from '../types.js';
 import { attack, type Stop, stopAt, undisturbed } from './attack.js';
-import { type Ground, makeGround } from './ground.js';
+import type { Ground } from './ground.js';
+import { inLanes, type Tally } from './lanes.js';
 import { type Scenario, scenarios } from './scenarios.js';
 import { audit, haveStrace, lmdbStops } from './strace.js';
 
-/** Of so many scenarios of the quick form one has the process killed that follows the first, too. */
-const QUICK_SECOND_KILL = 3;
-/** In the long form, what follows every n-th kill is killed too. */
+/** What follows a kill at every n-th call is killed too; in the long form it is tried without that as well. */
 const SECOND_KILL_EVERY = 3;
 
 export const campaign: Campaign = {
@@ -33,19 +32,15 @@ export const campaign: Campaign = {
     const here = engines();
     const all = scenarios(here).filter(({ name }) => new RegExp(values.only).test(name));
     const work = options.long || values.only !== '' ? all : takingTurns(all, options.seed);
-    const outcome: Outcome = { cases: 0, problems: [], notes: [] };
+    const outcome: Tally = { cases: 0, problems: [], notes: [] };
     if (here.length === 1) outcome.notes.push('the native addon is not built: portable engine only');
     if (!haveStrace) outcome.notes.push('strace is not installed: no kills inside LMDB, no audit of the seam');
     const every = values.every === undefined ? undefined : Number(values.every);
-    // Each ground is one process at a time.
-    const lanes = options.long ? 2 : 1;
-    const interrupted = (): void => process.exit(1);
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
-    try {
-      await Promise.all(Array.from({ length: lanes }, () => lane(work, options, every, outcome)));
-    } finally {
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
-    }
+    await inLanes(options, async (ground) => {
+      for (let scenario = work.shift(); scenario !== undefined; scenario = work.shift()) {
+        await runScenario(ground, scenario, options, every, outcome);
+      }
+    });
     return outcome;
   },
 };
@@ -54,32 +49,14 @@ export const campaign: Campaign = {
 function takingTurns(all: readonly Scenario[], seed: string): Scenario[] {
   const flag = /--(no-)?native/;
   const kindOf = (name: string): string => name.replace(flag, '');
-  const kinds = [...new Set(all.map(({ name }) => name).filter((name) => flag.test(name)))].map(kindOf);
+  const flagged = all.map(({ name }) => name).filter((name) => flag.test(name));
+  const kinds = [...new Set(flagged.map(kindOf))];
   const turn = randomOf(seed, 'kill').int(0, 1);
   return all.filter(({ name }) => {
-    if (kinds.filter((kind) => kind === kindOf(name)).length < 2) return true;
-    return [...new Set(kinds)].indexOf(kindOf(name)) % 2 === (name.includes('--native') ? turn : 1 - turn);
+    const twins = flagged.filter((other) => kindOf(other) === kindOf(name));
+    if (twins.length < 2) return true;
+    return kinds.indexOf(kindOf(name)) % 2 === (name.includes('--native') ? turn : 1 - turn);
   });
-}
-
-interface Outcome extends CampaignOutcome {
-  cases: number;
-  readonly problems: string[];
-  readonly notes: string[];
-}
-
-async function lane(work: Scenario[], options: CampaignOptions, every: number | undefined, outcome: Outcome) {
-  const ground = makeGround(options.seed);
-  process.once('exit', ground.remove);
-  try {
-    ground.keep('fresh');
-    for (let scenario = work.shift(); scenario !== undefined; scenario = work.shift()) {
-      await runScenario(ground, scenario, options, every, outcome);
-    }
-  } finally {
-    process.off('exit', ground.remove);
-    ground.remove();
-  }
 }
 
 async function runScenario(
@@ -87,7 +64,7 @@ async function runScenario(
   scenario: Scenario,
   options: CampaignOptions,
   every: number | undefined,
-  outcome: Outcome,
+  outcome: Tally,
 ): Promise<void> {
   await scenario.prepare(ground);
   ground.keep(scenario.name);
@@ -101,7 +78,7 @@ async function runScenario(
   // A sample starts anywhere, so that other seeds hit other calls.
   for (let n = chance.int(1, step); n <= golden.calls; n += step) {
     const both = [stopAt(n), stopAt(chance.int(1, golden.calls))];
-    const second = n % (options.long ? SECOND_KILL_EVERY : QUICK_SECOND_KILL) === 0;
+    const second = n % SECOND_KILL_EVERY === 0;
     if (options.long || !second) plans.push([stopAt(n)]);
     if (second) plans.push(both);
   }

@@ -1,5 +1,4 @@
 /** One case: kills of a scenario's commands with services at work after each, then to the end, and what is there then. */
-
 import { type Random, randomOf } from '../../support/generate/random.js';
 import { type Ended, type Ground, originals } from '../kill/ground.js';
 import { Ledger } from './ledger.js';

@@ -13,10 +13,11 @@ import * as path from 'node:path';
 import { parseArgs } from 'node:util';
 import { loadDigest } from '../../../src/store/digest.js';
 import { type Random, randomOf } from '../../support/generate/random.js';
-import { type Ground, makeGround } from '../kill/ground.js';
+import type { Ground } from '../kill/ground.js';
+import { inLanes, type Tally } from '../kill/lanes.js';
 import { foldersDone } from '../kill/scenarios.js';
 import { engines } from '../support/engines.js';
-import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
+import type { Campaign, CampaignOptions } from '../types.js';
 import { attack, FOLDERS, type Start, type Stop, startOf } from './attack.js';
 import { ALL, FEW, repair, type Scenario, scenarios } from './scenarios.js';
 import { readTruth } from './truth.js';
@@ -42,7 +43,7 @@ export const campaign: Campaign = {
     });
     await loadDigest();
     const here = engines();
-    const outcome: Outcome = { cases: 0, problems: [], notes: [] };
+    const outcome: Tally = { cases: 0, problems: [], notes: [] };
     if (here.length === 1) outcome.notes.push('the native addon is not built: portable engine only');
     const every = values.every === undefined ? (options.long ? 1 : undefined) : Number(values.every);
     const wanted = scenarios(here, every === undefined ? ALL : FEW).filter(({ name }) =>
@@ -51,23 +52,17 @@ export const campaign: Campaign = {
     const isSample = every === undefined && values.only === '';
     // A sample takes the engines in turns: they differ in what they do to a folder, not in what is decided about it.
     const work = isSample ? sample(wanted, here.length, options.seed) : wanted;
-    const lanes = options.long ? 2 : 1;
-    const interrupted = (): void => process.exit(1);
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
-    try {
-      await Promise.all(Array.from({ length: lanes }, () => lane(work, options, every, outcome)));
-    } finally {
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
-    }
+    await inLanes(options, async (ground) => {
+      await foldersDone(ground);
+      ground.keep(FOLDERS);
+      const folders = await readTruth(ground);
+      for (let scenario = work.shift(); scenario !== undefined; scenario = work.shift()) {
+        await runScenario(ground, startOf(ground, scenario, folders), options, every, outcome);
+      }
+    });
     return outcome;
   },
 };
-
-interface Outcome extends CampaignOutcome {
-  cases: number;
-  readonly problems: string[];
-  readonly notes: string[];
-}
 
 /** Folders that waited with failures, and one of the two scenarios after it, each with one of the engines. */
 function sample(all: readonly Scenario[], numberOfEngines: number, seed: string): Scenario[] {
@@ -78,29 +73,12 @@ function sample(all: readonly Scenario[], numberOfEngines: number, seed: string)
   );
 }
 
-async function lane(work: Scenario[], options: CampaignOptions, every: number | undefined, outcome: Outcome) {
-  const ground = makeGround(options.seed);
-  process.once('exit', ground.remove);
-  try {
-    ground.keep('fresh');
-    await foldersDone(ground);
-    ground.keep(FOLDERS);
-    const folders = await readTruth(ground);
-    for (let scenario = work.shift(); scenario !== undefined; scenario = work.shift()) {
-      await runScenario(ground, startOf(ground, scenario, folders), options, every, outcome);
-    }
-  } finally {
-    process.off('exit', ground.remove);
-    ground.remove();
-  }
-}
-
 async function runScenario(
   ground: Ground,
   start: Start,
   options: CampaignOptions,
   every: number | undefined,
-  outcome: Outcome,
+  outcome: Tally,
 ): Promise<void> {
   const { scenario } = start;
   const sum = { kills: 0, used: 0, accessed: 0, expunged: 0, bad: 0, cases: 0 };
