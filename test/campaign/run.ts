@@ -3,12 +3,13 @@
  *
  *     npm run campaign                          lists them
  *     npm run campaign -- <name>… [--long] [--seed s] [-- arguments of the campaign]
+ *     npm run campaign -- <name>… --help        what it does, its arguments
  *     npm run campaign -- all                   a sample of each, as many at once as there are processors
  *
  * Exit 0 when every campaign tried something and found nothing.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -24,6 +25,12 @@ function names(): string[] {
     .filter((entry) => entry.isDirectory() && existsSync(new URL(`${entry.name}/campaign.ts`, HERE)))
     .map((entry) => entry.name)
     .sort();
+}
+
+/** The comment that a source file begins with, without its frame. */
+function headComment(file: URL): string {
+  const comment = /^\/\*\*\n(.*?)\n \*\//s.exec(readFileSync(file, 'utf8'))?.[1] ?? '';
+  return comment.replace(/^ \* ?/gm, '');
 }
 
 async function load(name: string): Promise<Campaign> {
@@ -96,7 +103,11 @@ const split = words.indexOf('--');
 const rest = split < 0 ? [] : words.slice(split + 1);
 const { values, positionals } = parseArgs({
   args: split < 0 ? words : words.slice(0, split),
-  options: { long: { type: 'boolean', default: false }, seed: { type: 'string', default: '1' } },
+  options: {
+    long: { type: 'boolean', default: false },
+    seed: { type: 'string', default: '1' },
+    help: { type: 'boolean', default: false },
+  },
   allowPositionals: true,
 });
 const known = names();
@@ -105,6 +116,12 @@ const unknown = wanted.filter((name) => name !== 'all' && !known.includes(name))
 if (unknown.length > 0) {
   console.error(`There is no campaign ${unknown.join(', ')}. There are: ${known.join(', ')}.`);
   process.exit(2);
+}
+if (values.help) {
+  const asked = wanted.filter((name) => name !== 'all');
+  const files = asked.length === 0 ? [import.meta.url] : asked.map((name) => new URL(`${name}/campaign.ts`, HERE).href);
+  for (const file of files) console.log(`${headComment(new URL(file))}\n`);
+  process.exit(0);
 }
 if (wanted.length === 0) for (const name of known) console.log(`${name.padEnd(12)} ${(await load(name)).about}`);
 let good = true;
