@@ -1,10 +1,9 @@
 /** The addon, built with ASan and UBSan, under Node: what JavaScript hands over may be anything. */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { instrumented, TOP } from './instrument.js';
-import { addonSources, CXX_FLAGS, compileOnce } from './native.js';
+import { join } from 'node:path';
+import { addonSources, program } from './compile.js';
+import { instrumented } from './instrument.js';
 import { makePlace, watched } from './place.js';
 import type { RunResult } from './runner.js';
 
@@ -14,28 +13,13 @@ const CALLS = 1000;
 /** Calls of one process of a long run. */
 const BATCH = 2000;
 
-function buildAddon(): string {
-  const require = createRequire(join(TOP, 'package.json'));
-  const headers = ['node-api-headers', 'node-addon-api'].map((name) =>
-    dirname(require.resolve(`${name}/package.json`)),
-  );
-  return compileOnce('boundary', [
-    ...CXX_FLAGS,
-    '-fPIC',
-    '-shared',
-    '-fsanitize=address,undefined',
-    '-shared-libasan',
-    '-DNAPI_VERSION=8',
-    '-DNODE_ADDON_API_CPP_EXCEPTIONS',
-    `-isystem${join(headers[0]!, 'include')}`,
-    `-isystem${headers[1]!}`,
-    ...addonSources(),
-  ]);
+function buildAddon(): Promise<string> {
+  return program('boundary', addonSources(), ['-shared', '-shared-libasan', '-fsanitize=address,undefined']);
 }
 
 export async function runBoundary(task: { seed: string; milliseconds: number; long: boolean }): Promise<RunResult> {
-  const addon = buildAddon();
-  const program = instrumented('boundary-child');
+  const addon = await buildAddon();
+  const child = instrumented('boundary-child');
   const runtime = spawnSync('clang++', ['-print-file-name=libclang_rt.asan-x86_64.so'], { encoding: 'utf8' });
   const env = { ...process.env, LD_PRELOAD: runtime.stdout.trim(), ASAN_OPTIONS: 'detect_leaks=0' };
   const directory = makePlace('boundary');
@@ -45,7 +29,7 @@ export async function runBoundary(task: { seed: string; milliseconds: number; lo
   try {
     do {
       const batch = task.long ? BATCH : CALLS;
-      const arguments_ = [program, addon, directory, task.seed, String(calls), String(batch)];
+      const arguments_ = [child, addon, directory, task.seed, String(calls), String(batch)];
       const { code, output } = await run(arguments_, env);
       if (code !== 0) {
         const place = join(directory, 'call');

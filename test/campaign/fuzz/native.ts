@@ -1,18 +1,13 @@
 /**
- * The C++ fuzz targets (native/fuzz/*_fuzz.cc): built with libFuzzer, ASan and UBSan once for each state of the
- * sources, run as processes of their own.
+ * The C++ fuzz targets (native/fuzz/*_fuzz.cc) under libFuzzer, ASan and UBSan, run as processes of their own.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { BUILD, TOP } from './instrument.js';
+import { addonSources, FUZZ, program } from './compile.js';
 import { makePlace, watched } from './place.js';
 import type { RunResult } from './runner.js';
 import type { Finding } from './types.js';
-
-const NATIVE = join(TOP, 'native');
-const FUZZ = join(NATIVE, 'fuzz');
 
 export interface NativeTarget {
   readonly maxBytes: number;
@@ -35,63 +30,12 @@ export function nativeMissing(): string | undefined {
   return existsSync(found.stdout.trim()) ? undefined : 'libFuzzer (Debian: libclang-rt-14-dev) is not installed';
 }
 
-/** Source files of the addon, as paths. */
-export function addonSources(): string[] {
-  return readFileSync(join(NATIVE, 'sources.txt'), 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => join(NATIVE, line));
-}
-
-/** A name for what these flags make of the sources of native/, headers and this directory included. */
-export function hashOfSources(flags: readonly string[]): string {
-  const hash = createHash('sha256').update(flags.join(' '));
-  for (const room of ['src', 'fuzz', 'third_party']) {
-    for (const name of readdirSync(join(NATIVE, room), { recursive: true, encoding: 'utf8' }).sort()) {
-      if (/\.(cc|h)$/.test(name)) hash.update(name).update(readFileSync(join(NATIVE, room, name)));
-    }
-  }
-  return hash.digest('hex').slice(0, 16);
-}
-
-/** Compiles to `<build>/<name>-<hash>` unless it is there; older ones go. Throws with the compiler's messages. */
-export function compileOnce(name: string, arguments_: readonly string[]): string {
-  mkdirSync(BUILD, { recursive: true });
-  const file = `${name}-${hashOfSources(arguments_)}`;
-  const path = join(BUILD, file);
-  if (existsSync(path)) return path;
-  const unfinished = `${path}.${process.pid}`;
-  const made = spawnSync('clang++', [...arguments_, '-o', unfinished], { encoding: 'utf8' });
-  if (made.status !== 0) throw new Error(`clang++ failed for ${name}:\n${made.stderr}`);
-  for (const old of readdirSync(BUILD)) {
-    if (old.startsWith(`${name}-`) && /-[0-9a-f]{16}$/.test(old)) rmSync(join(BUILD, old));
-  }
-  renameSync(unfinished, path);
-  return path;
-}
-
-export const CXX_FLAGS: readonly string[] = [
-  '-std=c++20',
-  '-O1',
-  '-g',
-  '-Wall',
-  '-Wextra',
-  '-Wconversion',
-  '-Wshadow',
-  '-Werror',
-  '-fno-omit-frame-pointer',
-  '-fno-sanitize-recover=undefined',
-  `-I${join(NATIVE, 'src')}`,
-  `-I${FUZZ}`,
-  `-isystem${join(NATIVE, 'third_party')}`,
-];
-
-function build(name: string): string {
+function build(name: string): Promise<string> {
   const { parts, rooms } = NATIVE_TARGETS[name]!;
   const own = [`${name.slice('native-'.length)}_fuzz.cc`, ...parts].map((part) => join(FUZZ, part));
   const all = addonSources().filter((path) => !/\/(addon\.cc|napi\/.*)$/.test(path));
   const used = rooms.length === 0 ? all : all.filter((path) => rooms.some((room) => path.includes(`/src/${room}/`)));
-  return compileOnce(name, [...CXX_FLAGS, '-fsanitize=fuzzer,address,undefined', ...own, ...used]);
+  return program(name, [...own, ...used], ['-fsanitize=fuzzer,address,undefined']);
 }
 
 export interface NativeTask {
@@ -111,7 +55,7 @@ export interface NativeTask {
 
 /** Builds and runs one target. */
 export async function runNative(task: NativeTask): Promise<RunResult> {
-  const program = build(task.target);
+  const fuzzer = await build(task.target);
   const work = makePlace('libfuzzer');
   try {
     const kept = task.keep === '' ? join(work, 'corpus') : task.keep;
@@ -121,7 +65,7 @@ export async function runNative(task: NativeTask): Promise<RunResult> {
     task.samples.forEach((sample, i) => {
       writeFileSync(join(samples, String(i)), sample);
     });
-    const output = await run(program, [
+    const output = await run(fuzzer, [
       `-seed=${task.seed}`,
       `-max_len=${NATIVE_TARGETS[task.target]!.maxBytes}`,
       task.seconds > 0 ? `-max_total_time=${task.seconds}` : `-runs=${task.replay ? 0 : task.executions}`,
@@ -161,9 +105,9 @@ export async function runNative(task: NativeTask): Promise<RunResult> {
   }
 }
 
-function run(program: string, arguments_: readonly string[]): Promise<string> {
+function run(fuzzer: string, arguments_: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = watched(spawn(program, arguments_, { stdio: ['ignore', 'ignore', 'pipe'] }));
+    const child = watched(spawn(fuzzer, arguments_, { stdio: ['ignore', 'ignore', 'pipe'] }));
     const pieces: Buffer[] = [];
     child.stderr.on('data', (piece: Buffer) => pieces.push(piece));
     child.on('error', reject);
