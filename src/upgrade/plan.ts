@@ -12,6 +12,7 @@
 import { type DirectoryScan, MESSAGE_ERRORS, type MessageTable } from '../engine/types.js';
 import type { FolderIndex } from '../source/types.js';
 import { quoteBytes, type WarningList, warningList } from '../source/warnings.js';
+import { collectKeywords } from './plan-keywords.js';
 import { type NameTable, nameTable } from './plan-names.js';
 import { pairs, select, sortByKey } from './plan-order.js';
 import { assignUids } from './plan-uids.js';
@@ -27,6 +28,8 @@ export interface PlanInput {
   readonly chosenUidvalidity: number;
   /** `-s` chose it: no header that comes back changes it. Else a higher one in the header counts. */
   readonly uidvalidityIsFinal?: boolean | undefined;
+  /** The folder is published: this is a retry of what failed. */
+  readonly published?: boolean | undefined;
   /** The server account. */
   readonly ownerUid: number;
   /** Take files of other accounts, and files that others may write to. */
@@ -87,7 +90,7 @@ export function planFolder(input: PlanInput): FolderPlan {
     uids[i] = numbers.uids[files[i] ?? 0] ?? 0;
   }
   warnAboutFiles(index, scan, files, refused, lineOf, warnings);
-  const keywords = collectKeywords(index, files, lineOf);
+  const keywords = collectKeywords(index, files, lineOf, input.published === true ? 'lines' : 'uids');
   return {
     uidvalidity: numbers.uidvalidity,
     uidnext: numbers.uidnext,
@@ -248,48 +251,4 @@ function messageColumns(index: FolderIndex, scan: DirectoryScan, files: Uint32Ar
 function wholeSeconds(nanoseconds: bigint): number {
   const seconds = nanoseconds / 1_000_000_000n;
   return Number(nanoseconds < seconds * 1_000_000_000n ? seconds - 1n : seconds);
-}
-
-interface Keywords {
-  readonly table: string[];
-  readonly offsets: Uint32Array;
-  readonly refs: Uint32Array;
-}
-
-/** Keywords that differ only in case are one, in the spelling that the lowest uid has; references ascend. */
-function collectKeywords(index: FolderIndex, files: Uint32Array, lineOf: Int32Array): Keywords {
-  const table: string[] = [];
-  const offsets = new Uint32Array(files.length + 1);
-  if (index.keywords.length === 0) return { table, offsets, refs: new Uint32Array(0) };
-  const byFold = new Map<string, number>();
-  const foldOf = index.keywords.map((keyword) => {
-    const folded = keyword.toLowerCase();
-    const id = byFold.get(folded) ?? byFold.size;
-    byFold.set(folded, id);
-    return id;
-  });
-  /** By folded keyword: place in the table plus one, and the message that named it last plus one. */
-  const placeOf = new Uint32Array(byFold.size);
-  const namedBy = new Uint32Array(byFold.size);
-  const refs = new Uint32Array(index.keywordRefs.length);
-  let used = 0;
-  for (let i = 0; i < files.length; i++) {
-    const line = lineOf[files[i] ?? 0] ?? -1;
-    const start = used;
-    for (
-      let ref = line < 0 ? 0 : (index.keywordOffsets[line] ?? 0);
-      line >= 0 && ref < (index.keywordOffsets[line + 1] ?? 0);
-      ref++
-    ) {
-      const keyword = index.keywordRefs[ref] ?? 0;
-      const fold = foldOf[keyword] ?? 0;
-      if (namedBy[fold] === i + 1) continue;
-      namedBy[fold] = i + 1;
-      if (placeOf[fold] === 0) placeOf[fold] = table.push(index.keywords[keyword] ?? '');
-      refs[used++] = (placeOf[fold] ?? 0) - 1;
-    }
-    if (used - start > 1) refs.subarray(start, used).sort();
-    offsets[i + 1] = used;
-  }
-  return { table, offsets, refs: refs.slice(0, used) };
 }

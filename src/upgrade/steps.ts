@@ -212,6 +212,7 @@ export function planOf(
     previous: previous ?? undefined,
     chosenUidvalidity: task.uidvalidity,
     uidvalidityIsFinal: task.uidvalidityChosen,
+    published: failed !== null,
     ownerUid: context.ownerUid,
     takeForeign: context.takeForeign,
     now: task.now,

@@ -3,17 +3,17 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { instanceOf, usageError, visible } from '../../src/cli/common.js';
 import { EXIT } from '../../src/errors.js';
-import { project } from '../support/migrated-store.js';
+import { builtModule, project } from '../support/process.js';
 
 /** Runs a command made of the shared parts, in a process of its own. */
 function run(body: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
   const script = `
-    import { makeCommand, runCommand, standardOutput, instanceOf, usageError } from './src/cli/common.ts';
-    import { EXIT, MailhaulError } from './src/errors.ts';
+    import { makeCommand, runCommand, standardOutput, instanceOf, usageError } from ${builtModule('cli/common')};
+    import { EXIT, MailhaulError } from ${builtModule('errors')};
     const program = makeCommand('tool', 'A tool.').option('-a, --all', 'all');
     process.exitCode = await runCommand(program, process.argv.slice(1), async (flags, operands) => { ${body} });
   `;
-  const node = ['--import', 'tsx', '--input-type=module', '-e', script, '--', ...args];
+  const node = ['--input-type=module', '-e', script, '--', ...args];
   return spawnSync(process.execPath, node, { cwd: project, encoding: 'utf8', maxBuffer: 1 << 28 });
 }
 

@@ -3,13 +3,12 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openMailboxDatabase } from '../../src/store/database.js';
 import type { MailboxRecord } from '../../src/store/types.js';
+import { commandFile } from '../support/process.js';
 
-const command = fileURLToPath(new URL('../../src/cli/configutil.ts', import.meta.url));
-const tsx = fileURLToPath(new URL('../../node_modules/tsx/dist/esm/index.mjs', import.meta.url));
+const command = commandFile('configutil');
 
 let instance: string;
 const configdb = () => join(instance, 'config/configdb');
@@ -30,7 +29,7 @@ interface Result {
 
 function run(args: readonly string[], more: { input?: string; env?: NodeJS.ProcessEnv } = {}): Result {
   const env = more.env ?? { ...process.env, MSG_INSTANCE: instance };
-  const result = spawnSync(process.execPath, ['--import', tsx, command, ...args], {
+  const result = spawnSync(process.execPath, [command, ...args], {
     encoding: 'utf8',
     env,
     input: more.input ?? '',
@@ -154,7 +153,7 @@ describe('setting', () => {
 
   it('loses no change of commands that run at once', async () => {
     const children = Array.from({ length: 5 }, (_, i) =>
-      spawn(process.execPath, ['--import', tsx, command, '-o', `n.o${i}`, '-v', 'x', '--instance', instance]),
+      spawn(process.execPath, [command, '-o', `n.o${i}`, '-v', 'x', '--instance', instance]),
     );
     const codes = await Promise.all(children.map((child) => new Promise((resolve) => child.on('exit', resolve))));
     expect(codes).toEqual([0, 0, 0, 0, 0]);

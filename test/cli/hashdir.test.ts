@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
 import { project, runCli } from '../support/migrated-store.js';
+import { commandFile } from '../support/process.js';
 
 const hash = createHash('sha256').update('joe').digest('hex');
 const directory = `${hash.slice(0, 2)}/${hash.slice(2, 4)}/`;
@@ -18,7 +19,7 @@ it('-a appends the directory of the account, --json makes it an object', () => {
 });
 
 it('-i reads accounts from standard input and goes on after a bad one', () => {
-  const args = ['--import', 'tsx', 'src/cli/hashdir.ts', '-i'];
+  const args = [commandFile('hashdir'), '-i'];
   const result = spawnSync(process.execPath, args, { cwd: project, encoding: 'utf8', input: 'joe\n\nj/e\njoe\n' });
   expect(result).toMatchObject({ status: 1, stdout: `${directory}\n${directory}\n` });
   expect(result.stderr).toContain('USER_INVALID');

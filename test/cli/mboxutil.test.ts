@@ -13,6 +13,7 @@ import {
   simpleMessage,
   smallStore,
 } from '../support/migrated-store.js';
+import { commandFile } from '../support/process.js';
 
 let store: SmallStore;
 const nested =
@@ -166,7 +167,7 @@ describe('mboxutil --dump', () => {
   });
 
   it('stops quietly when its reader does', async () => {
-    const args = ['--import', 'tsx', 'src/cli/mboxutil.ts', '--instance', store.instance, '--dump', '--json'];
+    const args = [commandFile('mboxutil'), '--instance', store.instance, '--dump', '--json'];
     const child = spawn(process.execPath, args, { cwd: project, stdio: ['ignore', 'pipe', 'pipe'] });
     let stderr = '';
     child.stderr.on('data', (chunk: Buffer) => {

@@ -11,13 +11,13 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type ConfigDb, openConfigDb, parseConfigLine, parseOptionKey } from '../../src/config/configdb.js';
 import { checkOptionChange, partitionOfOption } from '../../src/config/rules.js';
 import { closeDir, type Dir, openRoot, walk } from '../../src/fs/dir.js';
 import { tryFlock } from '../../src/fs/flock.js';
 import { armFaults } from '../../src/fs/seam.js';
+import { builtModule } from '../support/process.js';
 
 let root: string;
 let dir: Dir;
@@ -163,16 +163,14 @@ describe('changing', () => {
   });
 
   it('never loses a change among processes', async () => {
-    const script = join(root, 'writer.mts');
-    const module = (path: string) => JSON.stringify(fileURLToPath(new URL(`../../src/${path}`, import.meta.url)));
+    const script = join(root, 'writer.mjs');
     writeFileSync(
       script,
-      `import { openConfigDb } from ${module('config/configdb.ts')}; import { openRoot } from ${module('fs/dir.ts')};
+      `import { openConfigDb } from ${builtModule('config/configdb')}; import { openRoot } from ${builtModule('fs/dir')};
        const db = openConfigDb(openRoot(${JSON.stringify(root)}));
        for (let i = 0; i < 15; i++) await db.set('p' + process.argv[2] + '.n' + i, 'x');`,
     );
-    const tsx = fileURLToPath(new URL('../../node_modules/tsx/dist/esm/index.mjs', import.meta.url));
-    const children = [1, 2, 3].map((n) => spawn(process.execPath, ['--import', tsx, script, String(n)]));
+    const children = [1, 2, 3].map((n) => spawn(process.execPath, [script, String(n)]));
     const codes = await Promise.all(children.map((child) => new Promise((resolve) => child.on('exit', resolve))));
     expect(codes).toEqual([0, 0, 0]);
     expect(db.entries()).toHaveLength(45);

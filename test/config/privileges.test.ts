@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { asAccount, checkIdentity } from '../../src/config/privileges.js';
+import { builtModule } from '../support/process.js';
 import { ACCOUNT, codeOf, needRoot } from '../upgrade/small-store.js';
 
 describe('the server account', () => {
@@ -33,27 +33,21 @@ describe('the server account', () => {
     const directory = fs.mkdtempSync(join(tmpdir(), 'mailhaul-priv-'));
     try {
       fs.chownSync(directory, ACCOUNT.uid, ACCOUNT.gid);
-      const module = (path: string) => JSON.stringify(fileURLToPath(new URL(path, import.meta.url)));
       const script = `
-        import { becomeAccount } from ${module('../../src/config/privileges.ts')};
-        import { createFile, openRoot } from ${module('../../src/fs/dir.ts')};
+        import { becomeAccount } from ${builtModule('config/privileges')};
+        import { createFile, openRoot } from ${builtModule('fs/dir')};
         const dir = openRoot(process.argv[2]);
         becomeAccount(JSON.parse(process.argv[3]));
         createFile(dir, 'made');
         let again = 'no';
         try { process.setuid(0); again = 'yes'; } catch {}
         console.log(JSON.stringify([process.getuid(), process.geteuid(), process.getgid(), process.getgroups(), again]));`;
-      const file = join(directory, 'become.mts');
+      const file = join(directory, 'become.mjs');
       fs.writeFileSync(file, script);
       const { uid, gid } = ACCOUNT;
-      const tsx = fileURLToPath(import.meta.resolve('tsx'));
-      const child = spawnSync(
-        process.execPath,
-        ['--import', tsx, file, directory, JSON.stringify({ uid, gid, groups: [gid] })],
-        {
-          encoding: 'utf8',
-        },
-      );
+      const child = spawnSync(process.execPath, [file, directory, JSON.stringify({ uid, gid, groups: [gid] })], {
+        encoding: 'utf8',
+      });
       expect(child.stdout.trim(), child.stderr).toBe(JSON.stringify([uid, uid, gid, [gid], 'no']));
       expect(fs.statSync(join(directory, 'made')).uid).toBe(uid);
     } finally {

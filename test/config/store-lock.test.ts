@@ -2,16 +2,16 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lockDirectory, lockStore } from '../../src/config/store-lock.js';
 import { closeDir, type Dir, openRoot } from '../../src/fs/dir.js';
+import { builtModule } from '../support/process.js';
 import { codeOf } from '../upgrade/small-store.js';
 
 /** A process that takes the lock, says so, and waits. */
 const HOLDER = `
-import { openRoot } from ${JSON.stringify(fileURLToPath(new URL('../../src/fs/dir.ts', import.meta.url)))};
-import { lockStore } from ${JSON.stringify(fileURLToPath(new URL('../../src/config/store-lock.ts', import.meta.url)))};
+import { openRoot } from ${builtModule('fs/dir')};
+import { lockStore } from ${builtModule('config/store-lock')};
 lockStore(openRoot(process.argv[2]), process.argv[3], 'upgrade -s');
 console.log('locked');
 setInterval(() => {}, 1000);
@@ -32,12 +32,9 @@ describe('the store-wide lock', () => {
   });
 
   async function holder(mode: 'exclusive' | 'shared'): Promise<ChildProcess> {
-    const script = join(root, 'holder.mts');
+    const script = join(root, 'holder.mjs');
     fs.writeFileSync(script, HOLDER);
-    const tsx = fileURLToPath(import.meta.resolve('tsx'));
-    const child = spawn(process.execPath, ['--import', tsx, script, root, mode], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const child = spawn(process.execPath, [script, root, mode], { stdio: ['ignore', 'pipe', 'inherit'] });
     children.push(child);
     await new Promise<void>((resolve, reject) => {
       child.stdout?.once('data', () => resolve());

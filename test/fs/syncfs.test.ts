@@ -2,10 +2,8 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-
-const MODULE = fileURLToPath(new URL('../../src/fs/syncfs.ts', import.meta.url));
+import { builtModule } from '../support/process.js';
 
 let directory = '';
 beforeAll(() => {
@@ -17,13 +15,12 @@ afterAll(() => fs.rmSync(directory, { recursive: true }));
 function sync(before: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const script = `
     import { openSync } from 'node:fs';
-    const { syncFileSystem } = await import(${JSON.stringify(MODULE)});
+    const { syncFileSystem } = await import(${builtModule('fs/syncfs')});
     await syncFileSystem(openSync(${JSON.stringify(directory)}, 'r')).then(
       () => console.log('synced'),
       (error) => console.log(error.code, error.message),
     );`;
-  const tsx = fileURLToPath(new URL('../../node_modules/tsx/dist/loader.mjs', import.meta.url));
-  const argv = [...before, process.execPath, '--import', tsx, '--input-type=module', '-e', script];
+  const argv = [...before, process.execPath, '--input-type=module', '-e', script];
   return spawnSync(argv[0] ?? '', argv.slice(1), {
     encoding: 'utf8',
     env: { ...process.env, MAILHAUL_ADDON: 'none', ...env },

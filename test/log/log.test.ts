@@ -14,7 +14,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDir, type Dir, openRoot } from '../../src/fs/dir.js';
 import { tryFlock } from '../../src/fs/flock.js';
@@ -29,6 +28,7 @@ import {
   openLog,
   parseLogLevel,
 } from '../../src/log/log.js';
+import { builtModule } from '../support/process.js';
 
 const LINE =
   /^\[\d{2}\/(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4}\] [\w-]+ [a-z-]+\[\d+\]: [A-Z]\w+ [A-Z]\w+: .+$/;
@@ -57,17 +57,15 @@ const withLog = (options: Omit<LogOptions, 'instance'>, use: (log: ReturnType<ty
 
 /** A process that says that it starts, opens the log and writes `count` lines. */
 function startWriter(count: number): ChildProcessWithoutNullStreams {
-  const script = join(root, 'writer.mts');
-  const module = (name: string) => JSON.stringify(fileURLToPath(new URL(`../../src/${name}`, import.meta.url)));
+  const script = join(root, 'writer.mjs');
   writeFileSync(
     script,
-    `import { openLog } from ${module('log/log.ts')}; import { openRoot } from ${module('fs/dir.ts')};
+    `import { openLog } from ${builtModule('log/log')}; import { openRoot } from ${builtModule('fs/dir')};
      process.stdout.write('starting');
      const log = openLog({ instance: openRoot(${JSON.stringify(root)}) });
      for (let i = 0; i < Number(process.argv[2]); i++) log.write('Store', 'Error', String(i).repeat(300));`,
   );
-  const tsx = fileURLToPath(new URL('../../node_modules/tsx/dist/esm/index.mjs', import.meta.url));
-  return spawn(process.execPath, ['--import', tsx, script, String(count)]);
+  return spawn(process.execPath, [script, String(count)]);
 }
 
 describe('a line', () => {

@@ -40,7 +40,7 @@ async function openIt(options: { readOnly?: boolean; lockWaitMs?: number } = {})
 
 /** A process that writes once and is stopped or killed by the seam, within its transaction. */
 async function writer(fault: string): Promise<ChildProcess> {
-  const args = ['--import', 'tsx', 'test/support/database-writer.ts', directory, 'joe', '1'];
+  const args = ['test/support/database-writer.mjs', directory, 'joe', '1'];
   return start(args, fault, fault.startsWith('stop') ? 'T' : 'ended');
 }
 

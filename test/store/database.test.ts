@@ -346,7 +346,7 @@ describe('values that this program did not write', () => {
 
 describe('several processes', () => {
   const writer = (name: string, count: number) =>
-    run(process.execPath, ['--import', 'tsx', 'test/support/database-writer.ts', directory, name, String(count)], {
+    run(process.execPath, ['test/support/database-writer.mjs', directory, name, String(count)], {
       cwd: project,
     });
 

@@ -27,14 +27,7 @@ function need(ctx: TestContext, condition: boolean, reason: string): void {
   ctx.skip(reason);
 }
 
-const writer = (user: string, count: number) => [
-  '--import',
-  'tsx',
-  'test/support/database-writer.ts',
-  directory,
-  user,
-  String(count),
-];
+const writer = (user: string, count: number) => ['test/support/database-writer.mjs', directory, user, String(count)];
 
 it('an update is on disk before it resolves: data, then the meta page', async (ctx) => {
   need(ctx, spawnSync('strace', ['-V']).status === 0, 'strace is not installed');
@@ -79,7 +72,7 @@ it('a commit that the disk refuses fails with DB_WRITE and changes nothing', asy
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1500k', 'tmpfs', small]);
   need(ctx, mounted.status === 0, 'mount is not allowed here');
   try {
-    const script = ['--import', 'tsx', 'test/support/database-writer.ts', small, 'p', '100000', 'create'];
+    const script = ['test/support/database-writer.mjs', small, 'p', '100000', 'create'];
     const { status, stderr } = spawnSync(process.execPath, script, { cwd: project, encoding: 'utf8' });
     expect(status).toBe(4);
     const acknowledged = Number(/wrote (\d+)/.exec(stderr)?.[1]);

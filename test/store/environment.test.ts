@@ -7,6 +7,7 @@ import { afterEach, beforeEach, expect, it, type TestContext } from 'vitest';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../src/store/database.js';
 import { openEnvironment } from '../../src/store/environment.js';
+import { builtModule } from '../support/process.js';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 const OWNER = { uid: 8, gid: 12 };
@@ -30,12 +31,12 @@ it('LMDB opens with the rights of the server account: a link put there meanwhile
   need(ctx, process.geteuid?.() === 0, 'needs root');
   need(ctx, spawnSync('strace', ['-V']).status === 0, 'strace is not installed');
   fs.chownSync(directory, OWNER.uid, OWNER.gid);
-  const script = `import { openMailboxDatabase } from './src/store/database.ts';
+  const script = `import { openMailboxDatabase } from ${builtModule('store/database')};
     const database = await openMailboxDatabase(${JSON.stringify(directory)}, { create: true, owner: ${JSON.stringify(OWNER)} });
     await database.close();
     if (process.geteuid() !== 0) process.exit(9);`;
   const trace = `${directory}/trace`;
-  const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', script];
+  const node = [process.execPath, '--input-type=module', '-e', script];
   const calls = 'trace=openat,setresuid';
   const { status, stderr } = spawnSync('strace', ['-f', '-e', calls, '-o', trace, ...node], {
     cwd: project,

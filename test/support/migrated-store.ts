@@ -1,10 +1,8 @@
 /** A small 3.x installation with messages, migrated by a child process; and the commands, run as users run them. */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { type SmallStore, smallStore } from '../upgrade/small-store.js';
-
-export const project = fileURLToPath(new URL('../..', import.meta.url));
+import { project, runCli } from './process.js';
 
 export interface SmallMessage {
   readonly uid: number;
@@ -55,25 +53,12 @@ export interface MigrateOptions {
 export function migrate(store: SmallStore, options: MigrateOptions = {}): { folders: unknown; messages: unknown } {
   store.finish();
   const input = { instance: store.instance, from: store.from, directory: store.ldif, ...options };
-  const result = spawnSync(
-    process.execPath,
-    ['--import', 'tsx', 'test/support/migrate-small.ts', JSON.stringify(input)],
-    {
-      cwd: project,
-      encoding: 'utf8',
-    },
-  );
+  const result = spawnSync(process.execPath, ['test/support/migrate-small.mjs', JSON.stringify(input)], {
+    cwd: project,
+    encoding: 'utf8',
+  });
   if (result.status !== 0) throw new Error(`the migration failed: ${result.stderr}`);
   return JSON.parse(result.stdout) as { folders: unknown; messages: unknown };
 }
 
-/** Runs a command from its source. */
-export function runCli(command: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync(process.execPath, ['--import', 'tsx', `src/cli/${command}.ts`, ...args], {
-    cwd: project,
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-  });
-}
-
-export { type SmallStore, smallStore };
+export { project, runCli, type SmallStore, smallStore };

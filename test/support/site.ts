@@ -6,11 +6,11 @@ import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { loadAddon } from '../../src/fs/addon.js';
-import { type Comparison, compareWithManifest, linesOf } from './generate/compare.js';
+import { type Comparison, compareWithManifest } from './generate/compare.js';
 import { type GenerateOptions, generateInstallation, type Installation } from './generate/index.js';
+import { storeLines } from './store-lines.js';
 
 const COMMANDS = fileURLToPath(new URL('../../dist/cli/', import.meta.url));
 
@@ -81,14 +81,10 @@ export function makeTestSite(options: Partial<GenerateOptions> = {}): TestSite {
     start: (name, ...args) => spawn(process.execPath, argv(name, args), { stdio: ['ignore', 'pipe', 'pipe'] }),
     folders: (...args) => run('upgrade', '-s', '--from', made.instance, '--directory', made.ldif, ...args),
     messages: (...args) => run('upgrade', '-m', '-t', '2', '--json', ...args),
-    compare() {
+    async compare() {
       if (made.manifest === null) throw new Error('made without a manifest');
-      const stream = (result: Result) => linesOf(Readable.from([result.stdout]));
-      return compareWithManifest(
-        made.manifest,
-        stream(run('mboxutil', '-l', '--json')),
-        stream(run('mboxutil', '--dump', '--json')),
-      );
+      const { mailboxes, messages } = await storeLines(instance);
+      return compareWithManifest(made.manifest, mailboxes, messages);
     },
     mailboxes: () => lines(run('mboxutil', '-l', '--json')).map((line) => JSON.parse(line) as ListedMailbox),
     remove: () => fs.rmSync(root, { recursive: true, force: true }),

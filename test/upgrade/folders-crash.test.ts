@@ -5,9 +5,9 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { armFaults } from '../../src/fs/seam.js';
+import { builtModule } from '../support/process.js';
 import { databases, INDEX, run, type SmallStore, smallStore } from './small-store.js';
 
 const NOW = 2_000_000_000;
@@ -102,19 +102,18 @@ describe('upgrade -s stopped anywhere', () => {
     'by SIGKILL, ends the same after another run',
     async () => {
       const script = `
-      import { armFaults, parseFaultPlan } from ${JSON.stringify(url('../../src/fs/seam.ts'))};
-      import { upgradeFolders } from ${JSON.stringify(url('../../src/upgrade/folders.ts'))};
+      import { armFaults, parseFaultPlan } from ${builtModule('fs/seam')};
+      import { upgradeFolders } from ${builtModule('upgrade/folders')};
       armFaults(parseFaultPlan(process.env.MAILHAUL_FAULT));
       await upgradeFolders(JSON.parse(process.argv[2]));
     `;
-      const tsx = fileURLToPath(import.meta.resolve('tsx'));
       for (let step = 1; step <= 6; step += 1) {
         const at = Math.max(1, Math.floor((calls * step) / 6) - 2);
         const store = makeStore();
-        const file = join(store.root, 'run.mts');
+        const file = join(store.root, 'run.mjs');
         fs.writeFileSync(file, script);
         const options = { instance: store.instance, from: store.from, directory: store.ldif, now: NOW };
-        const child = spawnSync(process.execPath, ['--import', tsx, file, JSON.stringify(options)], {
+        const child = spawnSync(process.execPath, [file, JSON.stringify(options)], {
           env: { ...process.env, MAILHAUL_FAULT: `kill:${at}` },
           encoding: 'utf8',
         });
@@ -127,7 +126,3 @@ describe('upgrade -s stopped anywhere', () => {
     TIMEOUT,
   );
 });
-
-function url(path: string): string {
-  return fileURLToPath(new URL(path, import.meta.url));
-}

@@ -2,8 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCli } from '../support/process.js';
 import { slapdMissing, startSlapd, suffixLdif, userLdif } from '../support/slapd.js';
 import { ACCOUNT, HOST, INDEX, mailboxNames, needRoot, run, type SmallStore, smallStore } from './small-store.js';
 
@@ -84,7 +84,8 @@ describe('upgrade -s', () => {
     fs.chownSync(store.mailbox, 0, 0);
     fs.chownSync(closed, 0, 0);
     fs.chmodSync(closed, 0o700);
-    const child = command(
+    const child = runCli(
+      'upgrade',
       '-s',
       '--json',
       '--instance',
@@ -136,7 +137,8 @@ describe('upgrade -s', () => {
     // Only root can read the list of users, and pass the top directory.
     fs.chmodSync(store.ldif, 0o600);
     fs.chmodSync(store.root, 0o700);
-    const child = command(
+    const child = runCli(
+      'upgrade',
       '-s',
       '--json',
       '--instance',
@@ -161,8 +163,3 @@ describe('upgrade -s', () => {
 });
 
 /** Runs `upgrade` as a process. */
-function command(...flags: string[]): { status: number | null; stdout: string; stderr: string } {
-  const script = fileURLToPath(new URL('../../src/cli/upgrade.ts', import.meta.url));
-  const tsx = fileURLToPath(import.meta.resolve('tsx'));
-  return spawnSync(process.execPath, ['--import', tsx, script, ...flags], { encoding: 'utf8' });
-}

@@ -11,6 +11,7 @@ import {
   simpleMessage,
   smallStore,
 } from '../support/migrated-store.js';
+import { commandFile } from '../support/process.js';
 import { originalsOf } from './reset-support.js';
 
 let store: SmallStore;
@@ -71,11 +72,11 @@ it('--json: one object on standard output', () => {
 describe('halted', () => {
   /** A reset whose `n`-th effective call fails for want of space. */
   const failing = (n: number, ...args: string[]) =>
-    spawnSync(
-      process.execPath,
-      ['--import', 'tsx', 'src/cli/upgrade.ts', '--reset', '--yes', '--instance', store.instance, ...args],
-      { cwd: project, encoding: 'utf8', env: { ...process.env, MAILHAUL_FAULT: `fail:${n}:ENOSPC` } },
-    );
+    spawnSync(process.execPath, [commandFile('upgrade'), '--reset', '--yes', '--instance', store.instance, ...args], {
+      cwd: project,
+      encoding: 'utf8',
+      env: { ...process.env, MAILHAUL_FAULT: `fail:${n}:ENOSPC` },
+    });
 
   it('--json: the object says what was done, why it halted and what to run, exit 4', () => {
     const halted = failing(HALFWAY, '--json');
@@ -107,7 +108,7 @@ describe('halted', () => {
   it('by a signal: the object as well', async () => {
     const child = spawn(
       process.execPath,
-      ['--import', 'tsx', 'src/cli/upgrade.ts', '--reset', '--yes', '--json', '--instance', store.instance],
+      [commandFile('upgrade'), '--reset', '--yes', '--json', '--instance', store.instance],
       { cwd: project, env: { ...process.env, MAILHAUL_FAULT: `stop:${HALFWAY}` } },
     );
     let output = '';
@@ -142,7 +143,7 @@ it.each([
   ['\n', 3, 0],
   ['y\n', 0, 2],
 ])('asks on a terminal; the answer %j ends with %i', (answer, status, messages) => {
-  const command = [process.execPath, '--import', 'tsx', 'src/cli/upgrade.ts', '--reset', '--instance', store.instance];
+  const command = [process.execPath, commandFile('upgrade'), '--reset', '--instance', store.instance];
   const asked = spawnSync('script', ['-qefc', command.join(' '), '/dev/null'], {
     cwd: project,
     encoding: 'utf8',

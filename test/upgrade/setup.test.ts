@@ -1,10 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { detectInstallation, openInstance } from '../../src/config/instance.js';
 import { setUpInstance } from '../../src/upgrade/setup.js';
+import { runCli } from '../support/process.js';
 import { ACCOUNT, codeOf, codeOfAsync, HOST, type SmallStore, smallStore, snapshot } from './small-store.js';
 
 describe('set-up', () => {
@@ -99,10 +98,7 @@ describe('set-up', () => {
   });
 
   it('is the command msg-setup, with its exit codes', () => {
-    const script = fileURLToPath(new URL('../../src/cli/msg-setup.ts', import.meta.url));
-    const tsx = fileURLToPath(import.meta.resolve('tsx'));
-    const command = (...flags: string[]) =>
-      spawnSync(process.execPath, ['--import', tsx, script, ...flags], { encoding: 'utf8' });
+    const command = (...flags: string[]) => runCli('msg-setup', ...flags);
     const made = command('--instance', store.instance, '--from', store.from, '--json');
     expect([made.status, made.stderr]).toEqual([0, '']);
     expect(JSON.parse(made.stdout)).toMatchObject({ created: true, instance: store.instance });

@@ -70,8 +70,8 @@ const LETTERS: Readonly<Record<string, string>> = {
  */
 export async function compareWithManifest(
   manifest: string,
-  listing: AsyncIterable<string>,
-  dump: AsyncIterable<string>,
+  listing: AsyncIterable<string> | Iterable<string>,
+  dump: AsyncIterable<string> | Iterable<string>,
   failures: 'wait' | 'published' | 'repaired' = 'repaired',
 ): Promise<Comparison> {
   const expected = await readManifest(manifest);

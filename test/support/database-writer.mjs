@@ -1,11 +1,11 @@
 /**
  * A process of its own that writes to the mailbox database:
- * `database-writer.ts <directory> <user> <count> [create]`. Prints `resolved <n>` after each update.
+ * `database-writer.mjs <directory> <user> <count> [create]`. Prints `resolved <n>` after each update.
  */
 import { writeSync } from 'node:fs';
-import { MailhaulError } from '../../src/errors.js';
-import { armFaults, parseFaultPlan } from '../../src/fs/seam.js';
-import { openMailboxDatabase } from '../../src/store/database.js';
+import { MailhaulError } from '../../dist/errors.js';
+import { armFaults, parseFaultPlan } from '../../dist/fs/seam.js';
+import { openMailboxDatabase } from '../../dist/store/database.js';
 
 const [directory = '', user = '', count = '', create] = process.argv.slice(2);
 const database = await openMailboxDatabase(directory, { create: create === 'create' });
