@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { inTurn } from '../support/in-turn.js';
 import {
   engineOptions,
   type ListedMailbox,
@@ -82,8 +83,9 @@ const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes)
 
 for (const engine of engineOptions()) {
   describe(`a retry of a published folder ${engine}`, () => {
+    const test = inTurn(engine);
     for (const bareLf of [0, 1]) {
-      it(`keeps messages whose originals are gone (${bareLf === 0 ? 'linked' : 'rewritten'})`, () => {
+      test(`keeps messages whose originals are gone (${bareLf === 0 ? 'linked' : 'rewritten'})`, () => {
         const { site: made, repair, others, mailbox } = publishedWithFailure(engine, bareLf);
         const before = contents(made, mailbox());
         for (const file of others) fs.unlinkSync(Buffer.from(file, 'latin1'));
@@ -97,7 +99,7 @@ for (const engine of engineOptions()) {
       });
     }
 
-    it('keeps the migrated message where the original was replaced since, and -r keeps the new file', () => {
+    test('keeps the migrated message where the original was replaced since, and -r keeps the new file', () => {
       const { site: made, repair, others, mailbox } = publishedWithFailure(engine);
       const before = contents(made, mailbox());
       const replaced = Buffer.from(others[0] ?? '', 'latin1');
@@ -115,7 +117,7 @@ for (const engine of engineOptions()) {
       expect(kept || [...after.values()].includes(sha256(content))).toBe(true);
     });
 
-    it('adds nothing, takes nothing and says so while the message still fails', () => {
+    test('adds nothing, takes nothing and says so while the message still fails', () => {
       const { site: made, others, mailbox } = publishedWithFailure(engine);
       const before = contents(made, mailbox());
       for (const file of others) fs.unlinkSync(Buffer.from(file, 'latin1'));

@@ -4,10 +4,11 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect } from 'vitest';
 import { FLAG } from '../../src/engine/types.js';
 import { asService } from '../campaign/support/service.js';
 import { type HandSite, handSite, MAIL, type Message, messagesResult, putMail } from '../e2e/hand-site.js';
+import { inTurn } from '../support/in-turn.js';
 import { engineOptions } from '../support/site.js';
 import { INDEX } from './small-store.js';
 
@@ -47,7 +48,8 @@ function published(engine: string): { made: HandSite; folder: string; repair: (n
 const uids = (messages: readonly Message[]): number[] => messages.map(({ uid }) => uid);
 
 describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
-  it('adds at the end what failed, with its flags and date, and leaves alone what the service did', async () => {
+  const test = inTurn(engine);
+  test('adds at the end what failed, with its flags and date, and leaves alone what the service did', async () => {
     const { made, repair } = published(engine);
     await asService(made.store.instance, async (service) => {
       expect(await service.append(WORK, MAIL('new in 4.x'))).toEqual([9]);
@@ -74,7 +76,7 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(fs.readdirSync(made.mailbox(WORK).path ?? '').sort()).toEqual(['00', 'store.idx', 'store.jnl']);
   });
 
-  it('keeps the recorded uid where no service has been, and not where one has only looked', async () => {
+  test('keeps the recorded uid where no service has been, and not where one has only looked', async () => {
     const { made, repair } = published(engine);
     repair('three');
     expect(made.messages(engine).status).toBe(1);
@@ -85,7 +87,7 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(uids(made.dump(WORK))).toEqual([1, 2, 3, 4, 9]);
   });
 
-  it('gives no uid that 3.x gave since, to which message ever', async () => {
+  test('gives no uid that 3.x gave since, to which message ever', async () => {
     const { made, folder, repair } = published(engine);
     await asService(made.store.instance, (service) => service.open(WORK));
     fs.writeFileSync(path.join(folder, '.mailbox'), `${INDEX(70, 21)}1 11 S 9 one\n3 13 F,late 9 three\n`);
@@ -98,7 +100,7 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(made.mailbox(WORK).uidnext).toBe((added?.uid ?? 0) + 1);
   });
 
-  it('follows a mailbox that was renamed, and says of a deleted one what stays in 3.x', async () => {
+  test('follows a mailbox that was renamed, and says of a deleted one what stays in 3.x', async () => {
     const { made, repair } = published(engine);
     await asService(made.store.instance, (service) => service.rename(WORK, 'user/anna/Elsewhere/Done'));
     expect(made.messages(engine).status).toBe(1);
@@ -120,7 +122,7 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(made.mailboxes().map(({ name }) => name)).toEqual(['user/anna/INBOX']);
   });
 
-  it('adds nothing where the journal is damaged before acknowledged changes, whose uids it would give again', async () => {
+  test('adds nothing where the journal is damaged before acknowledged changes, whose uids it would give again', async () => {
     const { made, repair } = published(engine);
     await asService(made.store.instance, async (service) => {
       expect(await service.append(WORK, MAIL('new in 4.x'), MAIL('newer'))).toEqual([9, 10]);
@@ -138,7 +140,7 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(files.map((file) => fs.readFileSync(file))).toEqual(before);
   });
 
-  it('takes away the index that an earlier retry was killed at, before the service came', async () => {
+  test('takes away the index that an earlier retry was killed at, before the service came', async () => {
     const { made, repair } = published(engine);
     const mailbox = made.mailbox(WORK).path ?? '';
     const unfinished = path.join(mailbox, 'store.idx.new');
@@ -154,7 +156,7 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(made.run('upgrade', '--verify').status).toBe(0);
   });
 
-  it('adds nothing twice and brings nothing back when the run is killed before the outcome is on record', async () => {
+  test('adds nothing twice and brings nothing back when the run is killed before the outcome is on record', async () => {
     const { made, folder, repair } = published(engine);
     await asService(made.store.instance, (service) => service.append(WORK, MAIL('new in 4.x')));
     repair('three');

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { inTurn } from '../support/in-turn.js';
 import { engineOptions, reportOf, type TestSite } from '../support/site.js';
 import { newSite, removeSites, someMessage, upgraded } from './messages-support.js';
 
@@ -22,6 +23,7 @@ function breakMessage(file: string): () => void {
 
 for (const engine of engineOptions()) {
   describe(`upgrade -m ${engine}`, () => {
+    const test = inTurn(engine);
     it('migrates everything; a second run finds nothing to do', async () => {
       const made = upgraded({ singleCopy: 0.2, bareLf: 0.1, hostileNames: 0.2 });
       const first = made.messages(engine);
@@ -36,7 +38,7 @@ for (const engine of engineOptions()) {
       expect(log.match(/upgrade -m: \d+ folders, \d+ threads/g)?.at(-1)).toBe('upgrade -m: 0 folders, 0 threads');
     });
 
-    it('leaves a failed message and its folder, and takes the rest under the same uids after the repair', async () => {
+    test('leaves a failed message and its folder, and takes the rest under the same uids after the repair', async () => {
       const made = upgraded();
       const repair = breakMessage(someMessage(made));
       const first = made.messages(engine);
@@ -49,7 +51,7 @@ for (const engine of engineOptions()) {
       expect((await made.compare()).problems).toEqual([]);
     });
 
-    it('publishes with --accept-failures, keeps reporting, and adds the message after the repair', async () => {
+    test('publishes with --accept-failures, keeps reporting, and adds the message after the repair', async () => {
       const made = upgraded();
       const repair = breakMessage(someMessage(made));
       expect(made.messages(engine, '--accept-failures').status).toBe(1);
@@ -63,7 +65,7 @@ for (const engine of engineOptions()) {
       expect((await made.compare()).problems).toEqual([]);
     });
 
-    it('honours a partition path set with configutil, also on another file system', async (context) => {
+    test('honours a partition path set with configutil, also on another file system', async (context) => {
       const made = upgraded({ storePaths: 2, singleCopy: 0.3 });
       const partition = fs.mkdtempSync('/dev/shm/mailhaul-');
       if (fs.statSync(partition).dev === fs.statSync(made.root).dev) {
@@ -86,7 +88,7 @@ for (const engine of engineOptions()) {
       }
     });
 
-    it('tells before and says while a partition is full; what an earlier attempt copied counts as copied', async (context) => {
+    test('tells before and says while a partition is full; what an earlier attempt copied counts as copied', async (context) => {
       const made = upgraded({ storePaths: 1 });
       const partition = fs.mkdtempSync('/tmp/mailhaul-full-');
       const { uid, gid } = made.made.owner;

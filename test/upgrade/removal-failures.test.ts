@@ -1,9 +1,10 @@
 /** `-r` where some messages failed: the originals of the others go, those of the failed ones never (commands.md). */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect } from 'vitest';
 import { asService } from '../campaign/support/service.js';
 import { type HandSite, handSite, MAIL, messagesResult, putMail, type Result } from '../e2e/hand-site.js';
+import { inTurn } from '../support/in-turn.js';
 import { engineOptions } from '../support/site.js';
 import { databases, INDEX } from './small-store.js';
 
@@ -73,7 +74,8 @@ const sourcesRemoved = (made: HandSite): Promise<boolean | undefined> =>
 
 for (const engine of engineOptions()) {
   describe(`-r where messages failed, ${engine}`, () => {
-    it('with --accept-failures removes the originals of all others, at once', async () => {
+    const test = inTurn(engine);
+    test('with --accept-failures removes the originals of all others, at once', async () => {
       const { made, folder, left } = broken();
       const result = made.messages(engine, '-r', '--accept-failures');
       expect(result.status, result.stderr).toBe(1);
@@ -85,14 +87,14 @@ for (const engine of engineOptions()) {
       expect(await sourcesRemoved(made)).toBe(false);
     });
 
-    it('removes nothing of a folder that stays in TRANSITION', () => {
+    test('removes nothing of a folder that stays in TRANSITION', () => {
       const { made, left } = broken();
       expect(made.messages(engine, '-r').status).toBe(1);
       expect(made.mailbox(WORK).state).toBe('TRANSITION');
       expect(left()).toEqual(['five', 'four', 'one', 'three', 'two']);
     });
 
-    it('does so later as well, also without --accept-failures, and of a mailbox deleted since', async () => {
+    test('does so later as well, also without --accept-failures, and of a mailbox deleted since', async () => {
       for (const deleted of [false, true]) {
         const { made, left } = broken();
         expect(made.messages(engine, '--accept-failures').status).toBe(1);
@@ -106,7 +108,7 @@ for (const engine of engineOptions()) {
       }
     });
 
-    it('leaves the original of a message whose 4.x file is gone while others of its folder failed', () => {
+    test('leaves the original of a message whose 4.x file is gone while others of its folder failed', () => {
       const { made, left } = broken();
       expect(made.messages(engine, '--accept-failures').status).toBe(1);
       fs.unlinkSync(path.join(made.mailbox(WORK).path ?? '', '00', '2.msg'));
@@ -115,7 +117,7 @@ for (const engine of engineOptions()) {
       expect(left()).toEqual(['five', 'three', 'two']);
     });
 
-    it('counts no original as kept that is gone, where its message was deleted in 4.x since', async () => {
+    test('counts no original as kept that is gone, where its message was deleted in 4.x since', async () => {
       const { made, repair } = broken();
       expect(made.messages(engine, '-r', '--accept-failures').status).toBe(1);
       await asService(made.store.instance, (service) => service.expunge(WORK, 2));
@@ -125,7 +127,7 @@ for (const engine of engineOptions()) {
       expect(await sourcesRemoved(made)).toBe(true);
     });
 
-    it('changes nothing for the retry after the repair: uids, flags, index, warnings', async () => {
+    test('changes nothing for the retry after the repair: uids, flags, index, warnings', async () => {
       const indexOf = (remove: string[]): { index: Buffer; one: Broken } => {
         const one = broken();
         expect(one.made.messages(engine, '--accept-failures', ...remove).status).toBe(1);
@@ -143,7 +145,7 @@ for (const engine of engineOptions()) {
       expect(await sourcesRemoved(gone.one.made)).toBe(true);
     });
 
-    it('is right to --verify, which asks for the failed ones alone, and is planned by --dry-run', () => {
+    test('is right to --verify, which asks for the failed ones alone, and is planned by --dry-run', () => {
       const { made, repair } = broken();
       expect(made.messages(engine, '-r', '--accept-failures').status).toBe(1);
       const codes = (): string[] => {
@@ -161,7 +163,7 @@ for (const engine of engineOptions()) {
       expect(codes()).toEqual([]);
     });
 
-    it('goes back with --reset', () => {
+    test('goes back with --reset', () => {
       const { made, left, repair } = broken();
       expect(made.messages(engine, '-r', '--accept-failures').status).toBe(1);
       const reset = made.run('upgrade', '--reset', '--yes');
@@ -175,7 +177,7 @@ for (const engine of engineOptions()) {
       );
     });
 
-    it('adds a repaired message at the end where a service has been, and takes its original then', async () => {
+    test('adds a repaired message at the end where a service has been, and takes its original then', async () => {
       const { made, left, repair } = broken();
       expect(made.messages(engine, '-r', '--accept-failures').status).toBe(1);
       await asService(made.store.instance, (service) => service.append(WORK, MAIL('new in 4.x')));
