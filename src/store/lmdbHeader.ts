@@ -10,8 +10,9 @@
  *     52  u16 flags, u16 depth, 88 u64 root page: the list of free pages
  *     100 u16 flags, u16 depth, 136 u64 root page: the tables     144 u64 last page in use     152 u64 transaction
  *
- * A root is a page, or all ones for an empty tree. LMDB trusts its pages: a tree that is damaged further down, in a
- * file of full length, may end the process.
+ * A root is a page, or all ones for an empty tree. The roots of the other meta page mean nothing: when LMDB could not
+ * write a commit's meta page, it puts the old numbers of last page and transaction in it, and leaves the new roots.
+ * LMDB trusts its pages: a tree that is damaged further down, in a file of full length, may end the process.
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
@@ -46,6 +47,8 @@ const PAUSE_MS = 10;
 
 interface Meta {
   readonly pageSize: number;
+  /** The trees are ones that this program makes, within the pages in use. */
+  readonly ours: boolean;
   readonly roots: readonly bigint[];
   readonly lastPage: bigint;
   readonly transaction: bigint;
@@ -106,7 +109,7 @@ function lookAt(fd: number): 'sound' | 'empty' | 'invalid' | 'truncated' {
   // Looked at after the meta page: a writer makes the file longer before it says so.
   const filePages = Math.floor(fs.fstatSync(fd).size / meta.pageSize);
   const most = BigInt(filePages * 2 + UNWRITTEN_PAGES);
-  if (first.lastPage >= most || second.lastPage >= most) return 'invalid';
+  if (!meta.ours || first.lastPage >= most || second.lastPage >= most) return 'invalid';
   if (meta.lastPage < BigInt(filePages)) return 'sound';
   return treesLieWithin(fd, meta.pageSize, filePages, meta.roots) ? 'sound' : 'truncated';
 }
@@ -129,13 +132,12 @@ function readMeta(fd: number, offset: number): Meta | undefined {
     root: page.readBigUInt64LE(rootAt),
   }));
   const lastPage = page.readBigUInt64LE(LAST_PAGE_AT);
-  // The trees are ones that this program makes.
   const ours = trees.every(
     ({ flags, depth, root }) =>
       (flags & FOREIGN_FLAGS) === 0 && depth <= DEEPEST && (root === NO_PAGE || (root > 1n && root <= lastPage)),
   );
-  if (!sound || !ours) return undefined;
-  return { pageSize, roots: trees.map(({ root }) => root), lastPage, transaction: page.readBigUInt64LE(152) };
+  if (!sound) return undefined;
+  return { pageSize, ours, roots: trees.map(({ root }) => root), lastPage, transaction: page.readBigUInt64LE(152) };
 }
 
 /** Nothing but zeros, as of a database that never had its first commit. Throws what opening and reading throw. */

@@ -249,7 +249,12 @@ describe('files', () => {
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32LE(value);
     const length = at === 150 || at === 52 || at === 54 ? 2 : 4;
-    fs.writeSync(fd, bytes, 0, length, at);
+    const [first = 0n, second = 0n] = [0, 4096].map((meta) => {
+      const transaction = Buffer.alloc(8);
+      fs.readSync(fd, transaction, 0, 8, meta + 152);
+      return transaction.readBigUInt64LE();
+    });
+    fs.writeSync(fd, bytes, 0, length, at + (first >= second ? 0 : 4096));
     fs.closeSync(fd);
     expect((await failure(openIt())).code).toBe('DB_INVALID');
   });
