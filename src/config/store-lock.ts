@@ -8,7 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { onDescriptor, statOpen } from '../fs/descriptor.js';
+import { onDescriptor, statOpen, statOpenExactly } from '../fs/descriptor.js';
 import { createFile, type Dir, type Ownership, openFile, openSoleFile, own, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { describeHolder, flockPids, holdersText, isAlive, type LockHolder } from '../fs/holders.js';
@@ -138,7 +138,7 @@ function openLockFile(lockDir: Dir, owner: Ownership | undefined): number {
 }
 
 function isStillNamed(lockDir: Dir, fd: number): boolean {
-  const mine = onDescriptor(fd, () => fs.fstatSync(fd, { bigint: true }));
+  const mine = statOpenExactly(fd);
   const named = stat(lockDir, STORE_LOCK_FILE);
   return named !== undefined && named.ino === mine.ino && named.dev === mine.dev;
 }
@@ -180,7 +180,12 @@ interface Note {
 function readNote(fd: number): Note | undefined {
   if (!statOpen(fd).isFile()) return undefined;
   const bytes = Buffer.alloc(NOTE_LIMIT);
-  const text = bytes.subarray(0, fs.readSync(fd, bytes, 0, NOTE_LIMIT, 0)).toString('latin1');
+  const text = bytes
+    .subarray(
+      0,
+      onDescriptor(fd, () => fs.readSync(fd, bytes, 0, NOTE_LIMIT, 0)),
+    )
+    .toString('latin1');
   const match = /^([1-9][0-9]{0,9}) ([ -~]*)\n/.exec(text);
   return match === null ? undefined : { pid: Number(match[1]), command: match[2]! };
 }

@@ -13,6 +13,7 @@
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
+import { onDescriptor } from '../fs/descriptor.js';
 import { escapeLogText } from '../log/log.js';
 import type { DirectoryProblemCode, SourceItem } from './types.js';
 import { isUserOf, KEPT_ATTRIBUTES, problem, validateEntry } from './validate.js';
@@ -68,7 +69,7 @@ function at(line: number, message: string): string {
 function* chunksOf(file: number): Generator<Buffer> {
   for (let position = 0; ; ) {
     const chunk = Buffer.allocUnsafe(CHUNK);
-    const bytes = fs.readSync(file, chunk, 0, CHUNK, position);
+    const bytes = onDescriptor(file, () => fs.readSync(file, chunk, 0, CHUNK, position));
     if (bytes === 0) return;
     position += bytes;
     yield chunk.subarray(0, bytes);

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { hasErrno, MailhaulError } from '../errors.js';
+import { statOpen, statOpenExactly } from '../fs/descriptor.js';
 import { closeDir, openFile, openRoot } from '../fs/dir.js';
 import { ldapDirectory } from './ldap.js';
 import type { LdapServer } from './ldap-connection.js';
@@ -156,7 +157,7 @@ function openNamed(path: string, code: string): number {
 function readSmallFile(path: string, limit: number, code: string): { content: Buffer; mode: number } {
   const fd = openNamed(path, code);
   try {
-    const { size, mode } = fs.fstatSync(fd);
+    const { size, mode } = statOpen(fd);
     if (size > limit) throw new MailhaulError(code, `The file is larger than ${limit} bytes.`, { where: path });
     return { content: fs.readFileSync(fd), mode };
   } finally {
@@ -187,7 +188,7 @@ async function* readFileOf(
   hostName: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<SourceItem> {
-  const before = fs.fstatSync(fd, { bigint: true });
+  const before = statOpenExactly(fd);
   let count = 0;
   try {
     for (const item of readLdif(fd, hostName)) {
@@ -205,7 +206,7 @@ async function* readFileOf(
       cause,
     });
   }
-  const after = fs.fstatSync(fd, { bigint: true });
+  const after = statOpenExactly(fd);
   if (after.size !== before.size || after.mtimeNs !== before.mtimeNs) {
     throw new MailhaulError('DIR_PARTIAL', 'The LDIF file changed while it was read.', {
       where: path,

@@ -1,5 +1,5 @@
 /** Errors of calls on a descriptor, which name no file: what is told to people must (docs/operations.md). */
-import { fstatSync, readlinkSync, type Stats } from 'node:fs';
+import { type BigIntStats, fstatSync, readlinkSync, type Stats } from 'node:fs';
 
 /** Makes a call on `fd`; what it throws names the path that the descriptor leads to, where the kernel tells. */
 export function onDescriptor<T>(fd: number, call: () => T): T {
@@ -15,10 +15,16 @@ export function statOpen(fd: number): Stats {
   return onDescriptor(fd, () => fstatSync(fd));
 }
 
+/** The same with numbers that hold every inode, and times in nanoseconds. */
+export function statOpenExactly(fd: number): BigIntStats {
+  return onDescriptor(fd, () => fstatSync(fd, { bigint: true }));
+}
+
 function withDescriptorPath(error: unknown, fd: number): unknown {
   if (!(error instanceof Error)) return error;
   try {
-    error.message += ` '${readlinkSync(`/proc/self/fd/${fd}`)}'`;
+    const path = readlinkSync(`/proc/self/fd/${fd}`);
+    if (!error.message.includes(path)) error.message += ` '${path}'`;
   } catch {
     // Where there is no /proc the call alone is told.
   }

@@ -7,38 +7,23 @@
  * take the lock while opening (O_EXLOCK), which this package does not need yet.
  */
 import { spawnSync } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
 import { MailhaulError } from '../errors.js';
 import { loadAddon } from './addon.js';
+import { onDescriptor } from './descriptor.js';
 
 /** Tries once, never waits. False: another process or thread holds it. */
 export function tryFlock(fd: number, mode: 'exclusive' | 'shared'): boolean {
   const addon = loadAddon();
   if (addon !== undefined) {
-    try {
-      return addon.flock(fd, mode === 'exclusive');
-    } catch (error) {
-      throw withDescriptorPath(error, fd);
-    }
+    return onDescriptor(fd, () => addon.flock(fd, mode === 'exclusive'));
   }
   return flockCommand(fd, mode === 'exclusive' ? '-x' : '-s', '-n') === 0;
-}
-
-/** The error of a call on a descriptor, with the path that it leads to. */
-function withDescriptorPath(error: unknown, fd: number): unknown {
-  if (!(error instanceof Error)) return error;
-  try {
-    error.message += ` '${readlinkSync(`/proc/self/fd/${fd}`)}'`;
-  } catch {
-    // Where there is no /proc the call alone is told.
-  }
-  return error;
 }
 
 /** Lets go of the lock without closing the descriptor. */
 export function unlock(fd: number): void {
   const addon = loadAddon();
-  if (addon !== undefined) addon.unlock(fd);
+  if (addon !== undefined) onDescriptor(fd, () => addon.unlock(fd));
   else flockCommand(fd, '-u');
 }
 

@@ -8,6 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno } from '../errors.js';
+import { statOpenExactly } from './descriptor.js';
 
 /** A process that is in the way. */
 export interface LockHolder {
@@ -27,7 +28,7 @@ const WALK_VALID_MS = 1_000;
 /** Other processes that hold a flock on the file behind `fd`; this one when no other does. */
 export function flockPids(fd: number): number[] {
   const named = pidsOfTable('FLOCK', fd).filter(isAlive);
-  return othersFirst(named.length > 0 ? named : pidsOfDescriptors(fs.fstatSync(fd, { bigint: true })));
+  return othersFirst(named.length > 0 ? named : pidsOfDescriptors(statOpenExactly(fd)));
 }
 
 /** Other processes that hold a POSIX lock on the first byte of the file behind `fd`, or only those that write-lock it. */
@@ -108,7 +109,7 @@ interface TableIdentity {
  * Where that mount is not listed (one outside our root directory), what stat(2) tells has to do.
  */
 function identityInTable(fd: number): TableIdentity {
-  const { dev, ino } = fs.fstatSync(fd, { bigint: true });
+  const { dev, ino } = statOpenExactly(fd);
   const own = [((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n), (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n)];
   let [device, inode] = [own.join(':'), String(ino)];
   try {

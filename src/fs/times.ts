@@ -6,6 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
+import { statOpenExactly } from './descriptor.js';
 import { effect } from './seam.js';
 
 const NANOSECONDS = 1_000_000_000n;
@@ -20,7 +21,7 @@ const INHERITED_FD = '/proc/self/fd/3';
  * @throws MailhaulError TIME_NOT_SET when it must be exact and cannot be
  */
 export function setModificationTime(fd: number, mtimeNs: bigint, exact: boolean): void {
-  if (fs.fstatSync(fd, { bigint: true }).mtimeNs === mtimeNs) return;
+  if (statOpenExactly(fd).mtimeNs === mtimeNs) return;
   effect('chmod');
   if (!exact && mtimeNs >= 0n) {
     const seconds = Number(mtimeNs / NANOSECONDS) + Number(mtimeNs % NANOSECONDS) / 1e9;
@@ -33,7 +34,7 @@ export function setModificationTime(fd: number, mtimeNs: bigint, exact: boolean)
   const touched = spawnSync('touch', ['-c', '-m', '-d', date, INHERITED_FD], {
     stdio: ['ignore', 'ignore', 'ignore', fd],
   });
-  if (fs.fstatSync(fd, { bigint: true }).mtimeNs === mtimeNs) return;
+  if (statOpenExactly(fd).mtimeNs === mtimeNs) return;
   throw new MailhaulError('TIME_NOT_SET', 'The modification time of a message file cannot be set.', {
     hint: 'touch(1) of coreutils does it: is it installed, and does the file system keep nanoseconds?',
     cause: touched.error,

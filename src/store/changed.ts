@@ -4,6 +4,7 @@
  */
 import { closeSync, readSync } from 'node:fs';
 import { hasErrno } from '../errors.js';
+import { onDescriptor } from '../fs/descriptor.js';
 import { type Dir, openFile, stat } from '../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from './layout.js';
 
@@ -22,7 +23,9 @@ export function changedSinceMigration(mailbox: Dir): boolean {
   }
   try {
     const generation = Buffer.alloc(4);
-    return readSync(fd, generation, 0, 4, GENERATION_AT) === 4 && generation.readUInt32LE() !== 0;
+    return (
+      onDescriptor(fd, () => readSync(fd, generation, 0, 4, GENERATION_AT)) === 4 && generation.readUInt32LE() !== 0
+    );
   } finally {
     closeSync(fd);
   }

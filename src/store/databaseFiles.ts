@@ -4,6 +4,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
+import { statOpen, statOpenExactly } from '../fs/descriptor.js';
 import {
   at,
   createFile,
@@ -40,7 +41,7 @@ export function holdLockFile(dir: Dir, name: string, readOnly: boolean): Held {
   if (readOnly && seen === undefined) return { fd: -1, close: () => {} };
   const known = seen === undefined ? undefined : lockFiles.get(`${seen.dev}:${seen.ino}`);
   const fd = known?.fd ?? openForLock(dir, name);
-  const { dev, ino } = fs.fstatSync(fd, { bigint: true });
+  const { dev, ino } = statOpenExactly(fd);
   const entry = known ?? { fd, users: 0 };
   lockFiles.set(`${dev}:${ino}`, entry);
   entry.users += 1;
@@ -123,7 +124,7 @@ function giveAway(dir: Dir, name: string, { owner, readOnly }: FileRules): void 
   if (readOnly === true || !opensAsAccount(dir, owner)) return;
   const fd = openSoleFile(dir, name);
   try {
-    if (fs.fstatSync(fd).uid === 0) own(fd, 0o600, owner);
+    if (statOpen(fd).uid === 0) own(fd, 0o600, owner);
   } finally {
     fs.closeSync(fd);
   }

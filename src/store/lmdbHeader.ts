@@ -16,6 +16,7 @@
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
+import { onDescriptor, statOpen } from '../fs/descriptor.js';
 import { type Dir, displayPath, openFile, withFile } from '../fs/dir.js';
 import { effect } from '../fs/seam.js';
 import { treesLieWithin } from './lmdbPages.js';
@@ -101,13 +102,13 @@ export function checkDatabaseFile(dir: Dir, name: string, renew: boolean): void 
 }
 
 function lookAt(fd: number): 'sound' | 'empty' | 'invalid' | 'truncated' {
-  if (fs.fstatSync(fd).size === 0) return 'empty';
+  if (statOpen(fd).size === 0) return 'empty';
   const first = readMeta(fd, 0);
   const second = first === undefined ? undefined : readMeta(fd, first.pageSize);
   if (first === undefined || second?.pageSize !== first.pageSize) return 'invalid';
   const meta = first.transaction >= second.transaction ? first : second;
   // Looked at after the meta page: a writer makes the file longer before it says so.
-  const filePages = Math.floor(fs.fstatSync(fd).size / meta.pageSize);
+  const filePages = Math.floor(statOpen(fd).size / meta.pageSize);
   const most = BigInt(filePages * 2 + UNWRITTEN_PAGES);
   if (!meta.ours || first.lastPage >= most || second.lastPage >= most) return 'invalid';
   if (meta.lastPage < BigInt(filePages)) return 'sound';
@@ -117,7 +118,7 @@ function lookAt(fd: number): 'sound' | 'empty' | 'invalid' | 'truncated' {
 /** The meta page at `offset`; undefined when there is none. */
 function readMeta(fd: number, offset: number): Meta | undefined {
   const page = Buffer.alloc(HEADER_BYTES);
-  if (fs.readSync(fd, page, 0, HEADER_BYTES, offset) !== HEADER_BYTES) return undefined;
+  if (onDescriptor(fd, () => fs.readSync(fd, page, 0, HEADER_BYTES, offset)) !== HEADER_BYTES) return undefined;
   const pageSize = page.readUInt32LE(48);
   const sound =
     (page.readUInt16LE(18) & META_FLAG) !== 0 &&
@@ -146,8 +147,8 @@ export function isZeroFile(dir: Dir, name: string): boolean {
 }
 
 function isZero(fd: number): boolean {
-  const { size } = fs.fstatSync(fd);
+  const { size } = statOpen(fd);
   if (size > LARGEST_PAGE * 2) return false;
   const bytes = Buffer.alloc(size);
-  return fs.readSync(fd, bytes, 0, size, 0) === size && bytes.every((byte) => byte === 0);
+  return onDescriptor(fd, () => fs.readSync(fd, bytes, 0, size, 0)) === size && bytes.every((byte) => byte === 0);
 }

@@ -9,6 +9,7 @@
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
+import { onDescriptor } from '../fs/descriptor.js';
 import { describeHolder, holdersText, processOfThread } from '../fs/holders.js';
 
 const MAGIC = 0xbeefc0de;
@@ -48,7 +49,9 @@ export function checkLockFile(lockFd: number, users: readonly number[], where: s
 function readHeader(lockFd: number): Buffer | undefined {
   if (!LOCK_FILE_KNOWN) return undefined;
   const header = Buffer.alloc(HEADER_BYTES);
-  return fs.readSync(lockFd, header, 0, HEADER_BYTES, 0) === HEADER_BYTES ? header : undefined;
+  return onDescriptor(lockFd, () => fs.readSync(lockFd, header, 0, HEADER_BYTES, 0)) === HEADER_BYTES
+    ? header
+    : undefined;
 }
 
 function isKnown(header: Buffer): boolean {

@@ -13,6 +13,7 @@
  * an overflow run; flag 02: it is a table, whose root is at 40.
  */
 import * as fs from 'node:fs';
+import { onDescriptor } from '../fs/descriptor.js';
 
 const PAGE_HEADER = 24;
 const BRANCH = 0x01;
@@ -46,7 +47,11 @@ export function treesLieWithin(fd: number, pageSize: number, filePages: number, 
     for (const root of roots) visit(root);
     for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
       visits += 1;
-      if (visits > filePages || fs.readSync(fd, page, 0, pageSize, number * pageSize) !== pageSize) return false;
+      if (
+        visits > filePages ||
+        onDescriptor(fd, () => fs.readSync(fd, page, 0, pageSize, number * pageSize)) !== pageSize
+      )
+        return false;
       for (const reached of reachedFrom(page)) {
         if (reached.pages === undefined) visit(reached.page);
         else within(reached.page, reached.pages);

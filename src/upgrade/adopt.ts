@@ -4,8 +4,9 @@
  * on. So such a run leaves a note in the mapping first, and every later run that is started as root looks, while it
  * still is root, over the folders it is about to do. The note stays: another such run may be killed later.
  */
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { hasErrno } from '../errors.js';
+import { statOpen } from '../fs/descriptor.js';
 import { adoptDir, closeDir, type Dir, list, type Name, openDir, openFile, own, stat } from '../fs/dir.js';
 import { isHashDirectory, RETRY_DIRECTORY } from '../store/layout.js';
 import { mailboxPathComponents } from '../store/names.js';
@@ -104,7 +105,7 @@ function settleLock(folder: Dir, owner: Owner): void {
   if (seen === undefined || !seen.isFile() || seen.uid !== 0n) return;
   const fd = openFile(folder, LOCK_FILE);
   try {
-    const now = fstatSync(fd);
+    const now = statOpen(fd);
     if (now.uid === 0 && now.nlink === 1 && now.size === 0) own(fd, 0o600, owner);
   } finally {
     closeSync(fd);

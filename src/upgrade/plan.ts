@@ -85,9 +85,13 @@ export function planFolder(input: PlanInput): FolderPlan {
   const files = sortByKey(found, numbers.uids);
   const refused = new Uint8Array(files.length);
   const uids = new Uint32Array(files.length);
+  const errnos = new Map<number, number>();
   for (let i = 0; i < files.length; i++) {
-    refused[i] = refusalOf(input, files[i] ?? 0, unstatted);
-    uids[i] = numbers.uids[files[i] ?? 0] ?? 0;
+    const file = files[i] ?? 0;
+    const uid = numbers.uids[file] ?? 0;
+    refused[i] = refusalOf(input, file, unstatted);
+    uids[i] = uid;
+    if (refused[i] === REFUSED.unreadable) errnos.set(uid, unstatted.get(file) ?? 0);
   }
   warnAboutFiles(index, scan, files, refused, lineOf, warnings);
   const keywords = collectKeywords(index, files, lineOf, input.published === true ? 'lines' : 'uids');
@@ -102,6 +106,7 @@ export function planFolder(input: PlanInput): FolderPlan {
       keywordRefs: keywords.refs,
       refused,
     },
+    errnos,
     warnings: [...index.warnings, ...warnings.finish()],
   };
 }

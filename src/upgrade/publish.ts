@@ -1,16 +1,6 @@
-/**
- * What happens to a group of moved folders (design.md, "One folder, in order", steps 4 to 6):
- *
- *     sync ─▶ sources unchanged? ─▶ failures on record ─▶ publish ─▶ outcome on record ─▶ `-r` ─▶ unlock
- *
- * A retry of a published folder that a service has used has one step more before `publish`: entries in its journal.
- *
- * A message that is not in the published index is on record as failed before the index is published: a late
- * `-r` can therefore trust the record whenever the process was killed (4x-store.md, promise 1).
- */
-import { fstatSync } from 'node:fs';
 import { METHOD } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
+import { statOpen, statOpenExactly } from '../fs/descriptor.js';
 import { fstat, stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
@@ -85,7 +75,7 @@ function syncTargetsOf<Folder extends MovedFolder>(run: Run, group: readonly Fol
     const path = moved.rootPath;
     const { dir } = partitionOf(run, path);
     const { dev } = fstat(dir);
-    const own = fstatSync(moved.ready.targetFd, { bigint: true }).dev;
+    const own = statOpenExactly(moved.ready.targetFd).dev;
     const known = byDevice.get(dev);
     if (own !== dev) mountedBelow.push({ dev: own, fd: moved.ready.targetFd, path, folders: [moved] });
     else if (known === undefined) byDevice.set(dev, { dev, fd: dir.fd, path, folders: [moved] });
@@ -134,7 +124,7 @@ function sourceChange(moved: MovedFolder): Pick<FailedFolder, 'failure' | 'troub
 
 function isSourceUnchanged({ ready }: MovedFolder): boolean {
   if (ready.stamp === null || ready.sourceFd < 0) return true;
-  const directory = fstatSync(ready.sourceFd, { bigint: true });
+  const directory = statOpenExactly(ready.sourceFd);
   const index = stat({ fd: ready.sourceFd, path: '' }, '.mailbox');
   return (
     directory.mtimeNs === ready.stamp.directoryMtimeNs &&
@@ -242,7 +232,7 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
         Uint32Array.from(failures, ({ uid }) => uid),
       );
       for (let i = 0; i < remove.length; i++) if (methods[i] === METHOD.failed) remove[i] = 0;
-      const mountedBelow = fstatSync(sourceFd, { bigint: true }).dev !== storeDevice(run, folder.uid);
+      const mountedBelow = statOpenExactly(sourceFd).dev !== storeDevice(run, folder.uid);
       return { id: folder.id, sourceFd, mountedBelow, messages: plan.messages, remove };
     }),
   });
@@ -255,7 +245,7 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
 
 /** Of the folder and its mailbox themselves: other file systems may be mounted below their roots. */
 function isOneFileSystem({ ready: { sourceFd, targetFd } }: Outcome): boolean {
-  return sourceFd >= 0 && fstatSync(sourceFd).dev === fstatSync(targetFd).dev;
+  return sourceFd >= 0 && statOpen(sourceFd).dev === statOpen(targetFd).dev;
 }
 
 function count(run: Run, outcome: Outcome): void {

@@ -246,6 +246,14 @@ export function inputOf({ context }: StepTools, task: MoveFolder, target: Dir): 
 
 const migrateAll: Transfer = (tools, task, target) => tools.engine.migrate(inputOf(tools, task, target));
 
+/** The engine leaves alone what the plan refused, and does not know why a file could not be looked at. */
+function tellErrnos({ plan }: MoveFolder, { errors, errnos }: EngineOutput): void {
+  if (plan.errnos.size === 0) return;
+  plan.messages.uids.forEach((uid, row) => {
+    if (errors[row] !== 0 && errnos[row] === 0) errnos[row] = plan.errnos.get(uid) ?? 0;
+  });
+}
+
 /**
  * Moves the messages into the mailbox directory: all of them, or with `addMessages` of additions.ts those that a
  * published folder lacks.
@@ -253,7 +261,9 @@ const migrateAll: Transfer = (tools, task, target) => tools.engine.migrate(input
 export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfer = migrateAll): MoveResult {
   const target = { fd: task.targetFd, path: placePath(task.target) };
   try {
-    return { kind: 'moved', id: task.id, output: transfer(tools, task, target) };
+    const output = transfer(tools, task, target);
+    tellErrnos(task, output);
+    return { kind: 'moved', id: task.id, output };
   } catch (error) {
     return failed(task.id, error, 'FOLDER_TARGET', target.path, 'target');
   }

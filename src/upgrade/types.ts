@@ -80,6 +80,8 @@ export interface FolderPlan {
   readonly uidnext: number;
   readonly keywords: readonly string[];
   readonly messages: MessageTable;
+  /** By uid, of messages refused because their file could not be looked at: why. */
+  readonly errnos: ReadonlyMap<number, number>;
   readonly warnings: readonly PlanWarning[];
 }
 

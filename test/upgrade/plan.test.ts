@@ -383,7 +383,10 @@ describe('damage: what is refused, with a uid all the same', () => {
   test('an entry that cannot be looked at; one that went away is a line without a file', () => {
     folder.message('bad');
     const scan = scanFolder(folder.path, (names) => names.sort(Buffer.compare));
-    expect(messages(plan({ scan: { ...scan, errors: [{ index: 1, errno: 5 }] } }))[1]).toBe('bad=2 MSG_UNREADABLE');
+    const unreadable = plan({ scan: { ...scan, errors: [{ index: 1, errno: 5 }] } });
+    expect(messages(unreadable)[1]).toBe('bad=2 MSG_UNREADABLE');
+    // For the report: the engine will not look at the file again.
+    expect([...unreadable.errnos]).toEqual([[2, 5]]);
     const gone = plan({ scan: { ...scan, errors: [{ index: 1, errno: 2 }] } });
     expect([messages(gone), codes(gone)]).toEqual([['a=1', 'c=3'], ['LINE_WITHOUT_FILE']]);
   });

@@ -1,12 +1,13 @@
 /** Looks whether a file holds, byte for byte, what a message must hold. */
 import * as fs from 'node:fs';
+import { statOpen } from '../../fs/descriptor.js';
 
 const CHUNK_BYTES = 1 << 20;
 let chunk: Buffer | undefined;
 
 /** The open file has exactly this content. Throws Node's errors of reading it. */
 export function hasContent(fd: number, content: Uint8Array): boolean {
-  if (fs.fstatSync(fd).size !== content.length) return false;
+  if (statOpen(fd).size !== content.length) return false;
   chunk ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
   let done = 0;
   for (;;) {

@@ -3,6 +3,7 @@
  * `store.idx`. Made durable by the caller, with everything else of the folder.
  */
 import * as fs from 'node:fs';
+import { statOpenExactly } from '../../fs/descriptor.js';
 import { fileSink } from '../../store/index/io.js';
 import { IndexBuilder, type IndexFrame } from '../../store/index/writer.js';
 import { INDEX_FILE } from '../../store/layout.js';
@@ -33,7 +34,7 @@ export class IndexFile {
       throw error;
     }
     try {
-      const { dev, ino } = fs.fstatSync(this.fd, { bigint: true });
+      const { dev, ino } = statOpenExactly(this.fd);
       this.target.giveName({ name: UNFINISHED_INDEX, dev, ino }, this.target.dir, INDEX_FILE);
     } finally {
       fs.closeSync(this.fd);

@@ -8,6 +8,7 @@
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { hasErrno } from '../../errors.js';
+import { statOpen, statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, fstat, link, openFile, stat, unlink } from '../../fs/dir.js';
 import { FILE_MODE, messageFile } from '../../store/layout.js';
 import { METHOD, type MessageTable } from '../types.js';
@@ -97,7 +98,7 @@ export class Placer {
     const fd = this.openEqual(message, spot);
     if (fd === undefined) return false;
     try {
-      this.claim(fd, fs.fstatSync(fd, { bigint: true }));
+      this.claim(fd, statOpenExactly(fd));
       return true;
     } catch (error) {
       // Root's, and this process is the server account by now: replaced as well.
@@ -113,7 +114,7 @@ export class Placer {
     let fd: number | undefined;
     try {
       fd = openFile(spot.dir, spot.name);
-      const { uid: owner, nlink } = fs.fstatSync(fd);
+      const { uid: owner, nlink } = statOpen(fd);
       const { set, uid } = this.target.account;
       // Root's own: a run that was killed before it gave the file away. With a second link it is a file of the system.
       if ((!set || owner === uid || (owner === 0 && nlink === 1)) && hasContent(fd, message.content)) return fd;

@@ -7,6 +7,7 @@
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { hasErrno } from '../../errors.js';
+import { statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, link, openFile, stat, unlink, unlinkIfThere } from '../../fs/dir.js';
 import { FILE_MODE } from '../../store/layout.js';
 import { hasContent } from './compare.js';
@@ -62,7 +63,7 @@ export class SharedCopies {
     if (seen.isFile()) {
       const fd = openFile(this.registry, key);
       try {
-        const opened = fs.fstatSync(fd, { bigint: true });
+        const opened = statOpenExactly(fd);
         if (this.isUsable(fd, opened, message.content) && this.tryLink(key, opened, message)) return true;
       } finally {
         fs.closeSync(fd);

@@ -6,6 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
+import { statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, type Name, openSeenFile, stat } from '../../fs/dir.js';
 import type { MessageTable } from '../types.js';
 import { MessageFailed, sourceFailure } from './outcome.js';
@@ -44,7 +45,7 @@ export function openSource(dir: Dir, name: Name, messages: MessageTable, i: numb
     const foreign = judge(seen, rules);
     if (!isRecorded(messages, i, seen)) throw new MessageFailed('MSG_CHANGED');
     fd = openSeenFile(dir, name);
-    const opened = fs.fstatSync(fd, { bigint: true });
+    const opened = statOpenExactly(fd);
     if (!isUnchanged(seen, opened)) throw new MessageFailed('MSG_CHANGED');
     return { dir, name, fd, stat: opened, foreign };
   } catch (error) {
@@ -80,7 +81,7 @@ export function isUnchanged(before: fs.BigIntStats, now: fs.BigIntStats): boolea
 export function checkUnchanged(source: Source): void {
   let now: fs.BigIntStats;
   try {
-    now = fs.fstatSync(source.fd, { bigint: true });
+    now = statOpenExactly(source.fd);
   } catch (error) {
     throw sourceFailure(error);
   }

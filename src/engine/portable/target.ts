@@ -6,6 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
+import { statOpenExactly } from '../../fs/descriptor.js';
 import {
   closeDir,
   createOver,
@@ -81,7 +82,7 @@ export class TargetFolder {
   private openHashDirectory(name: string): Dir {
     const made = ensureDir(this.dir, name, this.ownership());
     try {
-      const seen = fs.fstatSync(made.fd, { bigint: true });
+      const seen = statOpenExactly(made.fd);
       // Another file system is mounted on it. What makes the folder durable is the sync of the mailbox directory's.
       if (seen.dev !== fstat(this.dir).dev) throw new MessageFailed('MSG_TARGET', osConstants.errno.EXDEV);
       // A run that was killed between making a directory and giving it away left it to root.
@@ -110,7 +111,7 @@ export class TargetFolder {
       const fd = this.createOver(name);
       try {
         writeAll(fd, content);
-        const { dev, ino } = fs.fstatSync(fd, { bigint: true });
+        const { dev, ino } = statOpenExactly(fd);
         return { name, dev, ino };
       } catch (error) {
         this.discard(name);

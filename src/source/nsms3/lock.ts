@@ -10,7 +10,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
-import { onDescriptor } from '../../fs/descriptor.js';
+import { statOpenExactly } from '../../fs/descriptor.js';
 import { createFile, type Dir, displayPath, type Ownership, openFile, stat } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
@@ -104,6 +104,6 @@ function take(fd: number): FolderLock | 'busy' {
 
 /** The name still is the locked inode; else somebody replaced the file between open and lock. */
 function sameFile(folder: Dir, lock: FolderLock): boolean {
-  const [mine, named] = [onDescriptor(lock.fd, () => fs.fstatSync(lock.fd, { bigint: true })), stat(folder, NAME)];
+  const [mine, named] = [statOpenExactly(lock.fd), stat(folder, NAME)];
   return named !== undefined && named.dev === mine.dev && named.ino === mine.ino;
 }

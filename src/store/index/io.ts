@@ -1,6 +1,6 @@
 /** Where the bytes of store.idx and store.jnl come from and go to: an open descriptor, or memory. */
 import * as fs from 'node:fs';
-import { onDescriptor } from '../../fs/descriptor.js';
+import { onDescriptor, statOpen } from '../../fs/descriptor.js';
 import { effect } from '../../fs/seam.js';
 
 /** A file of fixed length that is read in pieces. */
@@ -21,7 +21,7 @@ const WINDOW_BYTES = 65_536;
 
 /** An open regular file, which the caller closes. Its length is taken now. */
 export function fileSource(fd: number): ByteSource {
-  const size = fs.fstatSync(fd).size;
+  const size = statOpen(fd).size;
   let window: Uint8Array = new Uint8Array(0);
   let windowAt = 0;
   return {
@@ -43,7 +43,7 @@ function readAt(fd: number, offset: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let done = 0;
   while (done < length) {
-    const count = fs.readSync(fd, bytes, done, Math.min(length - done, 1 << 30), offset + done);
+    const count = onDescriptor(fd, () => fs.readSync(fd, bytes, done, Math.min(length - done, 1 << 30), offset + done));
     if (count === 0) break;
     done += count;
   }

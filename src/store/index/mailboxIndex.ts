@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { FLAG, type IndexSummary } from '../../engine/types.js';
 import { hasErrno } from '../../errors.js';
+import { statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
 import { type ByteSource, fileSource } from './io.js';
@@ -62,7 +63,7 @@ function tryOpen(dir: Dir): MailboxIndex | undefined {
     const journalFd = openIfThere(dir, JOURNAL_FILE);
     if (journalFd !== undefined) fds.push(journalFd);
     // Folding renames the index first: if it is still this one, the journal was the right one, or there was none.
-    if (stat(dir, INDEX_FILE)?.ino !== fs.fstatSync(indexFd, { bigint: true }).ino) return undefined;
+    if (stat(dir, INDEX_FILE)?.ino !== statOpenExactly(indexFd).ino) return undefined;
     const journal = journalFd === undefined ? undefined : fileSource(journalFd);
     mailbox = new MailboxIndex(new IndexReader(fileSource(indexFd)), journal, fds);
     return mailbox;

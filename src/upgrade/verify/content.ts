@@ -6,6 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../../errors.js';
+import { onDescriptor, statOpen } from '../../fs/descriptor.js';
 import { type Dir, displayPath, openSeenFile } from '../../fs/dir.js';
 import type { VerifyContext } from './context.js';
 
@@ -34,7 +35,7 @@ export function withContent<T>(
   try {
     const fd = openSeenFile(dir, name);
     try {
-      const opened = fs.fstatSync(fd);
+      const opened = statOpen(fd);
       if (opened.ino !== Number(seen.ino) || !opened.isFile()) {
         throw new MailhaulError('FS_SWAPPED', 'Another file took its place just now.', {
           where: displayPath(dir, name),
@@ -53,7 +54,7 @@ function readAll(fd: number, size: number): Buffer {
   const buffer = bufferFor(size);
   let done = 0;
   while (done < size) {
-    const bytes = fs.readSync(fd, buffer, done, Math.min(size - done, 1 << 30), done);
+    const bytes = onDescriptor(fd, () => fs.readSync(fd, buffer, done, Math.min(size - done, 1 << 30), done));
     if (bytes === 0) break;
     done += bytes;
   }
