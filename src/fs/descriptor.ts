@@ -1,5 +1,5 @@
 /** Errors of calls on a descriptor, which name no file: what is told to people must (docs/operations.md). */
-import { type BigIntStats, fstatSync, readlinkSync, type Stats } from 'node:fs';
+import { type BigIntStats, constants, fstatSync, openSync, readlinkSync, type Stats } from 'node:fs';
 
 /** Makes a call on `fd`; what it throws names the path that the descriptor leads to, where the kernel tells. */
 export function onDescriptor<T>(fd: number, call: () => T): T {
@@ -18,6 +18,11 @@ export function statOpen(fd: number): Stats {
 /** The same with numbers that hold every inode, and times in nanoseconds. */
 export function statOpenExactly(fd: number): BigIntStats {
   return onDescriptor(fd, () => fstatSync(fd, { bigint: true }));
+}
+
+/** Another description of the file that `fd` has open, for writing, from its beginning. Needs /proc. */
+export function reopenForWriting(fd: number): number {
+  return onDescriptor(fd, () => openSync(`/proc/self/fd/${fd}`, constants.O_RDWR | constants.O_NONBLOCK));
 }
 
 function withDescriptorPath(error: unknown, fd: number): unknown {

@@ -43,7 +43,7 @@ class Migration {
       : folder_(folder),
         table_(folder.messages),
         scratch_(scratch),
-        placer_(folder, scratch.compare),
+        placer_(folder, scratch.compare, scratch.written),
         writer_(folder.targetFd, folder.owner),
         progress_(folder.progress) {
     result_.methods.resize(table_.count, Method::failed);
@@ -69,7 +69,7 @@ class Migration {
       if (going() && publishes()) indexSlice(first, end);
       first = end;
     }
-    if (going() && folder_.resumed) halting(sweep(folder_, result_.errors));
+    if (going() && folder_.resumed) halting(sweep(folder_, result_.errors, writer_.isOpen()));
     if (going() && publishes()) publish();
   }
 

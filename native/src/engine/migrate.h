@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/buffer.h"
+#include "engine/target.h"
 #include "engine/types.h"
 
 namespace mailhaul::engine {
@@ -20,6 +21,7 @@ namespace mailhaul::engine {
 struct Scratch {
   Buffer message;
   Buffer compare;
+  WrittenInodes written;
   std::vector<std::uint8_t> crlf;
   std::vector<std::uint8_t> cache;
 };

@@ -48,13 +48,21 @@ Outcome NewFile::writeAt(std::span<const std::uint8_t> data, std::uint64_t offse
   return error == 0 ? Outcome{} : targetFailure(error, "pwrite");
 }
 
-int NewFile::link(int toDir, const char* name) const noexcept { return sys::linkFd(fd_.get(), toDir, name); }
+int NewFile::link(int toDir, const char* name) const noexcept {
+  if (const int error = syncWhereNeeded(); error != 0) return error;
+  return sys::linkFd(fd_.get(), toDir, name);
+}
+
+// The group's syncfs would not tell that the content could not be written.
+int NewFile::syncWhereNeeded() const noexcept { return sys::syncfsTells() ? 0 : sys::syncFile(fd_.get()); }
 
 Outcome NewFile::replace(const char* name) {
   if (!named_) {
     const int error = replacing(dir_, temporary_.c_str(), [&] { return link(dir_, temporary_.c_str()); });
     if (error != 0) return targetFailure(error, "linkat");
     named_ = true;
+  } else if (const int error = syncWhereNeeded(); error != 0) {
+    return targetFailure(error, "fsync");
   }
   if (const int error = sys::renameAt(dir_, temporary_.c_str(), dir_, name); error != 0) {
     return targetFailure(error, "renameat");

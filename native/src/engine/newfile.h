@@ -42,6 +42,8 @@ class NewFile {
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
 
  private:
+  [[nodiscard]] int syncWhereNeeded() const noexcept;
+
   sys::Fd fd_;
   int dir_ = -1;
   std::string temporary_;

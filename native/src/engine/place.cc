@@ -29,11 +29,11 @@ bool neverClones(int error) noexcept {
 
 }  // namespace
 
-Placer::Placer(const Folder& folder, Buffer& compare) noexcept
+Placer::Placer(const Folder& folder, Buffer& compare, WrittenInodes& written) noexcept
     : folder_(folder),
       compare_(compare),
       directories_(folder.targetFd, folder.owner),
-      shared_(folder.singleFd, folder.owner, compare),
+      shared_(folder.singleFd, folder.owner, compare, written),
       canShare_(isOneDevice(folder.singleFd, folder.targetFd)) {}
 
 Outcome Placer::place(const Message& message, Method& method) {
@@ -104,7 +104,8 @@ Outcome Placer::adopt(const Message& message, const Spot& spot, bool& adopted) {
   return removed == 0 || removed == ENOENT ? Outcome{} : targetFailure(removed, "unlinkat");
 }
 
-// Adopts another inode with the same content: after a power loss a file can have its name and no data.
+// Adopts another inode with the same content: after a power loss a file can have its name and no data. One with further
+// names is not written to: it may be another 3.x file. A shared copy is found again in its registry.
 Outcome Placer::adoptEqual(const Message& message, const Spot& spot, bool& adopted) {
   sys::Fd fd;
   struct stat st {};
@@ -112,10 +113,9 @@ Outcome Placer::adoptEqual(const Message& message, const Spot& spot, bool& adopt
   if (const int error = sys::openRead(spot.dir, spot.name, fd); error != 0) {
     return error == EMFILE || error == ENFILE ? targetFailure(error, "openat2") : Outcome{};
   }
-  if (sys::statFd(fd.get(), st) != 0 || !S_ISREG(st.st_mode)) return {};
-  // Root's own: a run that was killed before it gave the file away. With a second link it is a file of the system.
-  const bool left = st.st_uid == 0 && st.st_nlink == 1;
-  const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || left;
+  if (sys::statFd(fd.get(), st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) return {};
+  // Root's own: a run that was killed before it gave the file away.
+  const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || st.st_uid == 0;
   bool equal = false;
   if (!ours || sameContent(fd.get(), message.content, compare_, equal) != 0 || !equal) return {};
   // Pages that a mapped file lost while it was compared read as zeros, which may be all that the other one is.
@@ -123,8 +123,15 @@ Outcome Placer::adoptEqual(const Message& message, const Spot& spot, bool& adopt
   const Outcome claimed = claim(fd.get(), st, folder_.owner);
   // Root's, and this process is the server account by now: replaced as well.
   if (claimed.errorNumber == EPERM) return {};
+  if (!claimed.ok()) return claimed;
+  const int error = writeAgain(fd.get(), message.content);
+  // Cannot be written: replaced. EFAULT is of a mapped source.
+  if (error == EACCES || error == EPERM || error == ENOENT || error == ETXTBSY) return {};
+  if (error == EFAULT) return sourceFailure(EIO, "write");
+  if (error != 0) return targetFailure(error, "write");
+  if (const Outcome same = message.source->check(); !same.ok()) return same;
   adopted = true;
-  return claimed;
+  return {};
 }
 
 // Leaves `method` at `failed` when a new file has to be made instead.

@@ -25,7 +25,7 @@ struct Message {
 
 class Placer {
  public:
-  Placer(const Folder& folder, Buffer& compare) noexcept;
+  Placer(const Folder& folder, Buffer& compare, WrittenInodes& written) noexcept;
 
   /// Makes `<nn>/<uid>.msg`; `method` says how. Throws std::bad_alloc.
   [[nodiscard]] Outcome place(const Message& message, Method& method);

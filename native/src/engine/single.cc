@@ -7,7 +7,6 @@
 #include <atomic>
 #include <cstdio>
 
-#include "engine/target.h"
 #include "sys/calls.h"
 
 namespace mailhaul::engine {
@@ -72,7 +71,10 @@ Outcome SingleCopies::place(const struct stat& source, const hash::Digest& diges
     if (error == EEXIST) continue;  // another thread was faster: share its copy
     if (error != 0) return targetFailure(error, "linkat");
     error = file.link(dir, name);
-    return error == 0 ? Outcome{} : targetFailure(error, "linkat");
+    if (error != 0) return targetFailure(error, "linkat");
+    struct stat made {};
+    if (sys::statFd(file.fd(), made) == 0) written_.add(made);
+    return {};
   }
   return targetFailure(EAGAIN, "linkat");
 }
@@ -86,7 +88,13 @@ int SingleCopies::openRegistered(const char* key, std::span<const std::uint8_t> 
   if (const int error = sys::openRead(registryFd_, key, out); error != 0) return error;
   if (const int error = sys::statFd(out.get(), st); error != 0) return error;
   if (!S_ISREG(st.st_mode) || st.st_uid != owner_.uid || (st.st_mode & 07777) != 0600) return 0;
-  return sameContent(out.get(), content, compare_, usable);
+  if (const int error = sameContent(out.get(), content, compare_, usable); error != 0 || !usable) return error;
+  if (written_.has(st)) return 0;
+  // Of an earlier run, or of another thread or process, whose sync may fail.
+  const int error = writeAgain(out.get(), content);
+  usable = error == 0;
+  if (usable) written_.add(st);
+  return error == EACCES || error == EPERM || error == ETXTBSY ? 0 : error;
 }
 
 }  // namespace mailhaul::engine

@@ -11,6 +11,7 @@
 
 #include "engine/buffer.h"
 #include "engine/newfile.h"
+#include "engine/target.h"
 #include "engine/types.h"
 #include "hash/xxh3.h"
 
@@ -18,8 +19,8 @@ namespace mailhaul::engine {
 
 class SingleCopies {
  public:
-  SingleCopies(int registryFd, const Owner& owner, Buffer& compare) noexcept
-      : registryFd_(registryFd), owner_(owner), compare_(compare) {}
+  SingleCopies(int registryFd, const Owner& owner, Buffer& compare, WrittenInodes& written) noexcept
+      : registryFd_(registryFd), owner_(owner), compare_(compare), written_(written) {}
 
   /// Puts content into a new file; the caller knows how (write or clone).
   using Fill = std::function<Outcome(NewFile&)>;
@@ -40,6 +41,7 @@ class SingleCopies {
   int registryFd_;
   Owner owner_;
   Buffer& compare_;
+  WrittenInodes& written_;
 };
 
 }  // namespace mailhaul::engine

@@ -80,7 +80,7 @@ bool isHashDirectory(std::string_view name) noexcept {
 
 }  // namespace
 
-Outcome sweep(const Folder& folder, std::span<const MessageError> errors) {
+Outcome sweep(const Folder& folder, std::span<const MessageError> errors, bool writesIndex) {
   scan::Listing listing;
   if (const int error = scan::list(folder.targetFd, true, listing); error != 0) {
     return targetFailure(error, "getdents64");
@@ -88,7 +88,7 @@ Outcome sweep(const Folder& folder, std::span<const MessageError> errors) {
   for (const scan::Entry& entry : listing.entries) {
     const std::string_view name(listing.name(entry), entry.nameBytes);
     Outcome step;
-    if (name.starts_with(kTemporary) || name == "store.idx.new") {
+    if (name.starts_with(kTemporary) || (name == "store.idx.new" && !writesIndex)) {
       step = remove(folder.targetFd, name.data());
     } else if (isHashDirectory(name)) {
       step = sweepHashDirectory(folder, name.data(), errors);

@@ -15,6 +15,7 @@ namespace {
 constexpr std::uint32_t kMessagesPerDirectory = 100;
 constexpr mode_t kDirectoryMode = 0700;
 constexpr std::size_t kCompareBytes = std::size_t{256} << 10;
+constexpr std::size_t kWrittenKept = 65'536;
 
 }  // namespace
 
@@ -104,6 +105,19 @@ int sameContent(int fd, std::span<const std::uint8_t> content, Buffer& buffer, b
   }
   equal = true;
   return 0;
+}
+
+int writeAgain(int fd, std::span<const std::uint8_t> content) noexcept {
+  sys::Fd writable;
+  if (const int error = sys::reopenForWriting(fd, writable); error != 0) return error;
+  if (const int error = sys::writeAllAt(writable.get(), content, 0); error != 0) return error;
+  return sys::syncfsTells() ? 0 : sys::syncFile(writable.get());
+}
+
+void WrittenInodes::add(const struct stat& st) {
+  // What is forgotten is written once more.
+  if (inodes_.size() >= kWrittenKept) inodes_.clear();
+  inodes_.emplace(st.st_dev, st.st_ino);
 }
 
 }  // namespace mailhaul::engine

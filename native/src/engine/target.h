@@ -1,9 +1,13 @@
 // The 4.x side: hash directories of one mailbox and the files in them (docs/formats/partition.md, "<nn>").
 #pragma once
 
+#include <sys/stat.h>
+
 #include <array>
 #include <cstdint>
+#include <set>
 #include <span>
+#include <utility>
 
 #include "engine/buffer.h"
 #include "engine/types.h"
@@ -52,5 +56,21 @@ class HashDirectories {
 /// True in `equal` when the open file has exactly this content. Returns 0 or the errno of reading it.
 /// Throws std::bad_alloc.
 [[nodiscard]] int sameContent(int fd, std::span<const std::uint8_t> content, Buffer& buffer, bool& equal);
+
+/// Writes `content` over itself, into an open file that holds it already. A file of an earlier attempt may be whole in
+/// the page cache only: when the disk refuses its pages, the kernel tells one sync, and keeps them as if they were
+/// written. Written again, they are the next sync's to write or to report. Returns 0 or errno.
+[[nodiscard]] int writeAgain(int fd, std::span<const std::uint8_t> content) noexcept;
+
+/// Inodes whose content this run has written.
+class WrittenInodes {
+ public:
+  [[nodiscard]] bool has(const struct stat& st) const { return inodes_.contains({st.st_dev, st.st_ino}); }
+  /// Throws std::bad_alloc.
+  void add(const struct stat& st);
+
+ private:
+  std::set<std::pair<dev_t, ino_t>> inodes_;
+};
 
 }  // namespace mailhaul::engine

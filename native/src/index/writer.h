@@ -43,6 +43,9 @@ class Writer {
   /// Writes the rest and puts the file in the place of store.idx. Throws std::bad_alloc.
   [[nodiscard]] engine::Outcome publish(const engine::Folder& folder);
 
+  /// The file is open, perhaps under its temporary name.
+  [[nodiscard]] bool isOpen() const noexcept { return file_.fd() >= 0; }
+
   [[nodiscard]] const engine::Summary& summary() const noexcept { return summary_; }
 
   static constexpr std::size_t kRecordBytes = 80;

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -57,9 +58,16 @@ int openBeneath(int dir, const char* name, int flags, Fd& out) noexcept {
   return error;
 }
 
-int linkThroughProc(int fd, int dir, const char* name) noexcept {
-  std::array<char, 32> path{};
+using ProcPath = std::array<char, 32>;
+
+ProcPath procPath(int fd) noexcept {
+  ProcPath path{};
   std::snprintf(path.data(), path.size(), "/proc/self/fd/%d", fd);
+  return path;
+}
+
+int linkThroughProc(int fd, int dir, const char* name) noexcept {
+  const ProcPath path = procPath(fd);
   return retry([&] { return ::linkat(AT_FDCWD, path.data(), dir, name, AT_SYMLINK_FOLLOW); });
 }
 
@@ -200,8 +208,31 @@ int changeMode(int fd, mode_t mode) noexcept {
   return effective([&] { return ::fchmod(fd, mode); });
 }
 
+int reopenForWriting(int fd, Fd& out) noexcept {
+  const ProcPath path = procPath(fd);
+  int opened = -1;
+  const int error = effective([&] { return opened = ::open(path.data(), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); });
+  if (error == 0) out.reset(opened);
+  return error;
+}
+
+int syncFile(int fd) noexcept {
+  return effective([&] { return ::fsync(fd); });
+}
+
 int syncFileSystem(int fd) noexcept {
   return retry([&] { return ::syncfs(fd); });
+}
+
+bool syncfsTells() noexcept {
+  static const bool tells = [] {
+    utsname system{};
+    int major = 0;
+    int minor = 0;
+    return ::uname(&system) == 0 && std::sscanf(system.release, "%d.%d", &major, &minor) == 2 &&
+           (major > 5 || (major == 5 && minor >= 8));
+  }();
+  return tells;
 }
 
 int lockFile(int fd, bool exclusive) noexcept {

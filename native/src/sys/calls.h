@@ -47,6 +47,10 @@ void willNeed(int fd) noexcept;
 [[nodiscard]] int writeAll(int fd, std::span<const std::uint8_t> data) noexcept;
 /// Writes all of `data` at `offset`.
 [[nodiscard]] int writeAllAt(int fd, std::span<const std::uint8_t> data, std::uint64_t offset) noexcept;
+/// Another description of the file that `fd` has open, for writing. Goes through /proc; ENOENT where that is missing.
+[[nodiscard]] int reopenForWriting(int fd, Fd& out) noexcept;
+/// fsync(2).
+[[nodiscard]] int syncFile(int fd) noexcept;
 /// Makes `to` share the blocks of `from` (FICLONE).
 [[nodiscard]] int cloneFile(int from, int to) noexcept;
 [[nodiscard]] int changeOwner(int fd, uid_t uid, gid_t gid) noexcept;
@@ -54,6 +58,8 @@ void willNeed(int fd) noexcept;
 /// syncfs(2) of the descriptor's file system. It may run on a thread that is not armed: who asks for it passes the
 /// seam (`effect()`) first.
 [[nodiscard]] int syncFileSystem(int fd) noexcept;
+/// Whether syncfs(2) reports that pages could not be written: since Linux 5.8.
+[[nodiscard]] bool syncfsTells() noexcept;
 
 /// flock(2) without waiting; EWOULDBLOCK when another holds it. A lock leaves nothing on disk: no seam.
 [[nodiscard]] int lockFile(int fd, bool exclusive) noexcept;

@@ -1,6 +1,11 @@
-/** Looks whether a file holds, byte for byte, what a message must hold. */
+/**
+ * Looks whether a file holds, byte for byte, what a message must hold; and writes it again where an earlier attempt
+ * wrote it. That file may be whole in the page cache only: when the disk refuses its pages, the kernel tells one sync,
+ * and keeps them as if they were written. Written again, they are the next sync's to write or to report.
+ */
 import * as fs from 'node:fs';
-import { statOpen } from '../../fs/descriptor.js';
+import { reopenForWriting, statOpen } from '../../fs/descriptor.js';
+import { writeAll } from '../../fs/dir.js';
 
 const CHUNK_BYTES = 1 << 20;
 let chunk: Buffer | undefined;
@@ -16,5 +21,15 @@ export function hasContent(fd: number, content: Uint8Array): boolean {
     if (done + count > content.length) return false;
     if (chunk.compare(content, done, done + count, 0, count) !== 0) return false;
     done += count;
+  }
+}
+
+/** Writes `content` over itself. Throws the errors of opening and writing. */
+export function writeAgain(fd: number, content: Uint8Array): void {
+  const writable = reopenForWriting(fd);
+  try {
+    writeAll(writable, content);
+  } finally {
+    fs.closeSync(writable);
   }
 }

@@ -12,7 +12,7 @@ import { statOpen, statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, fstat, link, openFile, stat, unlink } from '../../fs/dir.js';
 import { FILE_MODE, messageFile } from '../../store/layout.js';
 import { METHOD, type MessageTable } from '../types.js';
-import { hasContent } from './compare.js';
+import { hasContent, writeAgain } from './compare.js';
 import { MessageFailed, onTarget, systemError, targetFailure } from './outcome.js';
 import { SharedCopies } from './single.js';
 import { checkUnchanged, isUnchanged, openSource, type Source } from './source.js';
@@ -93,16 +93,20 @@ export class Placer {
     return false;
   }
 
-  /** Adopts another inode with the same content: after power loss a file can have its name and no data. */
+  /**
+   * Adopts another inode with the same content: after power loss a file can have its name and no data. One with further
+   * names is not written to: it may be another 3.x file. A shared copy is found again in its registry.
+   */
   private adoptEqual(message: Placement, spot: Spot): boolean {
     const fd = this.openEqual(message, spot);
     if (fd === undefined) return false;
     try {
       this.claim(fd, statOpenExactly(fd));
+      writeAgain(fd, message.content);
       return true;
     } catch (error) {
-      // Root's, and this process is the server account by now: replaced as well.
-      if (hasErrno(error, 'EPERM')) return false;
+      // Root's, and this process is the server account by now; or it cannot be written: replaced as well.
+      if (hasErrno(error, 'EPERM', 'EACCES', 'ENOENT', 'ETXTBSY')) return false;
       throw error;
     } finally {
       fs.closeSync(fd);
@@ -116,8 +120,9 @@ export class Placer {
       fd = openFile(spot.dir, spot.name);
       const { uid: owner, nlink } = statOpen(fd);
       const { set, uid } = this.target.account;
-      // Root's own: a run that was killed before it gave the file away. With a second link it is a file of the system.
-      if ((!set || owner === uid || (owner === 0 && nlink === 1)) && hasContent(fd, message.content)) return fd;
+      // Root's own: a run that was killed before it gave the file away.
+      const ours = nlink === 1 && (!set || owner === uid || owner === 0);
+      if (ours && hasContent(fd, message.content)) return fd;
     } catch {
       // Replaced by the caller.
     }

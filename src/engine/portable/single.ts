@@ -10,7 +10,7 @@ import { hasErrno } from '../../errors.js';
 import { statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, link, openFile, stat, unlink, unlinkIfThere } from '../../fs/dir.js';
 import { FILE_MODE } from '../../store/layout.js';
-import { hasContent } from './compare.js';
+import { hasContent, writeAgain } from './compare.js';
 import { MessageFailed, onTarget } from './outcome.js';
 import type { TargetFolder } from './target.js';
 
@@ -75,11 +75,19 @@ export class SharedCopies {
   }
 
   private isUsable(fd: number, opened: fs.BigIntStats, content: Uint8Array): boolean {
-    return (
-      Number(opened.uid) === this.target.account.uid &&
-      (opened.mode & 0o7777n) === BigInt(FILE_MODE) &&
-      hasContent(fd, content)
-    );
+    const ours = Number(opened.uid) === this.target.account.uid && (opened.mode & 0o7777n) === BigInt(FILE_MODE);
+    if (!ours || !hasContent(fd, content)) return false;
+    const inode = inodeOf(opened);
+    if (written.has(inode)) return true;
+    // Of an earlier run, or of another thread or process, whose sync may fail.
+    try {
+      writeAgain(fd, content);
+    } catch (error) {
+      if (hasErrno(error, 'EPERM', 'EACCES', 'ETXTBSY')) return false;
+      throw error;
+    }
+    noteWritten(inode);
+    return true;
   }
 
   /** False when the copy's link count is full, or when another process replaced it just now. */
@@ -107,9 +115,23 @@ export class SharedCopies {
       throw error;
     }
     this.target.giveName(temporary, message.dir, message.name);
+    const made = stat(message.dir, message.name);
+    if (made !== undefined) noteWritten(inodeOf(made));
     return true;
   }
 }
+
+/** Copies whose content this thread, and so this run, has written. */
+const written = new Set<string>();
+const WRITTEN_KEPT = 65_536;
+
+function noteWritten(inode: string): void {
+  // What is forgotten is written once more.
+  if (written.size >= WRITTEN_KEPT) written.clear();
+  written.add(inode);
+}
+
+const inodeOf = ({ dev, ino }: fs.BigIntStats): string => `${dev}-${ino}`;
 
 function keyOf({ dev, ino, size }: fs.BigIntStats, digest: Uint8Array): string {
   return `${dev}-${ino}-${size}-${Buffer.from(digest).toString('hex')}`;
