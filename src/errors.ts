@@ -54,8 +54,12 @@ export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
   return code !== undefined && codes.includes(code);
 }
 
+/** A file system says that it is damaged (Linux; libuv has no name for it). */
+export const EUCLEAN = 117;
+
 /** `ENOSPC` for 28, and so on. */
 export function errnoName(errno: number): string {
+  if (errno === EUCLEAN) return 'EUCLEAN';
   return Object.entries(constants.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
 }
 

@@ -8,6 +8,7 @@
  */
 
 import { constants as osConstants } from 'node:os';
+import { EUCLEAN } from '../errors.js';
 
 /** Bits of `MessageTable.flags` and of the flags word in store.idx (docs/formats/store-idx.md). */
 export const FLAG = { seen: 1, answered: 2, flagged: 4, deleted: 8, draft: 16 } as const;
@@ -50,6 +51,7 @@ const DEVICE_ERRORS: readonly number[] = [
   osConstants.errno.ENOTCONN,
   osConstants.errno.ETIMEDOUT,
   osConstants.errno.EHOSTUNREACH,
+  EUCLEAN,
   /** ESHUTDOWN, EHOSTDOWN, EREMOTEIO */
   108,
   112,
@@ -159,7 +161,7 @@ export interface EngineOutput {
   /** Bytes of the messages moved (CRLF form). */
   readonly bytes: number;
   /**
-   * The device or process cannot go on (ENOSPC, EDQUOT, EROFS, EIO on the target; EMFILE, ENFILE, ENOMEM; a source
+   * The device or process cannot go on (ENOSPC, EDQUOT, EROFS, EIO, EUCLEAN on the target; EMFILE, ENFILE, ENOMEM; a source
    * that cannot be read any more): nothing was published. `call` is the system call, `side` where it was made.
    */
   readonly halt: { readonly errno: number; readonly call: string; readonly side: 'source' | 'target' } | null;

@@ -1,7 +1,7 @@
 /** Which failed calls are more than the failure of one folder (trouble.ts says what becomes of them). */
 import { constants as osConstants } from 'node:os';
 import { isDeviceError } from '../engine/types.js';
-import { describeError } from '../errors.js';
+import { describeError, EUCLEAN } from '../errors.js';
 import type { Trouble } from './tasks.js';
 
 const { ENOSPC, EDQUOT, EROFS, EIO, EMFILE, ENFILE, ENOMEM } = osConstants.errno;
@@ -13,7 +13,7 @@ export function isProcessTrouble(errno: number): boolean {
 
 /** Whether no folder can go on with this target device. */
 export function isTargetTrouble(errno: number): boolean {
-  return errno === ENOSPC || errno === EDQUOT || errno === EROFS || errno === EIO;
+  return [ENOSPC, EDQUOT, EROFS, EIO, EUCLEAN].includes(errno);
 }
 
 /**

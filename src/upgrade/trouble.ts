@@ -3,7 +3,7 @@
  * more, stops the folders of that device; the others go on, and the run ends with exit 4.
  *
  *     process   EMFILE, ENFILE, ENOMEM              halts the run (run.ts)
- *     target    ENOSPC, EDQUOT, EROFS, EIO          stops what goes to this device
+ *     target    ENOSPC, EDQUOT, EROFS, EIO, EUCLEAN stops what goes to this device
  *     source    EIO, ESTALE, ENOTCONN …             stops what comes from this device, after SOURCE_STRIKES folders in
  *                                                   a row: one bad block or directory is the failure of one folder
  *
@@ -330,6 +330,7 @@ function adviceFor(errno: string, noInodes: boolean, roomSaid: boolean): string 
   if (errno === 'ENOSPC') return 'Make space';
   if (errno === 'EDQUOT') return 'Raise the quota of the server account';
   if (errno === 'EROFS') return 'Mount it for writing (a disk error may have made it read-only: see the kernel log)';
+  if (errno === 'EUCLEAN') return 'The file system is damaged: unmount it and check it (e2fsck, xfs_repair)';
   return 'Repair the device';
 }
 

@@ -32,6 +32,7 @@ Outcome targetFailure(int error, const char* call) noexcept {
     case EDQUOT:
     case EROFS:
     case EIO:
+    case EUCLEAN:
       return {MessageError::none, error, call};
     default:
       return lacking(error) ? Outcome{MessageError::none, error, call} : Outcome::fail(MessageError::target, error);
@@ -41,6 +42,7 @@ Outcome targetFailure(int error, const char* call) noexcept {
 bool isDeviceError(int error) noexcept {
   switch (error) {
     case EIO:
+    case EUCLEAN:  // the file system says that it is damaged
     case ESTALE:
     case ENOTCONN:
     case ETIMEDOUT:

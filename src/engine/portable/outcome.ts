@@ -4,7 +4,7 @@
  * native/src/engine/outcome.cc.
  */
 import { constants as osConstants } from 'node:os';
-import { MailhaulError } from '../../errors.js';
+import { EUCLEAN, MailhaulError } from '../../errors.js';
 import type { MESSAGE_ERRORS } from '../types.js';
 
 export type MessageErrorCode = Exclude<(typeof MESSAGE_ERRORS)[number], ''>;
@@ -44,7 +44,7 @@ const { EDQUOT, EIO, EISDIR, ELOOP, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, ENOT
 /** The process lacks something: the next message would meet it as well. */
 const LACKING: readonly number[] = [EMFILE, ENFILE, ENOMEM];
 /** The target device is full, read-only or broken. */
-const ENDS_THE_TARGET: readonly number[] = [ENOSPC, EDQUOT, EROFS, EIO];
+const ENDS_THE_TARGET: readonly number[] = [ENOSPC, EDQUOT, EROFS, EIO, EUCLEAN];
 
 /** A failed call on a source file: only what the process lacks ends the folder, anything else is this message's failure. */
 export function sourceFailure(error: unknown): Error {
