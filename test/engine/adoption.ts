@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { expect } from 'vitest';
 import type { FolderEngine } from '../../src/engine/types.js';
 import { outcomes } from './native/support.js';
-import type { TestFolder } from './portable/folder.js';
+import { type TestFolder, withFolder } from './portable/folder.js';
 
 const BARE_LF = 'Subject: one\n\nText\n';
 const CRLF = 'Subject: one\r\n\r\nText\r\n';
@@ -46,4 +46,27 @@ export function expectOnlyRootsOwnAdopted(engine: FolderEngine, folder: TestFold
   const { ino, uid, gid, mode, nlink } = fs.statSync(elsewhere);
   expect([ino, uid, gid, mode & 0o7777, nlink]).toEqual([before[1], 0, 0, 0o644, 1]);
   expect(fs.readFileSync(elsewhere, 'latin1')).toBe(CRLF);
+}
+
+/** What is equal is written once more, in place, and the source's own inode is not written to. */
+export function expectWrittenAgain(engine: FolderEngine): void {
+  withFolder((folder) => {
+    const linked = folder.write('linked', CRLF);
+    folder.write('rewritten', BARE_LF);
+    const rows = ['linked', 'rewritten'].map((name, i) => ({ uid: i + 1, name }));
+    const long = new Date(1_000_000_000_000);
+    fs.utimesSync(linked, long, long);
+    engine.migrate(folder.input(rows));
+    const copy = `${folder.target}/00/2.msg`;
+    fs.utimesSync(copy, long, long);
+    const { ino } = fs.statSync(copy);
+
+    const output = engine.migrate(folder.input(rows, { resumed: true }));
+
+    expect(outcomes(output)).toEqual(['adopted', 'adopted']);
+    expect(fs.readFileSync(copy, 'latin1')).toBe(CRLF);
+    const written = fs.statSync(copy);
+    expect([written.ino, written.mtimeMs > long.getTime()]).toEqual([ino, true]);
+    expect(fs.statSync(linked).mtimeMs).toBe(long.getTime());
+  });
 }

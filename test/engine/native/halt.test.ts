@@ -87,6 +87,26 @@ describe('native engine: failing calls', () => {
     });
   });
 
+  it('keeps the temporary name of a large index, which it has before a repeated attempt sweeps', (ctx) => {
+    const addon = needAddon(ctx);
+    const engine = nativeEngine(addon);
+    withFolder((folder) => {
+      // Entries of more than 1 MiB: the index is begun before the last message.
+      const rows = Array.from({ length: 300 }, (_, i) => ({ uid: i + 1, name: `m${i}` }));
+      for (const { name } of rows) folder.write(name, `Subject: ${'x'.repeat(5000)}\r\n\r\n`);
+      const input = folder.input(rows);
+      engine.migrate(input);
+      const index = fs.readFileSync(`${folder.target}/store.idx`);
+      expect(index.length).toBeGreaterThan(1 << 20);
+      // Nothing but the index is made anew: O_TMPFILE is the first call.
+      withFault(addon, 1, constants.errno.EOPNOTSUPP, () => {
+        const { halt, summary } = engine.migrate(again(input));
+        expect([halt, summary?.messages]).toEqual([null, 300]);
+      });
+      expect(fs.readFileSync(`${folder.target}/store.idx`)).toEqual(index);
+    });
+  });
+
   it('stops before the next message when cancelled, and publishes nothing', (ctx) => {
     const engine = nativeEngine(needAddon(ctx));
     withFolder((folder) => {

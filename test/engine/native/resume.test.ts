@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { nativeEngine } from '../../../src/engine/native/engine.js';
-import { expectOnlyRootsOwnAdopted } from '../adoption.js';
+import { expectOnlyRootsOwnAdopted, expectWrittenAgain } from '../adoption.js';
 import { withFolder } from '../portable/folder.js';
 import { again, needAddon, needRoot, outcomes } from './support.js';
 
@@ -27,6 +27,10 @@ describe('native engine: a repeated attempt', () => {
       expect(second.summary).toEqual(first.summary);
       expect(fs.readFileSync(`${folder.target}/store.idx`)).toEqual(index);
     });
+  });
+
+  it('writes again what it adopts: the disk may have refused it, which only one sync is told', (ctx) => {
+    expectWrittenAgain(nativeEngine(needAddon(ctx)));
   });
 
   it('replaces a file that has its name and no data, as after a power loss', (ctx) => {

@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PROGRESS } from '../../../src/engine/types.js';
 import { loadDigest } from '../../../src/store/digest.js';
-import { expectOnlyRootsOwnAdopted } from '../adoption.js';
+import { expectOnlyRootsOwnAdopted, expectWrittenAgain } from '../adoption.js';
 import { needRoot } from '../native/support.js';
 import { type TestFolder, withFolder } from './folder.js';
 import {
@@ -49,6 +49,9 @@ describe('resuming', () => {
       expect(fs.readFileSync(`${folder.target}/store.idx`)).toEqual(index);
       expect([mode(`${folder.target}/00/1.msg`), mode(`${folder.target}/02`)]).toEqual([0o600, 0o700]);
     }));
+
+  it('writes again what it adopts: the disk may have refused it, which only one sync is told', () =>
+    expectWrittenAgain(engine));
 
   it('replaces files that have their name but not their content', () =>
     withFolder((folder) => {
