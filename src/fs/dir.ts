@@ -364,13 +364,16 @@ export function createOver(dir: Dir, name: Name, owner?: Ownership, mode = 0o600
   }
 }
 
+/** Node refuses to write 2 GiB or more at once. */
+const WRITE_LIMIT = 1 << 30;
+
 /** Writes all of `data` at the descriptor's position. */
 export function writeAll(fd: number, data: Uint8Array): void {
   let done = 0;
   onDescriptor(fd, () => {
     while (done < data.length) {
       effect('write');
-      done += fs.writeSync(fd, data, done, data.length - done);
+      done += fs.writeSync(fd, data, done, Math.min(data.length - done, WRITE_LIMIT));
     }
   });
 }
