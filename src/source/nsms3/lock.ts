@@ -35,8 +35,14 @@ export function tryLockFolder(folder: Dir, owner: Ownership): FolderLock | 'busy
     if (opened === 'directory') return { fd: folder.fd, target: 'directory', release: () => {} };
     const locked = take(opened);
     if (locked === 'busy') return 'busy';
-    if (sameFile(folder, locked)) return locked;
-    locked.release();
+    let same = false;
+    try {
+      same = sameFile(folder, locked);
+    } finally {
+      // Also when the look fails: a process that goes on would keep the folder locked.
+      if (!same) locked.release();
+    }
+    if (same) return locked;
   }
   return 'busy';
 }

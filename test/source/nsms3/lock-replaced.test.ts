@@ -1,10 +1,18 @@
-/** The moment between opening and locking `.lock`, which only a wrapped flock can hit every time. */
+/** The moments around the locking of `.lock`, which only a wrapped flock, or a wrapped look, can hit every time. */
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { tryLockFolder } from '../../../src/source/nsms3/lock.js';
 import { type TestFolder, testFolder } from './folder.js';
 
-const hook = vi.hoisted(() => ({ beforeLock: () => {} }));
+const hook = vi.hoisted(() => ({ beforeLock: () => {}, beforeLook: () => {} }));
+vi.mock('../../../src/fs/dir.js', async (importOriginal) => {
+  const real = await importOriginal<typeof import('../../../src/fs/dir.js')>();
+  const stat: typeof real.stat = (dir, name) => {
+    hook.beforeLook();
+    return real.stat(dir, name);
+  };
+  return { ...real, stat };
+});
 vi.mock('../../../src/fs/flock.js', async (importOriginal) => {
   const real = await importOriginal<typeof import('../../../src/fs/flock.js')>();
   return {
@@ -23,6 +31,8 @@ let times: number;
 beforeEach(() => {
   folder = testFolder();
   times = 0;
+  hook.beforeLock = () => {};
+  hook.beforeLook = () => {};
 });
 afterEach(() => folder.remove());
 
@@ -50,4 +60,20 @@ test('a file that is replaced again and again makes the folder busy, without lea
   replaceBeforeLock(Number.POSITIVE_INFINITY);
   expect(tryLockFolder(folder.dir, owner)).toBe('busy');
   expect(fs.readdirSync('/proc/self/fd').length).toBe(before);
+});
+
+test('a look that fails after the file was locked lets it go', () => {
+  const before = fs.readdirSync('/proc/self/fd').length;
+  hook.beforeLock = () => {
+    hook.beforeLook = () => {
+      throw new Error('the disk does not answer');
+    };
+  };
+  expect(() => tryLockFolder(folder.dir, owner)).toThrow('the disk does not answer');
+  expect(fs.readdirSync('/proc/self/fd').length).toBe(before);
+  hook.beforeLock = () => {};
+  hook.beforeLook = () => {};
+  const lock = tryLockFolder(folder.dir, owner);
+  if (lock === 'busy') throw new Error('the folder is busy');
+  lock.release();
 });
