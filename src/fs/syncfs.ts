@@ -2,17 +2,46 @@
  * Making a whole file system durable, for many folders at once (design.md, "Durability is paid by group
  * commit"), while the transfer threads go on.
  *
- * With the addon it is syncfs(2) on a thread of Node's pool. Without it sync(1) does the same: `sync -f` calls
- * syncfs for the file system of its argument, here of a descriptor that it inherits from us.
+ * With the addon it is syncfs(2) on a thread of Node's pool. Without it, sync(1): `sync -f` opens its argument, here
+ * the link of a descriptor that it inherits from us, and calls syncfs with that.
  *
- * Errors: the kernel reports a failed write-back of the file system to whoever syncs it next; such a call is
- * never retried, what was to be durable is done again by the next run.
+ * Errors: since Linux 5.8 syncfs reports that pages of the file system could not be written, once to each open file
+ * description that was there before; such a call is never retried, what was to be durable is done again by the next
+ * run. The description of sync(1) is new: it is not told what another process that syncs has been told already. So
+ * without the addon, and before 5.8, whoever writes files syncs each for itself (`syncWritten`).
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
+import { release } from 'node:os';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { loadAddon } from './addon.js';
+import { sync } from './dir.js';
 import { effect } from './seam.js';
+
+/** The first Linux whose syncfs reports pages that could not be written (syncfs(2), "VERSIONS"). */
+const REPORTING = { major: 5, minor: 8 };
+
+const kernelReports = reportsLostPages(release());
+
+/** Whether `syncFileSystem` fails when pages were lost that were written after its descriptor was opened. */
+export function syncfsTells(): boolean {
+  return kernelReports && loadAddon() !== undefined;
+}
+
+/** Whether syncfs of this release of Linux does; one that cannot be read is taken for one that does not. */
+function reportsLostPages(name: string): boolean {
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(name)?.map(Number) ?? [];
+  if (process.platform !== 'linux' || major === undefined || minor === undefined) return false;
+  return major > REPORTING.major || (major === REPORTING.major && minor >= REPORTING.minor);
+}
+
+/**
+ * Syncs a file, through the very descriptor that wrote it, where the later `syncFileSystem` could miss that its pages
+ * were lost. To be called before the file gets a name that counts.
+ */
+export function syncWritten(fd: number): void {
+  if (!syncfsTells()) sync(fd);
+}
 
 /** Where sync(1) finds the inherited descriptor. */
 const INHERITED_FD = '/proc/self/fd/3';

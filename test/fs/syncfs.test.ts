@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { builtModule } from '../support/process.js';
 
 let directory = '';
@@ -48,5 +48,33 @@ describe('syncFileSystem without the addon', () => {
     fs.writeFileSync(path.join(directory, 'sync'), script, { mode: 0o755 });
     expect(sync([], { PATH: directory }).stdout).toContain('SYNC_FAILED');
     expect(sync([], { PATH: directory }).stdout).toContain('Input/output error');
+  });
+});
+
+describe('whether syncfs tells of lost pages', () => {
+  it.each([
+    ['6.18.44-fc', true, true],
+    ['5.8', true, true],
+    ['5.10.0-28-amd64', true, true],
+    ['10.0.0', true, true],
+    ['5.7.19', true, false],
+    ['4.18.0-553.el8_10.x86_64', true, false],
+    ['unreadable', true, false],
+    ['', true, false],
+    ['6.18.44-fc', false, false],
+  ])('of Linux %j, addon %j: %j', async (release, addon, tells) => {
+    vi.resetModules();
+    vi.doMock('node:os', async (importOriginal) => ({
+      ...(await importOriginal<typeof os>()),
+      release: () => release,
+    }));
+    vi.doMock('../../src/fs/addon.js', () => ({ loadAddon: () => (addon ? {} : undefined) }));
+    try {
+      const { syncfsTells } = await import('../../src/fs/syncfs.js');
+      expect(syncfsTells()).toBe(tells);
+    } finally {
+      vi.doUnmock('node:os');
+      vi.doUnmock('../../src/fs/addon.js');
+    }
   });
 });

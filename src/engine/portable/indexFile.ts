@@ -1,9 +1,11 @@
 /**
  * The folder's store.idx while it is written: `store.idx.new` until everything is in it, then renamed over
- * `store.idx`. Made durable by the caller, with everything else of the folder.
+ * `store.idx`. Made durable by the caller, with everything else of the folder; where that
+ * cannot tell of lost pages, it is synced before the rename.
  */
 import * as fs from 'node:fs';
 import { statOpenExactly } from '../../fs/descriptor.js';
+import { syncWritten } from '../../fs/syncfs.js';
 import { fileSink } from '../../store/index/io.js';
 import { IndexBuilder, type IndexFrame } from '../../store/index/writer.js';
 import { INDEX_FILE } from '../../store/layout.js';
@@ -29,6 +31,7 @@ export class IndexFile {
     let summary: IndexSummary;
     try {
       summary = this.builder.finish();
+      syncWritten(this.fd);
     } catch (error) {
       this.abandon();
       throw error;

@@ -20,6 +20,7 @@ import {
   writeAll,
 } from '../../fs/dir.js';
 import { effect } from '../../fs/seam.js';
+import { syncWritten } from '../../fs/syncfs.js';
 import { DIRECTORY_MODE, FILE_MODE, hashDirectory } from '../../store/layout.js';
 import { MessageFailed, onTarget } from './outcome.js';
 
@@ -111,6 +112,7 @@ export class TargetFolder {
       const fd = this.createOver(name);
       try {
         writeAll(fd, content);
+        syncWritten(fd);
         const { dev, ino } = statOpenExactly(fd);
         return { name, dev, ino };
       } catch (error) {
