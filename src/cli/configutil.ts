@@ -10,6 +10,7 @@
  * Without a language only values without one are touched; a list of everything shows all.
  */
 import { basename, dirname, join, resolve } from 'node:path';
+import { isatty } from 'node:tty';
 import {
   CONFIGDB,
   type ConfigDb,
@@ -35,6 +36,7 @@ import {
   standardOutput,
   startIfMain,
   usageError,
+  visible,
 } from './common.js';
 
 interface Flags extends CommonFlags {
@@ -242,7 +244,7 @@ function list(db: ConfigDb, prefix: string | undefined, language: string | null,
     .filter((entry) => (everything || matchesPrefix(entry, prefix ?? '', language)) && (flags.empty || entry.value))
     .sort((a, b) => compare(spell(a), spell(b)));
   if (flags.json) standardOutput.json({ options: found.map(toJson) });
-  else for (const entry of found) standardOutput.write(`${spell(entry)}|${entry.value}\n`);
+  else for (const entry of found) standardOutput.write(`${spell(entry)}|${shown(entry.value)}\n`);
   return EXIT.ok;
 }
 
@@ -256,8 +258,13 @@ function show(db: ConfigDb, key: OptionKey, flags: Flags): ExitCode {
     throw new MailhaulError('CONF_NOT_SET', 'This option is not set.', { where: spell(key), exit: EXIT.partial });
   }
   if (flags.json) standardOutput.json(toJson(entry));
-  else standardOutput.write(`${entry.value}\n`);
+  else standardOutput.write(`${shown(entry.value)}\n`);
   return EXIT.ok;
+}
+
+/** The server account writes the file, so root's terminal gets no control characters of it; scripts get the value. */
+function shown(value: string): string {
+  return isatty(1) ? visible(value) : value;
 }
 
 async function change(target: Target, entry: ConfigEntry): Promise<void> {

@@ -93,10 +93,10 @@ function headLine(extended: boolean): string {
 
 function listLine(mailbox: MailboxListing, extended: boolean): string {
   const kilobytes = String(Math.ceil(mailbox.bytes / 1024)).padStart(10);
-  const line = `${String(mailbox.messages).padStart(8)} ${kilobytes}  ${mailbox.partition.padEnd(16)} ${mailbox.state.padEnd(14)} ${visible(mailbox.name)}`;
+  const line = `${String(mailbox.messages).padStart(8)} ${kilobytes}  ${visible(mailbox.partition).padEnd(16)} ${mailbox.state.padEnd(14)} ${visible(mailbox.name)}`;
   if (!extended) return `${line}\n`;
   const acl = mailbox.acl.map(({ identifier, rights }) => `${identifier} ${rights}`).join(', ');
-  return `${line}  ${mailbox.path ?? '-'}  ${visible(acl === '' ? '-' : acl)}\n`;
+  return `${line}  ${visible(mailbox.path ?? '-')}  ${visible(acl === '' ? '-' : acl)}\n`;
 }
 
 async function dump(database: MailboxDatabase, flags: Flags, mailbox: string | undefined): Promise<ExitCode> {

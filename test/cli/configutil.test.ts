@@ -94,6 +94,28 @@ describe('listing and showing', () => {
   });
 });
 
+describe('a value with control characters, which the server account can write', () => {
+  const value = 'x\x1b]0;y\x07\x9b2J';
+  beforeEach(() => writeFileSync(configdb(), `a.b|${value}\n`));
+
+  it.each([
+    [[], `a.b|${value}\n`],
+    [['-o', 'a.b'], `${value}\n`],
+  ])('goes to scripts as it is: %j', (args, expected) => {
+    expect(run(args)).toEqual(ok(expected));
+  });
+
+  it.each([[[]], [['-o', 'a.b']]])('does nothing to a terminal: %j', (args) => {
+    const line = [process.execPath, command, ...args].join(' ');
+    const shown = spawnSync('script', ['-qefc', line, '/dev/null'], {
+      encoding: 'utf8',
+      env: { ...process.env, MSG_INSTANCE: instance },
+    });
+    expect(shown.stdout).toContain('x\ufffd]0;y\ufffd\ufffd2J\r\n');
+    expect(shown.stdout).not.toMatch(/[\x07\x1b\x9b]/);
+  });
+});
+
 describe('setting', () => {
   it('sets, with blanks and pipes, in a language, and clears', () => {
     expect(run(['-o', 'service.imap.banner', '-v', 'Hello | world'])).toEqual(ok(''));

@@ -98,6 +98,21 @@ describe('mboxutil -l', () => {
   });
 });
 
+it('mboxutil -l -x shows no control character of a path or a partition, which the server account can write', async () => {
+  const database = await openMailboxDatabase(`${store.instance}/store/mboxlist`);
+  const late = database.get('user/late/INBOX');
+  if (late === undefined) throw new Error('there is no such mailbox');
+  try {
+    await database.update((writes) => writes.put({ ...late, root: '/x\x1b[2J', partition: 'p\x9b2J' }));
+    const { stdout } = mboxutil('-l', '-x', '-p', 'user/late/*');
+    expect(stdout).toMatch(/ p\ufffd2J .* \/x\ufffd\[2J\//);
+    expect(stdout).not.toMatch(/[\x1b\x9b]/);
+  } finally {
+    await database.update((writes) => writes.put(late));
+    await database.close();
+  }
+});
+
 describe('mboxutil --dump', () => {
   it('prints one object a message, of all mailboxes', () => {
     const { status, stdout } = mboxutil('--dump', '--json');
