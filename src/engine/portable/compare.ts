@@ -6,6 +6,7 @@
 import * as fs from 'node:fs';
 import { reopenForWriting, statOpen } from '../../fs/descriptor.js';
 import { writeAll } from '../../fs/dir.js';
+import { syncWritten } from '../../fs/syncfs.js';
 
 const CHUNK_BYTES = 1 << 20;
 let chunk: Buffer | undefined;
@@ -29,6 +30,7 @@ export function writeAgain(fd: number, content: Uint8Array): void {
   const writable = reopenForWriting(fd);
   try {
     writeAll(writable, content);
+    syncWritten(writable);
   } finally {
     fs.closeSync(writable);
   }

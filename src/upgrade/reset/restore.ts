@@ -21,7 +21,7 @@ import {
   withFile,
   writeAll,
 } from '../../fs/dir.js';
-import { syncFileSystem } from '../../fs/syncfs.js';
+import { syncFileSystem, syncWritten } from '../../fs/syncfs.js';
 import { setModificationTime } from '../../fs/times.js';
 import type { FolderLock } from '../../source/types.js';
 import { digestOf } from '../../store/digest.js';
@@ -200,6 +200,7 @@ function copyMessage(
       const copied = digestOf(passingOn(pieces(from), to));
       if (digest !== undefined && !sameDigest(copied, digest)) throw changed(open);
       setModificationTime(to, record.mtimes[row] ?? 0n, exact);
+      syncWritten(to);
     } catch (error) {
       unlinkIfThere(source, temporary);
       throw error;
