@@ -9,10 +9,11 @@ import { flockPids } from '../fs/holders.js';
 import { changedSinceMigration } from '../store/changed.js';
 import { loadDigest } from '../store/digest.js';
 import { openWholeMailboxIndex } from '../store/index/mailboxIndex.js';
-import { settleRetry } from '../store/mailbox/retry.js';
+import { removeMoved, settleRetry } from '../store/mailbox/retry.js';
 import { planAdditions } from './additions-plan.js';
 import { type AddTo, ownerOf } from './steps.js';
 import type { PrepareFolder } from './tasks.js';
+import type { FolderPlan } from './types.js';
 
 /** `addToPublished`, ready to use in this thread. */
 export async function loadAddTo(): Promise<AddTo> {
@@ -37,8 +38,10 @@ const addToPublished: AddTo = ({ context }, task, plan) => {
     let appendFrom: number | null = null;
     try {
       // The recorded uids are this folder's alone as long as no service has been here.
-      if (changedSinceMigration(mailbox)) appendFrom = uidnext;
-      else for (const uid of failed) if (index.byUid(uid) !== undefined) settled.add(uid);
+      if (changedSinceMigration(mailbox)) {
+        appendFrom = uidnext;
+        removeMoved(mailbox, (uid) => index.byUid(uid) === undefined && !settled.has(uid), readableIn(plan));
+      } else for (const uid of failed) if (index.byUid(uid) !== undefined) settled.add(uid);
     } finally {
       index.close();
     }
@@ -53,6 +56,12 @@ const addToPublished: AddTo = ({ context }, task, plan) => {
     if (!used) closeDir(mailbox);
   }
 };
+
+/** Whether a uid of the plan is a message that 3.x can be asked for. */
+function readableIn({ messages }: FolderPlan): (uid: number) => boolean {
+  const readable = new Set(messages.uids.filter((_, row) => messages.refused[row] === 0));
+  return (uid) => readable.has(uid);
+}
 
 function openPublished({ target }: PrepareFolder): Dir {
   try {

@@ -53,7 +53,7 @@ export function selectFolders(mapping: MappingDatabase, workDir: string, options
   const inScope = (folder: MappingFolder): boolean =>
     (options.inboxOnly !== true || folder.isInbox) &&
     (options.folder === undefined || (named !== undefined && folder[named] === options.folder)) &&
-    (options.failedOnly !== true || mapping.failures(folder.id).length > 0);
+    (options.failedOnly !== true || hasFailed(mapping, folder));
   const ofLists = (kind: 'errors' | 'warnings'): SelectionProblem[] =>
     lists.flatMap(({ path, list }) =>
       list[kind].map(({ line, user, code, message }) => ({
@@ -109,6 +109,15 @@ function unknown(folder: string): SelectionProblem {
   const message =
     'None of the listed users has a folder of this 3.x or 4.x name; `mboxutil -l --json` shows them as legacyName and name.';
   return { user: '', folder, file: '', code: 'FOLDER_UNKNOWN', message };
+}
+
+/**
+ * With failures on record, or in the middle of a retry that was stopped: what a retry brings in is no failure any more
+ * a moment before the folder is published, or tidied up.
+ */
+function hasFailed(mapping: MappingDatabase, folder: MappingFolder): boolean {
+  if (mapping.failures(folder.id).length > 0 || folder.retrying === true) return true;
+  return folder.attempts > 1 && !folder.migrated;
 }
 
 /** `-u __up.primary.txt` works from anywhere, as in the guide: a bare name is looked for beside the mapping too. */

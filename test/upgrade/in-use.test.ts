@@ -156,6 +156,21 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(made.run('upgrade', '--verify').status).toBe(0);
   });
 
+  test('takes away the files that an earlier retry had moved to their uids when it was killed', async () => {
+    const { made, repair } = published(engine);
+    repair('three');
+    const files = path.join(made.mailbox(WORK).path ?? '', '00');
+    for (let n = 10; n < 100 && !fs.existsSync(path.join(files, '3.msg')); n++)
+      made.runWith({ MAILHAUL_FAULT: `kill:${n}` }, 'upgrade', '-m', '-t', '1', engine);
+    expect(uids(made.dump(WORK))).toEqual([1, 2, 4]);
+    expect(fs.readdirSync(files).sort()).toEqual(['1.msg', '2.msg', '3.msg', '4.msg']);
+    await asService(made.store.instance, (service) => service.open(WORK));
+    repair('five');
+    expect(made.messages(engine).status).toBe(0);
+    expect(uids(made.dump(WORK))).toEqual([1, 2, 4, 9, 10]);
+    expect(fs.readdirSync(files).sort()).toEqual(['1.msg', '10.msg', '2.msg', '4.msg', '9.msg']);
+  });
+
   test('adds nothing twice and brings nothing back when the run is killed before the outcome is on record', async () => {
     const { made, folder, repair } = published(engine);
     await asService(made.store.instance, (service) => service.append(WORK, MAIL('new in 4.x')));

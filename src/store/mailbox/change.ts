@@ -137,9 +137,10 @@ class OpenChanges implements MailboxChanges {
     const fold = this.journal.bytes > FOLD_BYTES;
     this.journal.close();
     this.index.close();
-    if (fold) foldJournal(dir, this.store.owner);
+    // What is left after expunges can be older than the last append.
+    const folded = fold ? foldJournal(dir, this.store.owner) : undefined;
     await this.store.mailboxes.update((writes) => {
-      writes.publish(record.name, { summary, uidvalidity, uidnext, root: record.root ?? '' });
+      writes.publish(record.name, { summary: folded ?? summary, uidvalidity, uidnext, root: record.root ?? '' });
     });
   }
 

@@ -25,7 +25,7 @@ import {
 } from '../../fs/dir.js';
 import { openMailboxIndex } from '../index/mailboxIndex.js';
 import { type IndexReader, openIndex } from '../index/reader.js';
-import { INDEX_FILE, isHashDirectory, RETRY_DIRECTORY } from '../layout.js';
+import { hashDirectory, INDEX_FILE, isHashDirectory, messageFile, RETRY_DIRECTORY } from '../layout.js';
 
 const DONE_FILE = 'done';
 /** The index of old and new, while it is written. */
@@ -84,6 +84,43 @@ function broughtIn(mailbox: Dir, retry: Dir): number[] {
       }
     }) ?? []
   );
+}
+
+/**
+ * Removes from the mailbox what a stopped retry moved there and no index came to list: the next retry gives these
+ * messages other uids. `isLeft` tells of a uid that nothing in the mailbox has; one whose file has no other name goes
+ * only where `isInSource` says that the message can be read from 3.x (promise 1). The caller holds the mailbox lock.
+ */
+export function removeMoved(
+  mailbox: Dir,
+  isLeft: (uid: number) => boolean,
+  isInSource: (uid: number) => boolean,
+): void {
+  const retry = openRetry(mailbox);
+  if (retry === undefined) return;
+  try {
+    withRetryIndex(retry, (added) => {
+      for (const { uid } of added.records()) if (isLeft(uid)) removeMovedFile(mailbox, uid, isInSource(uid));
+    });
+  } finally {
+    closeDir(retry);
+  }
+}
+
+function removeMovedFile(mailbox: Dir, uid: number, isInSource: boolean): void {
+  let directory: Dir;
+  try {
+    directory = openDir(mailbox, hashDirectory(uid));
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return;
+    throw error;
+  }
+  try {
+    const { nlink } = stat(directory, messageFile(uid)) ?? { nlink: 0n };
+    if (nlink > 1n || (nlink === 1n && isInSource)) unlinkIfThere(directory, messageFile(uid));
+  } finally {
+    closeDir(directory);
+  }
 }
 
 /** Reads the index of `.retry`; undefined when there is none, or none that was finished. */

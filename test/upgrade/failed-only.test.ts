@@ -1,0 +1,46 @@
+/** `--failed`, killed at any of its commits, and run again as it was: it ends where an undisturbed one does. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type HandSite, handSite, putMail } from '../e2e/hand-site.js';
+import { INDEX } from './small-store.js';
+
+const WORK = 'user/anna/Work';
+
+let site: HandSite | undefined;
+afterEach(() => {
+  site?.remove();
+  site = undefined;
+});
+
+/** anna's Work with two messages that failed, and are repaired since. */
+function repaired(...options: readonly string[]): HandSite {
+  const made = handSite();
+  site = made;
+  const { store } = made;
+  store.user('anna');
+  const lines = '1 11 - 9 one\n2 12 - 9 two\n3 13 - 9 three\n';
+  const folder = store.folder(store.mailbox, 'anna', 'Work', `${INDEX(70, 9)}${lines}`);
+  putMail(folder, 'one');
+  for (const name of ['two', 'three']) fs.symlinkSync('/etc/passwd', path.join(folder, name));
+  store.finish();
+  expect(made.folders().status).toBe(0);
+  expect(made.messages(...options).status).toBe(1);
+  const { uid, gid } = fs.statSync(path.join(folder, 'one'));
+  for (const name of ['two', 'three']) {
+    fs.unlinkSync(path.join(folder, name));
+    fs.chownSync(putMail(folder, name), uid, gid);
+  }
+  return made;
+}
+
+describe.each([['waiting'], ['published', '--accept-failures']])('a folder that is %s', (_, ...options) => {
+  it.each([2, 3, 4])('killed at commit %i', (at) => {
+    const made = repaired(...options);
+    made.runWith({ MAILHAUL_FAULT: `kill:${at}:commit` }, 'upgrade', '-m', '--failed');
+    expect(made.messages('--failed').status).toBe(0);
+    expect(made.mailbox(WORK)).toMatchObject({ state: 'NON-TRANSITION', messages: 3 });
+    expect(fs.readdirSync(made.mailbox(WORK).path ?? '').sort()).toEqual(['00', 'store.idx']);
+    expect(made.run('upgrade', '--verify').status).toBe(0);
+  });
+});
