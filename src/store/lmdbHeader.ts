@@ -10,7 +10,7 @@
  *     52  u16 flags, u16 depth, 88 u64 root page: the list of free pages
  *     100 u16 flags, u16 depth, 136 u64 root page: the tables     144 u64 last page in use     152 u64 transaction
  *
- * A root is a page, or all ones for an empty tree. The roots of the other meta page mean nothing: when LMDB could not
+ * A root is a page, or all ones for an empty tree. The other meta page's may lie beyond its last page: when LMDB could not
  * write a commit's meta page, it puts the old numbers of last page and transaction in it, and leaves the new roots.
  * LMDB trusts its pages: a tree that is damaged further down, in a file of full length, may end the process.
  */
@@ -48,8 +48,8 @@ const PAUSE_MS = 10;
 
 interface Meta {
   readonly pageSize: number;
-  /** The trees are ones that this program makes, within the pages in use. */
-  readonly ours: boolean;
+  /** The trees begin within the pages in use. */
+  readonly within: boolean;
   readonly roots: readonly bigint[];
   readonly lastPage: bigint;
   readonly transaction: bigint;
@@ -110,7 +110,7 @@ function lookAt(fd: number): 'sound' | 'empty' | 'invalid' | 'truncated' {
   // Looked at after the meta page: a writer makes the file longer before it says so.
   const filePages = Math.floor(statOpen(fd).size / meta.pageSize);
   const most = BigInt(filePages * 2 + UNWRITTEN_PAGES);
-  if (!meta.ours || first.lastPage >= most || second.lastPage >= most) return 'invalid';
+  if (!meta.within || first.lastPage >= most || second.lastPage >= most) return 'invalid';
   if (meta.lastPage < BigInt(filePages)) return 'sound';
   return treesLieWithin(fd, meta.pageSize, filePages, meta.roots) ? 'sound' : 'truncated';
 }
@@ -133,12 +133,11 @@ function readMeta(fd: number, offset: number): Meta | undefined {
     root: page.readBigUInt64LE(rootAt),
   }));
   const lastPage = page.readBigUInt64LE(LAST_PAGE_AT);
-  const ours = trees.every(
-    ({ flags, depth, root }) =>
-      (flags & FOREIGN_FLAGS) === 0 && depth <= DEEPEST && (root === NO_PAGE || (root > 1n && root <= lastPage)),
-  );
-  if (!sound) return undefined;
-  return { pageSize, ours, roots: trees.map(({ root }) => root), lastPage, transaction: page.readBigUInt64LE(152) };
+  // The trees are ones that this program makes. LMDB looks at flags of both meta pages.
+  const ours = trees.every(({ flags, depth, root }) => (flags & FOREIGN_FLAGS) === 0 && depth <= DEEPEST && root > 1n);
+  if (!sound || !ours) return undefined;
+  const within = trees.every(({ root }) => root === NO_PAGE || root <= lastPage);
+  return { pageSize, within, roots: trees.map(({ root }) => root), lastPage, transaction: page.readBigUInt64LE(152) };
 }
 
 /** Nothing but zeros, as of a database that never had its first commit. Throws what opening and reading throw. */

@@ -259,6 +259,18 @@ describe('files', () => {
     expect((await failure(openIt())).code).toBe('DB_INVALID');
   });
 
+  it.each([0, 4096])(
+    'with a tree of another kind in the meta page at %i are refused, whichever counts',
+    async (meta) => {
+      await (await openIt()).update((writes) => writes.put(mailbox('user/joe/a')));
+      await database!.close();
+      const fd = fs.openSync(`${directory}/${MAILBOX_DATABASE_FILE}`, 'r+');
+      fs.writeSync(fd, Buffer.from([0x7f, 0x7f]), 0, 2, meta + 52);
+      fs.closeSync(fd);
+      expect((await failure(openIt())).code).toBe('DB_INVALID');
+    },
+  );
+
   it('of zeros, as power loss leaves them before the first commit, are begun again', async () => {
     fs.writeFileSync(`${directory}/${MAILBOX_DATABASE_FILE}`, Buffer.alloc(8192), { mode: 0o600 });
     expect((await failure(openIt({ readOnly: true }))).code).toBe('DB_INVALID');
