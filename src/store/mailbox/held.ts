@@ -124,6 +124,24 @@ function leadsTo(root: Dir, components: readonly string[], dir: Dir): boolean {
   }
 }
 
+/**
+ * Locks a directory that is to become the mailbox `name`: others may be making the same one. Errors: MAILBOX_BUSY, also
+ * when the name has come to lead elsewhere.
+ */
+export async function lockUnclaimed(
+  store: MailStore,
+  name: string,
+  place: { readonly root: Dir; readonly components: readonly string[]; readonly dir: Dir },
+): Promise<void> {
+  const waitMs = store.lockWaitMs ?? LOCK_WAIT_MS;
+  for (let waited = 0, pause = 5; !tryFlock(place.dir.fd, 'exclusive'); pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
+    if (waited >= waitMs) throw busy(name, flockPids(place.dir.fd));
+    await sleep(pause);
+    waited += pause;
+  }
+  if (!leadsTo(place.root, place.components, place.dir)) throw busy(name, []);
+}
+
 function busy(name: string, holders: readonly number[]): MailhaulError {
   const who = holdersText(holders.map(describeHolder));
   return new MailhaulError('MAILBOX_BUSY', `The mailbox is locked by ${who}.`, {

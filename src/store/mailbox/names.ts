@@ -1,7 +1,7 @@
 /**
  * Making, deleting and renaming mailboxes, as services do.
  *
- *     make      directory with an empty store.idx, durable ─▶ transaction
+ *     make      lock ─▶ directory with an empty store.idx, durable ─▶ transaction
  *     delete    transaction: entry and quota use go, NameChange on record ─▶ directory ─▶ NameChange goes
  *     rename    transaction: entries get their names, NameChange on record ─▶ directory ─▶ NameChange goes
  *
@@ -20,7 +20,7 @@ import { INDEX_FILE } from '../layout.js';
 import { INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { AclEntry, MailboxRecord, NameChange } from '../types.js';
-import { type HeldMailbox, holdMailbox, type MailStore } from './held.js';
+import { type HeldMailbox, holdMailbox, lockUnclaimed, type MailStore } from './held.js';
 import { finishNameChange, finishNameChanges } from './unfinished.js';
 
 export interface NewMailbox {
@@ -57,19 +57,24 @@ export async function createMailbox(store: MailStore, name: string, made: NewMai
   try {
     const dir = ensureDirs(root, components, store.owner);
     try {
+      // Nobody's index is replaced: who made the mailbox meanwhile may have put mail into it.
+      await lockUnclaimed(store, name, { root, components, dir });
+      store.mailboxes.refresh();
+      checkFree(store, name);
+      if (isChanging(store, name)) throw exists(name);
       writeEmptyIndex(dir, record, store);
+      syncPath(root, components);
+      await store.mailboxes.update((writes) => {
+        // Without this lock a migration enters a mailbox, and a rename gives the name to another.
+        if (writes.get(name) !== undefined || isChanging(store, name)) throw exists(name);
+        writes.put(record);
+      });
     } finally {
       closeDir(dir);
     }
-    syncPath(root, components);
   } finally {
     closeDir(root);
   }
-  await store.mailboxes.update((writes) => {
-    // Somebody else may have made it, or have begun to delete one of the name, since we looked.
-    if (writes.get(name) !== undefined || isChanging(store, name)) throw exists(name);
-    writes.put(record);
-  });
 }
 
 /** Replaces what a mailbox that was never entered left behind. */

@@ -69,7 +69,7 @@ export async function finishNameChange(
       if (![...store.mailboxes.nameChanges()].some(({ id }) => id === change.id)) return undefined;
       if (change.to === null) removeMailboxDirectory(root, components, own);
       else moveDirectory(root, components, mailboxPathComponents(change.owner, change.to), store.owner);
-    }
+    } else syncPlaces(root, components, change);
     removeWayTo(store, root, change.name, components);
     await store.mailboxes.update((writes) => writes.endNameChange(change.id));
     return undefined;
@@ -111,6 +111,19 @@ function removeWayTo(store: MailStore, root: Dir, name: string, components: read
       sync(parent.fd);
     } finally {
       closeDir(parent);
+    }
+  }
+}
+
+/** Who moved or removed the directory may not have come to sync it: the change is on record until that is done. */
+function syncPlaces(root: Dir, components: readonly string[], { owner, to }: NameChange): void {
+  const places = [components, ...(to === null ? [] : [mailboxPathComponents(owner, to)])];
+  for (const place of places) {
+    for (let depth = place.length - 1; depth >= 0; depth--) {
+      const dir = openIfThere(root, place.slice(0, depth));
+      if (dir === undefined) continue;
+      sync(dir.fd);
+      closeDir(dir);
     }
   }
 }

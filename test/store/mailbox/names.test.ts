@@ -147,6 +147,32 @@ describe('renameMailbox', () => {
   });
 });
 
+it('createMailbox leaves alone what another process has made of the name since it looked', async () => {
+  const name = 'user/anna/Sent';
+  const made = { owner: 'anna', partition: 'test', root: store.partition };
+  await createMailbox(store, name, { ...made, uidvalidity: 70 });
+  await changeMailbox(store, name, (changes) => changes.append({ content: Buffer.from('precious') }));
+  // Its first look is from before.
+  let looks = 0;
+  const get = (mailbox: string) => (looks++ === 0 ? undefined : store.mailboxes.get(mailbox));
+  const late = { ...store, mailboxes: { ...store.mailboxes, get } };
+  expect(await codeOfAsync(() => createMailbox(late, name, { ...made, uidvalidity: 71 }))).toBe('MAILBOX_EXISTS');
+  expect(store.content()[name]).toEqual(['1 precious']);
+});
+
+it('createMailbox waits for nobody for ever who holds the directory', async () => {
+  const name = 'user/anna/Sent';
+  fs.mkdirSync(store.directory(name), { mode: 0o700 });
+  const dir = openRoot(store.directory(name));
+  try {
+    expect(tryFlock(dir.fd, 'exclusive')).toBe(true);
+    const made = { owner: 'anna', partition: 'test', root: store.partition };
+    expect(await codeOfAsync(() => createMailbox({ ...store, lockWaitMs: 50 }, name, made))).toBe('MAILBOX_BUSY');
+  } finally {
+    closeDir(dir);
+  }
+});
+
 it('createMailbox refuses a name that is taken', async () => {
   const made = { owner: 'anna', partition: 'test', root: store.partition };
   expect(await codeOfAsync(() => createMailbox(store, A, made))).toBe('MAILBOX_EXISTS');
