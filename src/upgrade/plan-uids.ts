@@ -31,6 +31,8 @@ export interface UidInput {
   /** Files of the scan that are messages, refused ones too. */
   readonly messages: Uint32Array;
   readonly previous: MigrationRecord | undefined;
+  /** The record is that of a published folder: a retry may have given uids at the end (additions-plan.ts). */
+  readonly published: boolean;
   readonly chosenUidvalidity: number;
   /** `-s` chose it, and it never changes (3x-profile.md, "header lost"). */
   readonly uidvalidityIsFinal: boolean;
@@ -112,24 +114,51 @@ function uidsOfLines(input: UidInput, warnings: WarningList): Uint32Array {
   return wanted;
 }
 
-/** By file: the uid that the record gave it; 0 for a file that the record does not know. */
+/**
+ * By file: the uid that the record gave it; 0 for a file that the record does not know.
+ *
+ * Under the same name another file: repaired, restored, or replaced by the 3.x server ("it replaces message files").
+ * It is the recorded message unless its line says that it is a different one, and a line can say so only where the
+ * recorded uid is one of its numbering.
+ */
 function uidsOnRecord(input: UidInput, previous: MigrationRecord, wanted: Uint32Array): Uint32Array {
-  const { scan, table, lineOf, messages } = input;
+  const { scan, table, lineOf, messages, published } = input;
   const isMessage = new Uint8Array(scan.count);
   for (const file of messages) isMessage[file] = 1;
   const recorded = new Uint32Array(scan.count);
   const sameFile = sameAs(scan, previous);
+  const renumbered = headerApplies(input, previous) === false;
+  let highestShared = 0;
+  const doubtful: { readonly file: number; readonly i: number }[] = [];
   for (let i = 0; i < previous.count; i++) {
     const file = table.find(previous.names, previous.nameOffsets[i] ?? 0, previous.nameOffsets[i + 1] ?? 0);
     if (file < 0 || isMessage[file] === 0 || recorded[file] !== 0) continue;
     const uid = previous.uids[i] ?? 0;
-    // Under the same name another file: repaired, or replaced by the 3.x server ("it replaces message files").
-    // It is the recorded message unless its line says that it is a different one.
-    if (sameFile(file, i) || (lineOf[file] ?? -1) < 0 || wanted[file] === 0 || wanted[file] === uid) {
-      recorded[file] = uid;
-    }
+    const want = wanted[file] ?? 0;
+    if (want === uid) highestShared = uid;
+    // What a folder in TRANSITION has of it is written again: there is nothing that could come in twice.
+    const unnumbered = (lineOf[file] ?? -1) < 0 || want === 0 || (renumbered && !published);
+    if (want === uid || unnumbered || sameFile(file, i)) recorded[file] = uid;
+    else if (published && (renumbered || want < uid)) doubtful.push({ file, i });
+  }
+  // 3.x numbers upwards, so a line below the recorded uid is no later message's: a retry gave the uid, at the end. It
+  // is certain for a line that is older than one that the record shares, else the file must look the same.
+  for (const { file, i } of doubtful) {
+    const older = !renumbered && (wanted[file] ?? 0) < highestShared;
+    if (recorded[file] === 0 && (older || looksTheSame(scan, file, previous, i)))
+      recorded[file] = previous.uids[i] ?? 0;
   }
   return recorded;
+}
+
+const NANOSECONDS = 1_000_000_000n;
+
+/** Size and time, as a backup brings them back: many keep whole seconds only. */
+function looksTheSame(scan: DirectoryScan, file: number, record: MigrationRecord, i: number): boolean {
+  return (
+    scan.sizes[file] === record.sizes[i] &&
+    (scan.mtimes[file] ?? 0n) / NANOSECONDS === (record.mtimes[i] ?? 0n) / NANOSECONDS
+  );
 }
 
 /** Compares inode, size and modification time; 64-bit numbers as pairs of 32 bits, which costs no BigInt each. */
@@ -149,9 +178,16 @@ function sameAs(scan: DirectoryScan, record: MigrationRecord): (file: number, i:
  * uidvalidity of its own. Under the uidvalidity that `-s` chose, the header says nothing. Without a header a file whose line and record differ shows it.
  */
 function linesApply(input: UidInput, previous: MigrationRecord, wanted: Uint32Array, recorded: Uint32Array): boolean {
+  return (
+    headerApplies(input, previous) ??
+    input.messages.every((file) => wanted[file] === 0 || recorded[file] === 0 || wanted[file] === recorded[file])
+  );
+}
+
+/** linesApply as far as uidvalidities tell; undefined: there is no header. */
+function headerApplies({ index, ...input }: UidInput, previous: MigrationRecord): boolean | undefined {
   if (input.uidvalidityIsFinal && previous.uidvalidity === input.chosenUidvalidity) return true;
-  if (input.index.header !== undefined) return input.index.header.uidvalidity === previous.uidvalidity;
-  return input.messages.every((file) => wanted[file] === 0 || recorded[file] === 0 || wanted[file] === recorded[file]);
+  return index.header === undefined ? undefined : index.header.uidvalidity === previous.uidvalidity;
 }
 
 interface Numbering {

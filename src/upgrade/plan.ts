@@ -78,10 +78,9 @@ export function planFolder(input: PlanInput): FolderPlan {
   const unstatted = new Map(scan.errors.map(({ index: file, errno }) => [file, errno]));
   const { lineOf, ignored } = matchLines(index, scan, table, unstatted, warnings);
   const found = messageFiles(scan, lineOf, unstatted);
-  const numbers = assignUids(
-    { index, scan, table, lineOf, ignored, messages: found, previous, chosenUidvalidity, uidvalidityIsFinal, now },
-    warnings,
-  );
+  const published = input.published === true;
+  const numbering = { previous, published, chosenUidvalidity, uidvalidityIsFinal, now };
+  const numbers = assignUids({ index, scan, table, lineOf, ignored, messages: found, ...numbering }, warnings);
   const files = sortByKey(found, numbers.uids);
   const refused = new Uint8Array(files.length);
   const uids = new Uint32Array(files.length);
@@ -94,7 +93,7 @@ export function planFolder(input: PlanInput): FolderPlan {
     if (refused[i] === REFUSED.unreadable) errnos.set(uid, unstatted.get(file) ?? 0);
   }
   warnAboutFiles(index, scan, files, refused, lineOf, warnings);
-  const keywords = collectKeywords(index, files, lineOf, input.published === true ? 'lines' : 'uids');
+  const keywords = collectKeywords(index, files, lineOf, published ? 'lines' : 'uids');
   return {
     uidvalidity: numbers.uidvalidity,
     uidnext: numbers.uidnext,

@@ -100,6 +100,30 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(made.mailbox(WORK).uidnext).toBe((added?.uid ?? 0) + 1);
   });
 
+  test('does not add a message again whose original was restored after it had come in at the end', async () => {
+    const { made, folder, repair } = published(engine);
+    await asService(made.store.instance, (service) => service.open(WORK));
+    repair('three');
+    expect(made.messages(engine).status).toBe(1);
+    expect(uids(made.dump(WORK))).toEqual([1, 2, 4, 9]);
+    for (const name of ['one', 'two', 'three', 'four']) {
+      const file = path.join(folder, name);
+      const { uid, gid, mode, atime, mtime } = fs.statSync(file);
+      fs.copyFileSync(file, `${file}.restored`);
+      fs.renameSync(`${file}.restored`, file);
+      fs.chownSync(file, uid, gid);
+      fs.chmodSync(file, mode);
+      fs.utimesSync(file, atime, mtime);
+    }
+    const again = made.messages(engine);
+    expect(again.status).toBe(1);
+    expect(messagesResult(again).messages).toEqual({ done: 0, failed: 1 });
+    expect(uids(made.dump(WORK))).toEqual([1, 2, 4, 9]);
+    repair('five');
+    expect(made.messages(engine).status).toBe(0);
+    expect(uids(made.dump(WORK))).toEqual([1, 2, 4, 9, 10]);
+  });
+
   test('follows a mailbox that was renamed, and says of a deleted one what stays in 3.x', async () => {
     const { made, repair } = published(engine);
     await asService(made.store.instance, (service) => service.rename(WORK, 'user/anna/Elsewhere/Done'));

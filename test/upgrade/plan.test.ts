@@ -24,6 +24,7 @@ interface Options {
   owner?: number;
   takeForeign?: boolean;
   final?: boolean;
+  published?: boolean;
   now?: number;
   scan?: DirectoryScan;
 }
@@ -35,6 +36,7 @@ function plan(options: Options = {}): FolderPlan {
     previous: options.previous,
     chosenUidvalidity: options.chosen ?? 500,
     uidvalidityIsFinal: options.final,
+    published: options.published,
     ownerUid: options.owner ?? OWNER,
     takeForeign: options.takeForeign ?? false,
     now: options.now ?? 1_000_000_000,
@@ -491,5 +493,53 @@ describe('a repeated attempt', () => {
     folder.message('b');
     const second = plan({ previous: recordOf(first) });
     expect([messages(second), second.uidnext]).toEqual([['a=3', 'b=9'], 10]);
+  });
+});
+
+describe('a retry after one that gave a uid at the end', () => {
+  const LINES = ['1 1 - 10 a', '3 1 - 10 c', '5 1 - 10 e'];
+  /** a=1, c=`c`, e=`e` on record; only a stays the file that it was. */
+  function recorded(c: number, e: number): MigrationRecord {
+    folder.index('NSMB 3 700 9', ...LINES);
+    for (const name of ['a', 'c', 'e']) folder.message(name, { mtime: 70 });
+    const record = recordOf(plan());
+    const inodes = record.inodes.map((inode, i) => (i === 0 ? inode : inode + 1n));
+    return { ...record, uids: Uint32Array.of(1, c, e), inodes, uidnext: Math.max(9, c + 1, e + 1) };
+  }
+
+  test('a file that was restored is the recorded message, though its line has the uid of 3.x', () => {
+    const previous = recorded(9, 10);
+    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'c=9', 'e=10']);
+    // As a backup with whole seconds has it.
+    const mtimes = previous.mtimes.map((time) => time + 5n);
+    expect(messages(plan({ previous: { ...previous, mtimes }, published: true }))).toEqual(['a=1', 'c=9', 'e=10']);
+    // 3.x went on meanwhile.
+    folder.index('NSMB 3 700 30', ...LINES, '29 1 - 10 new');
+    folder.message('new');
+    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'c=9', 'e=10', 'new=29']);
+  });
+
+  test('a line older than one that the record shares needs no file that looks the same', () => {
+    const made = recorded(5, 9);
+    const { names, nameOffsets } = made;
+    const previous = { ...made, names: names.map((byte, i) => [byte, 0x65, 0x63][i] ?? 0), nameOffsets };
+    folder.message('c', { size: 77, mtime: 80 });
+    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'e=5', 'c=9']);
+  });
+
+  test.each([{ size: 11, mtime: 70 }, { mtime: 71 }])('another message under the name is a new one, %o', (file) => {
+    const previous = recorded(3, 9);
+    folder.index('NSMB 3 700 13', '1 1 - 10 a', '12 1 - 10 c', '8 1 - 10 e');
+    folder.message('c', file);
+    folder.message('e', file);
+    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'e=8', 'c=12']);
+  });
+
+  test('after an overflow no line has a say: restored files are the recorded ones', () => {
+    const previous = { ...recorded(2, 3), uidvalidity: 900 };
+    expect(messages(plan({ previous }))).toEqual(['a=1', 'c=2', 'e=3']);
+    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'c=2', 'e=3']);
+    folder.message('c', { size: 11, mtime: 71 });
+    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'e=3', 'c=9']);
   });
 });
