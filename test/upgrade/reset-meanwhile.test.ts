@@ -1,5 +1,6 @@
 /** What changes in the stores while a reset is under way: between its survey, the question and the removal. */
 import * as fs from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { armFaults } from '../../src/fs/seam.js';
 import type { ResetReport } from '../../src/upgrade/reset.js';
@@ -86,5 +87,39 @@ describe('the only copy of a message, in 4.x', () => {
     expect(fs.readFileSync(migrated(), 'latin1')).toBe(CONTENT);
     expect(await reset(store)).toMatchObject({ outcome: 'done', resumed: true });
     expect(fs.readFileSync(original(), 'latin1')).toBe(CONTENT);
+  });
+
+  describe('whose 3.x name is given right before its link', () => {
+    const builtin = createRequire(import.meta.url)('node:fs') as { linkSync: typeof fs.linkSync };
+    const { linkSync } = builtin;
+    afterEach(() => {
+      builtin.linkSync = linkSync;
+      syncBuiltinESMExports();
+    });
+
+    /** `give` happens before the first link to the 3.x name. */
+    function beforeLink(give: () => void): void {
+      builtin.linkSync = (from, to) => {
+        if (String(to).endsWith('/msg1') && !fs.existsSync(original())) give();
+        linkSync(from, to);
+      };
+      syncBuiltinESMExports();
+    }
+
+    it.each([
+      ['to the same file', () => linkSync(migrated(), original())],
+      ['to the same content', () => fs.writeFileSync(original(), CONTENT)],
+    ])('%s: it is back', async (_, give) => {
+      beforeLink(give);
+      expect(await reset(store)).toMatchObject({ outcome: 'done' });
+      expect(fs.readFileSync(original(), 'latin1')).toBe(CONTENT);
+    });
+
+    it('to another message: nothing is replaced, nothing taken', async () => {
+      beforeLink(() => fs.writeFileSync(original(), simpleMessage('other')));
+      expect(await reset(store)).toMatchObject(haltedBy('RESET_HALTED'));
+      expect(fs.readFileSync(original(), 'latin1')).toBe(simpleMessage('other'));
+      expect(fs.readFileSync(migrated(), 'latin1')).toBe(CONTENT);
+    });
   });
 });

@@ -132,3 +132,70 @@ describe('a retry that was killed', () => {
     expect(fs.readFileSync(path.join(directory, '00/9.msg'), 'latin1')).toBe(MAIL('new in 4.x'));
   }, 600_000);
 });
+
+describe('two migrated messages of one 3.x name', () => {
+  /** 3.x replaces `one` by another message; a retry brings it in beside the first, and -r takes the originals. */
+  function replaceOne(content: string): void {
+    repair('one', content);
+    // Another time, so that no file system's inode makes it the file on record.
+    fs.utimesSync(path.join(folder, 'one'), 900_000_777, 900_000_777);
+    const lines = `${INDEX(70, 10)}3 13 F,late 9 three\n5 15 A 9 five\n9 19 - 9 one\n`;
+    fs.writeFileSync(path.join(folder, '.mailbox'), lines);
+    repair('three');
+    repair('five');
+    expect(made.messages().status).toBe(0);
+    expect(made.messages('-r').status).toBe(0);
+    expect(uids()).toHaveLength(4);
+    expect(originalsOf(made.store)).toEqual({});
+  }
+
+  const pathOf = (uid: number): string => path.join(made.mailbox(WORK).path ?? '', '00', `${uid}.msg`);
+  const subjects = (): string[] =>
+    fs
+      .readdirSync(folder)
+      .filter((name) => !name.startsWith('.'))
+      .map((name) => `${name} ${fs.readFileSync(path.join(folder, name), 'latin1').length}`)
+      .sort();
+
+  it('are refused before anything is written; done as the refusal says, both are in 3.x', async () => {
+    const other = MAIL('another message, and a longer one');
+    replaceOne(other);
+    const refused = await reset(made.store);
+    expect(refused).toMatchObject({ outcome: 'refused', refusals: [{ code: 'RESET_NAME_TWICE', uid: 1 }] });
+    expect(refused.refusals).toHaveLength(1);
+    expect(originalsOf(made.store)).toEqual({});
+    expect(made.messages().status).toBe(0);
+
+    const newer = Math.max(
+      ...made
+        .dump(WORK)
+        .filter(({ internaldate }) => internaldate === 19)
+        .map(({ uid }) => uid),
+    );
+    const { uid, gid } = fs.statSync(pathOf(1));
+    fs.renameSync(pathOf(1), path.join(folder, 'one.first'));
+    fs.copyFileSync(pathOf(newer), path.join(folder, 'one'));
+    fs.chownSync(path.join(folder, 'one'), uid, gid);
+    fs.chmodSync(path.join(folder, 'one'), 0o600);
+    const report = await reset(made.store);
+    expect(report.refusals).toEqual([]);
+    expect(report).toMatchObject({ outcome: 'done', restore: { messages: 2 } });
+    expect(subjects()).toEqual([
+      `five ${MAIL('five').length}`,
+      `one ${other.length}`,
+      `one.first ${MAIL('one').length}`,
+      `three ${MAIL('three').length}`,
+    ]);
+  });
+
+  it('are one file again when their content is the same', async () => {
+    replaceOne(MAIL('one'));
+    const report = await reset(made.store);
+    expect(report.refusals).toEqual([]);
+    expect(report).toMatchObject({ outcome: 'done', restore: { messages: 3 } });
+    expect(Object.keys(originalsOf(made.store))).toHaveLength(3);
+    expect(made.folders().status).toBe(0);
+    expect(made.messages().status).toBe(0);
+    expect(uids()).toEqual([3, 5, 9]);
+  });
+});

@@ -10,12 +10,16 @@
  *                     cannot be checked             refused
  *                     gone                          refused if the folder was published
  *
+ * Two messages that go back to one 3.x name: the newer one does if their content is the same, else both are refused.
+ * 3.x gave the name to another message when the first had been migrated.
+ *
  * Nothing is written.
  */
 import { closeSync } from 'node:fs';
 import { describeError } from '../../errors.js';
 import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../../store/layout.js';
+import { rawKey } from '../../store/names.js';
 import { fileDigest, sameDigest } from './content.js';
 import type { ResetContext } from './context.js';
 import { serviceChanges } from './journal.js';
@@ -48,7 +52,31 @@ export function examineFolder(context: ResetContext, open: OpenFolder, read: boo
     finder.close();
   }
   if (rows.length > 0 && open.source === undefined) folderGone(context, open, rows.length);
-  return { rows, files };
+  return { rows: onePerName(context, open, rows), files };
+}
+
+/** `rows` without those whose content another one brings back under the same name; two messages of a name are refused. */
+function onePerName({ refusals }: ResetContext, open: OpenFolder, rows: readonly number[]): readonly number[] {
+  const { record, source, index, subject } = open;
+  const byName = new Map<string, number>();
+  for (const row of rows) {
+    const name = nameOf(record, row);
+    const key = rawKey(name);
+    const before = byName.get(key);
+    byName.set(key, row);
+    if (before === undefined) continue;
+    const [uid, uidBefore] = [record.uids[row] ?? 0, record.uids[before] ?? 0];
+    const [digest, digestBefore] = [index?.byUid(uid)?.digest, index?.byUid(uidBefore)?.digest];
+    // Of what the index does not know nobody can say that one file is enough.
+    if (digest !== undefined && digestBefore !== undefined && sameDigest(digest, digestBefore)) continue;
+    const where = source === undefined ? open.folder.legacyName : displayPath(source, name);
+    const text =
+      `Two messages, uids ${uidBefore} and ${uid} in 4.x, had this 3.x name one after the other, and only one can go ` +
+      'back to it. Copy the 4.x file of one of them to this name, and move the 4.x file of the other into the 3.x ' +
+      'folder under a name that no message has; both for the server account, with mode 0600.';
+    refusals.add(subject, 'RESET_NAME_TWICE', where, text, uidBefore);
+  }
+  return byName.size === rows.length ? rows : [...byName.values()].sort((a, b) => a - b);
 }
 
 /** Deleted in 4.x: what 3.x still has comes back with the next `-s`; what it has not can only be refused. */

@@ -5,7 +5,8 @@
  *     another inode, same file system  its time becomes the original's, link
  *     another file system, or owner    copy: temporary name, content compared, time, sync, link
  *
- * A name that is there is never replaced: link(2) refuses. Nothing is taken from 4.x here.
+ * A name that is there is never replaced: link(2) refuses. One that leads to the message already is done. Nothing is
+ * taken from 4.x here.
  */
 import * as fs from 'node:fs';
 import { EXIT, hasErrno, MailhaulError } from '../../errors.js';
@@ -14,8 +15,10 @@ import {
   type Dir,
   entries,
   link,
+  type Name,
   openFile,
   own,
+  stat,
   unlink,
   unlinkIfThere,
   withFile,
@@ -26,7 +29,7 @@ import { setModificationTime } from '../../fs/times.js';
 import type { FolderLock } from '../../source/types.js';
 import { digestOf } from '../../store/digest.js';
 import { rawKey } from '../../store/names.js';
-import { pieces, sameDigest } from './content.js';
+import { fileDigest, pieces, sameDigest } from './content.js';
 import type { ResetContext } from './context.js';
 import { examineFolder } from './folder.js';
 import { missingLines, writeLines } from './lines.js';
@@ -147,8 +150,8 @@ function restoreMessage(
   const linkable = isLinkable(context, open, file.stats);
   if (linkable) setOwner(context, file);
   const original = linkable && isOnRecord(record, row, file.stats);
-  if (original && tryLink(file, source, name)) return undefined;
   const digest = index?.byUid(record.uids[row] ?? 0)?.digest;
+  if (original && tryLink(file, source, name, digest)) return undefined;
   const shared = file.stats.nlink > 1n && registry !== undefined;
   if (shared && registry.use(inode, digest, source, name)) return undefined;
   if (!original && linkable) {
@@ -158,7 +161,7 @@ function restoreMessage(
     } finally {
       fs.closeSync(fd);
     }
-    if (tryLink(file, source, name)) {
+    if (tryLink(file, source, name, digest)) {
       if (shared) registry.add(inode, source, name);
       return undefined;
     }
@@ -172,13 +175,33 @@ function setOwner({ owner }: ResetContext, { dir, name, stats }: Located): void 
   withFile(dir, name, (fd) => own(fd, 0o600, owner));
 }
 
-function tryLink(file: Located, source: Dir, name: Uint8Array): boolean {
+function tryLink(file: Located, source: Dir, name: Uint8Array, digest: Uint8Array | undefined): boolean {
   try {
-    link(file.dir, file.name, source, name);
+    linkUnlessThere(file.dir, file.name, source, name, digest);
     return true;
   } catch (error) {
     if (hasErrno(error, ...NO_LINK)) return false;
     throw error;
+  }
+}
+
+/** Links the message as `name`, which may have been given to it, or to the same content, since it was looked at. */
+function linkUnlessThere(
+  from: Dir,
+  fromName: Name,
+  source: Dir,
+  name: Uint8Array,
+  digest: Uint8Array | undefined,
+): void {
+  try {
+    link(from, fromName, source, name);
+  } catch (error) {
+    if (!hasErrno(error, 'EEXIST')) throw error;
+    const [there, message] = [stat(source, name), stat(from, fromName)];
+    const same = there?.ino === message?.ino && there?.dev === message?.dev;
+    if (there?.isFile() !== true || message === undefined) throw error;
+    if (!same && !sameDigest(fileDigest(source, name, 'crlf'), digest ?? fileDigest(from, fromName, 'crlf')))
+      throw error;
   }
 }
 
@@ -221,11 +244,15 @@ function* passingOn(content: Iterable<Buffer>, to: number): Generator<Buffer> {
 }
 
 /** Gives a durable copy its name. */
-function placeCopy({ record, source }: FolderWithSource, copy: Copy, registry: SharedOriginals | undefined): void {
+function placeCopy(
+  { record, source, index }: FolderWithSource,
+  copy: Copy,
+  registry: SharedOriginals | undefined,
+): void {
   const name = nameOf(record, copy.row);
   // Registered first: killed in between, the next name still finds this copy.
   if (copy.shared) registry?.add(record.inodes[copy.row] ?? 0n, source, copy.temporary);
-  link(source, copy.temporary, source, name);
+  linkUnlessThere(source, copy.temporary, source, name, index?.byUid(record.uids[copy.row] ?? 0)?.digest);
   unlink(source, copy.temporary);
 }
 

@@ -24,6 +24,8 @@ export type RefusalCode =
   | 'RESET_LOST'
   /** The 3.x name of a message holds something else now. */
   | 'RESET_SOURCE_CHANGED'
+  /** Two messages that are in 4.x only had the same 3.x name. */
+  | 'RESET_NAME_TWICE'
   /** A 4.x file may be the only copy of a message, but there is nothing to check it with. */
   | 'RESET_UNVERIFIED'
   /** store.idx is missing or damaged. */
