@@ -147,6 +147,40 @@ describe('renameMailbox', () => {
   });
 });
 
+/** As a service leaves it that is killed between the transaction and the directory. */
+async function killedRename(from: string, to: string): Promise<void> {
+  const below = [...store.mailboxes.list(`${from}/`)].map(({ name }) => name);
+  await store.mailboxes.update((writes) => {
+    for (const name of [from, ...below]) writes.rename(name, to + name.slice(from.length));
+    writes.beginNameChange({ id: 77, name: from, to, owner: 'anna', partition: 'test', root: store.partition });
+  });
+}
+
+describe('a change whose directory somebody has moved or removed', () => {
+  it.each([B, null])('stays on record until that is durable: to %s', async (to) => {
+    await store.make('user/anna/X', 'x');
+    const old = 'user/anna/X';
+    if (to !== null) {
+      await killedRename(old, to);
+      fs.renameSync(store.directory(old), store.directory(to));
+    } else {
+      await store.mailboxes.update((writes) => {
+        writes.remove(old);
+        writes.beginNameChange({ id: 77, name: old, to, owner: 'anna', partition: 'test', root: store.partition });
+      });
+      fs.rmSync(store.directory(old), { recursive: true });
+    }
+    let calls = 0;
+    while (await failingAt(calls + 1, () => finishNameChanges(store))) {
+      calls += 1;
+      expect([...store.mailboxes.nameChanges()]).toHaveLength(1);
+    }
+    // The commit, and before it a sync of each directory that leads there.
+    expect(calls).toBeGreaterThan(1);
+    expect([...store.mailboxes.nameChanges()]).toEqual([]);
+  });
+});
+
 it('createMailbox leaves alone what another process has made of the name since it looked', async () => {
   const name = 'user/anna/Sent';
   const made = { owner: 'anna', partition: 'test', root: store.partition };
