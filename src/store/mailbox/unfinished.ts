@@ -24,10 +24,12 @@ import { INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { NameChange } from '../types.js';
 import type { MailStore } from './held.js';
+import { mergeDirectory } from './merge.js';
 
 /**
  * Finishes the changes on record that concern the mailbox `name`, or all of them. Returns the pids that hold a
- * directory which has to follow, when one is locked; undefined when nothing is left. Errors: PARTITION_*.
+ * directory which has to follow, when one is locked; undefined when nothing is left. Errors: PARTITION_*,
+ * MAILBOX_IN_THE_WAY (merge.ts).
  */
 export async function finishNameChanges(store: MailStore, name?: string): Promise<readonly number[] | undefined> {
   for (const change of [...store.mailboxes.nameChanges()]) {
@@ -68,7 +70,11 @@ export async function finishNameChange(
       store.mailboxes.refresh();
       if (![...store.mailboxes.nameChanges()].some(({ id }) => id === change.id)) return undefined;
       if (change.to === null) removeMailboxDirectory(root, components, own);
-      else moveDirectory(root, components, mailboxPathComponents(change.owner, change.to), store.owner);
+      else {
+        const to = mailboxPathComponents(change.owner, change.to);
+        const holders = moveDirectory(root, components, to, store.owner);
+        if (holders !== undefined) return holders;
+      }
     } else syncPlaces(root, components, change);
     removeWayTo(store, root, change.name, components);
     await store.mailboxes.update((writes) => writes.endNameChange(change.id));
@@ -79,14 +85,31 @@ export async function finishNameChange(
   }
 }
 
-function moveDirectory(root: Dir, from: readonly string[], to: readonly string[], owner: Ownership): void {
+/** Returns the pids that hold the new place when it is there already, and locked. */
+function moveDirectory(
+  root: Dir,
+  from: readonly string[],
+  to: readonly string[],
+  owner: Ownership,
+): readonly number[] | undefined {
   const parent = walk(root, from.slice(0, -1));
   const newParent = ensureDirs(root, to.slice(0, -1), owner);
   try {
-    rename(parent, from.at(-1) ?? '', newParent, to.at(-1) ?? '');
+    const [source, target] = [
+      { parent, name: from.at(-1) ?? '' },
+      { parent: newParent, name: to.at(-1) ?? '' },
+    ];
+    try {
+      rename(parent, source.name, newParent, target.name);
+    } catch (error) {
+      if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+      const holders = mergeDirectory(source, target);
+      if (holders !== undefined) return holders;
+    }
     sync(newParent.fd);
     sync(parent.fd);
     syncUpwards(root, to.slice(0, -2));
+    return undefined;
   } finally {
     closeDir(newParent);
     closeDir(parent);

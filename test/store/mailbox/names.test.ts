@@ -181,6 +181,81 @@ describe('a change whose directory somebody has moved or removed', () => {
   });
 });
 
+describe('a rename that was killed, and whose new place is there', () => {
+  const emptyIndex = async (name: string): Promise<void> => {
+    await store.make('user/anna/empty');
+    fs.mkdirSync(store.directory(name), { recursive: true, mode: 0o700 });
+    fs.copyFileSync(
+      path.join(store.directory('user/anna/empty'), 'store.idx'),
+      path.join(store.directory(name), 'store.idx'),
+    );
+    await deleteMailbox(store, 'user/anna/empty');
+  };
+  const whole = { [B]: ['1 one', '2 two'], 'user/anna/B/below': ['1 three'] };
+
+  it('is finished after a stop at any call: sub-mailboxes on both sides, the index of a refused createMailbox', async () => {
+    let calls = 0;
+    for (let n = 1; ; n++) {
+      const [from, to] = [`user/anna/from${n}`, `user/anna/to${n}`];
+      await store.make(from, 'one', 'two');
+      await store.make(`${from}/way/deep`, 'three');
+      await killedRename(from, to);
+      await emptyIndex(to);
+      // What a migration makes; createMailbox finishes the change of the name above it first.
+      const other = `${to}/way/other`;
+      await store.make('user/anna/made', 'four');
+      fs.mkdirSync(path.dirname(store.directory(other)), { recursive: true, mode: 0o700 });
+      fs.renameSync(store.directory('user/anna/made'), store.directory(other));
+      await store.mailboxes.update((writes) => writes.rename('user/anna/made', other));
+
+      const stopped = await failingAt(n, () => finishNameChanges(store));
+      await changeMailbox(store, to, (changes) => changes.append({ content: Buffer.from('more'), internalDate: 6 }));
+      expect(store.content()).toMatchObject({
+        [to]: ['1 one', '2 two', '3 more'],
+        [`${to}/way/deep`]: ['1 three'],
+        [other]: ['1 four'],
+      });
+      expect([...store.mailboxes.nameChanges()]).toEqual([]);
+      expect(fs.existsSync(store.directory(from))).toBe(false);
+      if (!stopped) break;
+      calls += 1;
+    }
+    expect(calls).toBeGreaterThan(10);
+  });
+
+  it('waits for who makes a mailbox there: its index would replace that of the renamed one', async () => {
+    await killedRename(A, B);
+    await emptyIndex(B);
+    const dir = openRoot(store.directory(B));
+    try {
+      expect(tryFlock(dir.fd, 'exclusive')).toBe(true);
+      expect(await finishNameChanges(store)).toEqual([process.pid]);
+      expect(fs.existsSync(path.join(store.directory(A), 'store.idx'))).toBe(true);
+    } finally {
+      closeDir(dir);
+    }
+    expect(await finishNameChanges(store)).toBeUndefined();
+    expect(store.content()).toMatchObject(whole);
+  });
+
+  it('says what is in the way when there is mail in it, and goes on when that is gone', async () => {
+    await store.make('user/anna/made', 'four');
+    await killedRename(A, B);
+    const [ours, theirs] = [store.directory(BELOW), store.directory('user/anna/B/below')];
+    fs.mkdirSync(store.directory(B), { mode: 0o700 });
+    fs.renameSync(store.directory('user/anna/made'), theirs);
+    await store.mailboxes.update((writes) => writes.remove('user/anna/made'));
+    const refused = finishNameChanges(store);
+    await expect(refused).rejects.toMatchObject({ code: 'MAILBOX_IN_THE_WAY' });
+    await expect(refused).rejects.toThrow(`${theirs}/00 is in the way of ${ours}/00`);
+    expect(fs.readFileSync(path.join(ours, '00', '1.msg'), 'latin1')).toBe('three');
+    expect(fs.readFileSync(path.join(theirs, '00', '1.msg'), 'latin1')).toBe('four');
+    fs.rmSync(theirs, { recursive: true });
+    expect(await finishNameChanges(store)).toBeUndefined();
+    expect(store.content()).toMatchObject(whole);
+  });
+});
+
 it('createMailbox leaves alone what another process has made of the name since it looked', async () => {
   const name = 'user/anna/Sent';
   const made = { owner: 'anna', partition: 'test', root: store.partition };
