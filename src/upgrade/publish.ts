@@ -1,3 +1,13 @@
+/**
+ * What happens to a group of moved folders (design.md, "One folder, in order", steps 4 to 6):
+ *
+ *     sync ─▶ sources unchanged? ─▶ failures on record ─▶ publish ─▶ outcome on record ─▶ `-r` ─▶ unlock
+ *
+ * A retry of a published folder that a service has used has one step more before `publish`: entries in its journal.
+ *
+ * A message that is not in the published index is on record as failed before the index is published: a late
+ * `-r` can therefore trust the record whenever the process was killed (4x-store.md, promise 1).
+ */
 import { METHOD } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
 import { statOpen, statOpenExactly } from '../fs/descriptor.js';
