@@ -8,7 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { onDescriptor, statOpen, statOpenExactly } from '../fs/descriptor.js';
+import { onDescriptor, readOpen, statOpen, statOpenExactly } from '../fs/descriptor.js';
 import { createFile, type Dir, type Ownership, openFile, openSoleFile, own, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { describeHolder, flockPids, holdersText, isAlive, type LockHolder } from '../fs/holders.js';
@@ -180,12 +180,7 @@ interface Note {
 function readNote(fd: number): Note | undefined {
   if (!statOpen(fd).isFile()) return undefined;
   const bytes = Buffer.alloc(NOTE_LIMIT);
-  const text = bytes
-    .subarray(
-      0,
-      onDescriptor(fd, () => fs.readSync(fd, bytes, 0, NOTE_LIMIT, 0)),
-    )
-    .toString('latin1');
+  const text = bytes.subarray(0, readOpen(fd, bytes, 0)).toString('latin1');
   const match = /^([1-9][0-9]{0,9}) ([ -~]*)\n/.exec(text);
   return match === null ? undefined : { pid: Number(match[1]), command: match[2]! };
 }

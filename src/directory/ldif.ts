@@ -11,9 +11,8 @@
  * although it should be base64, the closing `search:`/`result:` lines that ldapsearch prints. Refused: values
  * by URL (`attribute:< …`), other change types, `result:` other than 0 (then the file is a part of a directory).
  */
-import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
-import { onDescriptor } from '../fs/descriptor.js';
+import { readOpen } from '../fs/descriptor.js';
 import { escapeLogText } from '../log/log.js';
 import type { DirectoryProblemCode, SourceItem } from './types.js';
 import { isUserOf, KEPT_ATTRIBUTES, problem, validateEntry } from './validate.js';
@@ -69,7 +68,7 @@ function at(line: number, message: string): string {
 function* chunksOf(file: number): Generator<Buffer> {
   for (let position = 0; ; ) {
     const chunk = Buffer.allocUnsafe(CHUNK);
-    const bytes = onDescriptor(file, () => fs.readSync(file, chunk, 0, CHUNK, position));
+    const bytes = readOpen(file, chunk, position);
     if (bytes === 0) return;
     position += bytes;
     yield chunk.subarray(0, bytes);

@@ -1,5 +1,5 @@
 /** Errors of calls on a descriptor, which name no file: what is told to people must (docs/operations.md). */
-import { type BigIntStats, constants, fstatSync, openSync, readlinkSync, type Stats } from 'node:fs';
+import { type BigIntStats, constants, fstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs';
 
 /** Makes a call on `fd`; what it throws names the path that the descriptor leads to, where the kernel tells. */
 export function onDescriptor<T>(fd: number, call: () => T): T {
@@ -18,6 +18,14 @@ export function statOpen(fd: number): Stats {
 /** The same with numbers that hold every inode, and times in nanoseconds. */
 export function statOpenExactly(fd: number): BigIntStats {
   return onDescriptor(fd, () => fstatSync(fd, { bigint: true }));
+}
+
+/** One read moves less than 2 GiB. */
+const READ_LIMIT = 1 << 30;
+
+/** Reads into `into` from `position` (null: where the descriptor stands); how many bytes came, 0 at the end. */
+export function readOpen(fd: number, into: Uint8Array, position: number | null): number {
+  return onDescriptor(fd, () => readSync(fd, into, 0, Math.min(into.length, READ_LIMIT), position));
 }
 
 /** Another description of the file that `fd` has open, for writing, from its beginning. Needs /proc. */

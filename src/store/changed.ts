@@ -2,9 +2,9 @@
  * Has anything changed a mailbox since it was migrated? Services write a journal beside the index, and folding it
  * counts the index's generation up (docs/formats/store-idx.md).
  */
-import { closeSync, readSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { hasErrno } from '../errors.js';
-import { onDescriptor } from '../fs/descriptor.js';
+import { readOpen } from '../fs/descriptor.js';
 import { type Dir, openFile, stat } from '../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from './layout.js';
 
@@ -23,9 +23,7 @@ export function changedSinceMigration(mailbox: Dir): boolean {
   }
   try {
     const generation = Buffer.alloc(4);
-    return (
-      onDescriptor(fd, () => readSync(fd, generation, 0, 4, GENERATION_AT)) === 4 && generation.readUInt32LE() !== 0
-    );
+    return readOpen(fd, generation, GENERATION_AT) === 4 && generation.readUInt32LE() !== 0;
   } finally {
     closeSync(fd);
   }

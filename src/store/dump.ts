@@ -8,7 +8,7 @@ import { decodeCacheEntry } from '../engine/message/decode.js';
 import { type ImapValue, parseImapValue } from '../engine/message/imapvalue.js';
 import { FLAG } from '../engine/types.js';
 import { MailhaulError, messageOf } from '../errors.js';
-import { onDescriptor } from '../fs/descriptor.js';
+import { readOpen } from '../fs/descriptor.js';
 import { closeDir, type Dir, displayPath, openDir, openFile } from '../fs/dir.js';
 import { openMailboxIndex } from './index/mailboxIndex.js';
 import { hashDirectory, messageFile } from './layout.js';
@@ -134,7 +134,7 @@ class MessageHasher {
 
   private hashAll(hash: Hash, fd: number): string {
     for (;;) {
-      const bytes = onDescriptor(fd, () => fs.readSync(fd, this.buffer, 0, READ_BYTES, null));
+      const bytes = readOpen(fd, this.buffer, null);
       if (bytes === 0) return hash.digest('hex');
       hash.update(this.buffer.subarray(0, bytes));
     }

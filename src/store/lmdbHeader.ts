@@ -10,13 +10,13 @@
  *     52  u16 flags, u16 depth, 88 u64 root page: the list of free pages
  *     100 u16 flags, u16 depth, 136 u64 root page: the tables     144 u64 last page in use     152 u64 transaction
  *
- * A root is a page, or all ones for an empty tree. The other meta page's may lie beyond its last page: when LMDB could not
- * write a commit's meta page, it puts the old numbers of last page and transaction in it, and leaves the new roots.
+ * A root is a page, or all ones for an empty tree. The other meta page's may lie beyond its last page: when LMDB could
+ * not write a commit's meta page, it puts the old numbers of last page and transaction in it, and leaves the new roots.
  * LMDB trusts its pages: a tree that is damaged further down, in a file of full length, may end the process.
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
-import { onDescriptor, statOpen } from '../fs/descriptor.js';
+import { readOpen, statOpen } from '../fs/descriptor.js';
 import { type Dir, displayPath, openFile, withFile } from '../fs/dir.js';
 import { effect } from '../fs/seam.js';
 import { treesLieWithin } from './lmdbPages.js';
@@ -118,7 +118,7 @@ function lookAt(fd: number): 'sound' | 'empty' | 'invalid' | 'truncated' {
 /** The meta page at `offset`; undefined when there is none. */
 function readMeta(fd: number, offset: number): Meta | undefined {
   const page = Buffer.alloc(HEADER_BYTES);
-  if (onDescriptor(fd, () => fs.readSync(fd, page, 0, HEADER_BYTES, offset)) !== HEADER_BYTES) return undefined;
+  if (readOpen(fd, page, offset) !== HEADER_BYTES) return undefined;
   const pageSize = page.readUInt32LE(48);
   const sound =
     (page.readUInt16LE(18) & META_FLAG) !== 0 &&
@@ -149,5 +149,5 @@ function isZero(fd: number): boolean {
   const { size } = statOpen(fd);
   if (size > LARGEST_PAGE * 2) return false;
   const bytes = Buffer.alloc(size);
-  return onDescriptor(fd, () => fs.readSync(fd, bytes, 0, size, 0)) === size && bytes.every((byte) => byte === 0);
+  return readOpen(fd, bytes, 0) === size && bytes.every((byte) => byte === 0);
 }

@@ -7,9 +7,8 @@
  * A robust pthread mutex begins with a u32: bits 0 to 29 the thread id of its owner, 0 when it is free; bit 30 the
  * owner died, the next one takes over; bit 31 somebody waits.
  */
-import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
-import { onDescriptor } from '../fs/descriptor.js';
+import { readOpen } from '../fs/descriptor.js';
 import { describeHolder, holdersText, processOfThread } from '../fs/holders.js';
 
 const MAGIC = 0xbeefc0de;
@@ -49,9 +48,7 @@ export function checkLockFile(lockFd: number, users: readonly number[], where: s
 function readHeader(lockFd: number): Buffer | undefined {
   if (!LOCK_FILE_KNOWN) return undefined;
   const header = Buffer.alloc(HEADER_BYTES);
-  return onDescriptor(lockFd, () => fs.readSync(lockFd, header, 0, HEADER_BYTES, 0)) === HEADER_BYTES
-    ? header
-    : undefined;
+  return readOpen(lockFd, header, 0) === HEADER_BYTES ? header : undefined;
 }
 
 function isKnown(header: Buffer): boolean {

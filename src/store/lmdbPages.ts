@@ -12,8 +12,7 @@
  * number of a child. In a leaf low and middle are the bytes of data; flag 01: the data is u64 page, u64, u64 pages of
  * an overflow run; flag 02: it is a table, whose root is at 40.
  */
-import * as fs from 'node:fs';
-import { onDescriptor } from '../fs/descriptor.js';
+import { readOpen } from '../fs/descriptor.js';
 
 const PAGE_HEADER = 24;
 const BRANCH = 0x01;
@@ -47,11 +46,7 @@ export function treesLieWithin(fd: number, pageSize: number, filePages: number, 
     for (const root of roots) visit(root);
     for (let number = waiting.pop(); number !== undefined; number = waiting.pop()) {
       visits += 1;
-      if (
-        visits > filePages ||
-        onDescriptor(fd, () => fs.readSync(fd, page, 0, pageSize, number * pageSize)) !== pageSize
-      )
-        return false;
+      if (visits > filePages || readOpen(fd, page, number * pageSize) !== pageSize) return false;
       for (const reached of reachedFrom(page)) {
         if (reached.pages === undefined) visit(reached.page);
         else within(reached.page, reached.pages);

@@ -13,7 +13,7 @@
 import * as fs from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { describeError, EXIT, MailhaulError } from '../errors.js';
-import { onDescriptor } from '../fs/descriptor.js';
+import { readOpen } from '../fs/descriptor.js';
 import { closeDir, openFile, openRoot } from '../fs/dir.js';
 import { escapeLogText } from '../log/log.js';
 import type { MappingUser } from './types.js';
@@ -231,7 +231,7 @@ function* linesOf(chunks: Iterable<Uint8Array>): Generator<Line, void, undefined
 function* chunksOf(fd: number): Generator<Uint8Array> {
   const buffer = Buffer.alloc(1 << 16);
   for (;;) {
-    const read = onDescriptor(fd, () => fs.readSync(fd, buffer, 0, buffer.length, null));
+    const read = readOpen(fd, buffer, null);
     if (read === 0) return;
     yield buffer.subarray(0, read);
   }

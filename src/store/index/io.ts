@@ -1,6 +1,6 @@
 /** Where the bytes of store.idx and store.jnl come from and go to: an open descriptor, or memory. */
 import * as fs from 'node:fs';
-import { onDescriptor, statOpen } from '../../fs/descriptor.js';
+import { onDescriptor, readOpen, statOpen } from '../../fs/descriptor.js';
 import { effect } from '../../fs/seam.js';
 
 /** A file of fixed length that is read in pieces. */
@@ -43,7 +43,7 @@ function readAt(fd: number, offset: number, length: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let done = 0;
   while (done < length) {
-    const count = onDescriptor(fd, () => fs.readSync(fd, bytes, done, Math.min(length - done, 1 << 30), offset + done));
+    const count = readOpen(fd, bytes.subarray(done), offset + done);
     if (count === 0) break;
     done += count;
   }

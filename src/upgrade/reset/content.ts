@@ -1,7 +1,7 @@
 /** Message files read in pieces: their digest, as they are and in CRLF form. Memory: one buffer. */
 import * as fs from 'node:fs';
 import { crlfForm } from '../../engine/message/crlf.js';
-import { onDescriptor } from '../../fs/descriptor.js';
+import { readOpen } from '../../fs/descriptor.js';
 import { type Dir, type Name, openFile } from '../../fs/dir.js';
 import { digestOf } from '../../store/digest.js';
 
@@ -14,12 +14,11 @@ let buffer: Buffer | undefined;
 /** The content of an open file from its beginning; a piece is valid until the next one. */
 export function* pieces(fd: number): Generator<Buffer> {
   buffer ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
-  const into = buffer;
   for (let at = 0; ; ) {
-    const bytes = onDescriptor(fd, () => fs.readSync(fd, into, 0, PIECE_BYTES, at));
+    const bytes = readOpen(fd, buffer, at);
     if (bytes === 0) return;
     at += bytes;
-    yield into.subarray(0, bytes);
+    yield buffer.subarray(0, bytes);
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../../errors.js';
-import { onDescriptor, statOpen } from '../../fs/descriptor.js';
+import { readOpen, statOpen } from '../../fs/descriptor.js';
 import { type Dir, displayPath, openSeenFile } from '../../fs/dir.js';
 import type { VerifyContext } from './context.js';
 
@@ -54,7 +54,7 @@ function readAll(fd: number, size: number): Buffer {
   const buffer = bufferFor(size);
   let done = 0;
   while (done < size) {
-    const bytes = onDescriptor(fd, () => fs.readSync(fd, buffer, done, Math.min(size - done, 1 << 30), done));
+    const bytes = readOpen(fd, buffer.subarray(done, size), done);
     if (bytes === 0) break;
     done += bytes;
   }
