@@ -43,19 +43,33 @@ const LONGEST_PAUSE_MS = 200;
  * Locks a migrated mailbox. Errors: NO_MAILBOX, MAILBOX_TRANSITION, MAILBOX_DIRECTORY, MAILBOX_BUSY (with the pids
  * that hold it), PARTITION_* and those of the database.
  */
-export async function holdMailbox(store: MailStore, name: string): Promise<HeldMailbox> {
+export function holdMailbox(store: MailStore, name: string): Promise<HeldMailbox> {
+  return waiting(store, name, () => tryHold(store, name));
+}
+
+interface Refused {
+  /** The pids that are in the way. */
+  readonly holders: readonly number[];
+}
+
+/** Tries until it has what it wants; MAILBOX_BUSY when others hold it too long. */
+async function waiting<T extends object>(
+  store: MailStore,
+  name: string,
+  attempt: () => Promise<T | Refused>,
+): Promise<T> {
   const waitMs = store.lockWaitMs ?? LOCK_WAIT_MS;
   let waited = 0;
   for (let pause = 5; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    const held = await tryHold(store, name);
-    if ('dir' in held) return held;
-    if (waited >= waitMs) throw busy(name, held.holders);
+    const got = await attempt();
+    if (!('holders' in got)) return got;
+    if (waited >= waitMs) throw busy(name, got.holders);
     await sleep(pause);
     waited += pause;
   }
 }
 
-async function tryHold(store: MailStore, name: string): Promise<HeldMailbox | { readonly holders: readonly number[] }> {
+async function tryHold(store: MailStore, name: string): Promise<HeldMailbox | Refused> {
   const changing = await finishNameChanges(store, name);
   if (changing !== undefined) return { holders: changing };
   const { record, path } = migrated(store, name);
@@ -133,12 +147,9 @@ export async function lockUnclaimed(
   name: string,
   place: { readonly root: Dir; readonly components: readonly string[]; readonly dir: Dir },
 ): Promise<void> {
-  const waitMs = store.lockWaitMs ?? LOCK_WAIT_MS;
-  for (let waited = 0, pause = 5; !tryFlock(place.dir.fd, 'exclusive'); pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
-    if (waited >= waitMs) throw busy(name, flockPids(place.dir.fd));
-    await sleep(pause);
-    waited += pause;
-  }
+  await waiting(store, name, async () =>
+    tryFlock(place.dir.fd, 'exclusive') ? place : { holders: flockPids(place.dir.fd) },
+  );
   if (!leadsTo(place.root, place.components, place.dir)) throw busy(name, []);
 }
 
