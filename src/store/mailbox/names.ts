@@ -21,7 +21,7 @@ import { INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { AclEntry, MailboxRecord, NameChange } from '../types.js';
 import { type HeldMailbox, holdMailbox, lockUnclaimed, type MailStore } from './held.js';
-import { finishNameChange, finishNameChanges } from './unfinished.js';
+import { finishNameChange, finishNameChanges, syncWay } from './unfinished.js';
 
 export interface NewMailbox {
   readonly owner: string;
@@ -63,7 +63,7 @@ export async function createMailbox(store: MailStore, name: string, made: NewMai
       checkFree(store, name);
       if (isChanging(store, name)) throw exists(name);
       writeEmptyIndex(dir, record, store);
-      syncPath(root, components);
+      syncWay(root, components);
       await store.mailboxes.update((writes) => {
         // Without this lock a migration enters a mailbox, and a rename gives the name to another.
         if (writes.get(name) !== undefined || isChanging(store, name)) throw exists(name);
@@ -94,14 +94,6 @@ function writeEmptyIndex(
   }
   rename(dir, temporary, dir, INDEX_FILE);
   sync(dir.fd);
-}
-
-function syncPath(root: Dir, components: readonly string[]): void {
-  for (let depth = components.length - 1; depth >= 0; depth--) {
-    const dir = walk(root, components.slice(0, depth));
-    sync(dir.fd);
-    closeDir(dir);
-  }
 }
 
 /**

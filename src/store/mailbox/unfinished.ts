@@ -106,9 +106,8 @@ function moveDirectory(
       const holders = mergeDirectory(source, target);
       if (holders !== undefined) return holders;
     }
-    sync(newParent.fd);
     sync(parent.fd);
-    syncUpwards(root, to.slice(0, -2));
+    syncWay(root, to);
     return undefined;
   } finally {
     closeDir(newParent);
@@ -140,21 +139,22 @@ function removeWayTo(store: MailStore, root: Dir, name: string, components: read
 
 /** Who moved or removed the directory may not have come to sync it: the change is on record until that is done. */
 function syncPlaces(root: Dir, components: readonly string[], { owner, to }: NameChange): void {
-  const places = [components, ...(to === null ? [] : [mailboxPathComponents(owner, to)])];
-  for (const place of places) {
-    for (let depth = place.length - 1; depth >= 0; depth--) {
-      const dir = openIfThere(root, place.slice(0, depth));
-      if (dir === undefined) continue;
-      sync(dir.fd);
-      closeDir(dir);
-    }
-  }
+  syncWay(root, components, openIfThere);
+  if (to !== null) syncWay(root, mailboxPathComponents(owner, to), openIfThere);
 }
 
-/** Makes directories durable that may have been made for the new name. */
-function syncUpwards(root: Dir, components: readonly string[]): void {
-  for (let depth = components.length; depth > 0; depth--) {
-    const dir = walk(root, components.slice(0, depth));
+/**
+ * Makes the entries of a path durable: syncs the directories above its end, the root too. `open` gives undefined for
+ * one that may be missing.
+ */
+export function syncWay(
+  root: Dir,
+  components: readonly string[],
+  open: (root: Dir, components: readonly string[]) => Dir | undefined = walk,
+): void {
+  for (let depth = components.length - 1; depth >= 0; depth--) {
+    const dir = open(root, components.slice(0, depth));
+    if (dir === undefined) continue;
     sync(dir.fd);
     closeDir(dir);
   }
