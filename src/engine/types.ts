@@ -62,6 +62,20 @@ export function isDeviceError(errno: number): boolean {
   return DEVICE_ERRORS.includes(errno);
 }
 
+/** The target device is full, read-only or broken. */
+const TARGET_ERRORS: readonly number[] = [
+  osConstants.errno.ENOSPC,
+  osConstants.errno.EDQUOT,
+  osConstants.errno.EROFS,
+  osConstants.errno.EIO,
+  EUCLEAN,
+];
+
+/** Whether nothing more can be written to a target after this error. */
+export function isTargetError(errno: number): boolean {
+  return TARGET_ERRORS.includes(errno);
+}
+
 /** One folder's directory, statted. Columns in the order of inode numbers (the order that disks like). */
 export interface DirectoryScan {
   readonly count: number;

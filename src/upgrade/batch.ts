@@ -3,7 +3,7 @@
  * (design.md, "One folder, in order", steps 1 to 4). Whatever happens, a folder ends in exactly one place:
  * handed to the committer, set aside, reported as failed, skipped, or let go because the run halts.
  */
-import { type EngineOutput, isDeviceError, METHOD } from '../engine/types.js';
+import { type EngineOutput, isDeviceError, isTargetError, METHOD } from '../engine/types.js';
 import { errnoName, MailhaulError } from '../errors.js';
 import { encodeAdminRecord } from '../store/adminRecord.js';
 import { mailboxPathComponents } from '../store/names.js';
@@ -27,7 +27,7 @@ import {
 import { isDue, mailboxOf } from './selection.js';
 import type { AddedRows, FailedFolder, MoveFolder, Place, PrepareFolder, Trouble } from './tasks.js';
 import { countUnreadable, isPathStopped, messagesReadable, sourceStrike, sourceWorks, stopDevice } from './trouble.js';
-import { isProcessTrouble, isTargetTrouble } from './trouble-kinds.js';
+import { isProcessTrouble } from './trouble-kinds.js';
 import type { FolderPlan, MappingFolder, MessageFailure, MigrationRecord } from './types.js';
 
 /** Makes migration records durable; many batches share one transaction. */
@@ -308,7 +308,7 @@ function engineHalted(run: Run, folder: MappingFolder, rootPath: string, trouble
   const { errno, call, side } = trouble;
   if (isProcessTrouble(errno)) processHalts(run, trouble, folder.mailbox);
   else if (side === 'source') stopDevice(run, storePathOf(run, folder), trouble, 1);
-  else if (isTargetTrouble(errno)) stopDevice(run, rootPath, trouble);
+  else if (isTargetError(errno)) stopDevice(run, rootPath, trouble);
   else {
     const message = `The 4.x mailbox directory cannot be completed: ${call} failed with ${errnoName(errno)}.`;
     folderFailed(run, folder, { code: 'FOLDER_TARGET', message, where: folder.mailbox });

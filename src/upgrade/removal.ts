@@ -5,7 +5,7 @@
  */
 
 import { constants as osConstants } from 'node:os';
-import type { RemoveOutput } from '../engine/types.js';
+import { isTargetError, type RemoveOutput } from '../engine/types.js';
 import { errnoName } from '../errors.js';
 import { fstat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
@@ -14,7 +14,7 @@ import { failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } 
 import { mailboxOf } from './selection.js';
 import type { RemoveFolder } from './tasks.js';
 import { isStopped, removalRefused, stopDevice } from './trouble.js';
-import { isProcessTrouble, isTargetTrouble, syncTrouble } from './trouble-kinds.js';
+import { isProcessTrouble, syncTrouble } from './trouble-kinds.js';
 import type { MappingFolder } from './types.js';
 import { batches, estimateMessages } from './worklist.js';
 
@@ -155,7 +155,7 @@ export function countRemoval(
     run.log.write('Store', 'Warning', `${folder.mailbox}: ${changed + notInTarget} 3.x files stay: ${reasons}.`);
   }
   const [first] = refused;
-  if (first !== undefined && isTargetTrouble(first.errno)) {
+  if (first !== undefined && isTargetError(first.errno)) {
     // A read-only or broken disk is told once, not once a folder.
     removalRefused(run, folder, first.errno, refused.length);
   } else if (first !== undefined) {

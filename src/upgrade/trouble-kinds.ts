@@ -1,19 +1,14 @@
 /** Which failed calls are more than the failure of one folder (trouble.ts says what becomes of them). */
 import { constants as osConstants } from 'node:os';
-import { isDeviceError } from '../engine/types.js';
-import { describeError, EUCLEAN } from '../errors.js';
+import { isDeviceError, isTargetError } from '../engine/types.js';
+import { describeError } from '../errors.js';
 import type { Trouble } from './tasks.js';
 
-const { ENOSPC, EDQUOT, EROFS, EIO, EMFILE, ENFILE, ENOMEM } = osConstants.errno;
+const { EIO, EMFILE, ENFILE, ENOMEM } = osConstants.errno;
 
 /** Whether `errno` is the process's own trouble: the next folder would meet it wherever it goes. */
 export function isProcessTrouble(errno: number): boolean {
   return errno === EMFILE || errno === ENFILE || errno === ENOMEM;
-}
-
-/** Whether no folder can go on with this target device. */
-export function isTargetTrouble(errno: number): boolean {
-  return [ENOSPC, EDQUOT, EROFS, EIO, EUCLEAN].includes(errno);
 }
 
 /**
@@ -26,8 +21,7 @@ export function troubleOf(error: unknown, side: Trouble['side']): Trouble | unde
     const { errno, syscall } = cause as NodeJS.ErrnoException;
     if (typeof errno !== 'number') continue;
     const positive = Math.abs(errno);
-    const known =
-      isProcessTrouble(positive) || (side === 'target' ? isTargetTrouble(positive) : isDeviceError(positive));
+    const known = isProcessTrouble(positive) || (side === 'target' ? isTargetError(positive) : isDeviceError(positive));
     return known ? { side, errno: positive, call: syscall ?? 'system call' } : undefined;
   }
   return undefined;

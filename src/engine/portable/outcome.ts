@@ -4,8 +4,8 @@
  * native/src/engine/outcome.cc.
  */
 import { constants as osConstants } from 'node:os';
-import { EUCLEAN, MailhaulError } from '../../errors.js';
-import type { MESSAGE_ERRORS } from '../types.js';
+import { MailhaulError } from '../../errors.js';
+import { isTargetError, type MESSAGE_ERRORS } from '../types.js';
 
 export type MessageErrorCode = Exclude<(typeof MESSAGE_ERRORS)[number], ''>;
 
@@ -38,13 +38,10 @@ export class Halted extends Error {
   }
 }
 
-const { EDQUOT, EIO, EISDIR, ELOOP, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EROFS, ENXIO, ENODEV } =
-  osConstants.errno;
+const { EISDIR, ELOOP, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR, ENXIO, ENODEV } = osConstants.errno;
 
 /** The process lacks something: the next message would meet it as well. */
 const LACKING: readonly number[] = [EMFILE, ENFILE, ENOMEM];
-/** The target device is full, read-only or broken. */
-const ENDS_THE_TARGET: readonly number[] = [ENOSPC, EDQUOT, EROFS, EIO, EUCLEAN];
 
 /** A failed call on a source file: only what the process lacks ends the folder, anything else is this message's failure. */
 export function sourceFailure(error: unknown): Error {
@@ -62,7 +59,7 @@ export function targetFailure(error: unknown): Error {
   if (error instanceof MailhaulError && error.code === 'FS_NOT_REGULAR') return new MessageFailed('MSG_TARGET');
   const failed = systemError(error);
   if (failed === undefined) return asError(error);
-  if (LACKING.includes(failed.errno) || ENDS_THE_TARGET.includes(failed.errno)) {
+  if (LACKING.includes(failed.errno) || isTargetError(failed.errno)) {
     return new Halted(failed.errno, failed.call);
   }
   return new MessageFailed('MSG_TARGET', failed.errno);
