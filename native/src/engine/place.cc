@@ -124,11 +124,11 @@ Outcome Placer::adoptEqual(const Message& message, const Spot& spot, bool& adopt
   // Root's, and this process is the server account by now: replaced as well.
   if (claimed.errorNumber == EPERM) return {};
   if (!claimed.ok()) return claimed;
-  const int error = writeAgain(fd.get(), message.content);
-  // Cannot be written: replaced. EFAULT is of a mapped source.
-  if (error == EACCES || error == EPERM || error == ENOENT || error == ETXTBSY) return {};
-  if (error == EFAULT) return sourceFailure(EIO, "write");
+  bool written = false;
+  const int error = writeAgain(fd.get(), message.content, written);
+  if (error == EFAULT) return sourceFailure(EIO, "write");  // of a mapped source
   if (error != 0) return targetFailure(error, "write");
+  if (!written) return {};
   if (const Outcome same = message.source->check(); !same.ok()) return same;
   adopted = true;
   return {};

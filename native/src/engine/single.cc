@@ -91,10 +91,9 @@ int SingleCopies::openRegistered(const char* key, std::span<const std::uint8_t> 
   if (const int error = sameContent(out.get(), content, compare_, usable); error != 0 || !usable) return error;
   if (written_.has(st)) return 0;
   // Of an earlier run, or of another thread or process, whose sync may fail.
-  const int error = writeAgain(out.get(), content);
-  usable = error == 0;
-  if (usable) written_.add(st);
-  return error == EACCES || error == EPERM || error == ETXTBSY ? 0 : error;
+  const int error = writeAgain(out.get(), content, usable);
+  if (error == 0 && usable) written_.add(st);
+  return error;
 }
 
 }  // namespace mailhaul::engine

@@ -107,10 +107,14 @@ int sameContent(int fd, std::span<const std::uint8_t> content, Buffer& buffer, b
   return 0;
 }
 
-int writeAgain(int fd, std::span<const std::uint8_t> content) noexcept {
+int writeAgain(int fd, std::span<const std::uint8_t> content, bool& written) noexcept {
+  written = false;
   sys::Fd writable;
-  if (const int error = sys::reopenForWriting(fd, writable); error != 0) return error;
+  const int opened = sys::reopenForWriting(fd, writable);
+  if (opened == EACCES || opened == EPERM || opened == ENOENT || opened == ETXTBSY) return 0;
+  if (opened != 0) return opened;
   if (const int error = sys::writeAllAt(writable.get(), content, 0); error != 0) return error;
+  written = true;
   return sys::syncfsTells() ? 0 : sys::syncFile(writable.get());
 }
 

@@ -59,8 +59,9 @@ class HashDirectories {
 
 /// Writes `content` over itself, into an open file that holds it already. A file of an earlier attempt may be whole in
 /// the page cache only: when the disk refuses its pages, the kernel tells one sync, and keeps them as if they were
-/// written. Written again, they are the next sync's to write or to report. Returns 0 or errno.
-[[nodiscard]] int writeAgain(int fd, std::span<const std::uint8_t> content) noexcept;
+/// written. Written again, they are the next sync's to write or to report. `written` is false when the file cannot be
+/// opened for writing: then another one is made in its place. Returns 0 or errno.
+[[nodiscard]] int writeAgain(int fd, std::span<const std::uint8_t> content, bool& written) noexcept;
 
 /// Inodes whose content this run has written.
 class WrittenInodes {

@@ -4,6 +4,7 @@
  * and keeps them as if they were written. Written again, they are the next sync's to write or to report.
  */
 import * as fs from 'node:fs';
+import { hasErrno } from '../../errors.js';
 import { reopenForWriting, statOpen } from '../../fs/descriptor.js';
 import { writeAll } from '../../fs/dir.js';
 import { syncWritten } from '../../fs/syncfs.js';
@@ -25,12 +26,22 @@ export function hasContent(fd: number, content: Uint8Array): boolean {
   }
 }
 
-/** Writes `content` over itself. Throws the errors of opening and writing. */
-export function writeAgain(fd: number, content: Uint8Array): void {
-  const writable = reopenForWriting(fd);
+/**
+ * Writes `content` over itself. False when the file cannot be opened for writing: then another one is made in its place.
+ * Throws the errors of writing.
+ */
+export function writeAgain(fd: number, content: Uint8Array): boolean {
+  let writable: number;
+  try {
+    writable = reopenForWriting(fd);
+  } catch (error) {
+    if (hasErrno(error, 'EACCES', 'EPERM', 'ENOENT', 'ETXTBSY')) return false;
+    throw error;
+  }
   try {
     writeAll(writable, content);
     syncWritten(writable);
+    return true;
   } finally {
     fs.closeSync(writable);
   }

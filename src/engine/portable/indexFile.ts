@@ -1,7 +1,7 @@
 /**
  * The folder's store.idx while it is written: `store.idx.new` until everything is in it, then renamed over
- * `store.idx`. Made durable by the caller, with everything else of the folder; where that
- * cannot tell of lost pages, it is synced before the rename.
+ * `store.idx`. Made durable by the caller, with everything else of the folder; where that cannot tell of lost pages,
+ * it is synced before the rename.
  */
 import * as fs from 'node:fs';
 import { statOpenExactly } from '../../fs/descriptor.js';

@@ -102,11 +102,10 @@ export class Placer {
     if (fd === undefined) return false;
     try {
       this.claim(fd, statOpenExactly(fd));
-      writeAgain(fd, message.content);
-      return true;
+      return writeAgain(fd, message.content);
     } catch (error) {
-      // Root's, and this process is the server account by now; or it cannot be written: replaced as well.
-      if (hasErrno(error, 'EPERM', 'EACCES', 'ENOENT', 'ETXTBSY')) return false;
+      // Root's, and this process is the server account by now: replaced as well.
+      if (hasErrno(error, 'EPERM')) return false;
       throw error;
     } finally {
       fs.closeSync(fd);

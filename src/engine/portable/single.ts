@@ -80,12 +80,7 @@ export class SharedCopies {
     const inode = inodeOf(opened);
     if (written.has(inode)) return true;
     // Of an earlier run, or of another thread or process, whose sync may fail.
-    try {
-      writeAgain(fd, content);
-    } catch (error) {
-      if (hasErrno(error, 'EPERM', 'EACCES', 'ETXTBSY')) return false;
-      throw error;
-    }
+    if (!writeAgain(fd, content)) return false;
     noteWritten(inode);
     return true;
   }
