@@ -2,6 +2,8 @@
  * What a retry finds in 4.x: the mailbox, locked until the outcome is on record, and which of the folder's messages
  * have to be added. Done by the thread that prepares the folder, while it holds the 3.x lock (tasks.ts).
  */
+
+import { rowOfUid } from '../engine/rows.js';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, walk } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
@@ -40,7 +42,11 @@ const addToPublished: AddTo = ({ context }, task, plan) => {
       // The recorded uids are this folder's alone as long as no service has been here.
       if (changedSinceMigration(mailbox)) {
         appendFrom = uidnext;
-        removeMoved(mailbox, (uid) => index.byUid(uid) === undefined && !settled.has(uid), readableIn(plan));
+        removeMoved(
+          mailbox,
+          (uid) => index.byUid(uid) === undefined && !settled.has(uid),
+          (uid) => isReadable(plan, uid),
+        );
       } else for (const uid of failed) if (index.byUid(uid) !== undefined) settled.add(uid);
     } finally {
       index.close();
@@ -58,9 +64,9 @@ const addToPublished: AddTo = ({ context }, task, plan) => {
 };
 
 /** Whether a uid of the plan is a message that 3.x can be asked for. */
-function readableIn({ messages }: FolderPlan): (uid: number) => boolean {
-  const readable = new Set(messages.uids.filter((_, row) => messages.refused[row] === 0));
-  return (uid) => readable.has(uid);
+function isReadable({ messages }: FolderPlan, uid: number): boolean {
+  const row = rowOfUid(messages.uids, uid);
+  return row >= 0 && messages.refused[row] === 0;
 }
 
 function openPublished({ target }: PrepareFolder): Dir {

@@ -10,6 +10,7 @@ import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import type { Dir, Name } from '../../fs/dir.js';
 import { digest } from '../../store/digest.js';
+import { rowOfUid } from '../rows.js';
 import {
   type EngineInput,
   type EngineOutput,
@@ -267,8 +268,8 @@ class Migration {
   private claims(): (uid: number) => Claim {
     const { uids } = this.table;
     return (uid) => {
-      const i = lowerBound(uids, uid);
-      if (uids[i] !== uid) return 'unknown';
+      const i = rowOfUid(uids, uid);
+      if (i < 0) return 'unknown';
       return this.errors[i] === 0 ? 'claimed' : 'failed';
     };
   }
@@ -294,16 +295,4 @@ function haltOf(error: unknown): NonNullable<EngineOutput['halt']> {
   if (error instanceof Halted) return { errno: error.errno, call: error.call, side: error.side };
   if (error instanceof MessageFailed) return { errno: error.errno, call: 'store.idx', side: 'target' };
   throw error;
-}
-
-/** The first row whose uid is not below `uid`. */
-function lowerBound(uids: Uint32Array, uid: number): number {
-  let low = 0;
-  let high = uids.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((uids[middle] ?? 0) < uid) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

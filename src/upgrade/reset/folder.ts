@@ -16,6 +16,7 @@
  * Nothing is written.
  */
 import { closeSync } from 'node:fs';
+import { rowOfUid } from '../../engine/rows.js';
 import { describeError } from '../../errors.js';
 import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../../store/layout.js';
@@ -23,7 +24,7 @@ import { rawKey } from '../../store/names.js';
 import { fileDigest, sameDigest } from './content.js';
 import type { ResetContext } from './context.js';
 import { serviceChanges } from './journal.js';
-import { isLinkable, isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder, rowOf } from './opened.js';
+import { isLinkable, isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder } from './opened.js';
 
 export interface Examination {
   /** Rows of the record whose message is in 4.x only. */
@@ -113,7 +114,7 @@ function examineIndex(context: ResetContext, open: OpenFolder, survey: boolean):
   }
   examineJournal(context, open, target, survey);
   for (const { uid } of index.reader.records()) {
-    if (rowOf(record, uid) >= 0) continue;
+    if (rowOfUid(record.uids, uid) >= 0) continue;
     const text = 'The message is in the index but not in the migration record: it did not come from 3.x.';
     refusals.add(subject, 'RESET_NOT_ON_RECORD', where, text, uid);
   }

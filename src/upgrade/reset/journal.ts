@@ -8,13 +8,15 @@
  *              on record, as failed      a retry that was stopped, if `.retry` holds just this message; else a service,
  *                                        which was given the uid after a retry had put it on record
  */
+
+import { rowOfUid } from '../../engine/rows.js';
 import { closeDir, type Dir, openDir, stat, withFile } from '../../fs/dir.js';
 import { fileSource } from '../../store/index/io.js';
 import { type JournalChange, JournalReader, journalIndexOf } from '../../store/index/journal.js';
 import { JOURNAL_FILE, RETRY_DIRECTORY } from '../../store/layout.js';
 import { withRetryIndex } from '../../store/mailbox/retry.js';
 import { sameDigest } from './content.js';
-import { type OpenFolder, rowOf } from './opened.js';
+import type { OpenFolder } from './opened.js';
 
 type Append = Extract<JournalChange, { readonly type: 'append' }>;
 
@@ -36,7 +38,7 @@ export function serviceChanges(open: OpenFolder, target: Dir): ServiceChanges {
   const doubtful: Append[] = [];
   withFile(target, JOURNAL_FILE, (fd) => {
     for (const change of new JournalReader(fileSource(fd), journalIndexOf(index.reader)).changes()) {
-      if (change.type !== 'append' || rowOf(record, change.facts.uid) < 0) counts[change.type] += 1;
+      if (change.type !== 'append' || rowOfUid(record.uids, change.facts.uid) < 0) counts[change.type] += 1;
       else if (failed.has(change.facts.uid)) doubtful.push(change);
       else counts.byRetry += 1;
     }

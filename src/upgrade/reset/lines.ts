@@ -6,6 +6,7 @@
  * A message that never had a line (3.x-profile.md, "Damage") gets none as long as the plan numbers it the same without.
  */
 import * as fs from 'node:fs';
+import { rowOfUid } from '../../engine/rows.js';
 import { type DirectoryScan, FLAG } from '../../engine/types.js';
 import { describeError } from '../../errors.js';
 import { createOver, type Dir, openFile, own, rename, stat, sync, unlinkIfThere, writeAll } from '../../fs/dir.js';
@@ -142,16 +143,6 @@ function isPlanned({ record, index }: OpenFolder, plan: FolderPlan, i: number): 
   if (messages.flags[row] !== stored.flags || messages.internalDates[row] !== stored.internalDate) return false;
   const refs = messages.keywordRefs.subarray(messages.keywordOffsets[row], messages.keywordOffsets[row + 1]);
   return folded(Array.from(refs, (ref) => keywords[ref] ?? '')) === folded(stored.keywords);
-}
-
-function rowOfUid(uids: Uint32Array, uid: number): number {
-  let [low, high] = [0, uids.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((uids[middle] ?? 0) < uid) low = middle + 1;
-    else high = middle;
-  }
-  return low < uids.length && uids[low] === uid ? low : -1;
 }
 
 /** Keywords as a set without case. */

@@ -215,17 +215,6 @@ export function isLinkable({ owner }: ResetContext, { sourceDevice }: OpenFolder
   return found.dev === sourceDevice && found.uid === BigInt(owner.uid);
 }
 
-/** The row with this uid, -1 for none: rows are in ascending uid order. */
-export function rowOf({ uids, count }: MigrationRecord, uid: number): number {
-  let [low, high] = [0, count];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((uids[middle] ?? 0) < uid) low = middle + 1;
-    else high = middle;
-  }
-  return low < count && uids[low] === uid ? low : -1;
-}
-
 /** A 4.x message file. */
 export interface Located {
   /** Held by the finder until its next call. */

@@ -3,6 +3,8 @@
  * directories, and a message file only while its 3.x name holds the message. What is left in the way keeps its
  * directory, and is counted.
  */
+
+import { rowOfUid } from '../../engine/rows.js';
 import { EXIT, hasErrno, MailhaulError } from '../../errors.js';
 import {
   closeDir,
@@ -26,7 +28,7 @@ import { userPathComponents } from '../../store/names.js';
 import type { MappingFolder } from '../types.js';
 import { fileDigest, sameDigest } from './content.js';
 import { checkSignal, heldRoot, type ResetContext } from './context.js';
-import { isOnRecord, nameOf, type OpenFolder, rowOf, withFolder } from './opened.js';
+import { isOnRecord, nameOf, type OpenFolder, withFolder } from './opened.js';
 import { isHash, isRegistered } from './partition.js';
 import { isOwnFile, isRetryNote, type Node, openNode, userTrees } from './tree.js';
 
@@ -130,7 +132,7 @@ function removeHashDirectory(open: OpenFolder, mailbox: Dir, name: string, remov
  */
 function isInSource(open: OpenFolder, uid: number, dir: Dir, file: Name, place: Place): boolean {
   const { record, source, index, published } = open;
-  const row = rowOf(record, uid);
+  const row = rowOfUid(record.uids, uid);
   if (row < 0 || source === undefined) return false;
   const name = nameOf(record, row);
   const original = stat(source, name);

@@ -4,13 +4,14 @@
  *
  *     =<uid>/  store.idx  store.jnl  <nn>/<uid>.msg  .retry/  =<folder>/ …       docs/formats/partition.md
  */
+
+import { rowOfUid } from '../../engine/rows.js';
 import { describeError, hasErrno } from '../../errors.js';
 import { closeDir, type Dir, displayPath, entries, openDir, walk } from '../../fs/dir.js';
 import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRECTORY } from '../../store/layout.js';
 import { mailboxPathComponents, userPathComponents } from '../../store/names.js';
 import type { MappingFolder, MigrationRecord } from '../types.js';
 import { isAttempted, isGoneIn4x, type ResetContext, rootPathOf } from './context.js';
-import { rowOf } from './opened.js';
 import { attempt, ofUser } from './refusals.js';
 
 /** A directory of a user that is a mailbox, or leads to one. */
@@ -138,7 +139,7 @@ function checkEntry(
 export function isMessageOnRecord(hashDirectory: string, name: string, record: MigrationRecord): boolean {
   if (name.startsWith('.new-')) return true;
   const uid = parseMessageFile(hashDirectory, name);
-  return uid !== undefined && rowOf(record, uid) >= 0;
+  return uid !== undefined && rowOfUid(record.uids, uid) >= 0;
 }
 
 function stranger({ refusals }: ResetContext, uid: string, dir: Dir, name: Buffer): void {
