@@ -1,13 +1,13 @@
-/** The plan of one folder: every row of 3x-profile.md "Damage", the rules of the migration record, and properties. */
+/** The plan of one folder: every row of 3x-profile.md "Damage". Repeated attempts: plan-again.test.ts. */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type DirectoryScan, FLAG, MESSAGE_ERRORS } from '../../src/engine/types.js';
-import { readIndex } from '../../src/source/nsms3/mailbox.js';
+import { FLAG } from '../../src/engine/types.js';
 import { planFolder, recordOf } from '../../src/upgrade/plan.js';
-import type { FolderPlan, MigrationRecord } from '../../src/upgrade/types.js';
-import { namesOf, scanFolder, type TestFolder, testFolder } from '../source/nsms3/folder.js';
+import type { FolderPlan } from '../../src/upgrade/types.js';
+import { scanFolder, type TestFolder, testFolder } from '../source/nsms3/folder.js';
+import { codes, datesOf, messages, OWNER, type PlanOptions, planOf } from './plan-support.js';
 
 let folder: TestFolder;
 beforeEach(() => {
@@ -15,44 +15,9 @@ beforeEach(() => {
 });
 afterEach(() => folder.remove());
 
-const OWNER = process.getuid!();
+const plan = (options?: PlanOptions) => planOf(folder, options);
+
 const MAX = 4294967295;
-
-interface Options {
-  previous?: MigrationRecord;
-  chosen?: number;
-  owner?: number;
-  takeForeign?: boolean;
-  final?: boolean;
-  published?: boolean;
-  now?: number;
-  scan?: DirectoryScan;
-}
-
-function plan(options: Options = {}): FolderPlan {
-  return planFolder({
-    index: readIndex(folder.dir),
-    scan: options.scan ?? scanFolder(folder.path),
-    previous: options.previous,
-    chosenUidvalidity: options.chosen ?? 500,
-    uidvalidityIsFinal: options.final,
-    published: options.published,
-    ownerUid: options.owner ?? OWNER,
-    takeForeign: options.takeForeign ?? false,
-    now: options.now ?? 1_000_000_000,
-  });
-}
-
-/** `name=uid`, ascending uid; a refused message has its code behind. */
-function messages({ messages: table }: FolderPlan): string[] {
-  return namesOf(table).map((name, i) => {
-    const refused = MESSAGE_ERRORS[table.refused[i]!];
-    return `${name}=${table.uids[i]}${refused === '' ? '' : ` ${refused}`}`;
-  });
-}
-
-const codes = ({ warnings }: FolderPlan) => [...new Set(warnings.map((w) => w.code))];
-const datesOf = ({ messages: table }: FolderPlan) => [...table.internalDates];
 
 function keywordsOf({ keywords, messages: table }: FolderPlan): string[][] {
   return Array.from({ length: table.count }, (_, i) =>
@@ -391,155 +356,5 @@ describe('damage: what is refused, with a uid all the same', () => {
     expect([...unreadable.errnos]).toEqual([[2, 5]]);
     const gone = plan({ scan: { ...scan, errors: [{ index: 1, errno: 2 }] } });
     expect([messages(gone), codes(gone)]).toEqual([['a=1', 'c=3'], ['LINE_WITHOUT_FILE']]);
-  });
-});
-
-describe('a repeated attempt', () => {
-  test('a file that is the same keeps its recorded uid, also when the index now says otherwise', () => {
-    folder.index('NSMB 3 700 20', '3 1 - 10 c');
-    for (const name of ['a', 'b', 'c']) folder.message(name);
-    const first = plan();
-    expect(messages(first)).toEqual(['c=3', 'a=20', 'b=21']);
-    // The lost lines are back.
-    folder.index('NSMB 3 700 20', '1 5 S,k 10 a', '2 1 - 10 b', '3 1 - 10 c');
-    const second = plan({ previous: recordOf(first) });
-    expect(messages(second)).toEqual(['c=3', 'a=20', 'b=21']);
-    expect(second.uidnext).toBe(22);
-    // Flags and dates are read afresh.
-    expect([...second.messages.flags]).toEqual([0, FLAG.seen, 0]);
-    expect([datesOf(second)[1], second.keywords]).toEqual([5, ['k']]);
-  });
-
-  test('new files: the uid of their line where it is free, else a new one above the recorded uidnext', () => {
-    folder.index('NSMB 3 700 20', '3 1 - 10 c');
-    folder.message('a');
-    folder.message('c');
-    const first = plan();
-    expect(messages(first)).toEqual(['c=3', 'a=20']);
-    folder.index('NSMB 3 700 31', '3 1 - 10 c', '20 1 - 10 taken', '30 1 - 10 free');
-    folder.message('taken');
-    folder.message('free');
-    folder.message('unlisted');
-    const second = plan({ previous: recordOf(first) });
-    expect(messages(second)).toEqual(['c=3', 'a=20', 'free=30', 'taken=31', 'unlisted=32']);
-    expect(second.uidnext).toBe(33);
-  });
-
-  test('a recorded file that vanished leaves its uid unused; uidnext never falls', () => {
-    folder.index('NSMB 3 700 20');
-    folder.message('a', { mtime: 1 });
-    folder.message('b', { mtime: 2 });
-    const first = plan();
-    fs.rmSync(`${folder.path}/b`);
-    folder.index('NSMB 3 700 5');
-    folder.message('c');
-    const second = plan({ previous: recordOf(first) });
-    expect([messages(second), second.uidnext]).toEqual([['a=20', 'c=22'], 23]);
-    const third = plan({ previous: recordOf(second) });
-    expect([messages(third), third.uidnext]).toEqual([['a=20', 'c=22'], 23]);
-  });
-
-  test('a message that was repaired by another file of its name keeps its uid', () => {
-    folder.index('NSMB 3 700 20', '3 1 S 10 listed');
-    fs.symlinkSync('x', `${folder.path}/listed`);
-    fs.symlinkSync('x', `${folder.path}/unlisted`);
-    const first = plan();
-    expect(messages(first)).toEqual(['listed=3 MSG_NOT_REGULAR', 'unlisted=20 MSG_NOT_REGULAR']);
-    for (const name of ['listed', 'unlisted']) {
-      fs.rmSync(`${folder.path}/${name}`);
-      folder.message(name);
-    }
-    expect(messages(plan({ previous: recordOf(first) }))).toEqual(['listed=3', 'unlisted=20']);
-  });
-
-  test('another file under a recorded name, with another uid on its line, is another message', () => {
-    folder.index('NSMB 3 700 20', '3 1 S 10 a');
-    folder.message('a');
-    const first = plan();
-    fs.renameSync(`${folder.path}/a`, `${folder.path}/.old`);
-    folder.message('a', { size: 11 });
-    folder.index('NSMB 3 700 21', '20 1 S 11 a');
-    expect(messages(plan({ previous: recordOf(first) }))).toEqual(['a=20']);
-  });
-
-  test.each(['inodes', 'sizes', 'mtimes'] as const)('a file is another one when only its %s differ', (column) => {
-    folder.index('NSMB 3 700 20', '3 1 S 10 a');
-    folder.message('a');
-    const record = recordOf(plan());
-    folder.index('NSMB 3 700 31', '30 1 S 10 a');
-    expect(messages(plan({ previous: record }))).toEqual(['a=3']);
-    const changed = record[column].slice();
-    changed[0] = typeof changed[0] === 'bigint' ? changed[0] + 1n : 11;
-    expect(messages(plan({ previous: { ...record, [column]: changed } }))).toEqual(['a=30']);
-  });
-
-  test('uidvalidity stays, whatever header and mapping say now', () => {
-    folder.index('NSMB 3 700 20', '3 1 S 10 a');
-    folder.message('a');
-    const first = plan();
-    folder.index('NSMB 3 800 90', '3 1 S 10 a', '50 1 - 10 b');
-    folder.message('b');
-    const second = plan({ previous: recordOf(first), chosen: 900 });
-    // The lines number another folder now: new files are numbered above the record.
-    expect([second.uidvalidity, messages(second), second.uidnext]).toEqual([700, ['a=3', 'b=20'], 21]);
-  });
-
-  test('without a header the lines still number new files', () => {
-    folder.index('lost', '3 1 S 10 a', '5 1 - 10 gone');
-    folder.message('a');
-    const first = plan();
-    expect(first.uidnext).toBe(6);
-    folder.index('lost', '3 1 S 10 a', '9 1 - 10 b');
-    folder.message('b');
-    const second = plan({ previous: recordOf(first) });
-    expect([messages(second), second.uidnext]).toEqual([['a=3', 'b=9'], 10]);
-  });
-});
-
-describe('a retry after one that gave a uid at the end', () => {
-  const LINES = ['1 1 - 10 a', '3 1 - 10 c', '5 1 - 10 e'];
-  /** a=1, c=`c`, e=`e` on record; only a stays the file that it was. */
-  function recorded(c: number, e: number): MigrationRecord {
-    folder.index('NSMB 3 700 9', ...LINES);
-    for (const name of ['a', 'c', 'e']) folder.message(name, { mtime: 70 });
-    const record = recordOf(plan());
-    const inodes = record.inodes.map((inode, i) => (i === 0 ? inode : inode + 1n));
-    return { ...record, uids: Uint32Array.of(1, c, e), inodes, uidnext: Math.max(9, c + 1, e + 1) };
-  }
-
-  test('a file that was restored is the recorded message, though its line has the uid of 3.x', () => {
-    const previous = recorded(9, 10);
-    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'c=9', 'e=10']);
-    // As a backup with whole seconds has it.
-    const mtimes = previous.mtimes.map((time) => time + 5n);
-    expect(messages(plan({ previous: { ...previous, mtimes }, published: true }))).toEqual(['a=1', 'c=9', 'e=10']);
-    // 3.x went on meanwhile.
-    folder.index('NSMB 3 700 30', ...LINES, '29 1 - 10 new');
-    folder.message('new');
-    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'c=9', 'e=10', 'new=29']);
-  });
-
-  test('a line older than one that the record shares needs no file that looks the same', () => {
-    const made = recorded(5, 9);
-    const { names, nameOffsets } = made;
-    const previous = { ...made, names: names.map((byte, i) => [byte, 0x65, 0x63][i] ?? 0), nameOffsets };
-    folder.message('c', { size: 77, mtime: 80 });
-    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'e=5', 'c=9']);
-  });
-
-  test.each([{ size: 11, mtime: 70 }, { mtime: 71 }])('another message under the name is a new one, %o', (file) => {
-    const previous = recorded(3, 9);
-    folder.index('NSMB 3 700 13', '1 1 - 10 a', '12 1 - 10 c', '8 1 - 10 e');
-    folder.message('c', file);
-    folder.message('e', file);
-    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'e=8', 'c=12']);
-  });
-
-  test('after an overflow no line has a say: restored files are the recorded ones', () => {
-    const previous = { ...recorded(2, 3), uidvalidity: 900 };
-    expect(messages(plan({ previous }))).toEqual(['a=1', 'c=2', 'e=3']);
-    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'c=2', 'e=3']);
-    folder.message('c', { size: 11, mtime: 71 });
-    expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'e=3', 'c=9']);
   });
 });
