@@ -151,14 +151,18 @@ function uidsOnRecord(input: UidInput, previous: MigrationRecord, wanted: Uint32
   return recorded;
 }
 
-const NANOSECONDS = 1_000_000_000n;
-
 /** Size and time, as a backup brings them back: many keep whole seconds only. */
 function looksTheSame(scan: DirectoryScan, file: number, record: MigrationRecord, i: number): boolean {
   return (
     scan.sizes[file] === record.sizes[i] &&
-    (scan.mtimes[file] ?? 0n) / NANOSECONDS === (record.mtimes[i] ?? 0n) / NANOSECONDS
+    wholeSeconds(scan.mtimes[file] ?? 0n) === wholeSeconds(record.mtimes[i] ?? 0n)
   );
+}
+
+/** Nanoseconds to seconds, rounded down, also before 1970. */
+export function wholeSeconds(nanoseconds: bigint): number {
+  const seconds = nanoseconds / 1_000_000_000n;
+  return Number(nanoseconds < seconds * 1_000_000_000n ? seconds - 1n : seconds);
 }
 
 /** Compares inode, size and modification time; 64-bit numbers as pairs of 32 bits, which costs no BigInt each. */

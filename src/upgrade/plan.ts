@@ -15,7 +15,7 @@ import { quoteBytes, type WarningList, warningList } from '../source/warnings.js
 import { collectKeywords } from './plan-keywords.js';
 import { type NameTable, nameTable } from './plan-names.js';
 import { pairs, select, sortByKey } from './plan-order.js';
-import { assignUids } from './plan-uids.js';
+import { assignUids, wholeSeconds } from './plan-uids.js';
 import type { FolderPlan, MigrationRecord } from './types.js';
 
 export interface PlanInput {
@@ -249,10 +249,4 @@ function messageColumns(index: FolderIndex, scan: DirectoryScan, files: Uint32Ar
     for (let from = scan.nameOffsets[file] ?? 0; from < end; from++) names[to++] = scan.names[from] ?? 0;
   }
   return { count, internalDates, flags, names, nameOffsets, inodes, sizes, mtimes };
-}
-
-/** Nanoseconds to seconds, rounded down, also before 1970. */
-function wholeSeconds(nanoseconds: bigint): number {
-  const seconds = nanoseconds / 1_000_000_000n;
-  return Number(nanoseconds < seconds * 1_000_000_000n ? seconds - 1n : seconds);
 }

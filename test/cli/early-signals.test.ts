@@ -1,9 +1,9 @@
 /** Signals that come while `upgrade` is still being loaded. */
 import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { commandFile } from '../support/process.js';
 
-const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
+const UPGRADE = commandFile('upgrade');
 
 /** `upgrade --version`, which gets `signal` as soon as anybody listens to it: the command's own code is not there yet. */
 function withEarly(signal: NodeJS.Signals): { status: number | null; stdout: string; stderr: string } {

@@ -1,12 +1,10 @@
 /** What the tests of exit codes share: a small site that goes after each test, and commands without `--instance`. */
 import { spawnSync } from 'node:child_process';
-import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, expect } from 'vitest';
+import { commandFile } from '../support/process.js';
 import { INDEX } from '../upgrade/small-store.js';
 import { type HandSite, handSite, putMail, type Result } from './hand-site.js';
 
-const COMMANDS = fileURLToPath(new URL('../../dist/cli/', import.meta.url));
 export const NAMES = ['upgrade', 'configutil', 'mboxutil', 'hashdir', 'msg-setup'] as const;
 
 let site: HandSite | undefined;
@@ -44,7 +42,7 @@ export function bare(
 ): Result {
   const env = { ...process.env, ...environment };
   if (environment.MSG_INSTANCE === undefined) delete env.MSG_INSTANCE;
-  return spawnSync(process.execPath, [path.join(COMMANDS, `${name}.js`), ...args], {
+  return spawnSync(process.execPath, [commandFile(name), ...args], {
     encoding: 'utf8',
     env,
     input: '',

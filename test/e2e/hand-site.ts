@@ -5,10 +5,8 @@
 import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { commandFile } from '../support/process.js';
 import { HOST, type SmallStore, smallStore } from '../upgrade/small-store.js';
-
-const COMMANDS = fileURLToPath(new URL('../../dist/cli/', import.meta.url));
 
 export type Result = SpawnSyncReturns<string>;
 
@@ -79,12 +77,7 @@ export interface HandSite {
 
 export function handSite(base?: string): HandSite {
   const store = smallStore(base);
-  const argv = (name: string, args: readonly string[]) => [
-    path.join(COMMANDS, `${name}.js`),
-    '--instance',
-    store.instance,
-    ...args,
-  ];
+  const argv = (name: string, args: readonly string[]) => [commandFile(name), '--instance', store.instance, ...args];
   const runWith: HandSite['runWith'] = (environment, name, ...args) =>
     spawnSync(process.execPath, argv(name, args), {
       encoding: 'utf8',

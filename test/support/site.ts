@@ -6,13 +6,11 @@ import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { loadAddon } from '../../src/fs/addon.js';
 import { type Comparison, compareWithManifest } from './generate/compare.js';
 import { type GenerateOptions, generateInstallation, type Installation } from './generate/index.js';
+import { commandFile } from './process.js';
 import { storeLines } from './store-lines.js';
-
-const COMMANDS = fileURLToPath(new URL('../../dist/cli/', import.meta.url));
 
 export type Result = SpawnSyncReturns<string>;
 
@@ -65,7 +63,7 @@ export function makeTestSite(options: Partial<GenerateOptions> = {}): TestSite {
   });
   const instance = path.join(root, 'server4', 'msg-tango');
   const argv = (name: string, args: readonly string[]): string[] => [
-    path.join(COMMANDS, `${name}.js`),
+    commandFile(name),
     '--instance',
     instance,
     ...args,

@@ -6,11 +6,11 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, type TestContext } from 'vitest';
+import { commandFile } from '../support/process.js';
 import { engineOptions, makeTestSite, messageFiles, type TestSite } from '../support/site.js';
 
-const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
+const UPGRADE = commandFile('upgrade');
 
 let site: TestSite | undefined;
 

@@ -5,11 +5,11 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { commandFile } from '../support/process.js';
 import { makeTestSite, reportOf, type TestSite } from '../support/site.js';
 
-const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
+const UPGRADE = commandFile('upgrade');
 
 let site: TestSite;
 

@@ -6,14 +6,14 @@
 import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { asService } from '../campaign/support/service.js';
 import { type HandSite, handSite, putMail } from '../e2e/hand-site.js';
+import { commandFile } from '../support/process.js';
 import { engineOptions } from '../support/site.js';
 import { INDEX } from './small-store.js';
 
-const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
+const UPGRADE = commandFile('upgrade');
 const WORK = 'user/anna/Work';
 
 let made: HandSite;

@@ -2,7 +2,6 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { selectEngine } from '../../src/engine/engines.js';
 import { nsms3 } from '../../src/source/nsms3/source.js';
@@ -12,9 +11,10 @@ import { release } from '../../src/upgrade/run.js';
 import { openSession, type Session } from '../../src/upgrade/session.js';
 import { prepareFolder } from '../../src/upgrade/steps.js';
 import type { PrepareFolder, PrepareResult, WorkerContext } from '../../src/upgrade/tasks.js';
+import { commandFile } from '../support/process.js';
 import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
 
-const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
+const UPGRADE = commandFile('upgrade');
 const MESSAGE = 'Subject: x\r\n\r\ntext\r\n';
 const roots = emptyRoots();
 let store: SmallStore;

@@ -2,15 +2,15 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { userPathComponents } from '../../src/store/names.js';
 import { type HandSite, handSite, messagesResult, putMail } from '../e2e/hand-site.js';
+import { commandFile } from '../support/process.js';
 import { engineOptions } from '../support/site.js';
 import { reset } from './reset-support.js';
 import { ACCOUNT, databases, INDEX } from './small-store.js';
 
-const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
+const UPGRADE = commandFile('upgrade');
 
 let site: HandSite;
 /** anna's directory in the partition, with a file system of its own. */

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fillFolder, migrate, project, type SmallStore, simpleMessage, smallStore } from '../support/migrated-store.js';
+import { commandFile } from '../support/process.js';
 import { reset } from './reset-support.js';
 import { databases } from './small-store.js';
 
@@ -23,7 +24,7 @@ const run = (command: string, ...args: string[]) => runWith({}, command, ...args
 function runWith(environment: Readonly<Record<string, string>>, command: string, ...args: string[]) {
   const { status, signal, stdout, stderr } = spawnSync(
     process.execPath,
-    [`dist/cli/${command}.js`, ...args, '--instance', store.instance],
+    [commandFile(command), ...args, '--instance', store.instance],
     { cwd: project, encoding: 'utf8', env: { ...process.env, ...environment } },
   );
   return { status, signal, stdout, stderr };

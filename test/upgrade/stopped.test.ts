@@ -1,11 +1,11 @@
 /** A run that is stopped (SIGSTOP) while it holds a folder, and another one that works meanwhile. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { commandFile } from '../support/process.js';
 import { makeTestSite, reportOf, type TestSite } from '../support/site.js';
 
-const UPGRADE = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
+const UPGRADE = commandFile('upgrade');
 
 let site: TestSite;
 let stopped: ChildProcess | undefined;

@@ -5,6 +5,7 @@ import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type HandSite, handSite, putMail } from '../e2e/hand-site.js';
 import { run } from '../e2e/loop.js';
+import { commandFile } from '../support/process.js';
 import { engineOptions } from '../support/site.js';
 import { ACCOUNT, INDEX, needRoot } from './small-store.js';
 
@@ -121,7 +122,7 @@ describe.each(engineOptions())('a 3.x disk that cannot be read any more, %s', (e
     );
     const files = folders.flatMap((folder) => fs.readdirSync(folder).map((name) => path.join(folder, name)));
     const messages = files.filter((name) => !/\/\.[^/]*$/.test(name));
-    const upgrade = path.join(process.cwd(), 'dist/cli/upgrade.js');
+    const upgrade = commandFile('upgrade');
     const result = spawnSync(
       'strace',
       [

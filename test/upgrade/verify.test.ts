@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { simpleMessage } from '../support/migrated-store.js';
+import { commandFile } from '../support/process.js';
 import { ACCOUNT, needRoot } from './small-store.js';
 import { codes, factsFor, makeVerifiedStore, owned, TWINS, type VerifiedStore } from './verify-support.js';
 
@@ -330,13 +331,7 @@ it('as root it reads mail with the rights of the server account, and foreign ori
     expect(process.geteuid?.()).toBe(0);
     const account = spawnSync(
       process.execPath,
-      [
-        new URL('../../dist/cli/upgrade.js', import.meta.url).pathname,
-        '--verify',
-        '--json',
-        '--instance',
-        verified.store.instance,
-      ],
+      [commandFile('upgrade'), '--verify', '--json', '--instance', verified.store.instance],
       { uid: ACCOUNT.uid, gid: ACCOUNT.gid, encoding: 'utf8' },
     );
     expect(JSON.parse(account.stdout)).toMatchObject({ exitCode: 1, byCode: { VERIFY_SOURCE_FOREIGN: 1 } });

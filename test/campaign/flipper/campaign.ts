@@ -10,8 +10,8 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { commandFile } from '../../support/process.js';
 import { engines } from '../support/engines.js';
 import { command, keep, makeSite, restore, type Site, survivingContents } from '../support/kept-site.js';
 import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
@@ -22,7 +22,7 @@ import { ROUNDS, type Round } from './rounds.js';
 
 type Engine = 'native' | 'portable';
 
-const UPGRADE = fileURLToPath(new URL('../../../dist/cli/upgrade.js', import.meta.url));
+const UPGRADE = commandFile('upgrade');
 
 /** Longer than any command takes here, however busy the machine: a command that is not done by then hangs. */
 const HANG_MS = 180_000;

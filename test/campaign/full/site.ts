@@ -4,12 +4,10 @@ import { once } from 'node:events';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { generateInstallation } from '../../support/generate/index.js';
+import { commandFile } from '../../support/process.js';
 import { messageFiles } from '../../support/site.js';
 import { contentOf, originals, type Site } from '../support/kept-site.js';
-
-const COMMANDS = fileURLToPath(new URL('../../../dist/cli/', import.meta.url));
 
 /** Which part lies on the small disk. */
 export type OnDisk = 'partition' | 'store' | 'mailbox-directory' | 'instance' | 'nothing';
@@ -44,12 +42,7 @@ export function makeFullSite(root: string, disk: string, onDisk: OnDisk): FullSi
   const instance = path.join(onDisk === 'instance' ? disk : base, 'server4', 'msg-tango');
   const contents = new Set<string>();
   for (const store of made.storePaths) for (const file of messageFiles(store)) contents.add(contentOf(file));
-  const argv = (name: string, args: readonly string[]) => [
-    path.join(COMMANDS, `${name}.js`),
-    '--instance',
-    instance,
-    ...args,
-  ];
+  const argv = (name: string, args: readonly string[]) => [commandFile(name), '--instance', instance, ...args];
   const command: FullSite['command'] = (name, ...args) =>
     spawnSync(process.execPath, argv(name, args), { encoding: 'utf8', maxBuffer: 1 << 28 });
   const folders = command('upgrade', '-s', '--from', made.instance, '--directory', made.ldif);

@@ -51,10 +51,7 @@ async function objectsOf(sources: readonly string[], flags: readonly string[]): 
 
 function compilerFlags(): string[] {
   const require = createRequire(join(TOP, 'package.json'));
-  const headers = ['node-api-headers/include', 'node-addon-api'].map((directory) => {
-    const [name, ...below] = directory.split('/');
-    return `-isystem${join(dirname(require.resolve(`${name}/package.json`)), ...below)}`;
-  });
+  const packageDirectory = (name: string): string => dirname(require.resolve(`${name}/package.json`));
   return [
     '-std=c++20',
     '-O1',
@@ -73,7 +70,8 @@ function compilerFlags(): string[] {
     `-I${join(NATIVE, 'src')}`,
     `-I${FUZZ}`,
     `-isystem${join(NATIVE, 'third_party')}`,
-    ...headers,
+    `-isystem${join(packageDirectory('node-api-headers'), 'include')}`,
+    `-isystem${packageDirectory('node-addon-api')}`,
   ];
 }
 

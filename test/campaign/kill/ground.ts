@@ -11,12 +11,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { generateInstallation } from '../../support/generate/index.js';
+import { commandFile } from '../../support/process.js';
 import { messageFiles } from '../../support/site.js';
 import { ACCOUNT } from '../../upgrade/small-store.js';
-
-const COMMANDS = fileURLToPath(new URL('../../../dist/cli/', import.meta.url));
 
 export interface Ended {
   readonly status: number | null;
@@ -99,7 +97,7 @@ export function makeGround(seed: string): Ground {
     ldif: made.ldif,
     folders: ['upgrade', '-s', '--from', made.instance, '--directory', made.ldif, '--keep-partition-paths'],
     run([name, ...args], env = {}, wrap = []) {
-      const argv = [...wrap, process.execPath, path.join(COMMANDS, `${name}.js`), '--instance', instance, ...args];
+      const argv = [...wrap, process.execPath, commandFile(name), '--instance', instance, ...args];
       return ended(argv, env);
     },
     keep(state) {

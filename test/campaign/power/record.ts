@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { commandFile } from '../../support/process.js';
 import { afterReset, checkEnd, endState, type Golden, progress, publishedDumps } from './check.js';
 import { mountImage, startLoggedDisks } from './disks.js';
 import { type LogRecord, parseLog } from './log.js';
@@ -13,7 +13,7 @@ import type { Reader } from './reader.js';
 import type { Scenario } from './scenarios.js';
 import { type DiskSite, disksOf } from './site.js';
 
-const UPGRADE = fileURLToPath(new URL('../../../dist/cli/upgrade.js', import.meta.url));
+const UPGRADE = commandFile('upgrade');
 const STIR_MILLISECONDS = 10;
 
 /** What the disks got during a run. */

@@ -8,12 +8,10 @@ import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { compareWithManifest, linesOf } from '../../support/generate/compare.js';
 import { generateInstallation } from '../../support/generate/index.js';
+import { commandFile } from '../../support/process.js';
 import { surveyContents } from '../support/contents.js';
-
-const COMMANDS = fileURLToPath(new URL('../../../dist/cli/', import.meta.url));
 
 export interface Ground {
   readonly instance: string;
@@ -30,7 +28,7 @@ export interface Ground {
 
 /** Arguments of node that run one of the commands on the ground. */
 export function argv(command: string, args: readonly string[]): string[] {
-  return [path.join(COMMANDS, `${command}.js`), ...args];
+  return [commandFile(command), ...args];
 }
 
 export function makeGround(root: string, seed: string, messages: number): Ground {

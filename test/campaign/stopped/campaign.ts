@@ -10,17 +10,15 @@
 import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { mailboxPathComponents, parseMailboxName } from '../../../src/store/names.js';
 import { randomOf } from '../../support/generate/random.js';
+import { commandFile } from '../../support/process.js';
 import { engines } from '../support/engines.js';
 import { fingerprint, keep, makeSite, originals, restore, type Site, survivingContents } from '../support/kept-site.js';
 import { memoryGround } from '../support/memory.js';
 import { isStopped } from '../support/stopping.js';
 import type { Campaign, CampaignOptions } from '../types.js';
-
-const COMMANDS = fileURLToPath(new URL('../../../dist/cli/', import.meta.url));
 
 /** Commits of a run: the record of folders, their publication, their outcome, and with `-r` what is gone. */
 const COMMITS = 4;
@@ -94,7 +92,7 @@ function scenarios(site: Site): Scenario[] {
 }
 
 function upgrade(args: readonly string[], env: Readonly<Record<string, string>> = {}): SpawnSyncReturns<string> {
-  return spawnSync(process.execPath, [path.join(COMMANDS, 'upgrade.js'), ...args], {
+  return spawnSync(process.execPath, [commandFile('upgrade'), ...args], {
     encoding: 'utf8',
     env: { ...process.env, ...env },
     timeout: TIMEOUT_MS,
@@ -238,11 +236,11 @@ function hasMessages(mailbox: string): boolean {
 
 /** Names of the mailboxes in TRANSITION, with their owners. */
 function inTransition(site: Site, problems: string[]): Map<string, string> {
-  const list = spawnSync(
-    process.execPath,
-    [path.join(COMMANDS, 'mboxutil.js'), '-l', '--json', '--instance', site.instance],
-    { encoding: 'utf8', timeout: TIMEOUT_MS, killSignal: 'SIGKILL' },
-  );
+  const list = spawnSync(process.execPath, [commandFile('mboxutil'), '-l', '--json', '--instance', site.instance], {
+    encoding: 'utf8',
+    timeout: TIMEOUT_MS,
+    killSignal: 'SIGKILL',
+  });
   if (list.status !== 0) problems.push(`mboxutil -l: ${list.status ?? list.signal}: ${list.stderr}`);
   const names = new Map<string, string>();
   for (const line of list.stdout.split('\n').filter((text) => text !== '')) {
@@ -255,7 +253,7 @@ function inTransition(site: Site, problems: string[]): Map<string, string> {
 /** Resolves when it has stopped itself, or ended before it came that far. */
 async function startStopped(scenario: Scenario, point: string, output: string): Promise<ChildProcess> {
   const fd = fs.openSync(output, 'w');
-  const child = spawn(process.execPath, [path.join(COMMANDS, 'upgrade.js'), ...scenario.args], {
+  const child = spawn(process.execPath, [commandFile('upgrade'), ...scenario.args], {
     env: { ...process.env, MAILHAUL_FAULT: `stop:${point}` },
     stdio: ['ignore', fd, fd],
   });

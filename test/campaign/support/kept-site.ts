@@ -8,8 +8,8 @@ import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type GenerateOptions, generateInstallation } from '../../support/generate/index.js';
+import { commandFile } from '../../support/process.js';
 import { messageFiles } from '../../support/site.js';
 
 export interface Site {
@@ -24,15 +24,13 @@ export interface Site {
   readonly contents: ReadonlySet<string>;
 }
 
-const COMMANDS = fileURLToPath(new URL('../../../dist/cli/', import.meta.url));
-
 /** Runs one of the package's commands to its end. */
 export function command(
   name: string,
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): SpawnSyncReturns<string> {
-  return spawnSync(process.execPath, [path.join(COMMANDS, `${name}.js`), ...args], {
+  return spawnSync(process.execPath, [commandFile(name), ...args], {
     encoding: 'utf8',
     env: { ...process.env, ...env },
     maxBuffer: 1 << 28,
