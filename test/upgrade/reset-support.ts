@@ -1,10 +1,10 @@
 /** What the tests of `--reset` share: the stores as they are, to compare, and the calls. */
-import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { mailboxPathComponents } from '../../src/store/names.js';
 import { type ResetOptions, type ResetReport, resetStore } from '../../src/upgrade/reset.js';
 import { fillFolder, type SmallStore, smallStore } from '../support/migrated-store.js';
+import { digestWithoutClock } from '../support/without-clock.js';
 
 export const primaryOf = (store: SmallStore): string => `${store.instance}/store/partition/primary`;
 
@@ -41,16 +41,11 @@ export function filesBelow(root: string, take: (name: string) => boolean = () =>
     entries.map((name) => {
       const full = path.join(root, name);
       const content = fs.readFileSync(full);
-      const digest = hasClock(name, content) ? 'clock' : createHash('sha256').update(content).digest('hex');
+      const digest = digestWithoutClock(name, content);
       const others = (names.get(fs.statSync(full).ino) ?? []).filter((other) => other !== name);
       return [name, `${digest} ${others.join(' ')}`];
     }),
   );
-}
-
-/** An index whose uidvalidity `-s` chose by its clock: two runs may differ in it. */
-function hasClock(name: string, content: Buffer): boolean {
-  return name.endsWith('store.idx') && content.length > 28 && content.readUInt32LE(24) > 1_500_000_000;
 }
 
 /** The 3.x message files: content, and which of them are one inode. */

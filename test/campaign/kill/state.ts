@@ -8,10 +8,8 @@ import * as path from 'node:path';
 import { closeDir, openRoot } from '../../../src/fs/dir.js';
 import { openMailboxDatabase } from '../../../src/store/database.js';
 import { openMappingDatabase } from '../../../src/upgrade/mapping/database.js';
+import { digestWithoutClock, textWithoutClock } from '../../support/without-clock.js';
 import { type Ground, originals } from './ground.js';
-
-/** The generator's uidvalidities are of the nineties; later ones were chosen by `-s`, from its clock. */
-const CLOCK_FROM = 1_500_000_000;
 
 /** One line for every file, directory and database entry. Two runs with the same lines did the same. */
 export async function stateOf(ground: Ground): Promise<string[]> {
@@ -33,7 +31,7 @@ function filesOf(partition: string): string[] {
   return found.map(({ name, stat }) => {
     const kind = `${path.basename(partition)}/${withoutInode(name)} ${stat.mode.toString(8)} ${stat.uid}`;
     if (!stat.isFile()) return kind;
-    return `${kind} ${digestOf(path.join(partition, name))} [${(names.get(stat.ino) ?? []).map(withoutInode).join(' = ')}]`;
+    return `${kind} ${digestWithoutClock(name, fs.readFileSync(path.join(partition, name)))} [${(names.get(stat.ino) ?? []).map(withoutInode).join(' = ')}]`;
   });
 }
 
@@ -42,18 +40,7 @@ function withoutInode(name: string): string {
   return name.replace(/^(=single\/\d+-)\d+-/, '$1inode-');
 }
 
-/** Two runs of `-s` may choose different uidvalidities; nothing else in an index depends on the clock. */
-function digestOf(file: string): string {
-  const content = fs.readFileSync(file);
-  const clock = file.endsWith('store.idx') && content.length > 28 && content.readUInt32LE(24) >= CLOCK_FROM;
-  if (clock) return 'clock';
-  return createHash('sha256').update(content).digest('hex');
-}
-
-const withoutClock = (value: unknown): string =>
-  JSON.stringify(value).replace(/"uidvalidity":(\d+)/g, (text, digits) =>
-    Number(digits) >= CLOCK_FROM ? '"uidvalidity":clock' : text,
-  );
+const withoutClock = (value: unknown): string => textWithoutClock(JSON.stringify(value));
 
 async function databasesOf(ground: Ground): Promise<string[]> {
   const dir = openRoot(ground.storePaths[0] ?? '');

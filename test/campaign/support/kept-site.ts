@@ -11,6 +11,7 @@ import * as path from 'node:path';
 import { type GenerateOptions, generateInstallation } from '../../support/generate/index.js';
 import { commandFile } from '../../support/process.js';
 import { messageFiles } from '../../support/site.js';
+import { digestWithoutClock, textWithoutClock } from '../../support/without-clock.js';
 
 export interface Site {
   readonly root: string;
@@ -147,15 +148,12 @@ export function fingerprint(site: Site, listing = listMailboxes(site)): string[]
       const full = path.join(partition, file);
       const { dev, ino, mode, uid } = fs.lstatSync(full, { bigint: true });
       const content = fs.readFileSync(full);
-      const digest = hasClockUidvalidity(file, content) ? 'clock' : createHash('sha256').update(content).digest('hex');
+      const digest = digestWithoutClock(file, content);
       const shared = (byInode.get(`${dev}:${ino}`) ?? []).join(' = ');
       lines.push(`${path.basename(partition)}/${file} ${digest} ${mode.toString(8)} ${uid} [${shared}]`);
     }
   }
-  const mailboxes = listing.replace(/"uidvalidity":(\d+)/g, (text, value) =>
-    Number(value) >= CLOCK_FROM ? '"uidvalidity":clock' : text,
-  );
-  return [...lines, ...mailboxes.trim().split('\n').sort()];
+  return [...lines, ...textWithoutClock(listing).trim().split('\n').sort()];
 }
 
 /** What `mboxutil -l --json` prints. */
@@ -163,12 +161,4 @@ function listMailboxes(site: Site): string {
   const { status, stdout, stderr } = command('mboxutil', ['-l', '--json', '--instance', site.instance]);
   if (status !== 0) throw new Error(stderr);
   return stdout;
-}
-
-/** The generator's uidvalidities are of the nineties; later ones were chosen by `-s`, from its clock. */
-const CLOCK_FROM = 1_500_000_000;
-
-/** An index whose uidvalidity `-s` chose: two runs of `-s` may differ in it, and in nothing else. */
-function hasClockUidvalidity(file: string, content: Buffer): boolean {
-  return file.endsWith('store.idx') && content.length > 28 && content.readUInt32LE(24) >= CLOCK_FROM;
 }
