@@ -138,6 +138,15 @@ export function parseMailboxName(name: string): MailboxName | undefined {
   return { uid, components: [first.toUpperCase() === INBOX ? INBOX : first, ...rest] };
 }
 
+/**
+ * The one spelling of a mailbox's name, which databases have and directories follow: `user/anna/inbox/x` is
+ * `user/anna/INBOX/x` (RFC 3501 5.1). What is no name is returned as it is.
+ */
+export function canonicalMailboxName(name: string): string {
+  const parsed = parseMailboxName(name);
+  return parsed === undefined ? name : formatMailboxName(parsed.uid, parsed.components);
+}
+
 /** The name of a user's inbox. */
 export function inboxName(uid: string): string {
   return formatMailboxName(uid, [INBOX]);

@@ -13,7 +13,7 @@ import { hasErrno, MailhaulError } from '../../errors.js';
 import { closeDir, type Dir, fstat, type Ownership, walk } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { describeHolder, flockPids, holdersText } from '../../fs/holders.js';
-import { mailboxPathComponents } from '../names.js';
+import { canonicalMailboxName, mailboxPathComponents } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { MailboxDatabase, MailboxRecord } from '../types.js';
 import { finishNameChanges } from './unfinished.js';
@@ -44,7 +44,8 @@ const LONGEST_PAUSE_MS = 200;
  * that hold it), PARTITION_* and those of the database.
  */
 export function holdMailbox(store: MailStore, name: string): Promise<HeldMailbox> {
-  return waiting(store, name, () => tryHold(store, name));
+  const mailbox = canonicalMailboxName(name);
+  return waiting(store, mailbox, () => tryHold(store, mailbox));
 }
 
 interface Refused {
@@ -122,7 +123,7 @@ function openMailbox(root: Dir, components: readonly string[], name: string): Di
 }
 
 /** The path still leads to the directory that is held. */
-function leadsTo(root: Dir, components: readonly string[], dir: Dir): boolean {
+export function leadsTo(root: Dir, components: readonly string[], dir: Dir): boolean {
   let again: Dir;
   try {
     again = walk(root, components);
@@ -153,7 +154,7 @@ export async function lockUnclaimed(
   if (!leadsTo(place.root, place.components, place.dir)) throw busy(name, []);
 }
 
-function busy(name: string, holders: readonly number[]): MailhaulError {
+export function busy(name: string, holders: readonly number[]): MailhaulError {
   const who = holdersText(holders.map(describeHolder));
   return new MailhaulError('MAILBOX_BUSY', `The mailbox is locked by ${who}.`, {
     where: name,

@@ -3,7 +3,7 @@
  * the place as the way to a sub-mailbox, and a createMailbox that was refused may have left an empty index there.
  * The entries move one by one:
  *
- *     lock the place ─▶ store.idx, both directories synced ─▶ every other entry, synced ─▶ the old directory goes
+ *     lock both places ─▶ store.idx, both directories synced ─▶ every other entry, synced ─▶ the old directory goes
  *
  * The index goes first, so that a journal found beside another index was never ours. Killed anywhere, it is done again.
  */
@@ -36,6 +36,8 @@ function merge(from: Place, to: Place, renamed: boolean): readonly number[] | un
     const target = openDir(to.parent, to.name);
     try {
       if (!tryFlock(target.fd, 'exclusive')) return flockPids(target.fd);
+      // A createMailbox that lost its way is about to be refused. (The lock of the renamed mailbox itself is ours.)
+      if (!renamed && !tryFlock(source.fd, 'exclusive')) return flockPids(source.fd);
       if (stat(source, INDEX_FILE) !== undefined) {
         checkIndexFree(source, target, renamed);
         rename(source, INDEX_FILE, target, INDEX_FILE);
@@ -72,7 +74,8 @@ function checkIndexFree(source: Dir, target: Dir, renamed: boolean): void {
   if (countOf(target) > 0 || (!renamed && countOf(source) === 0)) throw inTheWay(source, target, INDEX_FILE);
 }
 
-function countOf(mailbox: Dir): number {
+/** Messages of an index with its journal. Errors: IDX_ and JNL_ damage. */
+export function countOf(mailbox: Dir): number {
   const index = openMailboxIndex(mailbox);
   try {
     return index.count;

@@ -5,23 +5,39 @@
  *     delete    transaction: entry and quota use go, NameChange on record ─▶ directory ─▶ NameChange goes
  *     rename    transaction: entries get their names, NameChange on record ─▶ directory ─▶ NameChange goes
  *
- * Killed anywhere, the next one finishes it (unfinished.ts). A folder that was migrated stays migrated: its tombstone
+ * Killed anywhere, the next one finishes it (unfinished.ts). No mailbox gets a name that concerns a change on record,
+ * its own, one below or one above: a directory may still be where the name leads. What was seen before a lock or the
+ * transaction is looked at again within. A folder that was migrated stays migrated: its tombstone
  * goes by its mapping id, not its name (docs/formats/mboxlist.md).
  */
 import { randomInt } from 'node:crypto';
 import { closeSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { hasErrno, MailhaulError } from '../../errors.js';
-import { closeDir, createOver, type Dir, ensureDirs, list, rename, sync, walk } from '../../fs/dir.js';
+import {
+  closeDir,
+  createOver,
+  type Dir,
+  displayPath,
+  ensureDirs,
+  list,
+  openDir,
+  rename,
+  sync,
+  unlink,
+  walk,
+} from '../../fs/dir.js';
 import { encodeAdminRecord } from '../adminRecord.js';
 import { loadDigest } from '../digest.js';
 import { fileSink } from '../index/io.js';
 import { IndexBuilder } from '../index/writer.js';
-import { INDEX_FILE } from '../layout.js';
-import { INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
+import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRECTORY } from '../layout.js';
+import { canonicalMailboxName, INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { AclEntry, MailboxRecord, NameChange } from '../types.js';
-import { type HeldMailbox, holdMailbox, lockUnclaimed, type MailStore } from './held.js';
-import { finishNameChange, finishNameChanges, syncWay } from './unfinished.js';
+import { busy, type HeldMailbox, holdMailbox, leadsTo, lockUnclaimed, type MailStore } from './held.js';
+import { countOf } from './merge.js';
+import { concerns, finishNameChange, finishNameChanges, syncWay } from './unfinished.js';
 
 export interface NewMailbox {
   readonly owner: string;
@@ -33,8 +49,12 @@ export interface NewMailbox {
   readonly acl?: readonly AclEntry[];
 }
 
-/** Makes an empty mailbox. Errors: MAILBOX_EXISTS, MAILBOX_BUSY, NAME_INVALID, PARTITION_*. */
-export async function createMailbox(store: MailStore, name: string, made: NewMailbox): Promise<void> {
+/**
+ * Makes an empty mailbox. Errors: MAILBOX_EXISTS, MAILBOX_BUSY, MAILBOX_IN_THE_WAY (there is mail in the directory of
+ * which the database knows nothing), NAME_INVALID, PARTITION_*.
+ */
+export async function createMailbox(store: MailStore, newName: string, made: NewMailbox): Promise<void> {
+  const name = canonicalMailboxName(newName);
   await loadDigest();
   await settled(store, name);
   checkFree(store, name);
@@ -61,19 +81,50 @@ export async function createMailbox(store: MailStore, name: string, made: NewMai
       await lockUnclaimed(store, name, { root, components, dir });
       store.mailboxes.refresh();
       checkFree(store, name);
-      if (isChanging(store, name)) throw exists(name);
+      if (isChanging(store, name)) throw busy(name, []);
+      checkNoMail(dir);
       writeEmptyIndex(dir, record, store);
       syncWay(root, components);
-      await store.mailboxes.update((writes) => {
+      const refused = await store.mailboxes.update((writes) => {
         // Without this lock a migration enters a mailbox, and a rename gives the name to another.
-        if (writes.get(name) !== undefined || isChanging(store, name)) throw exists(name);
+        if (writes.get(name) !== undefined) return exists(name);
+        // One of a mailbox above has taken the directory along, or leaves it behind.
+        if (isChanging(store, name) || !leadsTo(root, components, dir)) return busy(name, []);
         writes.put(record);
+        return undefined;
       });
+      if (refused !== undefined) {
+        unlink(dir, INDEX_FILE);
+        throw refused;
+      }
     } finally {
       closeDir(dir);
     }
   } finally {
     closeDir(root);
+  }
+}
+
+/** Mail of which this database knows nothing is not covered with an empty index. */
+function checkNoMail(dir: Dir): void {
+  const mail = list(dir)
+    .map((entry) => entry.toString('latin1'))
+    .find((name) => showsMail(dir, name));
+  if (mail === undefined) return;
+  throw new MailhaulError('MAILBOX_IN_THE_WAY', 'The directory of the new mailbox holds mail already.', {
+    where: displayPath(dir, mail),
+    hint: 'The mailbox database knows nothing of it: look whose it is, and move it out of the store.',
+  });
+}
+
+function showsMail(mailbox: Dir, name: string): boolean {
+  if (name === INDEX_FILE) return countOf(mailbox) > 0;
+  if (!isHashDirectory(name)) return name === JOURNAL_FILE || name === RETRY_DIRECTORY;
+  const dir = openDir(mailbox, name);
+  try {
+    return list(dir).some((file) => parseMessageFile(name, file.toString('latin1')) !== undefined);
+  } finally {
+    closeDir(dir);
   }
 }
 
@@ -100,11 +151,12 @@ function writeEmptyIndex(
  * Deletes a mailbox and its messages; sub-folders stay. Its 3.x folder, if it was migrated, never comes back.
  * Errors: NO_MAILBOX, MAILBOX_INBOX, MAILBOX_TRANSITION, MAILBOX_BUSY.
  */
-export async function deleteMailbox(store: MailStore, name: string): Promise<void> {
+export async function deleteMailbox(store: MailStore, oldName: string): Promise<void> {
+  const name = canonicalMailboxName(oldName);
   refuseInbox(name, 'deleted');
   const held = await holdMailbox(store, name);
   try {
-    const change = changeOf(held, null);
+    const change = changeOf(held.record, null);
     await store.mailboxes.update((writes) => {
       writes.remove(name);
       writes.beginNameChange(change);
@@ -120,38 +172,71 @@ export async function deleteMailbox(store: MailStore, name: string): Promise<voi
  * Errors: NO_MAILBOX, MAILBOX_EXISTS, MAILBOX_INBOX, MAILBOX_TRANSITION (also of one below it), MAILBOX_BUSY,
  * NAME_INVALID.
  */
-export async function renameMailbox(store: MailStore, name: string, to: string): Promise<void> {
+export async function renameMailbox(store: MailStore, oldName: string, newName: string): Promise<void> {
+  const [name, to] = [canonicalMailboxName(oldName), canonicalMailboxName(newName)];
   refuseInbox(name, 'renamed');
   if (`${to}/`.startsWith(`${name}/`)) {
     throw new MailhaulError('NAME_INVALID', 'A mailbox cannot become a part of itself.', { where: to });
   }
+  for (let attempt = 0; attempt < RENAME_ATTEMPTS; attempt++) if (await tryRename(store, name, to)) return;
+  throw busy(name, []);
+}
+
+/** Times that a rename begins anew because mailboxes came or went below while it waited for their locks. */
+const RENAME_ATTEMPTS = 20;
+
+/** False when the mailboxes below are not those that were locked; then nothing was changed. */
+async function tryRename(store: MailStore, name: string, to: string): Promise<boolean> {
+  await settled(store, name);
   await settled(store, to);
   checkFree(store, to);
-  const below = [...store.mailboxes.list(`${name}/`)].map((record) => record.name);
+  const mailboxes = [name, ...namesBelow(store, name)];
   const held: HeldMailbox[] = [];
   try {
     // In the order of names, so that two renames never wait for each other.
-    for (const mailbox of [name, ...below]) held.push(await holdMailbox(store, mailbox));
-    const [first] = held;
-    if (first === undefined) return;
-    checkDirectoryFree(first, to);
-    const change = changeOf(first, to);
-    await store.mailboxes.update((writes) => {
-      const newNames = [name, ...below].map((mailbox) => to + mailbox.slice(name.length));
-      if (newNames.some((mailbox) => writes.get(mailbox) !== undefined) || isChanging(store, to)) throw exists(to);
-      [name, ...below].forEach((mailbox, i) => {
+    for (const mailbox of mailboxes) {
+      const got = await holdMailbox(store, mailbox).catch((error: unknown) => {
+        if (mailbox !== name && error instanceof MailhaulError && error.code === 'NO_MAILBOX') return undefined;
+        throw error;
+      });
+      if (got === undefined) return false;
+      held.push(got);
+    }
+    const byRoot = firstOfEachRoot(held);
+    for (const mailbox of byRoot) checkDirectoryFree(mailbox, to);
+    // Directories are moved a tree at a time, and a user's mailboxes may lie in several partitions.
+    const changes = byRoot.map(({ record }) => ({ ...changeOf(record, to), name }));
+    const begun = await store.mailboxes.update((writes) => {
+      if (!isDeepStrictEqual([name, ...namesBelow(store, name)], mailboxes)) return false;
+      const newNames = mailboxes.map((mailbox) => to + mailbox.slice(name.length));
+      if (newNames.some((mailbox) => writes.get(mailbox) !== undefined)) throw exists(to);
+      if ([...mailboxes, ...newNames].some((mailbox) => isChanging(store, mailbox))) throw busy(to, []);
+      mailboxes.forEach((mailbox, i) => {
         writes.rename(mailbox, newNames[i] ?? '');
       });
-      writes.beginNameChange(change);
+      for (const change of changes) writes.beginNameChange(change);
+      return true;
     });
-    await finishNameChange(store, change, first.dir);
+    if (!begun) return false;
+    for (const [i, change] of changes.entries())
+      await finishNameChange(store, change, i === 0 ? held[0]?.dir : undefined);
+    return true;
   } finally {
     for (const mailbox of held) mailbox.release();
   }
 }
 
-function changeOf({ record }: HeldMailbox, to: string | null): NameChange {
-  const { name, owner, partition, root } = record;
+function namesBelow(store: MailStore, name: string): string[] {
+  return [...store.mailboxes.list(`${name}/`)].map((record) => record.name);
+}
+
+/** Of mailboxes in the order of their names the first in each partition directory. */
+function firstOfEachRoot(held: readonly HeldMailbox[]): HeldMailbox[] {
+  const roots = new Set<string | null>();
+  return held.filter(({ record: { root } }) => !roots.has(root) && roots.add(root));
+}
+
+function changeOf({ name, owner, partition, root }: MailboxRecord, to: string | null): NameChange {
   return { id: randomInt(1, 2 ** 47), name, owner, partition, root: root ?? '', to };
 }
 
@@ -189,7 +274,7 @@ function checkDirectoryFree({ root, record }: HeldMailbox, to: string): void {
 
 /** A directory may still be where the name leads. */
 function isChanging(store: MailStore, name: string): boolean {
-  for (const change of store.mailboxes.nameChanges()) if (change.name === name || change.to === name) return true;
+  for (const change of store.mailboxes.nameChanges()) if (concerns(change, name)) return true;
   return false;
 }
 

@@ -40,7 +40,8 @@ export async function finishNameChanges(store: MailStore, name?: string): Promis
   return undefined;
 }
 
-function concerns({ name, to }: NameChange, mailbox: string): boolean {
+/** Whether one of the change's names is that of `mailbox`, of one below it or of one above it. */
+export function concerns({ name, to }: NameChange, mailbox: string): boolean {
   return [name, to].some((changed) => changed !== null && (within(changed, mailbox) || within(mailbox, changed)));
 }
 
