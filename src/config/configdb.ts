@@ -22,8 +22,8 @@ const FILE_LIMIT = 16 << 20;
 const NAME_LIMIT = 255;
 /** Bytes of UTF-8 in one value. */
 const VALUE_LIMIT = 65536;
-/** Milliseconds to wait for another writer. */
-const LOCK_PATIENCE = 10_000;
+/** How long another writer is waited for; milliseconds. */
+const LOCK_PATIENCE_MS = 10_000;
 
 /** An option, in one language or without. */
 export interface OptionKey {
@@ -222,18 +222,26 @@ async function whileLocked(directory: Dir, change: () => void): Promise<void> {
   // each other too, and the lock goes with it.
   const held = walk(directory, []);
   try {
-    for (let wait = 5, waited = 0; !tryFlock(held.fd, 'exclusive'); wait = Math.min(wait * 2, 200)) {
-      if (waited > LOCK_PATIENCE) {
-        throw new MailhaulError('CONF_LOCKED', 'Another process is changing the configuration and does not end.', {
-          where: directory.path,
-          hint: 'Look for a hanging configutil or upgrade; the lock goes with the process.',
-        });
-      }
-      await sleep(wait);
-      waited += wait;
+    const untilMs = performance.now() + LOCK_PATIENCE_MS;
+    for (let pauseMs = 5; !tryFlock(held.fd, 'exclusive'); pauseMs = Math.min(pauseMs * 2, 200)) {
+      // Looked at after the try: a process that was stopped itself finds its time over, and tries once more.
+      if (performance.now() >= untilMs) throw await locked(held);
+      await sleep(pauseMs);
     }
     change();
   } finally {
     closeDir(held);
   }
+}
+
+async function locked({ fd, path }: Dir): Promise<MailhaulError> {
+  // Loaded for this answer only. Commands that give up the right to read their code have loaded it with the
+  // store-wide lock.
+  const { describeHolder, flockPids, holdersText } = await import('../fs/holders.js');
+  const by = holdersText(flockPids(fd).map(describeHolder));
+  const waited = `for ${LOCK_PATIENCE_MS / 1000} s it was locked by ${by}`;
+  return new MailhaulError('CONF_LOCKED', `The configuration could not be changed: ${waited}.`, {
+    where: path,
+    hint: 'The lock goes with the process. Run the same command again when it goes on or has ended.',
+  });
 }

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ConfigDb, openConfigDb, parseConfigLine, parseOptionKey } from '../../src/config/configdb.js';
 import { checkOptionChange, partitionOfOption } from '../../src/config/rules.js';
 import { closeDir, type Dir, openRoot, walk } from '../../src/fs/dir.js';
@@ -155,6 +155,46 @@ describe('changing', () => {
     closeDir(other);
     await change;
     expect(content()).toBe('b|2\na|1\n');
+  });
+
+  it('that gives up names the process which is stopped with the lock, and what to do about it', async () => {
+    writeFileSync(file(), 'a|1\n');
+    const script = join(root, 'stopped.mjs');
+    writeFileSync(
+      script,
+      `import { openConfigDb } from ${builtModule('config/configdb')}; import { openRoot } from ${builtModule('fs/dir')};
+       import { armFaults } from ${builtModule('fs/seam')};
+       // Stops before its first call with an effect: it has the lock by then.
+       armFaults({ mode: 'stop', at: 1, errno: 0, report: '' });
+       await openConfigDb(openRoot(${JSON.stringify(root)})).set('a', '2');`,
+    );
+    const child = spawn(process.execPath, [script], { stdio: 'inherit' });
+    try {
+      const state = () => readFileSync(`/proc/${child.pid}/stat`, 'latin1').split(') ')[1] ?? '';
+      while (!state().startsWith('T')) {
+        expect(child.exitCode).toBeNull();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      const now = performance.now.bind(performance);
+      vi.spyOn(performance, 'now').mockImplementation(() => now() * 100);
+      const named = `for 10 s it was locked by process ${child.pid} \\(.*stopped\\.mjs\\), which is stopped`;
+      await expect(db.set('b', '1')).rejects.toMatchObject({
+        code: 'CONF_LOCKED',
+        exit: 3,
+        where: root,
+        message: expect.stringMatching(`${named} \\(continue it with kill -CONT ${child.pid}, or end it\\)`),
+      });
+      vi.restoreAllMocks();
+      expect(content()).toBe('a|1\n');
+      const over = new Promise((resolve) => child.once('exit', resolve));
+      child.kill('SIGCONT');
+      expect(await over).toBe(0);
+      await db.set('b', '1');
+      expect(content()).toBe('a|2\nb|1\n');
+    } finally {
+      vi.restoreAllMocks();
+      child.kill('SIGKILL');
+    }
   });
 
   it('never loses a change among calls of one process', async () => {
