@@ -1,5 +1,14 @@
 /** Errors of calls on a descriptor, which name no file: what is told to people must (docs/operations.md). */
-import { type BigIntStats, constants, fstatSync, openSync, readlinkSync, readSync, type Stats } from 'node:fs';
+import {
+  type BigIntStats,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  type Stats,
+} from 'node:fs';
 
 /** Makes a call on `fd`; what it throws names the path that the descriptor leads to, where the kernel tells. */
 export function onDescriptor<T>(fd: number, call: () => T): T {
@@ -18,6 +27,18 @@ export function statOpen(fd: number): Stats {
 /** The same with numbers that hold every inode, and times in nanoseconds. */
 export function statOpenExactly(fd: number): BigIntStats {
   return onDescriptor(fd, () => fstatSync(fd, { bigint: true }));
+}
+
+/**
+ * A number that the kernel tells of an open file: the mount that it was opened through, or its inode as /proc/locks has
+ * it. Undefined where /proc does not tell: not on Linux, or before 5.14 after root has become another account.
+ */
+export function descriptorInfo(fd: number, field: 'mnt_id' | 'ino'): string | undefined {
+  try {
+    return new RegExp(`^${field}:\\s*(\\d+)$`, 'm').exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1];
+  } catch {
+    return undefined;
+  }
 }
 
 /** One read moves less than 2 GiB. */

@@ -8,7 +8,7 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno } from '../errors.js';
-import { statOpenExactly } from './descriptor.js';
+import { descriptorInfo, statOpenExactly } from './descriptor.js';
 
 /** A process that is in the way. */
 export interface LockHolder {
@@ -111,13 +111,12 @@ interface TableIdentity {
 function identityInTable(fd: number): TableIdentity {
   const { dev, ino } = statOpenExactly(fd);
   const own = [((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n), (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n)];
-  let [device, inode] = [own.join(':'), String(ino)];
+  const inode = descriptorInfo(fd, 'ino') ?? String(ino);
+  let device = own.join(':');
   try {
-    const descriptor = fs.readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1');
-    const mount = /^mnt_id:\s*(\d+)$/m.exec(descriptor)?.[1] ?? '';
+    const mount = descriptorInfo(fd, 'mnt_id') ?? '';
     const mounts = fs.readFileSync('/proc/self/mountinfo', 'latin1');
     device = new RegExp(`^${mount} \\d+ (\\d+:\\d+) `, 'm').exec(mounts)?.[1] ?? device;
-    inode = /^ino:\s*(\d+)$/m.exec(descriptor)?.[1] ?? inode;
   } catch {
     // Without /proc there is no table either.
   }

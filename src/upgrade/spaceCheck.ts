@@ -4,6 +4,7 @@
  * mapping, which costs nothing; where messages have to be copied the folders are read first (survey).
  */
 import { describeError } from '../errors.js';
+import { descriptorInfo } from '../fs/descriptor.js';
 import { type Dir, fstat, statfs } from '../fs/dir.js';
 import { placesOf, prepareTaskOf } from './batch.js';
 import type { WorkerPool } from './pool.js';
@@ -79,20 +80,41 @@ function reportOf(device: DeviceSpace, works: readonly Workload[], code: string)
   };
 }
 
-/** Whether messages of this store path have to be copied to that partition. */
+/**
+ * Whether messages of this store path have to be copied to that partition and the copies take room for good: with `-r`
+ * on one file system (two mounts of it), each folder gives back what its copies took.
+ */
 function copies(run: Run, { storePath, rootPath }: Workload): boolean {
   const store = run.roots.stores.get(storePath);
   const root = run.roots.partitions.get(rootPath);
-  return store !== undefined && root !== undefined && wayOf(store, root.dir) === 'copy';
+  if (store === undefined || root === undefined || wayOf(store, root.dir) !== 'copy') return false;
+  return !(run.options.remove && isOneDevice(store, root.dir));
 }
 
 /** How messages get from a store path to a partition, as far as their two roots tell. */
 export function wayOf(store: Dir, partition: Dir): 'link' | 'reflink' | 'copy' {
-  if (fstat(store).dev === fstat(partition).dev) return 'link';
-  return isOneBtrfs(store, partition) ? 'reflink' : 'copy';
+  const oneDevice = isOneDevice(store, partition);
+  if (oneDevice && isOneMount(store, partition)) return 'link';
+  return (oneDevice && statfs(store).type === XFS) || isOneBtrfs(store, partition) ? 'reflink' : 'copy';
+}
+
+function isOneDevice(a: Dir, b: Dir): boolean {
+  return fstat(a).dev === fstat(b).dev;
+}
+
+/** link(2) does not go from one mount to another, though both be of one directory (bind mounts). */
+function isOneMount(a: Dir, b: Dir): boolean {
+  const [one, other] = [a, b].map(({ fd }) => descriptorInfo(fd, 'mnt_id'));
+  return one === undefined || other === undefined || one === other;
 }
 
 const BTRFS = 0x9123683e;
+
+/**
+ * Blocks can be shared between its mounts since Linux 5.18, unless it was made without reflink, which statfs does not
+ * tell: then the disk may fill up, which is better than a run that is refused and would have fitted.
+ */
+const XFS = 0x58465342;
 
 /** Sub-volumes of one btrfs have device numbers of their own, and share blocks all the same (reflink). */
 function isOneBtrfs(a: Dir, b: Dir): boolean {
