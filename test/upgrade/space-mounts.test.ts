@@ -2,7 +2,9 @@
  * One file system that is mounted in two places: link(2) does not go from one mount to the other (EXDEV), so messages
  * are copied, and need their room, although both places have the same device number.
  */
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
@@ -14,10 +16,12 @@ import { ACCOUNT, INDEX, needRoot } from './small-store.js';
 
 let site: HandSite | undefined;
 let mounts: string[] = [];
+let removed: string[] = [];
 
 afterEach(() => {
   for (const directory of mounts.reverse()) run('umount', directory);
-  mounts = [];
+  for (const directory of removed) fs.rmSync(directory, { recursive: true });
+  [mounts, removed] = [[], []];
   site?.remove();
   site = undefined;
 });
@@ -59,6 +63,13 @@ interface Report extends MessagesResult {
   readonly halted: { readonly code: string } | null;
 }
 
+function xfsMissing(): string | undefined {
+  if (spawnSync('mkfs.xfs', ['-V']).status !== 0) return 'mkfs.xfs is not installed (apt-get install xfsprogs)';
+  if (!fs.existsSync('/dev/loop-control')) return 'this machine has no loop devices';
+  spawnSync('modprobe', ['-q', 'xfs']);
+  return fs.readFileSync('/proc/filesystems', 'utf8').includes('xfs') ? undefined : 'the kernel has no xfs';
+}
+
 describe('how messages get to a partition', () => {
   it('by copying when it is reached by another mount of the same file system, also of one directory', (ctx) => {
     needRoot(ctx);
@@ -69,6 +80,27 @@ describe('how messages get to a partition', () => {
     try {
       expect(fs.fstatSync(bound!.fd).dev).toBe(fs.fstatSync(one!.fd).dev);
       expect([wayOf(one!, above!), wayOf(one!, bound!), wayOf(bound!, one!)]).toEqual(['link', 'copy', 'copy']);
+    } finally {
+      for (const dir of dirs) closeDir(dir);
+    }
+  });
+
+  it('by sharing blocks between mounts of one xfs: a run that would fit must not be refused', (ctx) => {
+    needRoot(ctx);
+    const missing = xfsMissing();
+    if (missing !== undefined) {
+      console.log(`skipped: ${ctx.task.name}: ${missing}`);
+      return ctx.skip(missing);
+    }
+    const base = fs.mkdtempSync(path.join(tmpdir(), 'mailhaul-xfs-'));
+    removed.push(base);
+    const image = path.join(base, 'image');
+    run('truncate', '-s', '320M', image);
+    run('mkfs.xfs', '-q', image);
+    const disk = mount(path.join(base, 'disk'), '-o', 'loop', image);
+    const dirs = [disk, mount(path.join(base, 'bound'), '--bind', disk)].map(openRoot);
+    try {
+      expect([wayOf(dirs[0]!, dirs[0]!), wayOf(dirs[0]!, dirs[1]!)]).toEqual(['link', 'reflink']);
     } finally {
       for (const dir of dirs) closeDir(dir);
     }
