@@ -1,7 +1,7 @@
 /**
  * Progress of a run: one line that is rewritten on a terminal, plain lines now and then elsewhere.
  *
- *     412/1,000 folders  81,220/203,400 messages  212.4 MB  106.2 MB/s  0:02 left  primary 300/700  sales 112/300
+ *     412/1,000 folders  81,220 messages  212.4 MB  106.2 MB/s  0:02 left  primary 300/700  sales 112/300
  *
  * Counters come from shared memory, so drawing costs the workers nothing.
  */
