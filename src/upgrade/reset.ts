@@ -12,7 +12,6 @@
  * Invariant: a 4.x name goes only after the message's 3.x name is durable. Stopped anywhere, `--reset` is run again:
  * it begins with the survey, and what is done already is found done.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { STORE_LOCK_FILE } from '../config/store-lock.js';
 import { selectEngine } from '../engine/engines.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
@@ -21,20 +20,21 @@ import { syncFileSystem } from '../fs/syncfs.js';
 import type { Log } from '../log/log.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { loadDigest } from '../store/digest.js';
-import { checkSignal, heldRoot, isAttempted, type ResetContext } from './reset/context.js';
+import { beginStep, heldRoot, isAttempted, type ResetContext } from './reset/context.js';
 import { removeFirstFiles, removeLastFiles, surveyFiles } from './reset/files.js';
 import { completeInstance, openResetSite, type ResetSite } from './reset/open.js';
-import { openFolder } from './reset/opened.js';
+import { withFolder } from './reset/opened.js';
 import { collectRefusals } from './reset/refusals.js';
 import { type Removal, removePartition, removeUser } from './reset/remove.js';
 import { restoreFolder } from './reset/restore.js';
 import { openRegistry, registerOriginals, removeRegistry, type SharedOriginals } from './reset/shared.js';
 import { type Survey, surveyStore } from './reset/survey.js';
-import type { ResetReport } from './reset/types.js';
+import { betweenFolders } from './reset/turns.js';
+import type { ResetProgress, ResetReport } from './reset/types.js';
 import type { SessionOptions } from './session.js';
-import type { MappingFolder, ResetStage } from './types.js';
+import type { ResetStage } from './types.js';
 
-export type { Refusal, RefusalCode, ResetOutcome, ResetReport } from './reset/types.js';
+export type { Refusal, RefusalCode, ResetOutcome, ResetProgress, ResetReport, ResetStep } from './reset/types.js';
 
 export interface ResetOptions extends Omit<SessionOptions, 'readOnly'> {
   /** Ends after the survey. */
@@ -45,6 +45,8 @@ export interface ResetOptions extends Omit<SessionOptions, 'readOnly'> {
   readonly becomeServerAccount?: boolean | undefined;
   /** Stops between two folders (exit 4). */
   readonly signal?: AbortSignal | undefined;
+  /** Told once, with what says how far the reset is. */
+  readonly onStart?: ((progress: () => ResetProgress) => void) | undefined;
   /** What the report tells people to run after a halt. */
   readonly commandLine?: string | undefined;
 }
@@ -70,6 +72,7 @@ export async function resetStore(options: ResetOptions): Promise<ResetReport> {
       engine,
       source: nsms3,
       report,
+      progress: { step: 'survey', folders: 0, foldersInAll: 0 },
       refusals: collectRefusals(report),
       roots: site.roots,
       mounted: new Map(),
@@ -77,6 +80,7 @@ export async function resetStore(options: ResetOptions): Promise<ResetReport> {
       signal: options.signal,
       partitionPath: (name) => site.instance.partitionPath(name),
     };
+    options.onStart?.(() => progressOf(context));
     try {
       await run(context, site, options);
     } catch (error) {
@@ -112,6 +116,10 @@ function emptyReport(site: ResetSite, options: ResetOptions): ResetReport {
   };
 }
 
+function progressOf({ progress, report: { done, restore } }: ResetContext): ResetProgress {
+  return { ...progress, restored: done.restored, restoreInAll: restore.messages, removed: done.removed };
+}
+
 async function run(context: ResetContext, site: ResetSite, options: ResetOptions): Promise<void> {
   const { report, refusals } = context;
   const survey = await surveyStore(context);
@@ -129,6 +137,8 @@ async function run(context: ResetContext, site: ResetSite, options: ResetOptions
   report.files.push(displayPath(site.places.lockDir, STORE_LOCK_FILE));
   if (options.dryRun === true) return end('planned', EXIT.ok);
   const answer = await options.confirm(report);
+  // Before anything is marked: what stopped while it asked is no reset that must be gone on with.
+  await betweenFolders(context);
   if (answer !== 'yes') return end(answer === 'no' ? 'declined' : 'unconfirmed', EXIT.refused);
   try {
     await carryOut(context, site, survey);
@@ -202,13 +212,17 @@ async function restoreAll(context: ResetContext, survey: Survey): Promise<void> 
       const store = heldRoot(roots, path);
       if (store !== null) registries.set(path, openRegistry(store, owner));
     }
-    if (registries.size > 0) registerAll(context, registries);
-    for (const id of context.stage === 'restoring' ? attemptedIds(context) : survey.restore) {
-      checkSignal(context);
+    if (registries.size > 0) await registerAll(context, registries);
+    const anew = context.stage === 'restoring';
+    beginStep(context, 'restore', anew ? context.report.folders : survey.restore.length);
+    for (const id of anew ? attemptedIds(context) : survey.restore) {
+      await betweenFolders(context);
       const folder = mapping.folder(id);
       if (folder === undefined) continue;
-      const storePath = mapping.user(folder.uid)?.storePath ?? '';
-      await restoreOne(context, folder, registries.get(storePath));
+      const registry = registries.get(mapping.user(folder.uid)?.storePath ?? '');
+      // Held open while its messages are copied.
+      await withFolder(context, folder, (open) => restoreFolder(context, open, registry));
+      context.progress.folders += 1;
     }
   } finally {
     for (const registry of registries.values()) registry.close();
@@ -225,35 +239,22 @@ async function syncSources(context: ResetContext, survey: Survey): Promise<void>
   await syncAll([...heldStores(context), ...context.mounted.values()], mayBeReadOnly);
 }
 
-/** A folder is held open while its messages are copied. */
-async function restoreOne(
-  context: ResetContext,
-  folder: MappingFolder,
-  registry: SharedOriginals | undefined,
-): Promise<void> {
-  const opened = openFolder(context, folder);
-  if (opened === undefined) return;
-  try {
-    await restoreFolder(context, opened.folder, registry);
-  } finally {
-    opened.close();
-  }
-}
-
 function* attemptedIds(context: ResetContext): Generator<number> {
   for (const folder of context.mapping?.folders() ?? []) if (isAttempted(context, folder)) yield folder.id;
 }
 
 /** What is still shared in 3.x, whether its folder was migrated or not. */
-function registerAll(context: ResetContext, registries: ReadonlyMap<string, SharedOriginals>): void {
-  const { mapping, roots } = context;
+async function registerAll(context: ResetContext, registries: ReadonlyMap<string, SharedOriginals>): Promise<void> {
+  const { mapping, roots, progress } = context;
+  beginStep(context, 'shared', 0);
   for (const { uid, storePath } of mapping?.users() ?? []) {
     const registry = registries.get(storePath);
     const store = heldRoot(roots, storePath);
     if (registry === undefined || store === null) continue;
-    checkSignal(context);
     for (const { path, missing } of mapping?.foldersOf(uid) ?? []) {
       if (missing) continue;
+      await betweenFolders(context);
+      progress.folders += 1;
       let dir: Dir;
       try {
         dir = walk(store, [uid, ...path]);
@@ -296,11 +297,11 @@ async function syncAll(dirs: readonly Dir[], mayBeReadOnly: (device: bigint) => 
 async function removeAll(context: ResetContext, survey: Survey): Promise<void> {
   const { mapping, roots } = context;
   const removal: Removal = { done: context.report.done, left: 0 };
+  beginStep(context, 'remove', context.report.folders);
   for (const { uid } of mapping?.users() ?? []) {
-    removeUser(context, uid, mapping?.foldersOf(uid) ?? [], removal);
-    await nextTurn();
+    await removeUser(context, uid, mapping?.foldersOf(uid) ?? [], removal);
   }
-  for (const path of survey.partitions) removePartition(context, path, removal);
+  for (const path of survey.partitions) await removePartition(context, path, removal);
   // The mapping must not be forgotten before what it names is gone for good.
   await syncAll(survey.partitions.map((path) => heldRoot(roots, path)).filter((dir) => dir !== null));
   if (removal.left === 0) return;

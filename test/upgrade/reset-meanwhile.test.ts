@@ -1,11 +1,22 @@
 /** What changes in the stores while a reset is under way: between its survey, the question and the removal. */
+import type { ChildProcess } from 'node:child_process';
 import * as fs from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { tryFlock } from '../../src/fs/flock.js';
 import { armFaults } from '../../src/fs/seam.js';
 import type { ResetReport } from '../../src/upgrade/reset.js';
 import { migrate, type SmallStore, simpleMessage } from '../support/migrated-store.js';
-import { haltedBy, joeInbox, joeStore, refusalsOf, reset } from './reset-support.js';
+import {
+  haltedBy,
+  joeInbox,
+  joeStore,
+  namedAsStopped,
+  refusalsOf,
+  reset,
+  stoppedHolder,
+  until,
+} from './reset-support.js';
 import { ACCOUNT } from './small-store.js';
 
 let store: SmallStore;
@@ -123,3 +134,32 @@ describe('the only copy of a message, in 4.x', () => {
     });
   });
 });
+
+it('a stopped process takes the folder after the survey: it is named, and the next reset goes on', async () => {
+  migrate(store, { remove: true });
+  let holder: ChildProcess | undefined;
+  try {
+    const report = await reset(store, {
+      async confirm() {
+        holder = await stoppedHolder(`${store.mailbox}/joe/INBOX/.lock`);
+        return 'yes' as const;
+      },
+    });
+    expect(report).toMatchObject(haltedBy('RESET_FOLDER_BUSY'));
+    if (holder !== undefined) expect(report.halted?.message).toContain(`locked by ${namedAsStopped(holder)}.`);
+  } finally {
+    holder?.kill('SIGKILL');
+  }
+  await until(() => tryLock(`${store.mailbox}/joe/INBOX/.lock`));
+  expect(await reset(store)).toMatchObject({ outcome: 'done', resumed: true });
+});
+
+/** Whether nobody holds the lock of a file. */
+function tryLock(file: string): boolean {
+  const fd = fs.openSync(file, 'r');
+  try {
+    return tryFlock(fd, 'exclusive');
+  } finally {
+    fs.closeSync(fd);
+  }
+}

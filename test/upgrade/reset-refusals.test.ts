@@ -11,7 +11,7 @@ import type { ResetReport } from '../../src/upgrade/reset.js';
 import type { MigrationRecord } from '../../src/upgrade/types.js';
 import { asService } from '../campaign/support/service.js';
 import { fillFolder, migrate, runCli, type SmallStore, simpleMessage, smallStore } from '../support/migrated-store.js';
-import { filesBelow, primaryOf, refusalsOf, reset } from './reset-support.js';
+import { filesBelow, namedAsStopped, primaryOf, refusalsOf, reset, stoppedHolder } from './reset-support.js';
 import { ACCOUNT, databases } from './small-store.js';
 
 let store: SmallStore;
@@ -425,8 +425,25 @@ describe('the 3.x side', () => {
     );
     expect(refusalsOf(report)).toEqual(['RESET_FOLDER_BUSY']);
     // Of its own locks of a directory a process says nothing.
-    if (name !== '') expect(report.refusals[0]?.message).toContain(`process ${process.pid}`);
+    if (name !== '') expect(report.refusals[0]?.message).toContain(`process ${process.pid} (`);
   });
+
+  it.each(['/.lock', ''])(
+    'a folder that a stopped process holds by its %j: its command, and that it is',
+    async (name) => {
+      const holder = await stoppedHolder(`${store.mailbox}/joe/Box${name}`);
+      const ended = new Promise((resolve) => holder.once('exit', resolve));
+      const report = await refused(
+        () => {},
+        async () => {
+          holder.kill('SIGKILL');
+          await ended;
+        },
+      );
+      const message = `The 3.x folder is locked by ${namedAsStopped(holder)}. Wait until it has ended, or stop it.`;
+      expect(report.refusals).toMatchObject([{ code: 'RESET_FOLDER_BUSY', message }]);
+    },
+  );
 });
 
 it('a partition that is not there, or is somebody else’s', async () => {

@@ -1,4 +1,5 @@
 /** What the tests of `--reset` share: the stores as they are, to compare, and the calls. */
+import { type ChildProcess, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { mailboxPathComponents } from '../../src/store/names.js';
@@ -64,6 +65,30 @@ export function timesOf(store: SmallStore): Record<string, bigint> {
 
 export const refusalsOf = (report: ResetReport): string[] =>
   [...new Set(report.refusals.map(({ code }) => code))].sort();
+
+/** State of a process and its command line, words apart. */
+export function processOf({ pid }: ChildProcess): { stopped: boolean; command: string } {
+  const stopped = /^State:\s+T/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return { stopped, command: fs.readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ').trim() };
+}
+
+/** Asks again and again; a test that waits in vain runs into its time limit. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+/** A process, `sleep 600`, that holds the lock of a file or directory and was stopped. Kill it. */
+export async function stoppedHolder(file: string): Promise<ChildProcess> {
+  const holder = spawn('flock', ['-F', file, 'sleep', '600'], { stdio: 'ignore' });
+  await until(() => processOf(holder).command === 'sleep 600');
+  holder.kill('SIGSTOP');
+  await until(() => processOf(holder).stopped);
+  return holder;
+}
+
+/** How a message names such a process. */
+export const namedAsStopped = ({ pid }: ChildProcess): string =>
+  `process ${pid} (sleep 600), which is stopped (continue it with kill -CONT ${pid}, or end it)`;
 
 /** What a report has that halted because of `code`. */
 export const haltedBy = (code: string) => ({ outcome: 'halted', exitCode: 4, halted: { code } });

@@ -262,20 +262,23 @@ describe('stopped', () => {
     expect(filesBelow(primaryOf(store))).toEqual(golden);
   });
 
-  it('by a signal: exit 4', async () => {
-    fill();
-    migrate(store, { remove: true });
-    const controller = new AbortController();
-    const asked = reset(store, {
-      signal: controller.signal,
-      confirm: () => {
-        controller.abort();
-        return 'yes';
-      },
-    });
-    expect(await asked).toMatchObject(haltedBy('HALTED'));
-    expect(await reset(store)).toMatchObject({ outcome: 'done', resumed: true });
-  });
+  it.each(['yes', 'no'] as const)(
+    'by a signal while it asks, before the answer %j: exit 4, nothing is marked',
+    async (answer) => {
+      fill();
+      migrate(store, { remove: true });
+      const controller = new AbortController();
+      const asked = reset(store, {
+        signal: controller.signal,
+        confirm: () => {
+          controller.abort();
+          return answer;
+        },
+      });
+      expect(await asked).toMatchObject({ ...haltedBy('HALTED'), done: { restored: 0, removed: 0 } });
+      expect(await reset(store)).toMatchObject({ outcome: 'done', resumed: false });
+    },
+  );
 
   it('by a file that appeared since the survey: it stays, and the next one names it', async () => {
     fill();

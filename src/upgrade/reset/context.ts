@@ -2,11 +2,12 @@
 import type { FolderEngine } from '../../engine/types.js';
 import { EXIT, MailhaulError } from '../../errors.js';
 import { closeDir, type Dir, openRoot } from '../../fs/dir.js';
+import { describeHolder, holdersText } from '../../fs/holders.js';
 import type { MailSource } from '../../source/types.js';
 import type { MailboxDatabase } from '../../store/types.js';
 import type { MappingDatabase, MappingFolder, ResetStage } from '../types.js';
 import type { Refusals } from './refusals.js';
-import type { ResetReport } from './types.js';
+import type { ResetReport, ResetStep } from './types.js';
 
 export interface ResetContext {
   /** undefined: `-s` never came so far, or a reset that was stopped has removed it. */
@@ -19,6 +20,8 @@ export interface ResetContext {
   readonly engine: FolderEngine;
   readonly source: MailSource;
   readonly report: ResetReport;
+  /** What is under way; `foldersInAll` 0: nobody has counted them. */
+  readonly progress: { step: ResetStep; folders: number; foldersInAll: number };
   readonly refusals: Refusals;
   /** Store paths and partitions by absolute path, opened at the start and held; null: it cannot be opened. */
   readonly roots: Map<string, Dir | null>;
@@ -71,6 +74,15 @@ export function isGoneIn4x(context: ResetContext, folder: MappingFolder): boolea
   return (
     mailboxes !== undefined && isPublished(context, folder) && mailboxes.get(folder.mailbox)?.mappingId !== folder.id
   );
+}
+
+export function beginStep({ progress }: ResetContext, step: ResetStep, foldersInAll: number): void {
+  Object.assign(progress, { step, folders: 0, foldersInAll });
+}
+
+/** Locked by whom, for people; the holder may be stopped, and then waiting has no end. */
+export function lockHoldersText({ source }: ResetContext, folder: Dir): string {
+  return holdersText(source.lockHolders(folder).map(describeHolder));
 }
 
 /** @throws MailhaulError HALTED (exit 4) */

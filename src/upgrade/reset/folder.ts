@@ -25,6 +25,7 @@ import { fileDigest, sameDigest } from './content.js';
 import type { ResetContext } from './context.js';
 import { serviceChanges } from './journal.js';
 import { isLinkable, isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder } from './opened.js';
+import { isTurnDue, takeTurn } from './turns.js';
 
 export interface Examination {
   /** Rows of the record whose message is in 4.x only. */
@@ -34,7 +35,7 @@ export interface Examination {
 }
 
 /** @param read compare contents; without it, what an examination before this one has compared is trusted */
-export function examineFolder(context: ResetContext, open: OpenFolder, read: boolean): Examination {
+export async function examineFolder(context: ResetContext, open: OpenFolder, read: boolean): Promise<Examination> {
   if (open.deleted) {
     examineDeleted(context, open);
     return { rows: [], files: 0 };
@@ -45,6 +46,7 @@ export function examineFolder(context: ResetContext, open: OpenFolder, read: boo
   const finder = new MessageFinder(open.target);
   try {
     for (let i = 0; i < open.record.count; i++) {
+      if (isTurnDue()) await takeTurn();
       const file = finder.find(open.record.uids[i] ?? 0);
       if (file !== undefined) files += 1;
       if (examineMessage(context, open, i, file, read)) rows.push(i);

@@ -52,22 +52,22 @@ const NO_RECORD: MigrationRecord = {
 };
 
 /** Opens an attempted folder for `use`; what cannot be opened is refused, and `use` not called. */
-export function withFolder<T>(
+export async function withFolder<T>(
   context: ResetContext,
   folder: MappingFolder,
-  use: (open: OpenFolder) => T,
-): T | undefined {
+  use: (open: OpenFolder) => Promise<T>,
+): Promise<T | undefined> {
   const opened = openFolder(context, folder);
   if (opened === undefined) return undefined;
   try {
-    return use(opened.folder);
+    return await use(opened.folder);
   } finally {
     opened.close();
   }
 }
 
 /** Opens an attempted folder; undefined: something cannot be opened, and was refused. */
-export function openFolder(
+function openFolder(
   context: ResetContext,
   folder: MappingFolder,
 ): { readonly folder: OpenFolder; close(): void } | undefined {

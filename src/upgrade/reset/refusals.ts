@@ -49,11 +49,29 @@ export function attempt(refusals: Refusals, subject: Subject, where: string, che
   try {
     check();
   } catch (error) {
-    if (error instanceof MailhaulError) refusals.add(subject, 'RESET_RECORD', error.where ?? where, sentence(error));
-    else if (error instanceof Error && 'syscall' in error)
-      refusals.add(subject, 'RESET_UNREADABLE', where, `It cannot be read: ${describeError(error)}.`);
-    else throw error;
+    refuse(refusals, subject, where, error);
   }
+}
+
+/** `attempt` for a check that lets signals be answered. */
+export async function attemptInTurns(
+  refusals: Refusals,
+  subject: Subject,
+  where: string,
+  check: () => Promise<void>,
+): Promise<void> {
+  try {
+    await check();
+  } catch (error) {
+    refuse(refusals, subject, where, error);
+  }
+}
+
+function refuse(refusals: Refusals, subject: Subject, where: string, error: unknown): void {
+  if (error instanceof MailhaulError) refusals.add(subject, 'RESET_RECORD', error.where ?? where, sentence(error));
+  else if (error instanceof Error && 'syscall' in error)
+    refusals.add(subject, 'RESET_UNREADABLE', where, `It cannot be read: ${describeError(error)}.`);
+  else throw error;
 }
 
 function sentence(error: MailhaulError): string {

@@ -27,10 +27,11 @@ import {
 import { userPathComponents } from '../../store/names.js';
 import type { MappingFolder } from '../types.js';
 import { fileDigest, sameDigest } from './content.js';
-import { checkSignal, heldRoot, type ResetContext } from './context.js';
+import { heldRoot, type ResetContext } from './context.js';
 import { isOnRecord, nameOf, type OpenFolder, withFolder } from './opened.js';
 import { isHash, isRegistered } from './partition.js';
 import { isOwnFile, isRetryNote, type Node, openNode, userTrees } from './tree.js';
+import { betweenFolders, isTurnDue, takeTurn } from './turns.js';
 
 export interface Removal {
   /** Message files that went are counted here. */
@@ -40,32 +41,33 @@ export interface Removal {
 }
 
 /** Removes the mailboxes of one user from all partitions. */
-export function removeUser(
+export async function removeUser(
   context: ResetContext,
   uid: string,
   folders: readonly MappingFolder[],
   removal: Removal,
-): void {
+): Promise<void> {
   for (const [path, tree] of userTrees(context, uid, folders)) {
     const root = heldRoot(context.roots, path);
-    if (root !== null) removeNode(context, root, userPathComponents(uid), tree, removal);
+    if (root !== null) await removeNode(context, root, userPathComponents(uid), tree, removal);
   }
 }
 
 /** Children first. */
-function removeNode(
+async function removeNode(
   context: ResetContext,
   root: Dir,
   components: readonly string[],
   node: Node,
   removal: Removal,
-): void {
-  checkSignal(context);
-  for (const [name, child] of node.children) removeNode(context, root, [...components, name], child, removal);
+): Promise<void> {
+  await betweenFolders(context);
+  for (const [name, child] of node.children) await removeNode(context, root, [...components, name], child, removal);
   if (node.folder !== undefined) {
-    withFolder(context, node.folder, (open) => {
-      if (open.target !== undefined) removeMailbox(open, open.target, removal);
+    await withFolder(context, node.folder, async (open) => {
+      if (open.target !== undefined) await removeMailbox(open, open.target, removal);
     });
+    context.progress.folders += 1;
   }
   const parent = openNode(root, components.slice(0, -1));
   if (parent === undefined) return;
@@ -79,7 +81,12 @@ function removeNode(
 type Place = 'mailbox' | 'retry';
 
 /** Messages go first: as long as one is there, the index says what it is. */
-function removeMailbox(open: OpenFolder, mailbox: Dir, removal: Removal, place: Place = 'mailbox'): void {
+async function removeMailbox(
+  open: OpenFolder,
+  mailbox: Dir,
+  removal: Removal,
+  place: Place = 'mailbox',
+): Promise<void> {
   const left = removal.left;
   const own: Buffer[] = [];
   const directories: string[] = [];
@@ -88,28 +95,35 @@ function removeMailbox(open: OpenFolder, mailbox: Dir, removal: Removal, place: 
     if (isHashDirectory(text)) directories.push(text);
     else if (isOwnFile(text) || (place === 'retry' && isRetryNote(text))) own.push(name);
   }
-  if (place === 'mailbox' && stat(mailbox, RETRY_DIRECTORY)?.isDirectory()) removeRetry(open, mailbox, removal);
-  for (const name of directories) removeHashDirectory(open, mailbox, name, removal, place);
+  if (place === 'mailbox' && stat(mailbox, RETRY_DIRECTORY)?.isDirectory()) await removeRetry(open, mailbox, removal);
+  for (const name of directories) await removeHashDirectory(open, mailbox, name, removal, place);
   if (removal.left > left) return;
   for (const name of own) unlinkIfThere(mailbox, name);
 }
 
-function removeRetry(open: OpenFolder, mailbox: Dir, removal: Removal): void {
+async function removeRetry(open: OpenFolder, mailbox: Dir, removal: Removal): Promise<void> {
   const retry = openDir(mailbox, RETRY_DIRECTORY);
   try {
-    removeMailbox(open, retry, removal, 'retry');
+    await removeMailbox(open, retry, removal, 'retry');
   } finally {
     closeDir(retry);
   }
   removeEmpty(mailbox, RETRY_DIRECTORY, removal);
 }
 
-function removeHashDirectory(open: OpenFolder, mailbox: Dir, name: string, removal: Removal, place: Place): void {
+async function removeHashDirectory(
+  open: OpenFolder,
+  mailbox: Dir,
+  name: string,
+  removal: Removal,
+  place: Place,
+): Promise<void> {
   const dir = openDir(mailbox, name);
   try {
     const files: Buffer[] = [];
     for (const entry of entries(dir)) files.push(entry.name);
     for (const file of files) {
+      if (isTurnDue()) await takeTurn();
       const text = file.toString('latin1');
       const uid = parseMessageFile(name, text);
       if (uid === undefined) {
@@ -170,13 +184,16 @@ function removeEmpty(parent: Dir, name: string, removal: Removal): void {
 }
 
 /** What is left of a partition when its mailboxes are gone: hash levels and the registry of shared copies. */
-export function removePartition(context: ResetContext, path: string, removal: Removal): void {
+export async function removePartition(context: ResetContext, path: string, removal: Removal): Promise<void> {
   const root = heldRoot(context.roots, path);
   if (root === null) return;
   const single = openNode(root, [SINGLE_DIRECTORY]);
   if (single !== undefined) {
     try {
-      for (const name of namesIn(single)) if (isRegistered(name)) unlinkIfThere(single, name);
+      for (const name of namesIn(single)) {
+        if (isTurnDue()) await takeTurn();
+        if (isRegistered(name)) unlinkIfThere(single, name);
+      }
     } finally {
       closeDir(single);
     }

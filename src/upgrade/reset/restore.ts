@@ -30,11 +30,12 @@ import type { FolderLock } from '../../source/types.js';
 import { digestOf } from '../../store/digest.js';
 import { rawKey } from '../../store/names.js';
 import { fileDigest, pieces, sameDigest } from './content.js';
-import type { ResetContext } from './context.js';
+import { lockHoldersText, type ResetContext } from './context.js';
 import { examineFolder } from './folder.js';
 import { missingLines, writeLines } from './lines.js';
 import { isLinkable, isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder } from './opened.js';
 import type { SharedOriginals } from './shared.js';
+import { isTurnDue, takeTurn } from './turns.js';
 
 /** Begins the name of a message that is being copied; a leading dot is no message (3x-profile.md). */
 const TEMPORARY = '.__up.reset-';
@@ -71,7 +72,7 @@ export async function restoreFolder(
   try {
     if (context.stage !== undefined) sweep(source);
     const refused = context.refusals.count;
-    const { rows } = examineFolder(context, open, false);
+    const { rows } = await examineFolder(context, open, false);
     const lines = missingLines(context, open, rows);
     if (lines === undefined || context.refusals.count > refused) throw changed(open);
     if (rows.length === 0) return 0;
@@ -112,6 +113,8 @@ async function restoreRows(
   };
   try {
     for (const row of rows) {
+      // Nothing but a second signal stops it here: what it leaves is swept by the next reset.
+      if (isTurnDue()) await takeTurn();
       const uid = open.record.uids[row] ?? 0;
       const file = finder.find(uid);
       if (file === undefined) throw changed(open);
@@ -266,9 +269,8 @@ function sweep(source: Dir): void {
 function lockFolder(context: ResetContext, source: Dir): FolderLock {
   const lock = context.source.tryLockFolder(source, context.owner);
   if (lock !== 'busy') return lock;
-  const holders = context.source.lockHolders(source);
-  const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
-  throw new MailhaulError('RESET_FOLDER_BUSY', `The 3.x folder is locked by ${who}.`, {
+  const text = `The 3.x folder is locked by ${lockHoldersText(context, source)}.`;
+  throw new MailhaulError('RESET_FOLDER_BUSY', text, {
     where: source.path,
     hint: 'Wait until it has ended or stop it, then run `upgrade --reset` again: it goes on where it stopped.',
     exit: EXIT.halted,

@@ -3,7 +3,6 @@
  * lists what stands in the way (folder.ts, tree.ts, partition.ts, databases.ts).
  */
 import * as fs from 'node:fs';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PRIMARY } from '../../config/instance.js';
 import { hasErrno } from '../../errors.js';
 import { closeDir, type Dir, fstat, openFile, stat, walk } from '../../fs/dir.js';
@@ -11,14 +10,15 @@ import { tryFlock } from '../../fs/flock.js';
 import { userPathComponents } from '../../store/names.js';
 import { openPartition } from '../../store/partitions.js';
 import type { MappingFolder, MappingUser } from '../types.js';
-import { checkSignal, heldRoot, isAttempted, type ResetContext, rootPathOf } from './context.js';
+import { beginStep, heldRoot, isAttempted, lockHoldersText, type ResetContext, rootPathOf } from './context.js';
 import { checkAcl, checkMailboxes, checkUserData } from './databases.js';
 import { examineFolder } from './folder.js';
 import { missingLines } from './lines.js';
 import { isLinkable, isOnRecord, MessageFinder, nameOf, type OpenFolder, withFolder } from './opened.js';
 import { checkPartition } from './partition.js';
-import { attempt, NOBODY, ofFolder, ofUser } from './refusals.js';
+import { attempt, attemptInTurns, NOBODY, ofFolder, ofUser } from './refusals.js';
 import { checkTree, userTrees } from './tree.js';
+import { betweenFolders, isTurnDue, takeTurn } from './turns.js';
 import type { RestorePlan } from './types.js';
 
 /** What the second half needs of the first. */
@@ -45,28 +45,35 @@ export async function surveyStore(context: ResetContext): Promise<Survey> {
   const restore: number[] = [];
   const devices = new Set<bigint>();
   for (const user of mapping?.users() ?? []) {
-    checkSignal(context);
-    attempt(refusals, ofUser(user.uid), user.uid, () => {
-      const folders = mapping?.foldersOf(user.uid) ?? [];
-      checkUserData(context, user, folders);
-      for (const [path, tree] of userTrees(context, user.uid, folders)) {
-        const root = partitions.includes(path) ? heldRoot(context.roots, path) : null;
-        if (root !== null) checkTree(context, user.uid, root, userPathComponents(user.uid), tree);
-      }
-      for (const folder of folders) {
-        if (!isAttempted(context, folder)) continue;
-        attempt(refusals, ofFolder(folder), folder.mailbox, () => {
-          const device = surveyFolder(context, user, folder);
-          if (device === undefined) return;
-          restore.push(folder.id);
-          devices.add(device);
-        });
-      }
-    });
-    await nextTurn();
+    await betweenFolders(context);
+    for (const folder of surveyUser(context, user, partitions)) {
+      await betweenFolders(context);
+      await attemptInTurns(refusals, ofFolder(folder), folder.mailbox, async () => {
+        const device = await surveyFolder(context, user, folder);
+        if (device === undefined) return;
+        restore.push(folder.id);
+        devices.add(device);
+      });
+      context.progress.folders += 1;
+    }
   }
   checkSpace(context);
   return { restore, devices, partitions };
+}
+
+/** Looks at what is the user's own. Returns the attempted folders; none when they cannot be told. */
+function surveyUser(context: ResetContext, user: MappingUser, partitions: readonly string[]): readonly MappingFolder[] {
+  let attempted: readonly MappingFolder[] = [];
+  attempt(context.refusals, ofUser(user.uid), user.uid, () => {
+    const folders = context.mapping?.foldersOf(user.uid) ?? [];
+    checkUserData(context, user, folders);
+    for (const [path, tree] of userTrees(context, user.uid, folders)) {
+      const root = partitions.includes(path) ? heldRoot(context.roots, path) : null;
+      if (root !== null) checkTree(context, user.uid, root, userPathComponents(user.uid), tree);
+    }
+    attempted = folders.filter((folder) => isAttempted(context, folder));
+  });
+  return attempted;
 }
 
 /** Store paths and partitions that hold a part of an attempted folder must be there. Returns the partitions. */
@@ -74,6 +81,7 @@ function checkRoots(context: ResetContext): string[] {
   const { mapping, refusals, report } = context;
   const wanted = new Map<string, { name: string; needed: boolean }>();
   const stores = new Set<string>();
+  let attempted = 0;
   const want = (name: string, path: string | undefined, needed: boolean): void => {
     if (path === undefined || path === '') return;
     const known = wanted.get(path);
@@ -83,10 +91,12 @@ function checkRoots(context: ResetContext): string[] {
   for (const { partition } of mapping?.users() ?? []) want(partition, context.partitionPath(partition), false);
   for (const folder of mapping?.folders() ?? []) {
     if (!isAttempted(context, folder)) continue;
+    attempted += 1;
     want(folder.partition, rootPathOf(context, folder), true);
     const storePath = mapping?.user(folder.uid)?.storePath;
     if (storePath !== undefined && !folder.missing) stores.add(storePath);
   }
+  beginStep(context, 'survey', attempted);
   for (const path of stores) {
     if (heldRoot(context.roots, path) !== null) continue;
     const text = 'The 3.x mail store path cannot be opened. Is its disk mounted?';
@@ -116,14 +126,18 @@ function partitionProblem(context: ResetContext, name: string, path: string): st
 }
 
 /** The 3.x device that messages of the folder must go back to; undefined when there are none. */
-function surveyFolder(context: ResetContext, user: MappingUser, folder: MappingFolder): bigint | undefined {
+async function surveyFolder(
+  context: ResetContext,
+  user: MappingUser,
+  folder: MappingFolder,
+): Promise<bigint | undefined> {
   const { report } = context;
   report.folders += 1;
   const partition = report.partitions.find(({ path }) => path === rootPathOf(context, folder));
   if (partition !== undefined) partition.folders += 1;
-  return withFolder(context, folder, (open) => {
+  return withFolder(context, folder, async (open) => {
     holdMounted(context, user, open);
-    const { rows, files } = examineFolder(context, open, true);
+    const { rows, files } = await examineFolder(context, open, true);
     if (partition !== undefined) partition.messages += files;
     checkAcl(context, open);
     checkLock(context, open);
@@ -131,7 +145,7 @@ function surveyFolder(context: ResetContext, user: MappingUser, folder: MappingF
     checkWritable(context, open, open.source);
     const lines = missingLines(context, open, rows);
     report.restore.lines += lines?.rows.length ?? 0;
-    countRows(context, user, open, rows);
+    await countRows(context, user, open, rows);
     return open.sourceDevice;
   });
 }
@@ -147,9 +161,7 @@ function holdMounted({ roots, mounted }: ResetContext, { storePath }: MappingUse
 /** Whether somebody holds the folder (source/nsms3/lock.ts), without making a lock file. */
 function checkLock(context: ResetContext, { source, subject }: OpenFolder): void {
   if (source === undefined || (tryFlock(source.fd, 'exclusive') && isLockFileFree(source))) return;
-  const holders = context.source.lockHolders(source);
-  const who = holders.length === 0 ? 'another process' : `process ${holders.join(', ')}`;
-  const text = `The 3.x folder is locked by ${who}. Wait until it has ended, or stop it.`;
+  const text = `The 3.x folder is locked by ${lockHoldersText(context, source)}. Wait until it has ended, or stop it.`;
   context.refusals.add(subject, 'RESET_FOLDER_BUSY', source.path, text);
 }
 
@@ -173,7 +185,12 @@ function checkWritable(context: ResetContext, { subject }: OpenFolder, source: D
   }
 }
 
-function countRows(context: ResetContext, user: MappingUser, open: OpenFolder, rows: readonly number[]): void {
+async function countRows(
+  context: ResetContext,
+  user: MappingUser,
+  open: OpenFolder,
+  rows: readonly number[],
+): Promise<void> {
   const { restore } = context.report;
   const plan = planOf(context, user.storePath);
   plan.messages += rows.length;
@@ -181,6 +198,7 @@ function countRows(context: ResetContext, user: MappingUser, open: OpenFolder, r
   const finder = new MessageFinder(open.target);
   try {
     for (const i of rows) {
+      if (isTurnDue()) await takeTurn();
       const file = finder.find(open.record.uids[i] ?? 0);
       if (file === undefined) continue;
       const { size, nlink } = file.stats;

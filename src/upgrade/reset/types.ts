@@ -89,6 +89,31 @@ export interface RestorePlan {
   freeBytes: number;
 }
 
+/** In this order; `shared` only where messages that go back share a file. */
+export type ResetStep =
+  /** Everything is looked at. */
+  | 'survey'
+  /** What is still shared in 3.x is found. */
+  | 'shared'
+  /** Messages get their 3.x names. */
+  | 'restore'
+  /** The 4.x side goes. */
+  | 'remove';
+
+/** How far a reset has come. */
+export interface ResetProgress {
+  readonly step: ResetStep;
+  /** Folders that this step is through with. */
+  readonly folders: number;
+  /** Folders that it has; 0: nobody has counted them. */
+  readonly foldersInAll: number;
+  /** Messages put back by this run, and all that must go back. */
+  readonly restored: number;
+  readonly restoreInAll: number;
+  /** 4.x message files that were removed by this run. */
+  readonly removed: number;
+}
+
 export type ResetOutcome =
   /** There is nothing to reset. */
   | 'nothing'
