@@ -251,15 +251,20 @@ async function perform(flags: Flags): Promise<ExitCode> {
 }
 
 async function reset(flags: Flags, session: Omit<ResetOptions, 'confirm'>): Promise<ExitCode> {
-  const [{ resetStore }, { askToReset, resetPlanText, resetText }] = await Promise.all([
+  const [{ resetStore }, { askToReset, resetPlanText, resetProgressText, resetText }] = await Promise.all([
     import('../upgrade/reset.js'),
     import('./upgrade-reset.js'),
   ]);
+  let line = (): string => 'starting';
+  const signal = stopSignal('the folder under way is finished', () => line());
   const report = await resetStore({
     ...session,
     becomeServerAccount: true,
     dryRun: flags.dryRun,
-    signal: stopSignal('the folder under way is finished', () => 'resetting'),
+    signal,
+    onStart: (progress) => {
+      line = () => resetProgressText(progress());
+    },
     commandLine: commandLine(),
     async confirm(plan) {
       // Standard output holds the one object with --json, and what is asked must be read before it is answered.
@@ -267,7 +272,7 @@ async function reset(flags: Flags, session: Omit<ResetOptions, 'confirm'>): Prom
       if (flags.yes === true) return 'yes';
       if (flags.json === true) process.stderr.write(`${resetPlanText(plan)}\n`);
       standardOutput.flush();
-      return askToReset();
+      return askToReset(signal);
     },
   });
   show(flags, report, () => resetText(report));

@@ -1,6 +1,7 @@
 /** `upgrade --reset` on a terminal: what it will do or did, and the question before it. */
 import { createInterface } from 'node:readline/promises';
-import type { Refusal, ResetReport } from '../upgrade/reset.js';
+import { grouped } from '../upgrade/numbers.js';
+import type { Refusal, ResetProgress, ResetReport } from '../upgrade/reset.js';
 import { visible } from './common.js';
 import { bytesText, counted } from './upgrade-text.js';
 
@@ -98,13 +99,39 @@ function lines(texts: readonly string[]): string {
     .join('\n');
 }
 
-/** Asks on the terminal; `nobody` where there is none. */
-export async function askToReset(): Promise<'yes' | 'no' | 'nobody'> {
+/** What SIGUSR1 prints. */
+export function resetProgressText(progress: ResetProgress): string {
+  const { step, folders, foldersInAll, restored, restoreInAll, removed } = progress;
+  const through = `${grouped(folders)}${foldersInAll === 0 ? '' : `/${grouped(foldersInAll)}`} folders`;
+  switch (step) {
+    case 'survey':
+      return `looking at everything: ${through}`;
+    case 'shared':
+      return `finding messages that share a file in 3.x: ${through}`;
+    case 'restore':
+      return `putting messages back into 3.x: ${through}  ${grouped(restored)}/${grouped(restoreInAll)} messages`;
+    case 'remove':
+      return `removing from 4.x: ${through}  ${grouped(removed)} message files`;
+  }
+}
+
+/**
+ * Asks on the terminal; `nobody` where there is none. Ctrl-C, Ctrl-D and the end of the terminal are a no; so is
+ * `signal`, whose reason the caller knows.
+ */
+export async function askToReset(signal: AbortSignal): Promise<'yes' | 'no' | 'nobody'> {
   if (process.stdin.isTTY !== true) return 'nobody';
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  // Where standard error is no terminal, an end of the input leaves the question open for ever.
+  const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
+  // The terminal was hung up: reading it fails, and nobody else listens.
+  process.stdin.once('error', () => terminal.close());
   try {
-    const answer = await terminal.question('Go on? [y/N] ');
+    const answer = await Promise.race([terminal.question('Go on? [y/N] ', { signal }), closed]);
     return /^\s*y(es)?\s*$/i.test(answer) ? 'yes' : 'no';
+  } catch (error) {
+    if (error instanceof Error && error.name === 'AbortError') return 'no';
+    throw error;
   } finally {
     terminal.close();
   }

@@ -1,5 +1,5 @@
 /** `upgrade --reset` as an administrator calls it: the question, --yes, --json, the options. */
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -12,7 +12,7 @@ import {
   smallStore,
 } from '../support/migrated-store.js';
 import { commandFile } from '../support/process.js';
-import { originalsOf } from './reset-support.js';
+import { originalsOf, processOf, until } from './reset-support.js';
 
 let store: SmallStore;
 
@@ -116,7 +116,7 @@ describe('halted', () => {
       output += text;
     });
     const ended = new Promise((resolve) => child.once('close', resolve));
-    while (!isStopped(child.pid ?? 0)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => processOf(child).stopped);
     child.kill('SIGTERM');
     child.kill('SIGCONT');
     expect(await ended).toBe(4);
@@ -127,8 +127,6 @@ describe('halted', () => {
 /** A call of the reset between its first mark and the removal of the last 4.x message. */
 const HALFWAY = 8;
 
-const isStopped = (pid: number): boolean => /^State:\s+T/m.test(fs.readFileSync(`/proc/${pid}/status`, 'utf8'));
-
 it('what is refused is listed by name, exit 3', () => {
   fs.writeFileSync(`${store.instance}/store/user/prefs`, '');
   const { status, stdout } = reset('--yes');
@@ -138,21 +136,61 @@ it('what is refused is listed by name, exit 3', () => {
   expect(stdout).toContain('Nothing was changed.');
 });
 
-it.each([
-  ['n\n', 3, 0],
-  ['\n', 3, 0],
-  ['y\n', 0, 2],
-])('asks on a terminal; the answer %j ends with %i', (answer, status, messages) => {
-  const command = [process.execPath, commandFile('upgrade'), '--reset', '--instance', store.instance];
-  const asked = spawnSync('script', ['-qefc', command.join(' '), '/dev/null'], {
-    cwd: project,
-    encoding: 'utf8',
-    input: answer,
+describe('on a terminal', () => {
+  /** Asked there; `act` is done once the question is. */
+  async function asked(act: (terminal: ChildProcess) => void, redirect = '') {
+    const command = `exec ${process.execPath} ${commandFile('upgrade')} --reset --instance ${store.instance} ${redirect}`;
+    const terminal = spawn('script', ['-qefc', command, '/dev/null'], { cwd: project });
+    let output = '';
+    terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    const ended = new Promise((resolve) => terminal.once('close', resolve));
+    const questions = `${store.root}/questions`;
+    const shown = (): string => output + (redirect === '' ? '' : fs.readFileSync(questions, 'utf8'));
+    await until(() => shown().includes('Go on? [y/N]') || terminal.exitCode !== null);
+    act(terminal);
+    return { status: await ended, output: shown() };
+  }
+
+  const write = (text: string) => (terminal: ChildProcess) => terminal.stdin?.write(text);
+
+  it.each([
+    ['n\n', 3, 0],
+    ['\n', 3, 0],
+    ['y\n', 0, 2],
+    // Ctrl-C and Ctrl-D.
+    ['\x03', 3, 0],
+    ['\x04', 3, 0],
+  ])('it asks; the answer %j ends with %i', async (answer, status, messages) => {
+    const { status: ended, output } = await asked(write(answer));
+    expect(ended, output).toBe(status);
+    expect(output).not.toContain('INTERNAL');
+    if (status === 3) expect(output).toContain('Nothing was changed.');
+    expect(Object.keys(originalsOf(store))).toHaveLength(messages);
   });
-  if (asked.error !== undefined) throw asked.error;
-  expect(asked.stdout).toContain('Go on? [y/N]');
-  expect(asked.status).toBe(status);
-  expect(Object.keys(originalsOf(store))).toHaveLength(messages);
+
+  // Where the question is not shown on the terminal, that handles Ctrl-C and Ctrl-D itself.
+  it.each([
+    ['\x03', 4],
+    ['\x04', 3],
+  ])('it asks on a redirected standard error; %j ends with %i', async (answer, status) => {
+    fs.writeFileSync(`${store.root}/questions`, '');
+    const { status: ended, output } = await asked(write(answer), `2>${store.root}/questions`);
+    expect(ended, output).toBe(status);
+    expect(output).not.toContain('INTERNAL');
+    expect(Object.keys(originalsOf(store))).toEqual([]);
+  });
+
+  it('SIGTERM ends the question, and nothing is marked', async () => {
+    const { status, output } = await asked(({ pid }) => {
+      const [child] = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+      process.kill(Number(child), 'SIGTERM');
+    });
+    expect(status, output).toBe(4);
+    expect(output).toContain('HALTED');
+    expect(JSON.parse(reset('--json', '--yes').stdout)).toMatchObject({ outcome: 'done', resumed: false });
+  });
 });
 
 it('options of other modes are wrong usage', () => {
