@@ -191,17 +191,9 @@ async function tryRename(store: MailStore, name: string, to: string): Promise<bo
   await settled(store, to);
   checkFree(store, to);
   const mailboxes = [name, ...namesBelow(store, name)];
-  const held: HeldMailbox[] = [];
+  const held = await holdAll(store, mailboxes);
+  if (held === undefined) return false;
   try {
-    // In the order of names, so that two renames never wait for each other.
-    for (const mailbox of mailboxes) {
-      const got = await holdMailbox(store, mailbox).catch((error: unknown) => {
-        if (mailbox !== name && error instanceof MailhaulError && error.code === 'NO_MAILBOX') return undefined;
-        throw error;
-      });
-      if (got === undefined) return false;
-      held.push(got);
-    }
     const byRoot = firstOfEachRoot(held);
     for (const mailbox of byRoot) checkDirectoryFree(mailbox, to);
     // Directories are moved a tree at a time, and a user's mailboxes may lie in several partitions.
@@ -223,6 +215,28 @@ async function tryRename(store: MailStore, name: string, to: string): Promise<bo
     return true;
   } finally {
     for (const mailbox of held) mailbox.release();
+  }
+}
+
+/**
+ * Locks all of them, the first one first. A lock is waited for only while no other is held (4x-store.md, promise 3):
+ * undefined when one was busy and is free now, or has gone since; then it begins anew.
+ */
+async function holdAll(store: MailStore, mailboxes: readonly string[]): Promise<HeldMailbox[] | undefined> {
+  const held: HeldMailbox[] = [];
+  try {
+    for (const mailbox of mailboxes) {
+      held.push(await holdMailbox(held.length === 0 ? store : { ...store, lockWaitMs: 0 }, mailbox));
+    }
+    return held;
+  } catch (error) {
+    const refused = mailboxes[held.length];
+    for (const mailbox of held) mailbox.release();
+    if (held.length === 0 || refused === undefined || !(error instanceof MailhaulError)) throw error;
+    if (error.code === 'NO_MAILBOX') return undefined;
+    if (error.code !== 'MAILBOX_BUSY') throw error;
+    (await holdMailbox(store, refused)).release();
+    return undefined;
   }
 }
 

@@ -1,6 +1,7 @@
 /** What others do to names while a mailbox is made, deleted or renamed: no mail is covered, removed or out of reach. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDir, openRoot } from '../../../src/fs/dir.js';
 import { tryFlock } from '../../../src/fs/flock.js';
@@ -128,6 +129,19 @@ describe('renameMailbox', () => {
     const late = { ...store, mailboxes: { ...store.mailboxes, list } };
     await renameMailbox(late, A, B);
     expect(store.content()).toEqual({ [INBOX]: ['1 in'], [B]: ['1 one'] });
+  });
+
+  it('waits for a mailbox below while it holds none, and then goes on', async () => {
+    await store.make(A, 'one');
+    await store.make(X, 'two');
+    const busy = openRoot(store.directory(X));
+    expect(tryFlock(busy.fd, 'exclusive')).toBe(true);
+    const renamed = renameMailbox({ ...store, lockWaitMs: 10_000 }, A, B);
+    await sleep(100);
+    expect(await append(A, 'delivered')).toBe(2);
+    closeDir(busy);
+    await renamed;
+    expect(store.content()).toEqual({ [INBOX]: ['1 in'], [B]: ['1 one', '2 delivered'], 'user/anna/B/x': ['1 two'] });
   });
 
   it('gives no mailbox the name of one whose delete has not ended', async () => {
