@@ -238,6 +238,6 @@ function folderOf(name: string, file: (i: number) => string, range: Pick<Case, '
 }
 
 export const FOLDERS: readonly Case[] = [
-  folderOf('messages in one folder', (i) => `m${i}`, sizes(4_000, 100_000)),
+  folderOf('messages in one folder', (i) => `m${i}`, sizes(4_000, 1_000_000)),
   folderOf('names of 255 bytes', (i) => String(i).padStart(255, 'n'), sizes(2_000, 50_000)),
 ];
