@@ -13,6 +13,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { codeOf, endAtOnce, whenInterrupted } from './support/interruption.js';
 import type { Campaign, CampaignOutcome } from './types.js';
 
 const HERE = new URL('.', import.meta.url);
@@ -44,7 +45,8 @@ async function runOne(name: string, long: boolean, seed: string, args: readonly 
   console.log(`\n${name}: ${campaign.about}`);
   let outcome: CampaignOutcome;
   try {
-    outcome = await campaign.run({ long, seed, args, log: (line) => console.log(`  ${line}`) });
+    const options = { long, seed, args, log: (line: string) => console.log(`  ${line}`) };
+    outcome = await whenInterrupted(endAtOnce, () => campaign.run(options));
   } catch (error) {
     outcome = {
       cases: 0,
@@ -77,24 +79,31 @@ function runApart(name: string, words: readonly string[], running: Set<ChildProc
   });
 }
 
-/** Most campaigns wait for one command after the other: side by side they use all processors. */
+/**
+ * Most campaigns wait for one command after the other: side by side they use all processors. A signal is handed on, and
+ * those under way may clean up before this process ends.
+ */
 async function runAll(all: readonly string[], words: readonly string[]): Promise<boolean> {
   const alone: string[] = [];
   const queue: string[] = [];
   for (const name of all) ((await load(name)).alone === true ? alone : queue).push(name);
   const running = new Set<ChildProcess>();
-  const interrupted = (): void => {
+  let interruptedBy: NodeJS.Signals | undefined;
+  const interrupted = (signal: NodeJS.Signals): void => {
+    interruptedBy ??= signal;
     for (const list of [queue, alone]) list.length = 0;
     for (const child of running) child.kill('SIGTERM');
   };
-  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   let good = true;
   const lane = async (names: string[]): Promise<void> => {
     for (let name = names.shift(); name !== undefined; name = names.shift())
       good = (await runApart(name, words, running)) && good;
   };
-  await Promise.all(Array.from({ length: availableParallelism() }, () => lane(queue)));
-  await lane(alone);
+  await whenInterrupted(interrupted, async () => {
+    await Promise.all(Array.from({ length: availableParallelism() }, () => lane(queue)));
+    await lane(alone);
+  });
+  if (interruptedBy !== undefined) process.exit(codeOf(interruptedBy));
   return good;
 }
 

@@ -7,7 +7,7 @@
  * Growth is the exponent k of time ~ n^k between the smallest and the largest size; 1 is linear. What takes less than
  * `NOISE` seconds has no exponent that means anything.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -51,6 +51,9 @@ async function measure(options: CampaignOptions): Promise<CampaignOutcome> {
   const only = new RegExp(values.case ?? '');
   const chosen = CASES.filter(({ name }) => only.test(name));
   const base = fs.mkdtempSync(path.join(values.base ?? fastDirectory(), 'mailhaul-complexity-'));
+  // rm(1): Node's own cannot remove what lies deeper than PATH_MAX, which a probe that was interrupted leaves.
+  const cleanUp = (): void => void spawnSync('rm', ['-rf', base]);
+  process.once('exit', cleanUp);
   const problems: string[] = [];
   const notes: string[] = [
     '| input | engine | sizes | seconds | memory, MB | growth | limit |',
@@ -72,7 +75,8 @@ async function measure(options: CampaignOptions): Promise<CampaignOutcome> {
       notes.push(row(one, engine, found));
     }
   } finally {
-    fs.rmSync(base, { recursive: true, force: true });
+    process.off('exit', cleanUp);
+    cleanUp();
   }
   return { cases, problems, notes };
 }

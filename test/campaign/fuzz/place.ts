@@ -30,14 +30,13 @@ export async function withPlace<T>(work: () => Promise<T>): Promise<T> {
     for (const child of children) child.kill('SIGKILL');
     rmSync(path, { recursive: true, force: true });
   };
-  // A handler keeps Node from ending at once; `exit` then runs `remove`.
-  const stop = (): void => process.exit(130);
   process.env[VARIABLE] = path;
-  process.once('exit', remove).once('SIGINT', stop).once('SIGTERM', stop);
+  // Also when the campaign is interrupted (run.ts).
+  process.once('exit', remove);
   try {
     return await work();
   } finally {
-    process.off('exit', remove).off('SIGINT', stop).off('SIGTERM', stop);
+    process.off('exit', remove);
     delete process.env[VARIABLE];
     remove();
   }

@@ -9,15 +9,9 @@ export interface Tally extends CampaignOutcome {
   readonly notes: string[];
 }
 
-/** Makes the grounds and uses each; they are removed at the end, also after SIGINT and SIGTERM. */
+/** Makes the grounds and uses each; they are removed at the end, also at that of the process. */
 export async function inLanes({ long, seed }: CampaignOptions, use: (ground: Ground) => Promise<void>): Promise<void> {
-  const interrupted = (): void => process.exit(1);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
-  try {
-    await Promise.all(Array.from({ length: long ? 2 : 1 }, () => onGround(seed, use)));
-  } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
-  }
+  await Promise.all(Array.from({ length: long ? 2 : 1 }, () => onGround(seed, use)));
 }
 
 async function onGround(seed: string, use: (ground: Ground) => Promise<void>): Promise<void> {

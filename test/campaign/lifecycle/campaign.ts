@@ -4,6 +4,7 @@
  *
  *     npm run campaign -- lifecycle --long [-- <part of a life's name> | links]
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { randomOf } from '../../support/generate/random.js';
 import { engines } from '../support/engines.js';
 import type { Campaign } from '../types.js';
@@ -25,6 +26,8 @@ export const campaign: Campaign = {
       // A sample takes the engines in turns: they differ in what they do to a folder, not in what is decided about it.
       for (const engine of long ? here : [here[(i >> 1) % here.length] ?? 'portable']) {
         cases += 1;
+        // A life waits for nothing: a signal is only heard between two of them.
+        await nextTurn();
         try {
           await live(life, engine === 'native' ? '--native' : '--no-native', '/dev/shm');
         } catch (error) {

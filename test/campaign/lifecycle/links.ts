@@ -37,6 +37,12 @@ export async function links(
 export async function fullLinks(engine: string, free: number): Promise<void> {
   const disk = mountExt4(160, 'extent,dir_index,^has_journal');
   const made = handSite();
+  const cleanUp = (): void => {
+    made.remove();
+    disk.remove();
+  };
+  // Also when the campaign is interrupted.
+  process.once('exit', cleanUp);
   try {
     const { store } = made;
     let first: string | undefined;
@@ -85,8 +91,8 @@ export async function fullLinks(engine: string, free: number): Promise<void> {
       throw new Error('the late folder has another content');
     }
   } finally {
-    made.remove();
-    disk.remove();
+    process.off('exit', cleanUp);
+    cleanUp();
   }
 }
 

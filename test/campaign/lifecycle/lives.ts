@@ -39,9 +39,12 @@ export interface Site {
 /** Runs a life on a new store. */
 export async function live(life: Life, engine: EngineOption, base?: string): Promise<void> {
   const made = handSite(base);
+  // Also when the campaign is interrupted.
+  process.once('exit', made.remove);
   try {
     await life.run(siteOf(made, engine));
   } finally {
+    process.off('exit', made.remove);
     made.remove();
   }
 }

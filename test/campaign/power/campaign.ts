@@ -54,12 +54,7 @@ async function runCampaign(options: CampaignOptions): Promise<CampaignOutcome> {
     reader.close();
     removeGround(ground.root);
   };
-  const interrupted = (): void => {
-    clean();
-    process.exit(130);
-  };
   process.once('exit', clean);
-  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   try {
     const program = buildBlockdev(ground.root);
     const tools: Tools = { program, ground, reader };
@@ -93,7 +88,7 @@ async function runCampaign(options: CampaignOptions): Promise<CampaignOutcome> {
     return { cases, problems, notes };
   } finally {
     clean();
-    process.off('exit', clean).off('SIGINT', interrupted).off('SIGTERM', interrupted);
+    process.off('exit', clean);
   }
 }
 

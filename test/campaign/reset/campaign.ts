@@ -272,11 +272,7 @@ async function run(options: CampaignOptions): Promise<CampaignOutcome> {
     for (const state of states) state.remove();
     fs.rmSync(root, { recursive: true, force: true });
   };
-  const interrupted = (): void => {
-    cleanUp();
-    process.exit(1);
-  };
-  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  process.once('exit', cleanUp);
   try {
     const site = makeSite(root);
     keep(site, 'fresh');
@@ -302,7 +298,7 @@ async function run(options: CampaignOptions): Promise<CampaignOutcome> {
       state.remove();
     }
   } finally {
-    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
+    process.off('exit', cleanUp);
     cleanUp();
   }
   return { cases, problems, notes };

@@ -9,8 +9,6 @@ export interface Ground {
   remove(): void;
 }
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
-
 /** @param size of the file system, as mount takes it */
 export function memoryGround(name: string, size: string): Ground {
   const root = fs.mkdtempSync(path.join(os.tmpdir(), `mailhaul-${name}-`));
@@ -18,15 +16,12 @@ export function memoryGround(name: string, size: string): Ground {
   const mounted =
     process.getuid?.() === 0 &&
     spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=755`, 'tmpfs', root]).status === 0;
-  const interrupted = (): void => process.exit(130);
   const remove = (): void => {
     process.removeListener('exit', remove);
-    for (const signal of SIGNALS) process.removeListener(signal, interrupted);
     if (mounted) spawnSync('umount', ['-l', root]);
     fs.rmSync(root, { recursive: true, force: true });
   };
-  // Also when the campaign is interrupted.
+  // Also when the campaign is interrupted (run.ts).
   process.once('exit', remove);
-  for (const signal of SIGNALS) process.once(signal, interrupted);
   return { root, remove };
 }

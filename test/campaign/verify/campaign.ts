@@ -44,11 +44,8 @@ async function run(options: CampaignOptions): Promise<CampaignOutcome> {
   let cases = 0;
   for (const remove of [false, true]) {
     const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-verify-'));
-    const interrupted = (): never => {
-      fs.rmSync(root, { recursive: true, force: true });
-      process.exit(1);
-    };
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
+    const cleanUp = (): void => fs.rmSync(root, { recursive: true, force: true });
+    process.once('exit', cleanUp);
     try {
       const site = migratedSite(root, options.seed, remove);
       const found = await attack(site, names, Math.ceil(count / 2), `${options.seed} ${remove}`, options);
@@ -56,8 +53,8 @@ async function run(options: CampaignOptions): Promise<CampaignOutcome> {
       problems.push(...found.problems.map((problem) => `${remove ? 'after -r' : 'originals there'}: ${problem}`));
       notes.push(...found.notes.map((note) => `${remove ? 'after -r: ' : 'originals there: '}${note}`));
     } finally {
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
-      fs.rmSync(root, { recursive: true, force: true });
+      process.off('exit', cleanUp);
+      cleanUp();
     }
   }
   return { cases, problems, notes };
