@@ -1,10 +1,10 @@
 /** Opens the directory that a URL or a file name stands for. */
 import * as fs from 'node:fs';
-import { basename, dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { statOpen, statOpenExactly } from '../fs/descriptor.js';
-import { closeDir, openFile, openRoot } from '../fs/dir.js';
+import { openNamedFile } from '../fs/named.js';
 import { ldapDirectory } from './ldap.js';
 import type { LdapServer } from './ldap-connection.js';
 import { readLdif } from './ldif.js';
@@ -138,16 +138,9 @@ function bindAccount(
   return { dn, password };
 }
 
-/** A file that the administrator named; links on the way are followed, as for a root. */
 function openNamed(path: string, code: string): number {
   try {
-    const real = fs.realpathSync(resolve(path));
-    const directory = openRoot(dirname(real));
-    try {
-      return openFile(directory, basename(real));
-    } finally {
-      closeDir(directory);
-    }
+    return openNamedFile(path);
   } catch (cause) {
     const why = hasErrno(cause, 'ENOENT', 'ENOTDIR') ? 'does not exist' : `cannot be opened: ${String(cause)}`;
     throw new MailhaulError(code, `The file ${why}.`, { where: path, cause });

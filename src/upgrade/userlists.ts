@@ -11,10 +11,9 @@
  * mapping database, not the list, says where a user's mail lies, so a list can name users but never paths.
  */
 import * as fs from 'node:fs';
-import { basename, dirname } from 'node:path';
 import { describeError, EXIT, MailhaulError } from '../errors.js';
 import { readOpen } from '../fs/descriptor.js';
-import { closeDir, openFile, openRoot } from '../fs/dir.js';
+import { openNamedFile } from '../fs/named.js';
 import { escapeLogText } from '../log/log.js';
 import type { MappingUser } from './types.js';
 
@@ -73,14 +72,7 @@ type Line = Buffer | 'too long';
 export function readUserList(path: string, lookup: (uid: string) => MappingUser | undefined): UserList {
   let fd: number;
   try {
-    // Links that the administrator made are followed here, once.
-    const real = fs.realpathSync(path);
-    const directory = openRoot(dirname(real));
-    try {
-      fd = openFile(directory, basename(real));
-    } finally {
-      closeDir(directory);
-    }
+    fd = openNamedFile(path);
   } catch (error) {
     const message = `The user list cannot be read: ${describeError(error)}.`;
     throw new MailhaulError('USERLIST_FILE', message, { where: path, exit: EXIT.usage, cause: error });

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { MailhaulError } from '../../src/errors.js';
 import type { MappingUser } from '../../src/upgrade/types.js';
 import { parseUserList, readUserList, userListFileName, userListHeader } from '../../src/upgrade/userlists.js';
+import { ACCOUNT } from './small-store.js';
 
 const users = new Map<string, MappingUser>(
   [
@@ -125,6 +126,14 @@ describe('user lists', () => {
       fs.writeFileSync(join(directory, 'list'), `${HEADER}anna\n`);
       fs.symlinkSync('list', join(directory, 'link'));
       expect(readUserList(join(directory, 'link'), lookup).users).toEqual(['anna']);
+      // The directory of the lists is the server account's: root reads nothing that a link of it leads to.
+      if (process.getuid?.() === 0) {
+        fs.symlinkSync('link', join(directory, 'second'));
+        expect(readUserList(join(directory, 'second'), lookup).users).toEqual(['anna']);
+        fs.lchownSync(join(directory, 'link'), ACCOUNT.uid, ACCOUNT.gid);
+        for (const name of ['link', 'second'])
+          expect(() => readUserList(join(directory, name), lookup)).toThrow(/link of another account is not followed/);
+      }
       for (const name of ['none', '.']) {
         expect(() => readUserList(join(directory, name), lookup)).toThrow(
           expect.objectContaining({ code: 'USERLIST_FILE', exit: 2 }),
