@@ -27,7 +27,9 @@ export function canaryChanges(before: CanaryState): string[] {
 }
 
 function stateOf(at: Buffer): string {
-  const { mode, uid, gid, nlink, size, atimeNs, mtimeNs, ctimeNs } = fs.lstatSync(at, { bigint: true });
+  const found = fs.lstatSync(at, { bigint: true, throwIfNoEntry: false });
+  if (found === undefined) return 'not there';
+  const { mode, uid, gid, nlink, size, atimeNs, mtimeNs, ctimeNs } = found;
   // A secret has a second name in the site: the flipper's own renames change its ctime, and that name may be removed
   // as the message would be that it stands for.
   const links = at.includes('/secret/') ? '' : `${nlink} links, changed ${ctimeNs}, `;

@@ -4,30 +4,26 @@
  * may be opened, changed or migrated, and when the names are back, everything is there once.
  *
  *     npm run campaign -- flipper [--long] [-- --round <n>] [-- --engine native|portable] [-- --seconds <n>] [-- --name <regexp>]
+ *     … -- --show                                             how each command ended
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { commandFile } from '../../support/process.js';
 import { engines } from '../support/engines.js';
-import { command, keep, makeSite, restore, type Site, survivingContents } from '../support/kept-site.js';
+import { command, type Site, survivingContents } from '../support/kept-site.js';
 import type { Campaign, CampaignOptions, CampaignOutcome } from '../types.js';
 import { canaryChanges, canaryState, judgeTrace, leaks } from './audit.js';
+import { type Command, type End, type Engine, inPeace, mayEndWith, type Running, underAttack } from './commands.js';
 import { newDecoys, type Pair, planOf, removeDecoys } from './decoys.js';
-import { buildFlipper, type Ground, groundMissing, makeGround } from './ground.js';
+import { buildFlipper, type Ground, groundMissing, MARKER, makeGround } from './ground.js';
 import { ROUNDS, type Round } from './rounds.js';
+import { callsOf, expect, makeStates, putBack, type State } from './states.js';
 
-type Engine = 'native' | 'portable';
-
-const UPGRADE = commandFile('upgrade');
-
-/** Longer than any command takes here, however busy the machine: a command that is not done by then hangs. */
-const HANG_MS = 180_000;
-/** The kinds of ends that a command under attack may have: done, partly done, refused, halted. */
-const CODES = [0, 1, 3, 4];
+/** Where the first command of a late round stands still: in this share of its calls. */
+const LATEST = 0.6;
 
 interface Arena {
   readonly ground: Ground;
@@ -35,9 +31,13 @@ interface Arena {
   readonly flipper: string;
   /** Exchange only names that match. */
   readonly only: RegExp | undefined;
+  /** Told how each command ended (`--show`). */
+  readonly show: ((line: string) => void) | undefined;
   /** Lines `mailbox sha256` of a run in peace. */
   readonly golden: readonly string[];
   readonly problems: string[];
+  /** Effective calls of the first command of a round that begins late, by the state it begins with. */
+  readonly calls: Map<State, number>;
   exchanges: number;
   commands: number;
   traced: number;
@@ -58,6 +58,7 @@ async function flip(options: CampaignOptions): Promise<CampaignOutcome> {
       engine: { type: 'string' },
       seconds: { type: 'string' },
       name: { type: 'string' },
+      show: { type: 'boolean' },
     },
   });
   const seconds = Number(values.seconds ?? (options.long ? 60 : 0));
@@ -66,7 +67,8 @@ async function flip(options: CampaignOptions): Promise<CampaignOutcome> {
   const turn = Number.parseInt(createHash('sha256').update(options.seed).digest('hex').slice(0, 4), 16);
   const ground = makeGround();
   try {
-    const arena = prepare(ground, values.name === undefined ? undefined : new RegExp(values.name));
+    const only = values.name === undefined ? undefined : new RegExp(values.name);
+    const arena = prepare(ground, only, values.show ? options.log : undefined);
     let cases = 0;
     for (const [which, engine] of chosen.entries()) {
       const until = performance.now() + seconds * 1000;
@@ -92,39 +94,36 @@ async function flip(options: CampaignOptions): Promise<CampaignOutcome> {
   }
 }
 
-function prepare(ground: Ground, only: RegExp | undefined): Arena {
+function prepare(ground: Ground, only: RegExp | undefined, show: Arena['show']): Arena {
   const engine = engines()[0] ?? 'portable';
-  const site = makeSite(ground.mount);
-  const arena = {
+  let golden: string[] = [];
+  const site = makeStates(ground, engine, (done) => {
+    golden = stored(done);
+  });
+  return {
     ground,
     site,
     only,
+    show,
+    golden,
     flipper: buildFlipper(ground),
     problems: [],
+    calls: new Map(),
     exchanges: 0,
     commands: 0,
     traced: 0,
   };
-  keep(site, 'fresh');
-  expect(upgrade(site, ['-s']), 'in peace');
-  keep(site, 'folders');
-  const count = path.join(site.root, 'calls');
-  expect(upgrade(site, ['-m', '-t', '1'], engine, { MAILHAUL_FAULT: `count:${count}` }), 'in peace');
-  const golden = stored(site);
-  keep(site, 'done');
-  restore(site, 'folders');
-  const half = Math.floor(Number(fs.readFileSync(count, 'utf8')) / 2);
-  upgrade(site, ['-m', '-t', '1'], engine, { MAILHAUL_FAULT: `kill:${half}` });
-  keep(site, 'half');
-  return { ...arena, golden };
 }
 
 async function fight(arena: Arena, engine: Engine, round: Round, traced: boolean, n: number): Promise<void> {
   const { ground, site, problems } = arena;
   const where = `${engine}, ${round.name}`;
-  restore(site, round.state);
+  putBack(ground, site, round.state);
   fs.rmSync(ground.canary, { recursive: true });
   for (const name of ['alike', 'secret']) fs.mkdirSync(path.join(ground.canary, name), { recursive: true });
+  const trace = traced ? path.join(ground.mount, 'trace') : undefined;
+  // The first command of a round that begins late stands still before anybody touches a name.
+  const late = round.late ? await startLate(arena, engine, round, trace, n) : undefined;
   const account = fs.statSync(site.stores[0] ?? '');
   const decoys = newDecoys(ground, account);
   round.plan(site, decoys);
@@ -134,21 +133,11 @@ async function fight(arena: Arena, engine: Engine, round: Round, traced: boolean
     arena,
     arena.only === undefined ? some(decoys.pairs, n) : matching(decoys.pairs, arena.only),
   );
-  for (const args of round.commands) {
+  late?.goOn();
+  for (const [i, args] of round.commands.entries()) {
     arena.commands++;
-    const trace = traced ? path.join(ground.mount, 'trace') : undefined;
-    const result = await attacked(site, args, engine, trace);
-    if (!CODES.includes(result.code ?? -1)) {
-      problems.push(`${where}: ${args.join(' ')} ended with ${result.code ?? result.signal}: ${tail(result.output)}`);
-    }
-    if (/\b(TypeError|ReferenceError|RangeError|Assertion|internal error)\b/i.test(result.output)) {
-      problems.push(`${where}: ${args.join(' ')} says ${tail(result.output)}`);
-    }
-    if (trace === undefined) continue;
-    arena.traced++;
-    const calls = judgeTrace(fs.readFileSync(trace, 'latin1').split('\n'), site.root, ground.canary);
-    for (const call of calls) problems.push(`${where}: ${args.join(' ')} called ${call}`);
-    fs.rmSync(trace);
+    const running = i === 0 && late !== undefined ? late : underAttack(site, args, engine, trace);
+    judge(arena, `${where}: ${args.join(' ')}`, args, await running.end, trace);
   }
   arena.exchanges += await flipper.stop();
 
@@ -157,15 +146,53 @@ async function fight(arena: Arena, engine: Engine, round: Round, traced: boolean
   peace(arena, engine, round, where);
 }
 
+/** How a command under attack ended, what it said, and what it called. */
+function judge(arena: Arena, what: string, args: Command, end: End, trace: string | undefined): void {
+  const { ground, site, problems } = arena;
+  const { code, signal, output } = end;
+  if (arena.show) arena.show(`${what} ended with ${code ?? signal}: ${tail(output)}`);
+  if (!mayEndWith(args, code)) problems.push(`${what} ended with ${code ?? signal}: ${tail(output)}`);
+  if (/\b(TypeError|ReferenceError|RangeError|Assertion|internal error)\b/i.test(output)) {
+    problems.push(`${what} says ${tail(output)}`);
+  }
+  if (output.includes(MARKER)) problems.push(`${what} tells what lies outside: ${tail(output)}`);
+  if (trace === undefined) return;
+  arena.traced++;
+  const calls = judgeTrace(fs.readFileSync(trace, 'latin1').split('\n'), site.root, ground.canary);
+  for (const call of calls) problems.push(`${what} called ${call}`);
+  fs.rmSync(trace);
+}
+
+/** Starts the first command of a round; it stands still at one of its effective calls, in the first part of its way. */
+async function startLate(
+  arena: Arena,
+  engine: Engine,
+  { state, commands }: Round,
+  trace: string | undefined,
+  n: number,
+): Promise<Running> {
+  const { ground, site, calls } = arena;
+  const args = commands[0] ?? [];
+  const all = calls.get(state) ?? callsOf(ground, site, args, engine);
+  if (!calls.has(state)) putBack(ground, site, state);
+  calls.set(state, all);
+  const digest = createHash('sha256').update(`late ${n}`).digest();
+  const at = 1 + (digest.readUInt16LE(0) % Math.max(1, Math.floor(all * LATEST)));
+  const running = underAttack(site, args, engine, trace, { MAILHAUL_FAULT: `stop:${at}` });
+  if (await running.stopped()) return running;
+  const { output } = await running.end;
+  throw new Error(`${args.join(' ')} was not stopped at call ${at} of ${all}: ${tail(output)}`);
+}
+
 /** Everything is put back: the commands must come to the end of a run that was never attacked. */
 function peace(arena: Arena, engine: Engine, round: Round, where: string): void {
   const { site, problems, golden } = arena;
-  removeDecoys(Buffer.from(path.join(site.root, 'site')));
+  for (const at of [path.join(site.root, 'site'), arena.ground.far]) removeDecoys(Buffer.from(at));
   const surviving = survivingContents(site);
   const lost = [...site.contents].filter((content) => !surviving.has(content));
   if (lost.length > 0) problems.push(`${where}: ${lost.length} messages have no name any more`);
   for (const args of round.after) {
-    const { status, stdout, stderr } = upgrade(site, args, engine);
+    const { status, stdout, stderr } = inPeace(site, args, engine);
     if (status !== 0)
       problems.push(`${where}: afterwards ${args.join(' ')} ended with ${status}: ${tail(stdout + stderr)}`);
   }
@@ -231,40 +258,6 @@ function ended(child: ChildProcess): Promise<void> {
   });
 }
 
-function argumentsOf(site: Site, args: readonly string[], engine: Engine): string[] {
-  const all = [UPGRADE, ...args, '--instance', site.instance];
-  if (args[0] === '-s') all.push('--from', site.from, '--directory', site.ldif);
-  if (args[0] === '-m') all.push('--json', engine === 'native' ? '--native' : '--no-native');
-  return all;
-}
-
-function upgrade(site: Site, args: readonly string[], engine: Engine = 'native', env: Record<string, string> = {}) {
-  return spawnSync(process.execPath, argumentsOf(site, args, engine), {
-    encoding: 'utf8',
-    env: { ...process.env, ...env },
-    maxBuffer: 1 << 28,
-  });
-}
-
-interface Attacked {
-  readonly code: number | null;
-  readonly signal: string | null;
-  readonly output: string;
-}
-
-/** Runs one command under attack; it is killed, and has failed, when it takes HANG_MS. */
-function attacked(site: Site, args: readonly string[], engine: Engine, trace: string | undefined): Promise<Attacked> {
-  const argv = [process.execPath, ...argumentsOf(site, args, engine)];
-  if (trace !== undefined) argv.unshift('strace', '-f', '-qq', '-yy', '-s', '4096', '-e', 'trace=%file', '-o', trace);
-  return new Promise((resolve) => {
-    const [program = '', ...rest] = argv;
-    const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'pipe'], timeout: HANG_MS, killSignal: 'SIGKILL' });
-    let output = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data));
-    child.once('close', (code, signal) => resolve({ code, signal, output }));
-  });
-}
-
 /** What 4.x holds: a line a message, with its mailbox and its content. */
 function stored(site: Site): string[] {
   const dump = command('mboxutil', ['--dump', '--json', '--instance', site.instance]);
@@ -275,10 +268,6 @@ function stored(site: Site): string[] {
     .map((line) => JSON.parse(line) as { mailbox: string; sha256: string })
     .map(({ mailbox, sha256 }) => `${mailbox} ${sha256}`)
     .sort();
-}
-
-function expect(result: ReturnType<typeof upgrade>, what: string): void {
-  if (result.status !== 0) throw new Error(`${what}: ended with ${result.status}: ${result.stdout}${result.stderr}`);
 }
 
 const tail = (text: string): string => text.trim().slice(-500);

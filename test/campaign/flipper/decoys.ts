@@ -16,7 +16,7 @@ export interface Pair {
   readonly decoy: Buffer;
 }
 
-export type FileDecoy = 'link' | 'link-to-secret' | 'secret' | 'fifo' | 'socket' | 'device' | 'directory';
+export type FileDecoy = 'link' | 'link-to-secret' | 'secret' | 'fifo' | 'socket' | 'device' | 'directory' | 'file';
 
 const FILE_DECOYS: readonly FileDecoy[] = ['link', 'secret', 'link-to-secret', 'fifo', 'socket', 'device', 'directory'];
 
@@ -26,6 +26,11 @@ export interface Decoys {
   file(parent: Buffer, name: Buffer, kinds?: readonly FileDecoy[]): void;
   /** Exchanges a directory with a link to an outside one of the same content. */
   directory(parent: Buffer, name: Buffer): void;
+  /**
+   * Exchanges a root, or a directory that leads to one, for what is no directory. Not for a link: links in the path of a
+   * root are followed, also those of the server account (3x-profile.md), which may move the directory itself as well.
+   */
+  root(parent: Buffer, name: Buffer): void;
   /** Exchanges two names that both belong there. */
   exchange(parent: Buffer, name: Buffer, other: Buffer): void;
 }
@@ -46,6 +51,49 @@ export function newDecoys(ground: Ground, owner: { uid: number; gid: number }): 
     pairs.push({ parent, name, decoy });
     return join(parent, decoy);
   };
+  const fileAt = (parent: Buffer, name: Buffer, kind: FileDecoy): void => {
+    const decoy = pair(parent, name);
+    switch (kind) {
+      case 'link': {
+        const outside = alike();
+        fs.copyFileSync(join(parent, name), outside);
+        const { uid, gid, mode } = fs.statSync(join(parent, name));
+        falsify(Buffer.from(outside), path.basename(name.toString('latin1')));
+        fs.chownSync(outside, uid, gid);
+        fs.chmodSync(outside, mode);
+        fs.symlinkSync(outside, decoy);
+        break;
+      }
+      case 'link-to-secret':
+        fs.symlinkSync(secret(), decoy);
+        break;
+      case 'secret': {
+        const file = secret();
+        // A partition on a file system of its own has no hard link of it.
+        if (fs.statSync(parent).dev === fs.statSync(file).dev) fs.linkSync(file, decoy);
+        else fs.symlinkSync(file, decoy);
+        break;
+      }
+      case 'fifo':
+        run('mkfifo', '-m', '600', argument(decoy));
+        break;
+      case 'device':
+        run('mknod', '-m', '600', argument(decoy), 'c', '1', '5');
+        break;
+      case 'socket':
+        makeSocket(decoy);
+        break;
+      case 'directory':
+        fs.mkdirSync(decoy, { mode: 0o700 });
+        break;
+      case 'file':
+        fs.writeFileSync(decoy, '', { mode: 0o600 });
+        break;
+    }
+    if (!['link', 'link-to-secret', 'secret'].includes(kind)) {
+      fs.lchownSync(decoy, owner.uid, owner.gid);
+    }
+  };
   return {
     pairs,
     exchange: (parent, name, other) => pairs.push({ parent, name, decoy: other }),
@@ -55,43 +103,8 @@ export function newDecoys(ground: Ground, owner: { uid: number; gid: number }): 
       falsify(Buffer.from(outside));
       fs.symlinkSync(outside, pair(parent, name));
     },
-    file(parent, name, kinds = FILE_DECOYS) {
-      const kind = kinds[turn++ % kinds.length] as FileDecoy;
-      const decoy = pair(parent, name);
-      switch (kind) {
-        case 'link': {
-          const outside = alike();
-          fs.copyFileSync(join(parent, name), outside);
-          const { uid, gid, mode } = fs.statSync(join(parent, name));
-          falsify(Buffer.from(outside), path.basename(name.toString('latin1')));
-          fs.chownSync(outside, uid, gid);
-          fs.chmodSync(outside, mode);
-          fs.symlinkSync(outside, decoy);
-          break;
-        }
-        case 'link-to-secret':
-          fs.symlinkSync(secret(), decoy);
-          break;
-        case 'secret':
-          fs.linkSync(secret(), decoy);
-          break;
-        case 'fifo':
-          run('mkfifo', '-m', '600', argument(decoy));
-          break;
-        case 'device':
-          run('mknod', '-m', '600', argument(decoy), 'c', '1', '5');
-          break;
-        case 'socket':
-          makeSocket(decoy);
-          break;
-        case 'directory':
-          fs.mkdirSync(decoy, { mode: 0o700 });
-          break;
-      }
-      if (kind === 'fifo' || kind === 'device' || kind === 'socket' || kind === 'directory') {
-        fs.lchownSync(decoy, owner.uid, owner.gid);
-      }
-    },
+    root: (parent, name) => fileAt(parent, name, turn++ % 2 === 0 ? 'fifo' : 'file'),
+    file: (parent, name, kinds = FILE_DECOYS) => fileAt(parent, name, kinds[turn++ % kinds.length] as FileDecoy),
   };
 }
 

@@ -2,6 +2,7 @@
  * Where the flipper fights: one file system in memory of its own, mounted with strictatime so that every read shows.
  *
  *     <mount>/site/          a generated installation (test/campaign/support/kept-site.ts), the roots of the run
+ *     <mount>/far/           a partition on a file system of its own (states.ts)
  *     <mount>/canary/        outside the roots: look-alikes of everything in the site, and secrets of root
  *         alike/<n>          a folder, user or file that looks like the one in the site; of the server account, readable,
  *                            so that nothing but the program's own care keeps it from being read
@@ -19,6 +20,7 @@ export const MARKER = 'CANARY-7f3b19d2-never-migrated';
 export interface Ground {
   readonly mount: string;
   readonly canary: string;
+  readonly far: string;
   remove(): void;
 }
 
@@ -39,10 +41,13 @@ export function makeGround(): Ground {
   };
   run('mount', '-t', 'tmpfs', '-o', 'strictatime,mode=755,size=1g', 'mailhaul-flip', mount);
   process.once('exit', remove);
+  const far = path.join(mount, 'far');
+  fs.mkdirSync(far);
+  run('mount', '-t', 'tmpfs', '-o', 'strictatime,mode=700,size=256m', 'mailhaul-flip', far);
   const canary = path.join(mount, 'canary');
   fs.mkdirSync(path.join(canary, 'alike'), { recursive: true });
   fs.mkdirSync(path.join(canary, 'secret'));
-  return { mount, canary, remove };
+  return { mount, canary, far, remove };
 }
 
 /** Builds flipper.cc; its path. */

@@ -2,18 +2,22 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { originals, type Site } from '../support/kept-site.js';
+import { ACCESS, type Command, userList } from './commands.js';
 import { DECOY, type Decoys, type FileDecoy, plannable } from './decoys.js';
 import { join, names } from './ground.js';
+import type { State } from './states.js';
 
 export interface Round {
   readonly name: string;
   /** Kept state that it begins with. */
-  readonly state: 'fresh' | 'folders' | 'half' | 'done';
+  readonly state: State;
+  /** The first command is in the middle of its work when names begin to be exchanged: it would refuse what is flipped before it begins. */
+  readonly late?: boolean;
   plan(site: Site, decoys: Decoys): void;
-  /** Arguments of `upgrade` while the flipper runs; where the site lies is added. */
-  readonly commands: readonly (readonly string[])[];
+  /** What runs while the flipper does. */
+  readonly commands: readonly Command[];
   /** What the commands of peace must be, one after the other with exit 0, when everything is back. */
-  readonly after: readonly (readonly string[])[];
+  readonly after: readonly Command[];
   /** The end is that of a run in peace; without it only that nothing is lost and nothing came in. */
   readonly sameEnd: boolean;
 }
@@ -132,15 +136,66 @@ function exchanges(site: Site, decoys: Decoys): void {
   }
 }
 
+/** The lists of users, which `-u` is given by name. */
+function listDecoys(site: Site, decoys: Decoys): void {
+  for (const store of site.stores) {
+    const list = userList(site, store === site.stores[0] ? 'primary' : path.basename(store));
+    fileIfThere(path.dirname(list), path.basename(list), decoys);
+  }
+}
+
+/** Store paths and partitions themselves, and the directories of the instance that lead to them. */
+function rootDecoys(site: Site, decoys: Decoys): void {
+  const roots = [
+    ...site.stores,
+    ...site.partitions.slice(0, site.stores.length),
+    ...['store', 'store/user', 'store/partition'].map((name) => path.join(site.instance, name)),
+  ];
+  for (const root of roots) decoys.root(Buffer.from(path.dirname(root)), Buffer.from(path.basename(root)));
+}
+
+/** uids of a folder whose temporary names are tried. */
+const UIDS_TRIED = 6;
+
+/** What `--reset` writes into 3.x under names of its own. */
+function resetDecoys(site: Site, decoys: Decoys): void {
+  const owner = fs.statSync(site.stores[0] ?? '');
+  const made = (directory: Buffer, name: string): void => {
+    const at = join(directory, name);
+    if (!fs.existsSync(at)) fs.writeFileSync(at, 'stale', { mode: 0o600 });
+    fs.lchownSync(at, owner.uid, owner.gid);
+    decoys.file(directory, Buffer.from(name), ['link', 'link-to-secret', 'secret', 'fifo']);
+  };
+  for (const store of site.stores.map((at) => Buffer.from(at))) {
+    for (const { parent, name } of [...directories(store)]) {
+      const folder = join(parent, name);
+      const index = join(folder, '.mailbox');
+      if (!fs.existsSync(index)) continue;
+      const uids = [...fs.readFileSync(index, 'latin1').matchAll(/^(\d+) /gm)].map(([, uid]) => uid);
+      for (const uid of uids.slice(0, UIDS_TRIED)) made(folder, `.__up.reset-${uid}`);
+      made(folder, '.__up.mailbox');
+    }
+    const registry = join(store, '.__up.reset');
+    if (!fs.existsSync(registry)) fs.mkdirSync(registry, { mode: 0o700 });
+    fs.lchownSync(registry, owner.uid, owner.gid);
+    decoys.directory(store, Buffer.from('.__up.reset'));
+  }
+}
+
 /** A directory in place of a message would be a folder to `-s`, and rightly missed later. */
 const NO_DIRECTORY: readonly FileDecoy[] = ['link', 'secret', 'fifo', 'link-to-secret', 'socket', 'device'];
 
+const RESET: Command = ['--reset', '--yes'];
+
 export const ROUNDS: readonly Round[] = [
   {
-    name: '-m, -m -r; 3.x flipped',
+    name: '-u, -m, -m -r; 3.x and user lists flipped',
     state: 'folders',
-    plan: sourceDecoys,
-    commands: [['-m'], ['-m', '-r']],
+    plan(site, decoys) {
+      sourceDecoys(site, decoys);
+      listDecoys(site, decoys);
+    },
+    commands: [['-u', 'primary'], ['-m'], ['-m', '-r']],
     after: [['-m'], ['-m', '-r']],
     sameEnd: true,
   },
@@ -149,6 +204,22 @@ export const ROUNDS: readonly Round[] = [
     state: 'half',
     plan: targetDecoys,
     commands: [['-m'], ['-m', '-r']],
+    after: [['-m'], ['-m', '-r']],
+    sameEnd: true,
+  },
+  {
+    name: 'a service opens every mailbox; 3.x flipped',
+    state: 'folders',
+    plan: sourceDecoys,
+    commands: [[ACCESS], [ACCESS]],
+    after: [['-m'], ['-m', '-r']],
+    sameEnd: true,
+  },
+  {
+    name: 'a service opens every mailbox; 4.x of a halted run flipped',
+    state: 'half',
+    plan: targetDecoys,
+    commands: [[ACCESS], [ACCESS]],
     after: [['-m'], ['-m', '-r']],
     sameEnd: true,
   },
@@ -189,17 +260,53 @@ export const ROUNDS: readonly Round[] = [
     sameEnd: true,
   },
   {
-    name: '--reset; 3.x and 4.x flipped',
+    name: '-s, -m, -u, --verify; store paths, partitions and what leads to them flipped',
+    state: 'half',
+    plan: rootDecoys,
+    commands: [['-s'], ['-m'], ['-u', 'primary'], ['--verify'], RESET],
+    after: [['-s'], ['-m']],
+    sameEnd: true,
+  },
+  {
+    name: '--reset of what -m made; 3.x and 4.x flipped',
     state: 'done',
+    late: true,
     plan(site, decoys) {
       sourceDecoys(site, decoys);
       targetDecoys(site, decoys, false);
     },
-    commands: [
-      ['--reset', '--yes'],
-      ['--reset', '--yes'],
-    ],
-    after: [['--reset', '--yes'], ['-s'], ['-m']],
+    commands: [RESET, RESET],
+    after: [RESET, ['-s'], ['-m']],
+    sameEnd: true,
+  },
+  {
+    name: '--reset after -m -r; 3.x flipped',
+    state: 'removed',
+    late: true,
+    plan(site, decoys) {
+      sourceDecoys(site, decoys);
+      resetDecoys(site, decoys);
+    },
+    commands: [RESET, RESET],
+    after: [RESET, ['-s'], ['-m']],
+    sameEnd: true,
+  },
+  {
+    name: '--reset after -m -r; what it writes in 3.x flipped',
+    state: 'removed',
+    late: true,
+    plan: resetDecoys,
+    commands: [RESET, RESET],
+    after: [RESET, ['-s'], ['-m']],
+    sameEnd: true,
+  },
+  {
+    name: '--reset after -m -r; 4.x flipped',
+    state: 'removed',
+    late: true,
+    plan: (site, decoys) => targetDecoys(site, decoys, false),
+    commands: [RESET, RESET],
+    after: [RESET, ['-s'], ['-m']],
     sameEnd: true,
   },
 ];
