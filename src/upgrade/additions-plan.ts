@@ -5,7 +5,7 @@
  * and a late `-r` removes no file but the one that was migrated.
  *
  *     on record, not failed     row of the record
- *     on record, failed         to be added: row of the plan; none when the file is gone
+ *     on record, failed         to be added: row of the plan; none when it was given up (plan-vanished.ts)
  *     not on record             to be added: the file is new
  *
  * Where a service has been, uids below the mailbox's uidnext are its own: what is added gets new ones at the end, in

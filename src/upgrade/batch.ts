@@ -95,6 +95,7 @@ export function prepareTaskOf(
   // Another process may have published it since the mapping's snapshot was taken. Its record was committed before that:
   // a snapshot that is younger than `published` has it.
   if (published) mapping.refresh();
+  const failures = published ? mapping.failures(folder.id) : [];
   return {
     id: folder.id,
     source,
@@ -103,7 +104,11 @@ export function prepareTaskOf(
     uidvalidityChosen: folder.uidvalidityChosen === true,
     missing: folder.missing,
     previous: mapping.record(folder.id) ?? null,
-    failed: published ? Uint32Array.from(mapping.failures(folder.id), ({ uid }) => uid) : null,
+    failed: published ? Uint32Array.from(failures, ({ uid }) => uid) : null,
+    endWithFile: Uint32Array.from(
+      failures.filter(({ code }) => code === 'MSG_NOT_REGULAR'),
+      ({ uid }) => uid,
+    ),
     now: Math.floor(Date.now() / 1000),
   };
 }

@@ -12,7 +12,7 @@ const EXPLANATIONS: Readonly<Record<(typeof MESSAGE_ERRORS)[number], string>> = 
     'The file belongs to another account than the mail server. Give it to the server account, or use --take-foreign to copy it.',
   MSG_WRITABLE_BY_OTHERS: 'Others may write to the file. Correct its mode, or use --take-foreign to copy it.',
   MSG_UNREADABLE: 'The file cannot be read.',
-  MSG_VANISHED: 'The file went away while the folder was migrated.',
+  MSG_VANISHED: 'The file went away. Put it back; to give the message up, delete its line in .mailbox too.',
   MSG_CHANGED: 'The file changed while the folder was migrated. Is a 3.x server running?',
   MSG_TARGET: 'The 4.x message file cannot be made.',
 };

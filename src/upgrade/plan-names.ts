@@ -50,6 +50,12 @@ export function nameTable(packed: PackedNames): NameTable {
   return { find };
 }
 
+/** Whether name `i` of `a` is name `k` of `b`. */
+export function sameName(a: PackedNames, i: number, b: PackedNames, k: number): boolean {
+  const [start, end] = [b.nameOffsets[k] ?? 0, b.nameOffsets[k + 1] ?? 0];
+  return equal(a.names, a.nameOffsets[i] ?? 0, a.nameOffsets[i + 1] ?? 0, b.names, start, end);
+}
+
 function equal(a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number): boolean {
   const length = aEnd - aStart;
   if (length !== bEnd - bStart) return false;

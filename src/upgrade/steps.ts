@@ -12,6 +12,7 @@ import { hashDirectory, messageFile } from '../store/layout.js';
 import { exceptFailed } from './failures.js';
 import { planFolder } from './plan.js';
 import { withMigrated } from './plan-removed.js';
+import { withVanished } from './plan-vanished.js';
 import { tableOf } from './rows.js';
 import { shareTable } from './shared.js';
 import type {
@@ -205,10 +206,11 @@ export function planOf(
   index: FolderIndex | undefined,
   scan: DirectoryScan,
 ): FolderPlan {
-  const { previous, failed } = task;
-  return planFolder({
+  const { previous, failed, endWithFile } = task;
+  const retried = previous === null || failed === null ? null : { previous, failed, endWithFile };
+  const plan = planFolder({
     index,
-    scan: previous === null || failed === null ? scan : withMigrated(scan, previous, failed, context.ownerUid),
+    scan: retried === null ? scan : withMigrated(scan, retried.previous, retried.failed, context.ownerUid),
     previous: previous ?? undefined,
     chosenUidvalidity: task.uidvalidity,
     uidvalidityIsFinal: task.uidvalidityChosen,
@@ -217,6 +219,7 @@ export function planOf(
     takeForeign: context.takeForeign,
     now: task.now,
   });
+  return retried === null ? plan : withVanished(plan, index, retried.previous, retried);
 }
 
 /** Brings the messages of a folder into its mailbox directory, and its index. */

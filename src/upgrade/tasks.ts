@@ -55,6 +55,8 @@ export interface PrepareFolder {
    * null for one in TRANSITION.
    */
   readonly failed: Uint32Array | null;
+  /** Those of `failed` that end when their file is removed (plan-vanished.ts). */
+  readonly endWithFile: Uint32Array;
   /** Seconds since 1970 for a new uidvalidity after uid overflow. */
   readonly now: number;
 }
