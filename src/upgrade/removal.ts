@@ -56,6 +56,7 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
         record,
         failed,
         checkTarget: mailboxOf(run.mailboxes, folder) !== undefined,
+        inode: folder.inode,
       });
       known.set(folder.id, { folder, failures: failed.length });
     } catch (error) {
@@ -71,10 +72,20 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
       folderBusy(run, folder, result.holders, 'its originals stay');
     } else if (result.kind === 'failed') {
       folderStops(run, folder, rootPathOf(run, folder), result);
-    } else {
+    } else if (result.found) {
       countRemoval(run, folder, result.output, result.notInTarget, failures);
+    } else {
+      notFound(run, folder);
     }
   }
+}
+
+/** Its disk may be mounted later: what is not seen is not noted as removed, so the next `-r` looks again. */
+function notFound(run: Run, folder: MappingFolder): void {
+  run.swept.add(folder.id);
+  run.report.warnings += 1;
+  const message = 'The 3.x folder is not there, so no original was removed; the next -r looks again. Is its disk mounted?';
+  run.log.write('Store', 'Warning', `${folder.mailbox}: FOLDER_GONE: ${message} [${folder.legacyName}]`);
 }
 
 /** Folders that one transaction notes. */

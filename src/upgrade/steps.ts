@@ -288,7 +288,7 @@ export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult
   const opened = openSource(task);
   if (opened === 'missing') {
     const output = { removed: 0, bytes: 0, missing: task.record.count, kept: [] };
-    return { kind: 'removed', id: task.id, output, notInTarget: 0 };
+    return { kind: 'removed', id: task.id, output, notInTarget: 0, found: task.record.count === 0 };
   }
   if ('kind' in opened) return opened;
   let side: Trouble['side'] = 'source';
@@ -302,7 +302,8 @@ export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult
       side = 'source';
       const output = tools.engine.removeSources({ sourceFd: opened.fd, messages: tableOf(task.record), remove });
       if (fstat(opened).dev !== fstat(rootOf(task.source)).dev) sync(opened.fd);
-      return { kind: 'removed', id: task.id, output, notInTarget };
+      const found = task.record.count === 0 || output.removed + output.kept.length > 0 || isFolder(task, opened);
+      return { kind: 'removed', id: task.id, output, notInTarget, found };
     } finally {
       lock.release();
     }
@@ -311,6 +312,14 @@ export function removeFolder(tools: StepTools, task: RemoveFolder): RemoveResult
   } finally {
     closeDir(opened);
   }
+}
+
+/**
+ * Whether an opened directory without one original is the 3.x folder that `-r` emptied, and not a mount point whose disk
+ * is elsewhere: `-r` leaves `.mailbox`, and the directory itself. Not `.lock`, which we make in a mount point too.
+ */
+function isFolder({ inode }: RemoveFolder, directory: Dir): boolean {
+  return stat(directory, '.mailbox') !== undefined || String(fstat(directory).ino) === inode;
 }
 
 /**

@@ -175,10 +175,19 @@ export interface RemoveFolder {
   readonly failed: Uint32Array;
   /** The mailbox is still in 4.x: every message must be in its directory before its original goes. */
   readonly checkTarget: boolean;
+  /** Inode of the 3.x directory when `-s` saw it, decimal. */
+  readonly inode: string;
 }
 
 export type RemoveResult =
-  | { readonly kind: 'removed'; readonly id: number; readonly output: RemoveOutput; readonly notInTarget: number }
+  | {
+      readonly kind: 'removed';
+      readonly id: number;
+      readonly output: RemoveOutput;
+      readonly notInTarget: number;
+      /** The 3.x folder was there. False: its originals may be where nobody can see them now. */
+      readonly found: boolean;
+    }
   | { readonly kind: 'busy'; readonly id: number; readonly holders: readonly number[] }
   | FailedFolder;
 
