@@ -10,6 +10,7 @@
  * used again. When the new uids do not fit below 2^32 - 1, the folder gets a new uidvalidity and is numbered
  * from 1 in the same order. The result depends on nothing but the arguments.
  */
+import { rowOfUid } from '../engine/rows.js';
 import type { DirectoryScan } from '../engine/types.js';
 import type { FolderIndex } from '../source/types.js';
 import type { WarningList } from '../source/warnings.js';
@@ -50,11 +51,14 @@ export interface UidResult {
 export function assignUids(input: UidInput, warnings: WarningList): UidResult {
   const { index, scan, messages, previous, chosenUidvalidity } = input;
   const wanted = uidsOfLines(input, warnings);
-  const recorded = previous === undefined ? new Uint32Array(scan.count) : uidsOnRecord(input, previous, wanted);
+  const recorded =
+    previous === undefined
+      ? { uids: new Uint32Array(scan.count), given: new Uint8Array(0) }
+      : uidsOnRecord(input, previous, wanted);
 
   const ofHeader = input.uidvalidityIsFinal ? 0 : (index.header?.uidvalidity ?? 0);
   const uidvalidity = previous?.uidvalidity ?? Math.max(ofHeader, chosenUidvalidity, 1);
-  const numbered = previous === undefined || linesApply(input, previous, wanted, recorded);
+  const numbered = previous === undefined || linesApply(input, previous, wanted, recorded.uids);
   const first = number(input, wanted, recorded, numbered);
   if (first.uidnext <= MAX_UID) return { uidvalidity, ...first };
   if (previous !== undefined && numbered) {
@@ -114,41 +118,82 @@ function uidsOfLines(input: UidInput, warnings: WarningList): Uint32Array {
   return wanted;
 }
 
+interface Recorded {
+  /** By file: the uid that the record gave it; 0 for a file that the record does not know. */
+  readonly uids: Uint32Array;
+  /** By row of the record: 1 when a file got its uid. */
+  readonly given: Uint8Array;
+}
+
 /**
- * By file: the uid that the record gave it; 0 for a file that the record does not know.
+ * Which files the record knows.
  *
  * Under the same name another file: repaired, restored, or replaced by the 3.x server ("it replaces message files").
  * It is the recorded message unless its line says that it is a different one, and a line can say so only where the
  * recorded uid is one of its numbering.
+ *
+ * Of a published folder several rows may have one name: a retry brought in what replaced the first. The file is that
+ * of the row that it is the same as; else of the row with its line's uid; else of one that it looks like; else of the
+ * latest, which was there last.
  */
-function uidsOnRecord(input: UidInput, previous: MigrationRecord, wanted: Uint32Array): Uint32Array {
-  const { scan, table, lineOf, messages, published } = input;
-  const isMessage = new Uint8Array(scan.count);
-  for (const file of messages) isMessage[file] = 1;
-  const recorded = new Uint32Array(scan.count);
-  const sameFile = sameAs(scan, previous);
+function uidsOnRecord(input: UidInput, previous: MigrationRecord, wanted: Uint32Array): Recorded {
+  const { scan, lineOf, published } = input;
   const renumbered = headerApplies(input, previous) === false;
-  let highestShared = 0;
-  const doubtful: { readonly file: number; readonly i: number }[] = [];
-  for (let i = 0; i < previous.count; i++) {
-    const file = table.find(previous.names, previous.nameOffsets[i] ?? 0, previous.nameOffsets[i + 1] ?? 0);
-    if (file < 0 || isMessage[file] === 0 || recorded[file] !== 0) continue;
-    const uid = previous.uids[i] ?? 0;
-    const want = wanted[file] ?? 0;
-    if (want === uid) highestShared = uid;
-    // What a folder in TRANSITION has of it is written again: there is nothing that could come in twice.
-    const unnumbered = (lineOf[file] ?? -1) < 0 || want === 0 || (renumbered && !published);
-    if (want === uid || unnumbered || sameFile(file, i)) recorded[file] = uid;
-    else if (published && (renumbered || want < uid)) doubtful.push({ file, i });
-  }
+  const { recorded, highestShared, pending } = sameOnRecord(input, previous, wanted);
+  // What a folder in TRANSITION has of it is written again: there is nothing that could come in twice.
+  const unnumbered = (file: number): boolean =>
+    (lineOf[file] ?? -1) < 0 || wanted[file] === 0 || (renumbered && !published);
+  const give = (says: (file: number, row: number) => boolean): void => {
+    for (let k = pending.length - 2; k >= 0; k -= 2) {
+      const [file, row] = [pending[k] ?? 0, pending[k + 1] ?? 0];
+      if (recorded.uids[file] !== 0 || !says(file, row)) continue;
+      recorded.uids[file] = previous.uids[row] ?? 0;
+      recorded.given[row] = 1;
+    }
+  };
   // 3.x numbers upwards, so a line below the recorded uid is no later message's: a retry gave the uid, at the end. It
   // is certain for a line that is older than one that the record shares, else the file must look the same.
-  for (const { file, i } of doubtful) {
-    const older = !renumbered && (wanted[file] ?? 0) < highestShared;
-    if (recorded[file] === 0 && (older || looksTheSame(scan, file, previous, i)))
-      recorded[file] = previous.uids[i] ?? 0;
-  }
+  const isLater = (file: number, row: number): boolean =>
+    !published || (!renumbered && (wanted[file] ?? 0) >= (previous.uids[row] ?? 0));
+  give((file, row) => (unnumbered(file) || !isLater(file, row)) && looksTheSame(scan, file, previous, row));
+  give((file, row) => unnumbered(file) || (!isLater(file, row) && !renumbered && (wanted[file] ?? 0) < highestShared));
   return recorded;
+}
+
+/** The files that are the same as on record or have the recorded uid on their line, and what is left for a guess. */
+function sameOnRecord(
+  { scan, table, messages }: UidInput,
+  previous: MigrationRecord,
+  wanted: Uint32Array,
+): { readonly recorded: Recorded; readonly highestShared: number; readonly pending: number[] } {
+  const isMessage = new Uint8Array(scan.count);
+  for (const file of messages) isMessage[file] = 1;
+  const uids = new Uint32Array(scan.count);
+  const given = new Uint8Array(previous.count);
+  const sameFile = sameAs(scan, previous);
+  let highestShared = 0;
+  /** file and row in turn. */
+  const pending: number[] = [];
+  for (let row = 0; row < previous.count; row++) {
+    const file = table.find(previous.names, previous.nameOffsets[row] ?? 0, previous.nameOffsets[row + 1] ?? 0);
+    if (file < 0 || isMessage[file] === 0) continue;
+    const uid = previous.uids[row] ?? 0;
+    const shared = wanted[file] === uid;
+    if (shared) highestShared = uid;
+    const same = sameFile(file, row);
+    if (uids[file] === 0 && (same || shared)) {
+      uids[file] = uid;
+      given[row] = 1;
+    } else if (same) {
+      // An earlier row of the name had the line's uid.
+      given[rowOfUid(previous.uids, uids[file] ?? 0)] = 0;
+      uids[file] = uid;
+      given[row] = 1;
+    } else {
+      pending.push(file, row);
+    }
+  }
+  return { recorded: { uids, given }, highestShared, pending };
 }
 
 /** Size and time, as a backup brings them back: many keep whole seconds only. */
@@ -203,10 +248,10 @@ interface Numbering {
 }
 
 /** Gives the uids of rules 1 to 3; `useLines` false leaves out rule 2 and the header. */
-function number(input: UidInput, wanted: Uint32Array, recorded: Uint32Array, useLines: boolean): Numbering {
+function number(input: UidInput, wanted: Uint32Array, recorded: Recorded, useLines: boolean): Numbering {
   const { index, scan, lineOf, messages, previous } = input;
   const { header } = index;
-  const uids = recorded.slice();
+  const uids = recorded.uids.slice();
   let base = Math.max(1, previous?.uidnext ?? 1);
   if (useLines && (previous === undefined || header !== undefined)) {
     base = Math.max(base, header?.uidnext ?? 1, index.highestUid + 1);
@@ -216,7 +261,7 @@ function number(input: UidInput, wanted: Uint32Array, recorded: Uint32Array, use
   for (const file of messages) {
     if (uids[file] !== 0) continue;
     const uid = wanted[file] ?? 0;
-    if (useLines && uid !== 0 && !hasUid(previous, uid)) {
+    if (useLines && uid !== 0 && !isTaken(input, recorded, uid)) {
       uids[file] = uid;
       base = Math.max(base, uid + 1);
     } else if ((lineOf[file] ?? -1) >= 0) {
@@ -243,16 +288,13 @@ function number(input: UidInput, wanted: Uint32Array, recorded: Uint32Array, use
   return { uids, uidnext, fresh };
 }
 
-/** True when the record gave this uid to some file, also to one that is gone. */
-function hasUid(record: MigrationRecord | undefined, uid: number): boolean {
-  if (record === undefined) return false;
-  let [low, high] = [0, record.count];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((record.uids[middle] ?? 0) < uid) low = middle + 1;
-    else high = middle;
-  }
-  return low < record.count && record.uids[low] === uid;
+/**
+ * True when the record has this uid for another file than that of its line. In TRANSITION only for one that is there:
+ * nobody has seen the uid of a file that is gone or has another name now, and 3.x says whose it is.
+ */
+function isTaken({ previous, published }: UidInput, { given }: Recorded, uid: number): boolean {
+  const row = previous === undefined ? -1 : rowOfUid(previous.uids, uid);
+  return row >= 0 && (published || given[row] === 1);
 }
 
 /** All messages: those with a uid ascending, then those that would have got new ones. */

@@ -83,6 +83,32 @@ describe('a repeated attempt', () => {
     expect(messages(plan({ previous: recordOf(first) }))).toEqual(['a=20']);
   });
 
+  test('a file that was renamed keeps the uid of its line, which nobody has seen in 4.x', () => {
+    folder.index('NSMB 3 700 20', '3 1 S 10 a', '10 1 - 10 b');
+    for (const name of ['a', 'b']) folder.message(name);
+    const first = plan();
+    fs.renameSync(`${folder.path}/b`, `${folder.path}/moved`);
+    folder.index('NSMB 3 700 20', '3 1 S 10 a', '10 1 - 10 moved');
+    const second = plan({ previous: recordOf(first) });
+    expect([messages(second), second.uidnext]).toEqual([['a=3', 'moved=10'], 20]);
+    expect(messages(plan({ previous: recordOf(second) }))).toEqual(['a=3', 'moved=10']);
+    // Once published, the uid is that of the message that 4.x has.
+    expect(messages(plan({ previous: recordOf(first), published: true }))).toEqual(['a=3', 'moved=20']);
+  });
+
+  test('two files that exchanged their lines keep the uids that are on record', () => {
+    folder.index('NSMB 3 700 20', '3 1 S 10 a', '10 1 - 10 b');
+    for (const name of ['a', 'b']) folder.message(name);
+    const first = plan();
+    folder.index('NSMB 3 700 20', '10 1 S 10 a', '3 1 - 10 b');
+    expect(messages(plan({ previous: recordOf(first) }))).toEqual(['a=3', 'b=10']);
+    // Another file, and its line says another number: it is another message. The number is taken by one that is there.
+    for (const name of ['a', 'b']) folder.message(`${name}.new`);
+    fs.renameSync(`${folder.path}/a.new`, `${folder.path}/a`);
+    fs.rmSync(`${folder.path}/b.new`);
+    expect(messages(plan({ previous: recordOf(first) }))).toEqual(['b=10', 'a=20']);
+  });
+
   test.each(['inodes', 'sizes', 'mtimes'] as const)('a file is another one when only its %s differ', (column) => {
     folder.index('NSMB 3 700 20', '3 1 S 10 a');
     folder.message('a');
@@ -162,5 +188,64 @@ describe('a retry after one that gave a uid at the end', () => {
     expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'c=2', 'e=3']);
     folder.message('c', { size: 11, mtime: 71 });
     expect(messages(plan({ previous, published: true }))).toEqual(['a=1', 'e=3', 'c=9']);
+  });
+});
+
+describe('two messages on record that had one name, of which the later one failed', () => {
+  /** x=1, which is in 4.x, and x=9, which replaced it in 3.x and failed; the file is the later one, repaired. */
+  function recorded(): MigrationRecord {
+    folder.index('NSMB 3 700 9', '1 1 - 10 x', '5 1 - 10 y');
+    for (const name of ['x', 'y']) folder.message(name, { mtime: 70 });
+    const first = recordOf(plan());
+    fs.rmSync(`${folder.path}/x`);
+    folder.message('x', { size: 12, mtime: 80 });
+    return {
+      ...first,
+      count: 3,
+      uidnext: 10,
+      uids: Uint32Array.of(1, 5, 9),
+      names: Buffer.from('xyx'),
+      nameOffsets: Uint32Array.of(0, 1, 2, 3),
+      inodes: BigUint64Array.of((first.inodes[0] ?? 0n) + 1_000_000n, first.inodes[1] ?? 0n, 1n),
+      sizes: Float64Array.of(10, 10, 12),
+      mtimes: BigInt64Array.of(first.mtimes[0] ?? 0n, first.mtimes[1] ?? 0n, 7n),
+    };
+  }
+
+  const retry = (previous: MigrationRecord) => messages(plan({ previous, published: true }));
+
+  test('without a line the file is the later one, where the index was cut and where it is gone', () => {
+    const previous = recorded();
+    folder.index('NSMB 3 700 10', '5 1 - 10 y');
+    expect(retry(previous)).toEqual(['y=5', 'x=9']);
+    fs.rmSync(`${folder.path}/.mailbox`);
+    expect(retry(previous)).toEqual(['y=5', 'x=9']);
+  });
+
+  test('the file is the first one where its line has that uid, or it looks like it', () => {
+    const previous = recorded();
+    folder.index('NSMB 3 700 10', '1 1 - 12 x', '5 1 - 10 y');
+    expect(retry(previous)).toEqual(['x=1', 'y=5']);
+    folder.message('x', { mtime: 70 });
+    folder.index('NSMB 3 700 10', '5 1 - 10 y');
+    expect(retry(previous)).toEqual(['x=1', 'y=5']);
+  });
+
+  test('the file is the one that it is the same as, whatever its line says', () => {
+    const previous = recorded();
+    const { inodes, sizes, mtimes } = recordOf(plan());
+    for (const row of [0, 2]) {
+      const record = {
+        ...previous,
+        inodes: previous.inodes.slice(),
+        sizes: Float64Array.of(1, 10, 1),
+        mtimes: previous.mtimes.slice(),
+      };
+      [record.inodes[row], record.sizes[row], record.mtimes[row]] = [inodes[0] ?? 0n, sizes[0] ?? 0, mtimes[0] ?? 0n];
+      for (const uid of [1, 9]) {
+        folder.index('NSMB 3 700 10', `${uid} 1 - 12 x`, '5 1 - 10 y');
+        expect(retry(record)).toEqual(row === 0 ? ['x=1', 'y=5'] : ['y=5', 'x=9']);
+      }
+    }
   });
 });
