@@ -7,7 +7,7 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { asService } from '../campaign/support/service.js';
 import { type HandSite, handSite, MAIL, putMail } from '../e2e/hand-site.js';
-import { originalsOf, refusalsOf, reset } from './reset-support.js';
+import { originalsOf, primaryOf, refusalsOf, reset } from './reset-support.js';
 import { INDEX } from './small-store.js';
 
 const WORK = 'user/anna/Work';
@@ -110,14 +110,33 @@ async function killUntil(isThere: () => boolean): Promise<void> {
   expect.unreachable('the retry was never killed there');
 }
 
+/** `--reset --yes`, killed again and again: in the partition each time one name later. */
+function killResetEverywhere(): void {
+  const namesLeft = (): number => fs.readdirSync(primaryOf(made.store), { recursive: true }).length;
+  let before = namesLeft();
+  for (let n = 1; n < 400; n++) {
+    const { signal, status, stdout } = made.runWith({ MAILHAUL_FAULT: `kill:${n}` }, 'upgrade', '--reset', '--yes');
+    if (signal === null) {
+      expect(status, stdout).toBe(0);
+      return;
+    }
+    const now = namesLeft();
+    if (now < before) n -= 1;
+    before = now;
+  }
+  expect.unreachable('the reset never ended');
+}
+
 describe('a retry that was killed', () => {
-  it('after its messages came in: goes back', async () => {
+  it('after its messages came in: goes back, wherever the reset is killed', async () => {
     repair('three', BARE);
     await killUntil(() => uids().includes(9));
+    expect(fs.existsSync(path.join(made.mailbox(WORK).path ?? '', '.retry'))).toBe(true);
+    expect((await reset(made.store, { dryRun: true })).refusals).toEqual([]);
     const before = originalsOf(made.store);
-    const report = await reset(made.store);
-    expect(report.refusals).toEqual([]);
+    killResetEverywhere();
     expect(originalsOf(made.store)).toEqual(before);
+    expect(fs.readdirSync(primaryOf(made.store))).toEqual([]);
   }, 600_000);
 
   it('before that, and a service was given the uid: refused, and the delivered message is there', async () => {
