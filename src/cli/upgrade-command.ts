@@ -149,7 +149,7 @@ function makeProgram() {
     .option('--page-size <n>', 'entries a page of an LDAP search (default 500)', atLeastOne)
     .option('--directory-timeout <s>', 'seconds to wait for the directory', atLeastOne)
     .option('--folder <name>', 'with -u: only this folder, by its 3.x name or, where that is not UTF-8, its 4.x name')
-    .option('--failed', 'only folders with failures on record, and retries that were stopped')
+    .option('--failed', 'only folders with failures on record, or whose migration has begun and not ended')
     .option('--accept-failures', 'publish folders although some messages failed; those stay in 3.x, on record')
     .option('--store-path <dir>', 'accept this 3.x store path whatever its owner and mode (repeatable)', collect)
     .option('--pid-is-stale', 'the pid in NscpMail.pid is not a 3.x server')

@@ -112,12 +112,13 @@ function unknown(folder: string): SelectionProblem {
 }
 
 /**
- * With failures on record, or in the middle of a retry that was stopped: what a retry brings in is no failure any more
- * a moment before the folder is published, or tidied up.
+ * With failures on record, or with an attempt that did not come to its end: it failed as a whole, or was stopped. (What
+ * a retry brings in is no failure any more a moment before the folder is published, or tidied up.) A folder that failed
+ * before its first attempt has no record of it: nobody may write its entry without its lock, which is what it lacks.
  */
 function hasFailed(mapping: MappingDatabase, folder: MappingFolder): boolean {
   if (mapping.failures(folder.id).length > 0 || folder.retrying === true) return true;
-  return folder.attempts > 1 && !folder.migrated;
+  return folder.attempts > 0 && !folder.migrated;
 }
 
 /** `-u __up.primary.txt` works from anywhere, as in the guide: a bare name is looked for beside the mapping too. */

@@ -1,8 +1,9 @@
-/** `--failed`, killed at any of its commits, and run again as it was: it ends where an undisturbed one does. */
+/** `--failed`: which folders it takes; killed at any of its commits and run again, it ends where an undisturbed one does. */
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type HandSite, handSite, putMail } from '../e2e/hand-site.js';
+import { type HandSite, handSite, messagesResult, putMail } from '../e2e/hand-site.js';
 import { INDEX } from './small-store.js';
 
 const WORK = 'user/anna/Work';
@@ -42,5 +43,45 @@ describe.each([['waiting'], ['published', '--accept-failures']])('a folder that 
     expect(made.mailbox(WORK)).toMatchObject({ state: 'NON-TRANSITION', messages: 3 });
     expect(fs.readdirSync(made.mailbox(WORK).path ?? '').sort()).toEqual(['00', 'store.idx']);
     expect(made.run('upgrade', '--verify').status).toBe(0);
+  });
+});
+
+describe('a folder whose first attempt did not come to its end', () => {
+  /** anna's Work and Other, each with one message. */
+  function twoFolders(): HandSite {
+    const made = handSite();
+    site = made;
+    const { store } = made;
+    store.user('anna');
+    for (const name of ['Work', 'Other']) {
+      putMail(store.folder(store.mailbox, 'anna', name, `${INDEX(70, 9)}1 11 - 9 one\n`), 'one');
+    }
+    store.finish();
+    expect(made.folders().status).toBe(0);
+    return made;
+  }
+
+  it('because the whole folder failed', () => {
+    const made = twoFolders();
+    const directory = made.mailbox(WORK).path ?? '';
+    const blocked = path.join(directory, 'store.idx.new');
+    fs.mkdirSync(blocked, { recursive: true });
+    spawnSync('chown', ['-R', '--reference', made.store.mailbox, `${made.store.instance}/store/partition/primary`]);
+    spawnSync('chmod', ['-R', '0700', `${made.store.instance}/store/partition/primary`]);
+    const failed = made.messages();
+    expect([failed.status, messagesResult(failed).errors.map(({ code }) => code)]).toEqual([1, ['FOLDER_TARGET']]);
+    expect(messagesResult(made.messages('--failed')).errors.map(({ code }) => code)).toEqual(['FOLDER_TARGET']);
+    fs.rmdirSync(blocked);
+    const repaired = made.messages('--failed');
+    expect([repaired.status, messagesResult(repaired).folders]).toEqual([0, { done: 1, skipped: 0, failed: 0 }]);
+    expect(made.mailbox(WORK)).toMatchObject({ state: 'NON-TRANSITION', messages: 1 });
+  });
+
+  it('because it was killed', () => {
+    const made = twoFolders();
+    made.runWith({ MAILHAUL_FAULT: 'kill:2:commit' }, 'upgrade', '-m', '-t', '1');
+    expect(made.mailbox(WORK).state).toBe('TRANSITION');
+    expect(made.messages('--failed').status).toBe(0);
+    expect(made.mailbox(WORK)).toMatchObject({ state: 'NON-TRANSITION', messages: 1 });
   });
 });
