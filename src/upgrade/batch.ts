@@ -5,6 +5,7 @@
  */
 import { type EngineOutput, isDeviceError, isTargetError, METHOD } from '../engine/types.js';
 import { errnoName, MailhaulError } from '../errors.js';
+import { statOpenExactly } from '../fs/descriptor.js';
 import { encodeAdminRecord } from '../store/adminRecord.js';
 import { mailboxPathComponents } from '../store/names.js';
 import type { MailboxRecord } from '../store/types.js';
@@ -237,6 +238,7 @@ function accept(
     // The root and the attempt are part of what is made durable before the first link.
     folder: {
       ...folder,
+      ...(folder.missing && ready.sourceFd >= 0 ? foundNow(folder, ready) : {}),
       root: places.rootPath,
       attempts: folder.attempts + 1,
       ...(additions === null ? {} : { retrying: true }),
@@ -257,6 +259,19 @@ function accept(
       additions,
     },
   };
+}
+
+/**
+ * What the mapping has of a folder that `-s` found, of one that came after it: without it `-r`, `--reset` and `-s` would
+ * go on as if it had never been. Its uidvalidity is the one of `-s` where it has no header of its own (steps.ts).
+ */
+function foundNow(
+  { uidvalidity }: MappingFolder,
+  { sourceFd, plan }: ReadyFolder,
+): Pick<MappingFolder, 'missing' | 'inode' | 'uidvalidity' | 'uidvalidityChosen'> {
+  const inode = String(statOpenExactly(sourceFd).ino);
+  const uidvalidityChosen = plan.uidvalidity === uidvalidity;
+  return { missing: false, inode, uidvalidity: plan.uidvalidity, uidvalidityChosen };
 }
 
 function sameUids(recorded: readonly MessageFailure[], failed: Uint32Array | null): boolean {

@@ -14,13 +14,14 @@ import type { MailboxDatabase, MailboxRecord, QuotaRecord } from '../store/types
 import { INBOX_PATH, nameFolders, pathKey, subscriptionName } from './folders-names.js';
 import type { FolderProblem } from './folders-report.js';
 import type { SourceFolder, UserMailbox } from './folders-user.js';
+import { hasOriginals } from './originals.js';
 import type { MappingDatabase, MappingFolder, MappingUser } from './types.js';
 
 const UINT32_MAX = 0xffffffff;
 
 /** Read access to what earlier runs left; without databases (first dry run) there is nothing. */
 export interface Earlier {
-  readonly mapping: Pick<MappingDatabase, 'user' | 'foldersOf'>;
+  readonly mapping: Pick<MappingDatabase, 'user' | 'foldersOf' | 'record'>;
   readonly mailboxes: Pick<MailboxDatabase, 'get' | 'wasPublished' | 'quota' | 'subscriptions'>;
 }
 
@@ -151,11 +152,11 @@ class UserMerge {
     const old = this.byKey.get(found.key);
     if (old !== undefined && this.isPublished(old)) {
       this.counts.migrated += 1;
-      if (old.missing) {
+      if (!hasOriginals(this.earlier.mapping, old)) {
         const message =
           'The folder appeared in 3.x after an empty one was made for it in 4.x; its mail is not migrated.';
         this.errors.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_LATE', message });
-      } else if (old.inode !== found.inode) {
+      } else if (!old.missing && old.inode !== found.inode) {
         const message =
           'Another directory is where a migrated folder was: one that was restored or copied, or a new folder of the ' +
           'name. It counts as migrated; mail that only it has is not taken.';

@@ -279,7 +279,7 @@ function summary({ users, folders }: FoldersReport): string {
 
 /** Without databases there is nothing from before. */
 const NOTHING_EARLIER: Earlier = {
-  mapping: { user: () => undefined, foldersOf: () => [] },
+  mapping: { user: () => undefined, foldersOf: () => [], record: () => undefined },
   mailboxes: { get: () => undefined, wasPublished: () => false, quota: () => undefined, subscriptions: () => [] },
 };
 

@@ -10,6 +10,7 @@ import { errnoName } from '../errors.js';
 import { fstat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { folderStops, placesOf } from './batch.js';
+import { hasOriginals } from './originals.js';
 import { failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } from './run.js';
 import { mailboxOf } from './selection.js';
 import type { RemoveFolder } from './tasks.js';
@@ -23,7 +24,7 @@ export async function removePublishedOriginals(run: Run, ids: Iterable<number>):
   const load = (id: number) => {
     if (run.swept.has(id) || !run.mailboxes.wasPublished(id)) return undefined;
     const folder = run.mapping.folder(id);
-    const due = folder !== undefined && !folder.missing && !folder.sourcesRemoved;
+    const due = folder !== undefined && hasOriginals(run.mapping, folder) && !folder.sourcesRemoved;
     return due && !isStopped(run, folder) ? { item: folder, messages: estimateMessages(folder) } : undefined;
   };
   const source = batches(ids, load, 64);

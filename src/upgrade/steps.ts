@@ -83,12 +83,17 @@ export type AddTo = (
 export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: AddTo): PrepareResult {
   const opened = openSource(task);
   if (opened === 'missing') {
-    if (!task.missing) return gone(task);
+    if (!isEmptyInbox(task)) return gone(task);
     return holdTarget(tools, task, { sourceFd: -1, lockFd: -1, stamp: null }, () =>
       planOf(tools, task, undefined, emptyScan()),
     );
   }
   if ('kind' in opened) return opened;
+  const late = lateRights(task, opened);
+  if (late !== undefined) {
+    closeDir(opened);
+    return late;
+  }
   let lock: FolderLock | 'busy' | undefined;
   let result: PrepareResult | undefined;
   try {
@@ -171,6 +176,23 @@ export function gone(task: PrepareFolder): FailedFolder {
   return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_GONE', message, where: placePath(task.source) } };
 }
 
+/** `-s` found no 3.x folder, and no attempt since has found messages of it: one that is not there is empty. */
+export function isEmptyInbox({ missing, previous }: PrepareFolder): boolean {
+  return missing && (previous === null || previous.count === 0);
+}
+
+/**
+ * A folder that came after `-s` has looked is migrated as it is found, but access rights are read by `-s` alone: with
+ * its `.acl` left out the mailbox would have fewer for ever.
+ */
+export function lateRights(task: PrepareFolder, dir: Dir): FailedFolder | undefined {
+  if (!task.missing || stat(dir, '.acl') === undefined) return undefined;
+  const message =
+    'The 3.x folder came after upgrade -s had looked for it, and has access rights of its own. Run `upgrade -s` ' +
+    'again, which reads them, then the same command.';
+  return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_APPEARED', message, where: dir.path } };
+}
+
 /** Of a directory without files, or of one that is not there. */
 export function emptyScan(): DirectoryScan {
   return {
@@ -212,7 +234,8 @@ export function planOf(
     index,
     scan: retried === null ? scan : withMigrated(scan, retried.previous, retried.failed, context.ownerUid),
     previous: previous ?? undefined,
-    chosenUidvalidity: task.uidvalidity,
+    // Of a folder that came after `-s` the mapping has no more than the time of `-s`; its header counts, as for `-s`.
+    chosenUidvalidity: task.missing && index?.header !== undefined ? 1 : task.uidvalidity,
     uidvalidityIsFinal: task.uidvalidityChosen,
     published: failed !== null,
     ownerUid: context.ownerUid,

@@ -7,18 +7,30 @@ import { closeDir, type Dir, fstat, list, stat, walk } from '../fs/dir.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { exceptFailed } from './failures.js';
 import { blocksOf } from './space.js';
-import { failure, gone, openIfThere, openSource, planOf, rootOf, type StepTools } from './steps.js';
+import {
+  failure,
+  gone,
+  isEmptyInbox,
+  lateRights,
+  openIfThere,
+  openSource,
+  planOf,
+  rootOf,
+  type StepTools,
+} from './steps.js';
 import type { CopySpace, Place, PrepareFolder, SurveyResult } from './tasks.js';
 
 /** The plan of a folder as `prepareFolder` would make it now. */
 export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResult {
   const opened = openSource(task);
   if (opened === 'missing') {
-    if (!task.missing) return gone(task);
+    if (!isEmptyInbox(task)) return gone(task);
     return { kind: 'planned', id: task.id, messages: 0, bytes: 0, copy: NOTHING_TO_COPY, warnings: 0, refused: [] };
   }
   if ('kind' in opened) return opened;
   try {
+    const late = lateRights(task, opened);
+    if (late !== undefined) return late;
     const scan = tools.engine.scan(opened.fd);
     const plan = planOf(tools, task, tools.source.readIndex(opened), scan);
     const adding = toBeAdded(task, plan.messages);

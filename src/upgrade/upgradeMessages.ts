@@ -11,6 +11,7 @@ import { armedFaults } from '../fs/seam.js';
 import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
 import { migrateFolders } from './messages.js';
+import { hasOriginals } from './originals.js';
 import type { WorkerPool } from './pool.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
 import { removePublishedOriginals, settleRemovals } from './removal.js';
@@ -209,7 +210,7 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
   for (const user of mapping.users()) storePathOf.set(user.uid, user.storePath);
   const worklist = buildWorklist(selection.folders(), (folder) => {
     const due = isDue(mapping, mailboxes, folder);
-    const removalDue = remove && !folder.sourcesRemoved && !folder.missing;
+    const removalDue = remove && !folder.sourcesRemoved && hasOriginals(mapping, folder);
     if (mailboxes.wasPublished(folder.id)) {
       if (!due && !folder.migrated) untold.push(folder.id);
       if (due) additions = true;

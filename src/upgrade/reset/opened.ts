@@ -125,7 +125,8 @@ function openPlaces(
   if (root === null || store === null) return undefined;
   let source: Dir | undefined;
   try {
-    if (!folder.missing) source = open(() => walk(store, [folder.uid, ...folder.path]));
+    // Whatever `-s` found: one that came later may have been migrated all the same.
+    source = open(() => walk(store, [folder.uid, ...folder.path]));
     const target = open(() => walk(root, mailboxPathComponents(folder.uid, folder.mailbox)));
     return { source, target };
   } catch (error) {

@@ -94,7 +94,7 @@ function checkRoots(context: ResetContext): string[] {
     attempted += 1;
     want(folder.partition, rootPathOf(context, folder), true);
     const storePath = mapping?.user(folder.uid)?.storePath;
-    if (storePath !== undefined && !folder.missing) stores.add(storePath);
+    if (storePath !== undefined) stores.add(storePath);
   }
   beginStep(context, 'survey', attempted);
   for (const path of stores) {
