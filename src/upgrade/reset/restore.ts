@@ -10,6 +10,7 @@
  */
 import * as fs from 'node:fs';
 import { EXIT, hasErrno, MailhaulError } from '../../errors.js';
+import { statOpenExactly } from '../../fs/descriptor.js';
 import {
   createOver,
   type Dir,
@@ -53,6 +54,7 @@ const NO_LINK = ['EXDEV', 'EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP'] as const;
 interface Copy {
   readonly row: number;
   readonly temporary: string;
+  readonly inode: bigint;
   readonly shared: boolean;
 }
 
@@ -169,7 +171,7 @@ function restoreMessage(
       return undefined;
     }
   }
-  return { row, temporary: copyMessage(context, open, row, file, digest, exact), shared };
+  return { row, ...copyMessage(context, open, row, file, digest, exact), shared };
 }
 
 /** Group and mode, which `-m` asks of a message file; they are as they must be unless somebody has changed them. */
@@ -188,16 +190,17 @@ function tryLink(file: Located, source: Dir, name: Uint8Array, digest: Uint8Arra
   }
 }
 
-/** Links the message as `name`, which may have been given to it, or to the same content, since it was looked at. */
+/** Links the message as `name`; false: it was given to it, or to the same content, since it was looked at. */
 function linkUnlessThere(
   from: Dir,
   fromName: Name,
   source: Dir,
   name: Uint8Array,
   digest: Uint8Array | undefined,
-): void {
+): boolean {
   try {
     link(from, fromName, source, name);
+    return true;
   } catch (error) {
     if (!hasErrno(error, 'EEXIST')) throw error;
     const [there, message] = [stat(source, name), stat(from, fromName)];
@@ -205,6 +208,7 @@ function linkUnlessThere(
     if (there?.isFile() !== true || message === undefined) throw error;
     if (!same && !sameDigest(fileDigest(source, name, 'crlf'), digest ?? fileDigest(from, fromName, 'crlf')))
       throw error;
+    return false;
   }
 }
 
@@ -216,7 +220,7 @@ function copyMessage(
   file: Located,
   digest: Uint8Array | undefined,
   exact: boolean,
-): string {
+): Pick<Copy, 'temporary' | 'inode'> {
   const { record, source } = open;
   const temporary = `${TEMPORARY}${record.uids[row]}`;
   const from = openFile(file.dir, file.name);
@@ -227,6 +231,7 @@ function copyMessage(
       if (digest !== undefined && !sameDigest(copied, digest)) throw changed(open);
       setModificationTime(to, record.mtimes[row] ?? 0n, exact);
       syncWritten(to);
+      return { temporary, inode: statOpenExactly(to).ino };
     } catch (error) {
       unlinkIfThere(source, temporary);
       throw error;
@@ -236,7 +241,6 @@ function copyMessage(
   } finally {
     fs.closeSync(from);
   }
-  return temporary;
 }
 
 function* passingOn(content: Iterable<Buffer>, to: number): Generator<Buffer> {
@@ -246,16 +250,18 @@ function* passingOn(content: Iterable<Buffer>, to: number): Generator<Buffer> {
   }
 }
 
-/** Gives a durable copy its name. */
-function placeCopy(
-  { record, source, index }: FolderWithSource,
-  copy: Copy,
-  registry: SharedOriginals | undefined,
-): void {
+/** Gives a durable copy its name, and nothing that somebody has put in place of it meanwhile. */
+function placeCopy(open: FolderWithSource, copy: Copy, registry: SharedOriginals | undefined): void {
+  const { record, source, index } = open;
   const name = nameOf(record, copy.row);
   // Registered first: killed in between, the next name still finds this copy.
   if (copy.shared) registry?.add(record.inodes[copy.row] ?? 0n, source, copy.temporary);
-  linkUnlessThere(source, copy.temporary, source, name, index?.byUid(record.uids[copy.row] ?? 0)?.digest);
+  const digest = index?.byUid(record.uids[copy.row] ?? 0)?.digest;
+  const linked = linkUnlessThere(source, copy.temporary, source, name, digest);
+  if (linked && stat(source, name)?.ino !== copy.inode) {
+    unlinkIfThere(source, name);
+    throw changed(open);
+  }
   unlink(source, copy.temporary);
 }
 

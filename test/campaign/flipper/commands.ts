@@ -86,7 +86,8 @@ export function underAttack(
   if (trace !== undefined) argv.unshift('strace', '-f', '-qq', '-yy', '-s', '4096', '-e', 'trace=%file', '-o', trace);
   const [program = '', ...rest] = argv;
   const child = spawn(program, rest, {
-    env: { ...process.env, ...env },
+    // tsx writes what it compiled into /tmp, which is outside the roots.
+    env: { ...process.env, TSX_DISABLE_CACHE: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: HANG_MS,
     killSignal: 'SIGKILL',
