@@ -35,9 +35,10 @@ import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRE
 import { canonicalMailboxName, INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { AclEntry, MailboxRecord, NameChange } from '../types.js';
+import { concerns } from './changing.js';
 import { busy, type HeldMailbox, holdMailbox, leadsTo, lockUnclaimed, type MailStore } from './held.js';
 import { countOf } from './merge.js';
-import { concerns, finishNameChange, finishNameChanges, syncWay } from './unfinished.js';
+import { finishNameChange, finishNameChanges, syncWay } from './unfinished.js';
 
 export interface NewMailbox {
   readonly owner: string;

@@ -3,7 +3,7 @@
  * on record; their directories follow here. Done by whoever changes names or holds a mailbox next, and by `upgrade`
  * before it looks at mailboxes. Doing it twice, or while the process that began it still does, changes nothing.
  */
-import { hasErrno } from '../../errors.js';
+import { hasErrno, MailhaulError } from '../../errors.js';
 import {
   closeDir,
   type Dir,
@@ -23,30 +23,37 @@ import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRE
 import { INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { NameChange } from '../types.js';
+import { concerns } from './changing.js';
 import type { MailStore } from './held.js';
 import { mergeDirectory } from './merge.js';
 
 /**
- * Finishes the changes on record that concern the mailbox `name`, or all of them. Returns the pids that hold a
- * directory which has to follow, when one is locked; undefined when nothing is left. Errors: PARTITION_*,
- * MAILBOX_IN_THE_WAY (merge.ts).
+ * Finishes the changes on record, all of them, those that concern a mailbox, or those that `which` picks. Each is tried,
+ * whatever becomes of the others: one on a disk that is not mounted keeps nobody else's. Returns the pids that hold a
+ * directory which has to follow, when some are locked; undefined when nothing is left. Errors: PARTITION_*,
+ * MAILBOX_IN_THE_WAY (merge.ts), the first once all were tried, or with `failed` each to it; DB_* at once.
  */
-export async function finishNameChanges(store: MailStore, name?: string): Promise<readonly number[] | undefined> {
+export async function finishNameChanges(
+  store: MailStore,
+  which?: string | ((change: NameChange) => boolean),
+  failed?: (change: NameChange, error: unknown) => void,
+): Promise<readonly number[] | undefined> {
+  const errors: unknown[] = [];
+  let holders: readonly number[] | undefined;
   for (const change of [...store.mailboxes.nameChanges()]) {
-    if (name !== undefined && !concerns(change, name)) continue;
-    const holders = await finishNameChange(store, change);
-    if (holders !== undefined) return holders;
+    if (typeof which === 'string' ? !concerns(change, which) : which?.(change) === false) continue;
+    try {
+      const found = await finishNameChange(store, change);
+      if (found !== undefined) holders = [...(holders ?? []), ...found];
+    } catch (error) {
+      // The next one would wait for the database as long.
+      if (error instanceof MailhaulError && error.code.startsWith('DB_')) throw error;
+      if (failed === undefined) errors.push(error);
+      else failed(change, error);
+    }
   }
-  return undefined;
-}
-
-/** Whether one of the change's names is that of `mailbox`, of one below it or of one above it. */
-export function concerns({ name, to }: NameChange, mailbox: string): boolean {
-  return [name, to].some((changed) => changed !== null && (within(changed, mailbox) || within(mailbox, changed)));
-}
-
-function within(inner: string, outer: string): boolean {
-  return inner === outer || inner.startsWith(`${outer}/`);
+  if (errors.length > 0) throw errors[0];
+  return holders;
 }
 
 /**

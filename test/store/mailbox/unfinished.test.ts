@@ -1,0 +1,60 @@
+/** Name changes on record, several of them: what keeps one from its end keeps no other. */
+import * as path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { closeDir, openRoot } from '../../../src/fs/dir.js';
+import { tryFlock } from '../../../src/fs/flock.js';
+import { finishNameChanges } from '../../../src/store/mailbox/unfinished.js';
+import type { NameChange } from '../../../src/store/types.js';
+import { codeOfAsync } from '../../upgrade/small-store.js';
+import { type TestStore, testStore } from './support.js';
+
+const [A, B, LOST] = ['user/anna/A', 'user/anna/B', 'user/bob/lost'];
+
+let store: TestStore;
+beforeEach(async () => {
+  store = await testStore();
+  await store.make(A, 'one', 'two');
+});
+afterEach(() => store.close());
+
+/** As a service leaves it that is killed between the transaction and the directory. */
+async function killedRename(id: number, name: string, to: string, root = store.partition): Promise<void> {
+  const change: NameChange = { id, name, to, owner: name.split('/')[1] ?? '', partition: 'test', root };
+  await store.mailboxes.update((writes) => {
+    if (writes.get(name) !== undefined) writes.rename(name, to);
+    writes.beginNameChange(change);
+  });
+}
+
+const left = (): string[] => [...store.mailboxes.nameChanges()].map(({ name }) => name);
+
+it('goes on after one whose partition is not there, and throws its error at the end', async () => {
+  await killedRename(1, LOST, 'user/bob/found', path.join(store.partition, 'not-mounted'));
+  await killedRename(2, A, B);
+  expect(await codeOfAsync(() => finishNameChanges(store))).toBe('PARTITION_MISSING');
+  expect(left()).toEqual([LOST]);
+  expect(store.content()).toEqual({ [B]: ['1 one', '2 two'] });
+});
+
+it('goes on after one whose directory is locked, and returns who holds it', async () => {
+  await store.make(LOST, 'x');
+  await killedRename(1, LOST, 'user/bob/found');
+  await killedRename(2, A, B);
+  const dir = openRoot(store.directory(LOST));
+  try {
+    expect(tryFlock(dir.fd, 'exclusive')).toBe(true);
+    expect(await finishNameChanges(store)).toEqual([process.pid]);
+    expect(left()).toEqual([LOST]);
+  } finally {
+    closeDir(dir);
+  }
+});
+
+it('tells of each failure where somebody wants to know', async () => {
+  const gone = path.join(store.partition, 'not-mounted');
+  await killedRename(1, LOST, 'user/bob/found', gone);
+  await killedRename(2, 'user/bob/lost2', 'user/bob/found2', gone);
+  const failed: string[] = [];
+  await finishNameChanges(store, undefined, ({ name }) => failed.push(name));
+  expect(failed).toEqual([LOST, 'user/bob/lost2']);
+});
