@@ -10,6 +10,7 @@ import { encodeAdminRecord } from '../store/adminRecord.js';
 import { mailboxPathComponents } from '../store/names.js';
 import type { MailboxRecord } from '../store/types.js';
 import type { Committer } from './committer.js';
+import { isDisplaced, settleDisplaced } from './displaced.js';
 import { fileName } from './failures.js';
 import type { Postponed } from './messages.js';
 import { recordOf } from './plan.js';
@@ -155,6 +156,14 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
   const known = new Map<number, { folder: MappingFolder; places: FolderPlaces; failed: Uint32Array | null }>();
   const tasks: PrepareFolder[] = [];
   for (const folder of batch) {
+    if (isDisplaced(run, folder)) {
+      const left = await settleDisplaced(run, folder);
+      if (left === 'failed') continue;
+      if (left !== undefined) {
+        postponed.set(folder.id, left);
+        continue;
+      }
+    }
     try {
       const places = placesOf(run, folder);
       const task = prepareTaskOf(run, folder, places);
@@ -217,7 +226,7 @@ function accept(
     const mailbox = mailboxOf(run.mailboxes, folder);
     if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) return 'skipped';
     if (run.mapping.folder(folder.id)?.attempts !== folder.attempts || mailbox.name !== places.mailbox) return 'stale';
-    if ((mailbox.state === 'NON-TRANSITION') !== (additions !== null)) return 'stale';
+    if ((mailbox.state === 'NON-TRANSITION') !== (additions !== null) || isDisplaced(run, folder)) return 'stale';
     if (additions !== null) {
       const recorded = run.mapping.failures(folder.id);
       if (!sameUids(recorded, failed)) return 'stale';

@@ -22,7 +22,7 @@ const UINT32_MAX = 0xffffffff;
 /** Read access to what earlier runs left; without databases (first dry run) there is nothing. */
 export interface Earlier {
   readonly mapping: Pick<MappingDatabase, 'user' | 'foldersOf' | 'record'>;
-  readonly mailboxes: Pick<MailboxDatabase, 'get' | 'wasPublished' | 'quota' | 'subscriptions'>;
+  readonly mailboxes: Pick<MailboxDatabase, 'get' | 'wasPublished' | 'quota' | 'subscriptions' | 'nameChanges'>;
 }
 
 /** A folder to write: the mapping entry (id 0: new) and its mailbox entry without the id. */
@@ -77,6 +77,8 @@ class UserMerge {
   private readonly warnings: FolderProblem[] = [];
   private readonly names = new Map<string, string>();
   private readonly addedKeys = new Set<string>();
+  /** Names of deletes and renames on record: where such a name leads, another mailbox's directory may still be. */
+  private readonly changing: ReadonlySet<string>;
   private readonly counts = { found: 0, added: 0, waiting: 0, migrated: 0 };
   private indexBytes = 0;
   private published = false;
@@ -90,6 +92,7 @@ class UserMerge {
     // A user and the user's folders are written in one transaction: without the one there are none of the others.
     this.known = this.before === undefined ? [] : earlier.mapping.foldersOf(user.uid);
     this.byKey = new Map(this.known.map((folder) => [pathKey(folder.path), folder]));
+    this.changing = new Set([...earlier.mailboxes.nameChanges()].flatMap(({ name, to }) => [name, to ?? name]));
     for (const folder of this.known) {
       if (this.isPublished(folder)) this.published = true;
       this.names.set(pathKey(folder.path), folder.mailbox);
@@ -327,6 +330,7 @@ class UserMerge {
   }
 
   private isTaken(mailbox: string): boolean {
+    if (this.changing.has(mailbox)) return true;
     const record = this.earlier.mailboxes.get(mailbox);
     if (record === undefined) return false;
     // An entry of a mapping database that was lost before anything was migrated is taken over.

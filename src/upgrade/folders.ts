@@ -280,7 +280,13 @@ function summary({ users, folders }: FoldersReport): string {
 /** Without databases there is nothing from before. */
 const NOTHING_EARLIER: Earlier = {
   mapping: { user: () => undefined, foldersOf: () => [], record: () => undefined },
-  mailboxes: { get: () => undefined, wasPublished: () => false, quota: () => undefined, subscriptions: () => [] },
+  mailboxes: {
+    get: () => undefined,
+    wasPublished: () => false,
+    quota: () => undefined,
+    subscriptions: () => [],
+    nameChanges: () => [],
+  },
 };
 
 async function readOnly(

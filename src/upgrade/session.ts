@@ -102,12 +102,28 @@ export async function openSession(
   }
 }
 
-/** Directories of mailboxes that a service was stopped at renaming or deleting. One that cannot follow now will later. */
+/**
+ * Directories of mailboxes that a service was stopped at renaming or deleting. One that cannot follow now will later;
+ * folders that it concerns wait for it (changing.ts).
+ */
 async function followNames(instance: Instance, mailboxes: MailboxDatabase, log: Log): Promise<void> {
+  const causes = new Map<number, string>();
   try {
-    await finishNameChanges({ mailboxes, owner: instance.owner });
+    await finishNameChanges({ mailboxes, owner: instance.owner }, undefined, ({ id }, error) =>
+      causes.set(id, describeError(error)),
+    );
   } catch (error) {
-    log.write('Store', 'Warning', `A renamed or deleted mailbox keeps its directory for now: ${describeError(error)}`);
+    log.write(
+      'Store',
+      'Warning',
+      `Renamed and deleted mailboxes keep their directories for now: ${describeError(error)}`,
+    );
+    return;
+  }
+  for (const { id, name, to } of mailboxes.nameChanges()) {
+    const what = to === null ? `The deleted mailbox ${name}` : `${name}, renamed to ${to},`;
+    const cause = causes.get(id) ?? 'another process holds it.';
+    log.write('Store', 'Warning', `${what} keeps its directory for now: ${cause}`);
   }
 }
 
