@@ -30,7 +30,7 @@ export async function settleDisplaced(
   const name = nameOf(run, folder);
   let failed = false;
   const holders = await finishNameChanges(
-    run,
+    { mailboxes: run.mailboxes, owner: run.owner },
     (change) => isDisplacing(change, name),
     (change, cause) => {
       if (failed) return;

@@ -6,7 +6,7 @@
 import * as fs from 'node:fs';
 import type { IndexSummary } from '../../engine/types.js';
 import { hasErrno } from '../../errors.js';
-import { createFile, type Dir, type Ownership, rename, sync, unlink } from '../../fs/dir.js';
+import { createFile, type Dir, type Ownership, rename, sync, unlink, unlinkIfThere } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
 import { fileSink } from './io.js';
 import { type IndexedMessage, type MailboxIndex, openWholeMailboxIndex } from './mailboxIndex.js';
@@ -16,20 +16,37 @@ const TEMPORARY = `${INDEX_FILE}.new`;
 
 /**
  * Folds the journal of a mailbox directory, whose lock the caller holds exclusively. Undefined when there is
- * nothing to fold. Throws IDX_ and JNL_ damage and the file system's errors; the old state is then intact.
+ * nothing to fold. A damaged cache entry is taken over with its check, so that it stays the damage of one message.
+ * Throws IDX_ and JNL_ damage and the file system's errors; the mailbox then reads as before, and a new index that
+ * was not finished is gone.
  */
 export function foldJournal(dir: Dir, owner?: Ownership): IndexSummary | undefined {
   const mailbox = openWholeMailboxIndex(dir);
   try {
     if (mailbox.changes === 0) return undefined;
-    const summary = writeIndex(dir, mailbox, owner);
-    rename(dir, TEMPORARY, dir, INDEX_FILE);
+    const summary = replaceIndex(dir, mailbox, owner);
     sync(dir.fd);
     unlink(dir, JOURNAL_FILE);
     sync(dir.fd);
     return summary;
   } finally {
     mailbox.close();
+  }
+}
+
+function replaceIndex(dir: Dir, mailbox: MailboxIndex, owner: Ownership | undefined): IndexSummary {
+  try {
+    const summary = writeIndex(dir, mailbox, owner);
+    rename(dir, TEMPORARY, dir, INDEX_FILE);
+    return summary;
+  } catch (error) {
+    try {
+      // On a full disk it would keep the space that the next message needs.
+      unlinkIfThere(dir, TEMPORARY);
+    } catch {
+      // The next one replaces it; what is told is the first failure.
+    }
+    throw error;
   }
 }
 
@@ -45,7 +62,10 @@ function writeIndex(dir: Dir, mailbox: MailboxIndex, owner: Ownership | undefine
       admin: mailbox.reader.admin(),
     };
     const builder = new IndexBuilder(fileSink(fd), frame, mailbox.count);
-    for (const message of mailbox.messages()) builder.add(message, table.refs(message.keywords), message.cache());
+    for (const message of mailbox.messages()) {
+      const { bytes, check } = mailbox.storedCache(message);
+      builder.add(message, table.refs(message.keywords), bytes, check);
+    }
     const summary = builder.finish();
     sync(fd);
     return summary;

@@ -7,6 +7,7 @@ import { FLAG, type IndexSummary } from '../../engine/types.js';
 import { hasErrno } from '../../errors.js';
 import { statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
+import { check32 } from '../digest.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
 import { type ByteSource, fileSource } from './io.js';
 import { damagedInTheMiddle, type JournalChange, JournalReader, journalDamage, journalIndexOf } from './journal.js';
@@ -167,6 +168,14 @@ export class MailboxIndex {
     if (appended !== undefined) return this.added(appended);
     const record = this.reader.byUid(uid);
     return record === undefined ? undefined : this.indexed(record);
+  }
+
+  /** The cache entry of a message that is there, and its check, not held against each other: what folding takes over. */
+  storedCache({ uid }: IndexedMessage): { readonly bytes: Uint8Array; readonly check: number } {
+    const bytes = this.appended.get(uid)?.cache;
+    if (bytes !== undefined) return { bytes, check: check32(bytes) };
+    const record = this.reader.record(this.reader.find(uid));
+    return { bytes: this.reader.storedCache(record), check: record.cacheCheck };
   }
 
   close(): void {

@@ -120,15 +120,21 @@ export class IndexReader {
 
   /** The cache entry of one message, its check and inner lengths verified. Throws IDX_CACHE. */
   cache(record: IndexRecord): Uint8Array {
-    const { offset } = this.place('cache');
-    const bytes = this.source.read(offset + record.cacheOffset, record.cacheBytes);
+    const bytes = this.storedCache(record);
     const where = `uid ${record.uid}`;
-    if (bytes.length !== record.cacheBytes) throw indexDamage('IDX_CACHE', 'The cache entry is cut.', where);
     if (check32(bytes) !== record.cacheCheck) {
       throw indexDamage('IDX_CACHE', 'The cache entry does not fit its check.', where);
     }
     if (!isCacheEntry(bytes)) throw indexDamage('IDX_CACHE', 'The parts of the cache entry do not fill it.', where);
     return bytes;
+  }
+
+  /** The cache entry as it is in the file, for whoever takes it over with its check. Throws IDX_CACHE where it is cut. */
+  storedCache(record: IndexRecord): Uint8Array {
+    const { offset } = this.place('cache');
+    const bytes = this.source.read(offset + record.cacheOffset, record.cacheBytes);
+    if (bytes.length === record.cacheBytes) return bytes;
+    throw indexDamage('IDX_CACHE', 'The cache entry is cut.', `uid ${record.uid}`);
   }
 
   /** The admin section: JSON of store/adminRecord.ts. */

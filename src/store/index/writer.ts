@@ -51,8 +51,11 @@ export class IndexBuilder {
     this.recordsView = viewOf(this.records);
   }
 
-  /** Adds a message with its cache entry and the indexes of its keywords, ascending. Uids must ascend. */
-  add(facts: MessageFacts, keywords: ArrayLike<number>, cache: Uint8Array): void {
+  /**
+   * Adds a message with its cache entry and the indexes of its keywords, ascending. Uids must ascend. `cacheCheck` is
+   * given for an entry that is taken over as it is, damaged or not.
+   */
+  add(facts: MessageFacts, keywords: ArrayLike<number>, cache: Uint8Array, cacheCheck = check32(cache)): void {
     if (facts.uid <= this.lastUid) {
       throw new MailhaulError('IDX_ORDER', `Message ${facts.uid} was written to an index after ${this.lastUid}.`);
     }
@@ -61,7 +64,7 @@ export class IndexBuilder {
     encodeRecord(this.records, this.recordsView, at, facts, {
       cacheOffset: this.cacheBytes,
       cacheBytes: cache.length,
-      cacheCheck: check32(cache),
+      cacheCheck,
       keywordFirst: this.keywordRefs.length,
       keywordCount: keywords.length,
     });

@@ -6,12 +6,14 @@
  *     expunge    journal, synced ─▶ the file goes
  *
  * The journal is the authority; counts and quota in the mailbox database are a copy, written when the mailbox is
- * closed and made right by the next change after a kill. A file without an entry is what a kill left: its uid was
+ * closed and made right by the next change after a kill. Whoever is told that a change failed makes it again, so from
+ * the journal's sync on nothing is a failure of the change: what is left to do is upkeep (upkeep.ts). A file without an entry is what a kill left: its uid was
  * never acknowledged, the next message of that uid replaces it.
  */
 import { closeSync } from 'node:fs';
 import { crlfForm } from '../../engine/message/crlf.js';
 import { parseMessage } from '../../engine/message/entry.js';
+import type { IndexSummary } from '../../engine/types.js';
 import { MailhaulError } from '../../errors.js';
 import {
   closeDir,
@@ -32,6 +34,7 @@ import { type MailboxIndex, openMailboxIndex } from '../index/mailboxIndex.js';
 import { hashDirectory, messageFile } from '../layout.js';
 import { type HeldMailbox, holdMailbox, type MailStore } from './held.js';
 import { settleRetry } from './retry.js';
+import { upkeepFailed } from './upkeep.js';
 
 /** A new message. */
 export interface Delivery {
@@ -76,11 +79,8 @@ export async function changeMailbox<T>(
     open = new OpenChanges(held, store);
     return await change(open);
   } finally {
-    try {
-      if (open !== undefined) await open.close();
-    } finally {
-      held.release();
-    }
+    await open?.close();
+    held.release();
   }
 }
 
@@ -122,6 +122,14 @@ class OpenChanges implements MailboxChanges {
   expunge(uid: number): void {
     this.mustExist(uid);
     this.record({ type: 'expunge', uid });
+    try {
+      this.removeFile(uid);
+    } catch (error) {
+      upkeepFailed(this.store, 'MAILBOX_FILE', this.held.record.name, error);
+    }
+  }
+
+  private removeFile(uid: number): void {
     const directory = walk(this.held.dir, [hashDirectory(uid)]);
     try {
       unlinkIfThere(directory, messageFile(uid));
@@ -130,18 +138,32 @@ class OpenChanges implements MailboxChanges {
     }
   }
 
+  /** Never throws: the changes are durable. */
   async close(): Promise<void> {
-    const { record, dir } = this.held;
-    const summary = this.index.summary();
-    const { uidvalidity, uidnext } = this.index;
-    const fold = this.journal.bytes > FOLD_BYTES;
+    const { name, root } = this.held.record;
     this.journal.close();
-    this.index.close();
     // What is left after expunges can be older than the last append.
-    const folded = fold ? foldJournal(dir, this.store.owner) : undefined;
-    await this.store.mailboxes.update((writes) => {
-      writes.publish(record.name, { summary: folded ?? summary, uidvalidity, uidnext, root: record.root ?? '' });
-    });
+    const folded = this.journal.bytes > FOLD_BYTES ? this.fold() : undefined;
+    try {
+      const { uidvalidity, uidnext } = this.index;
+      const summary = folded ?? this.index.summary();
+      await this.store.mailboxes.update((writes) =>
+        writes.publish(name, { summary, uidvalidity, uidnext, root: root ?? '' }),
+      );
+    } catch (error) {
+      upkeepFailed(this.store, 'MAILBOX_COUNTS', name, error);
+    } finally {
+      this.index.close();
+    }
+  }
+
+  private fold(): IndexSummary | undefined {
+    try {
+      return foldJournal(this.held.dir, this.store.owner);
+    } catch (error) {
+      upkeepFailed(this.store, 'MAILBOX_FOLD', this.held.record.name, error);
+      return undefined;
+    }
   }
 
   private record(change: JournalChange): void {
