@@ -25,7 +25,10 @@ export function upkeepFailed({ notice }: MailStore, code: keyof typeof LEFT, mai
   const { message, hint } = LEFT[code];
   const problem = new MailhaulError(code, `${message}: ${describeError(cause)}`, { where: mailbox, hint, cause });
   try {
-    if (notice !== undefined) return notice(problem);
+    if (notice !== undefined) {
+      notice(problem);
+      return;
+    }
   } catch {
     // A log on the same full disk, perhaps; the process has another way to say it.
   }
