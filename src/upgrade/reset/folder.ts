@@ -55,7 +55,20 @@ export async function examineFolder(context: ResetContext, open: OpenFolder, rea
     finder.close();
   }
   if (rows.length > 0 && open.source === undefined) folderGone(context, open, rows.length);
-  return { rows: onePerName(context, open, rows), files };
+  const back = onePerName(context, open, rows);
+  if (read && !open.published && back.length > 0) noteDeleted(context, open, back.length);
+  return { rows: back, files };
+}
+
+/**
+ * `-r` takes nothing of a folder that was never published: whoever took the messages away was 3.x, which runs again
+ * after a back-out. That 4.x has the only copy all the same decides: to bring one back is better than to lose one.
+ */
+function noteDeleted({ refusals }: ResetContext, { folder }: OpenFolder, messages: number): void {
+  const text =
+    `${folder.mailbox} was never published, and ${messages} of its messages are not in 3.x any more, probably ` +
+    'deleted there: they come back, without flags where no index has them. `upgrade -m` before the reset leaves them out.';
+  refusals.note(text);
 }
 
 /** `rows` without those whose content another one brings back under the same name; two messages of a name are refused. */
@@ -193,9 +206,10 @@ function examineMessage(
       // Copied, because it is somebody else's (opened.ts): it must be readable.
       if (linked && !isLinkable(context, open, file.stats)) closeSync(openFile(file.dir, file.name));
       if (linked || entry !== undefined) return true;
-      const text =
-        'The message is not in 3.x any more, and no index says what its 4.x file must hold. `upgrade -m` finishes the ' +
-        'folder; then it can be checked.';
+      const how = published
+        ? 'Restore or rebuild the index.'
+        : '`upgrade -m` finishes the folder without the message; save the 4.x file first if it is wanted.';
+      const text = `The message is not in 3.x any more, and no index says what its 4.x file must hold. ${how}`;
       refusals.add(subject, 'RESET_UNVERIFIED', where, text, uid);
       return false;
     }
