@@ -230,13 +230,14 @@ export function planOf(
 ): FolderPlan {
   const { previous, failed, endWithFile } = task;
   const retried = previous === null || failed === null ? null : { previous, failed, endWithFile };
+  // Of a folder that came after `-s` the mapping has no more than the time of an `-s`; its header counts, as for `-s`.
+  const byHeader = task.missing && index?.header !== undefined;
   const plan = planFolder({
     index,
     scan: retried === null ? scan : withMigrated(scan, retried.previous, retried.failed, context.ownerUid),
     previous: previous ?? undefined,
-    // Of a folder that came after `-s` the mapping has no more than the time of `-s`; its header counts, as for `-s`.
-    chosenUidvalidity: task.missing && index?.header !== undefined ? 1 : task.uidvalidity,
-    uidvalidityIsFinal: task.uidvalidityChosen,
+    chosenUidvalidity: byHeader ? 1 : task.uidvalidity,
+    uidvalidityIsFinal: task.uidvalidityChosen && !byHeader,
     published: failed !== null,
     ownerUid: context.ownerUid,
     takeForeign: context.takeForeign,

@@ -64,6 +64,20 @@ describe('migrated as it was found', () => {
   });
 });
 
+it('that was there once without a header, is gone for the next -s, and is back with one: that counts', () => {
+  const work = made.store.folder(made.store.mailbox, 'anna', 'Work', LINES);
+  for (const name of ['one', 'two']) putMail(work, name);
+  made.store.finish();
+  const away = path.join(made.store.root, 'away');
+  expect(made.folders().status).toBe(0);
+  fs.renameSync(work, away);
+  expect(foldersResult(made.folders()).warnings.map(({ code }) => code)).toContain('FOLDER_VANISHED');
+  fs.renameSync(away, work);
+  fs.writeFileSync(path.join(work, '.mailbox'), `${INDEX(70, 9)}${LINES}`);
+  expect(made.messages().status).toBe(0);
+  expect(made.mailbox('user/anna/Work')).toMatchObject({ messages: 2, uidvalidity: 70 });
+});
+
 it('waits for -s when it has access rights of its own, which come with it then', () => {
   appear();
   fs.writeFileSync(path.join(inbox, '.acl'), 'fred lr\n');
