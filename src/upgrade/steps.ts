@@ -107,7 +107,8 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
       result = holdTarget(tools, task, held, () => ({ ...planned, messages: shareTable(planned.messages) }));
       return result;
     }
-    const retry = addTo(tools, task, planned);
+    const retry = tryAddTo(addTo, tools, task, planned);
+    if ('kind' in retry) return retry;
     if ('holders' in retry) return { kind: 'busy', id: task.id, holders: retry.holders };
     result = { kind: 'ready', id: task.id, ...held, targetFd: retry.additions.mailboxFd, ...retry };
     return result;
@@ -118,6 +119,20 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
       if (lock !== undefined && lock !== 'busy') lock.release();
       closeDir(opened);
     }
+  }
+}
+
+/** What fails there is the 4.x disk's, not that of the folder that was read. */
+function tryAddTo(
+  addTo: AddTo,
+  tools: StepTools,
+  task: PrepareFolder,
+  plan: FolderPlan,
+): ReturnType<AddTo> | FailedFolder {
+  try {
+    return addTo(tools, task, plan);
+  } catch (error) {
+    return failed(task.id, error, 'FOLDER_TARGET', placePath(task.target), 'target');
   }
 }
 
