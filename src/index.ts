@@ -35,7 +35,14 @@ export type { FolderProblem, FoldersReport, PartitionReport } from './upgrade/fo
 export { openMappingDatabase } from './upgrade/mapping/database.js';
 export { migrateMailbox, type OnAccessOptions } from './upgrade/onAccess.js';
 export { exitCodeOf, type MessagesReport, type RunError } from './upgrade/report.js';
-export { type Refusal, type ResetOptions, type ResetProgress, type ResetReport, type ResetStep, resetStore } from './upgrade/reset.js';
+export {
+  type Refusal,
+  type ResetOptions,
+  type ResetProgress,
+  type ResetReport,
+  type ResetStep,
+  resetStore,
+} from './upgrade/reset.js';
 export { openSession, type Session, type SessionOptions } from './upgrade/session.js';
 export { type StatusReport, upgradeStatus } from './upgrade/status.js';
 export { type SurveyReport, surveyExitCode, surveyMessages } from './upgrade/survey.js';

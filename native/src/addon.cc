@@ -27,7 +27,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 5;
+constexpr double kAbi = 6;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -152,6 +152,11 @@ Napi::Value migrate(const Napi::CallbackInfo& info) {
   return js::output(info.Env(), engine::migrate(folder, info.Env().GetInstanceData<Instance>()->scratch));
 }
 
+Napi::Value forgetWritten(const Napi::CallbackInfo& info) {
+  info.Env().GetInstanceData<Instance>()->scratch.written.clear();
+  return info.Env().Undefined();
+}
+
 Napi::Value removeSources(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   if (!info[0].IsObject()) throw Napi::TypeError::New(env, "input: an object was expected");
@@ -254,6 +259,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("syncfsAsync", Napi::Function::New<guarded<syncfsAsync>>(env, "syncfsAsync"));
   exports.Set("scan", Napi::Function::New<guarded<scanDirectory>>(env, "scan"));
   exports.Set("migrate", Napi::Function::New<guarded<migrate>>(env, "migrate"));
+  exports.Set("forgetWritten", Napi::Function::New<guarded<forgetWritten>>(env, "forgetWritten"));
   exports.Set("removeSources", Napi::Function::New<guarded<removeSources>>(env, "removeSources"));
   exports.Set("parseMessage", Napi::Function::New<guarded<parseMessage>>(env, "parseMessage"));
   exports.Set("digest", Napi::Function::New<guarded<digest>>(env, "digest"));

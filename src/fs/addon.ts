@@ -21,6 +21,8 @@ export interface NativeAddon {
   /** engine/types.ts, FolderEngine.scan. */
   scan(directoryFd: number): DirectoryScan;
   migrate(input: EngineInput): EngineOutput;
+  /** A new run begins: what this thread has written before may have been refused by the disk. */
+  forgetWritten(): void;
   removeSources(input: RemoveInput): RemoveOutput;
   /** store-idx.md, "Cache entry", of a message in CRLF form; headerBytes includes the blank line. */
   parseMessage(message: Uint8Array): { headerBytes: number; cache: Uint8Array };
@@ -43,7 +45,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 5;
+export const ADDON_ABI = 6;
 
 let loaded: NativeAddon | null | undefined;
 

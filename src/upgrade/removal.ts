@@ -85,7 +85,8 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
 function notFound(run: Run, folder: MappingFolder): void {
   run.swept.add(folder.id);
   run.report.warnings += 1;
-  const message = 'The 3.x folder is not there, so no original was removed; the next -r looks again. Is its disk mounted?';
+  const message =
+    'The 3.x folder is not there, so no original was removed; the next -r looks again. Is its disk mounted?';
   run.log.write('Store', 'Warning', `${folder.mailbox}: FOLDER_GONE: ${message} [${folder.legacyName}]`);
 }
 

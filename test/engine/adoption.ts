@@ -48,6 +48,30 @@ export function expectOnlyRootsOwnAdopted(engine: FolderEngine, folder: TestFold
   expect(fs.readFileSync(elsewhere, 'latin1')).toBe(CRLF);
 }
 
+/** A shared copy is written once more by the next run, whose sync tells of its pages; not by the run that wrote it. */
+export function expectSharedWrittenByEachRun(engine: FolderEngine): void {
+  withFolder((folder) => {
+    fs.linkSync(folder.write('one', BARE_LF), `${folder.source}/two`);
+    const rows = ['one', 'two'].map((name, i) => ({ uid: i + 1, name }));
+    const first = folder.input(rows);
+    const past = new Date(1_000_000_000_000);
+    const copy = `${folder.target}/00/1.msg`;
+    const writtenBy = (progress: Int32Array): boolean => {
+      fs.utimesSync(copy, past, past);
+      fs.rmSync(`${folder.target}/00/2.msg`);
+      const output = engine.migrate(folder.input([{ uid: 2, name: 'two' }], { progress }));
+      expect(outcomes(output)).toEqual(['shared']);
+      expect(fs.readFileSync(copy, 'latin1')).toBe(CRLF);
+      return fs.statSync(copy).mtimeMs !== past.getTime();
+    };
+    expect(outcomes(engine.migrate(first))).toEqual(['rewrite', 'shared']);
+    expect(writtenBy(first.progress)).toBe(false);
+    const next = new Int32Array(new SharedArrayBuffer(64));
+    expect(writtenBy(next)).toBe(true);
+    expect(writtenBy(next)).toBe(false);
+  });
+}
+
 /** What is equal is written once more, in place, and the source's own inode is not written to. */
 export function expectWrittenAgain(engine: FolderEngine): void {
   withFolder((folder) => {

@@ -69,6 +69,7 @@ class WrittenInodes {
   [[nodiscard]] bool has(const struct stat& st) const { return inodes_.contains({st.st_dev, st.st_ino}); }
   /// Throws std::bad_alloc.
   void add(const struct stat& st);
+  void clear() noexcept { inodes_.clear(); }
 
  private:
   std::set<std::pair<dev_t, ino_t>> inodes_;

@@ -4,10 +4,16 @@ import type { FolderEngine } from '../types.js';
 
 /** `FolderEngine` over a loaded addon. The addon's errors carry `code`, `errno` and `syscall` like Node's own. */
 export function nativeEngine(addon: NativeAddon): FolderEngine {
+  let run: Int32Array | undefined;
   return {
     name: 'native',
     scan: (directoryFd) => addon.scan(directoryFd),
-    migrate: (input) => addon.migrate(input),
+    migrate(input) {
+      // A sync of an earlier run may have failed.
+      if (input.progress !== run) addon.forgetWritten();
+      run = input.progress;
+      return addon.migrate(input);
+    },
     removeSources: (input) => addon.removeSources(input),
   };
 }

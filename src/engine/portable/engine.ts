@@ -12,6 +12,7 @@ import type { FolderEngine } from '../types.js';
 import { heldDir, type MessageParser, migrate } from './migrate.js';
 import { removeSources } from './remove.js';
 import { scan } from './scan.js';
+import { forgetOtherRuns } from './single.js';
 import { ReadBuffer } from './source.js';
 
 /** One engine a thread: it keeps a read buffer of up to 64 MiB. Throws ENGINE_NEEDS_PROC without `/proc`. */
@@ -25,7 +26,10 @@ export function portableEngine(parser: MessageParser = { parseMessage, crlfForm 
   return {
     name: 'portable',
     scan: (directoryFd) => scan(heldDir(directoryFd)),
-    migrate: (input) => migrate(input, parser, buffer),
+    migrate(input) {
+      forgetOtherRuns(input.progress);
+      return migrate(input, parser, buffer);
+    },
     removeSources: (input) => removeSources(heldDir(input.sourceFd), input),
   };
 }

@@ -116,9 +116,16 @@ export class SharedCopies {
   }
 }
 
-/** Copies whose content this thread, and so this run, has written. */
+/** Copies whose content this thread has written in the run that `progress` belongs to. */
 const written = new Set<string>();
 const WRITTEN_KEPT = 65_536;
+let runOfWritten: Int32Array | undefined;
+
+/** A sync of an earlier run may have failed: what that run has written is in memory, and perhaps nowhere else. */
+export function forgetOtherRuns(progress: Int32Array): void {
+  if (progress !== runOfWritten) written.clear();
+  runOfWritten = progress;
+}
 
 function noteWritten(inode: string): void {
   // What is forgotten is written once more.

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { nativeEngine } from '../../../src/engine/native/engine.js';
-import { expectOnlyRootsOwnAdopted, expectWrittenAgain } from '../adoption.js';
+import { expectOnlyRootsOwnAdopted, expectSharedWrittenByEachRun, expectWrittenAgain } from '../adoption.js';
 import { withFolder } from '../portable/folder.js';
 import { again, needAddon, needRoot, outcomes } from './support.js';
 
@@ -31,6 +31,10 @@ describe('native engine: a repeated attempt', () => {
 
   it('writes again what it adopts: the disk may have refused it, which only one sync is told', (ctx) => {
     expectWrittenAgain(nativeEngine(needAddon(ctx)));
+  });
+
+  it('writes a shared copy of an earlier run of the process again, once', (ctx) => {
+    expectSharedWrittenByEachRun(nativeEngine(needAddon(ctx)));
   });
 
   it('replaces a file that has its name and no data, as after a power loss', (ctx) => {

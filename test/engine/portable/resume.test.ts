@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PROGRESS } from '../../../src/engine/types.js';
 import { loadDigest } from '../../../src/store/digest.js';
-import { expectOnlyRootsOwnAdopted, expectWrittenAgain } from '../adoption.js';
+import { expectOnlyRootsOwnAdopted, expectSharedWrittenByEachRun, expectWrittenAgain } from '../adoption.js';
 import { needRoot } from '../native/support.js';
 import { type TestFolder, withFolder } from './folder.js';
 import {
@@ -52,6 +52,8 @@ describe('resuming', () => {
 
   it('writes again what it adopts: the disk may have refused it, which only one sync is told', () =>
     expectWrittenAgain(engine));
+
+  it('writes a shared copy of an earlier run of the process again, once', () => expectSharedWrittenByEachRun(engine));
 
   it('replaces files that have their name but not their content', () =>
     withFolder((folder) => {
