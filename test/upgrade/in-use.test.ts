@@ -100,6 +100,22 @@ describe.each(engineOptions())('a retry in a used mailbox, %s', (engine) => {
     expect(made.mailbox(WORK).uidnext).toBe((added?.uid ?? 0) + 1);
   });
 
+  test('is right to --verify where the record has numbers that 3.x gave since and no message came in', async () => {
+    for (const used of [true, false]) {
+      const { made, folder } = published(engine);
+      if (used) await asService(made.store.instance, (service) => service.open(WORK));
+      const lines = '1 11 S 9 one\n2 12 - 9 two\n4 14 - 9 four\n';
+      fs.writeFileSync(path.join(folder, '.mailbox'), `${INDEX(70, 21)}${lines}`);
+      expect(made.messages(engine).status).toBe(1);
+      for (const name of ['three', 'five']) fs.unlinkSync(path.join(folder, name));
+      expect(made.messages(engine).status).toBe(0);
+      expect(made.mailbox(WORK).uidnext).toBe(9);
+      const verified = made.run('upgrade', '--verify');
+      expect(verified.status, verified.stdout).toBe(0);
+      made.remove();
+    }
+  });
+
   test('does not add a message again whose original was restored after it had come in at the end', async () => {
     const { made, folder, repair } = published(engine);
     await asService(made.store.instance, (service) => service.open(WORK));

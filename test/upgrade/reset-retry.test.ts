@@ -154,7 +154,7 @@ describe('a retry that was killed', () => {
 
 describe('two migrated messages of one 3.x name', () => {
   /** 3.x replaces `one` by another message; a retry brings it in beside the first, and -r takes the originals. */
-  function replaceOne(content: string): void {
+  function replaceOne(content: string, beforeRemoval = (): void => {}): void {
     repair('one', content);
     // Another time, so that no file system's inode makes it the file on record.
     fs.utimesSync(path.join(folder, 'one'), 900_000_777, 900_000_777);
@@ -163,6 +163,7 @@ describe('two migrated messages of one 3.x name', () => {
     repair('three');
     repair('five');
     expect(made.messages().status).toBe(0);
+    beforeRemoval();
     expect(made.messages('-r').status).toBe(0);
     expect(uids()).toHaveLength(4);
     expect(originalsOf(made.store)).toEqual({});
@@ -205,6 +206,15 @@ describe('two migrated messages of one 3.x name', () => {
       `one.first ${MAIL('one').length}`,
       `three ${MAIL('three').length}`,
     ]);
+  });
+
+  it('are right to --verify, before -r and after it', () => {
+    const verify = (): void => {
+      const verified = made.run('upgrade', '--verify');
+      expect(verified.status, verified.stdout).toBe(0);
+    };
+    replaceOne(MAIL('another message, and a longer one'), verify);
+    verify();
   });
 
   it('are one file again when their content is the same', async () => {

@@ -149,7 +149,14 @@ describe('the mapping database', () => {
     const report = await verified.verifyWith(
       () =>
         verified.changeMapping((writes) =>
-          writes.putRecord(id, { ...record, names: key('msg1msg1'), nameOffsets: Uint32Array.of(0, 4, 8) }),
+          writes.putRecord(id, {
+            ...record,
+            names: key('msg1msg1'),
+            nameOffsets: Uint32Array.of(0, 4, 8),
+            inodes: record.inodes.map(() => record.inodes[0] ?? 0n),
+            sizes: record.sizes.map(() => record.sizes[0] ?? 0),
+            mtimes: record.mtimes.map(() => record.mtimes[0] ?? 0n),
+          }),
         ),
       () => verified.changeMapping((writes) => writes.putRecord(id, record)),
     );

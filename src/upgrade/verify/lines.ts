@@ -6,8 +6,8 @@
  * Memory: 4 bytes a message, 1 to 8 bytes a line. Time n log n for the uids, else linear, whatever names and uids are.
  */
 import type { FolderIndex } from '../../source/types.js';
-import { nameTable } from '../plan-names.js';
 import type { MigrationRecord } from '../types.js';
+import type { RecordNames } from './recordNames.js';
 
 const CR = 0x0d;
 
@@ -19,13 +19,12 @@ export interface Lines {
   readonly holdsUid: Uint8Array;
 }
 
-export function matchLines(index: FolderIndex, record: MigrationRecord): Lines {
-  const table = nameTable({ count: record.count, names: record.names, nameOffsets: record.nameOffsets });
+export function matchLines(index: FolderIndex, record: MigrationRecord, names: RecordNames): Lines {
   const lineOf = new Int32Array(record.count).fill(-1);
   /** Second lines of a file: their uids do not count. */
   const ignored = new Uint8Array(index.count);
   const claim = (line: number, end: number): boolean => {
-    const row = table.find(index.names, index.nameOffsets[line] ?? 0, end);
+    const row = names.find(index.names, index.nameOffsets[line] ?? 0, end);
     if (row < 0) return false;
     if (lineOf[row] === -1) lineOf[row] = line;
     else ignored[line] = 1;

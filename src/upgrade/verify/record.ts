@@ -39,8 +39,7 @@ export function verifyRecord(check: Check, migrated: Migrated): void {
   }
   // Once folded, the index is the services' and says nothing about the migration.
   if (index.reader.header.generation > 0) return;
-  // Where a service has been, a retry appends to the journal, and what it appended may be gone again.
-  if (migrated.used ? index.uidnext < record.uidnext : index.uidnext !== record.uidnext) {
+  if (!isUidnext(migrated)) {
     const text = `The migration record has uidnext ${record.uidnext}, the index ${index.uidnext}.`;
     report(check, 'VERIFY_UIDNEXT', where, text);
   }
@@ -48,9 +47,21 @@ export function verifyRecord(check: Check, migrated: Migrated): void {
   verifyFiles(check, migrated);
 }
 
+/**
+ * Where a service has been, the index may be ahead. A retry puts on record the numbers that 3.x has given since and those
+ * that it is about to give itself; the index gets them only with a message that comes in, and is behind till then.
+ */
+function isUidnext({ record, index, used, folder, failed }: Migrated): boolean {
+  if (index.uidnext >= record.uidnext) return used || index.uidnext === record.uidnext;
+  const highest = record.uids.findLast((uid) => !failed.has(uid)) ?? 0;
+  return folder.attempts > 1 && highest < index.uidnext;
+}
+
 /** What no plan writes, whatever its check says. */
 function verifyItself(check: Check, record: MigrationRecord, where: string): void {
   const table = nameTable({ count: record.count, names: record.names, nameOffsets: record.nameOffsets });
+  /** uid by file, of those that have a name with others. */
+  const known = new Map<string, number>();
   for (let i = 0; i < record.count; i++) {
     const uid = record.uids[i] ?? 0;
     if (i > 0 && uid <= (record.uids[i - 1] ?? 0)) {
@@ -61,10 +72,15 @@ function verifyItself(check: Check, record: MigrationRecord, where: string): voi
       report(check, 'VERIFY_RECORD', where, text, uid);
     }
     const first = table.find(record.names, record.nameOffsets[i] ?? 0, record.nameOffsets[i + 1] ?? 0);
-    if (first !== i) {
-      const text = `The migration record gives one 3.x file two uids, this one and ${record.uids[first] ?? 0}.`;
-      report(check, 'VERIFY_DOUBLED', where, text, uid);
-    }
+    if (first === i) continue;
+    // 3.x may have given the name to another message, which a retry brought in: that is another file.
+    const fileOf = (row: number): string => `${first} ${record.inodes[row]} ${record.sizes[row]} ${record.mtimes[row]}`;
+    known.set(fileOf(first), record.uids[first] ?? 0);
+    const other = known.get(fileOf(i));
+    known.set(fileOf(i), uid);
+    if (other === undefined) continue;
+    const text = `The migration record gives one 3.x file two uids, this one and ${other}.`;
+    report(check, 'VERIFY_DOUBLED', where, text, uid);
   }
 }
 

@@ -8,13 +8,13 @@ import { nsms3 } from '../../source/nsms3/source.js';
 import type { FolderIndex } from '../../source/types.js';
 import type { IndexRecord } from '../../store/index/record.js';
 import type { AclEntry } from '../../store/types.js';
-import { nameTable } from '../plan-names.js';
 import { type Check, report, rethrowDefect, rethrowLack, stopped } from './context.js';
 import { CANDIDATE, CANDIDATE_FIELDS } from './inodes.js';
 import { factsOf, type Lines, matchLines } from './lines.js';
 import { flagText } from './mailbox.js';
 import { type Looked, verifyOriginal } from './original.js';
 import type { Migrated } from './record.js';
+import { type RecordNames, recordNames } from './recordNames.js';
 import type { OriginTask } from './tasks.js';
 
 /** The 3.x folder, held; undefined when it is not there, which is reported. */
@@ -39,11 +39,16 @@ export function openSource(check: Check, { folder, storePath, store }: OriginTas
  */
 export function verifySource(check: Check, migrated: Migrated, dir: Dir | undefined): Uint32Array {
   const { record, index } = migrated;
-  const lines = dir === undefined ? undefined : readLines(check, migrated, dir);
+  const names = recordNames(record);
+  const lines = dir === undefined ? undefined : readLines(check, migrated, dir, names);
   const candidates = new Candidates();
   for (let row = 0; row < record.count && !stopped(check.context); row++) {
     const uid = record.uids[row] ?? 0;
     if (migrated.failed.has(uid)) continue;
+    if (names.isReplaced(row)) {
+      candidates.consider(migrated, row, undefined);
+      continue;
+    }
     if (lines !== undefined && index.reader.header.generation === 0) verifyLine(check, migrated, lines, row);
     let seen: Looked | undefined;
     if (dir !== undefined) {
@@ -52,13 +57,13 @@ export function verifySource(check: Check, migrated: Migrated, dir: Dir | undefi
     }
     candidates.consider(migrated, row, seen);
   }
-  if (dir !== undefined && !stopped(check.context)) verifyNoNewMessages(check, migrated, dir);
+  if (dir !== undefined && !stopped(check.context)) verifyNoNewMessages(check, names, dir);
   return candidates.finish();
 }
 
-function readLines(check: Check, migrated: Migrated, dir: Dir): Lines | undefined {
+function readLines(check: Check, migrated: Migrated, dir: Dir, names: RecordNames): Lines | undefined {
   try {
-    const lines = matchLines(nsms3.readIndex(dir), migrated.record);
+    const lines = matchLines(nsms3.readIndex(dir), migrated.record, names);
     if (migrated.index.reader.header.generation === 0) verifyHeader(check, migrated, lines.index);
     return lines;
   } catch (error) {
@@ -124,11 +129,10 @@ function foldKeywords(keywords: readonly string[]): string {
 }
 
 /** 3.x messages that came after the migration. */
-function verifyNoNewMessages(check: Check, { record }: Migrated, dir: Dir): void {
-  const table = nameTable({ count: record.count, names: record.names, nameOffsets: record.nameOffsets });
+function verifyNoNewMessages(check: Check, names: RecordNames, dir: Dir): void {
   try {
     for (const { name, ...entry } of withTypes(dir)) {
-      if (name[0] === 0x2e || entry.isDirectory || table.find(name, 0, name.length) >= 0) continue;
+      if (name[0] === 0x2e || entry.isDirectory || names.find(name, 0, name.length) >= 0) continue;
       const text = 'This 3.x message is not in the migration record.';
       report(check, 'VERIFY_SOURCE_NEW', displayPath(dir, name), text);
     }
