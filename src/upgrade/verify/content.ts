@@ -5,10 +5,10 @@
  * thread at a time has a giant one.
  */
 import * as fs from 'node:fs';
-import { MailhaulError } from '../../errors.js';
+import { EXIT, MailhaulError } from '../../errors.js';
 import { readOpen, statOpen } from '../../fs/descriptor.js';
 import { type Dir, displayPath, openSeenFile } from '../../fs/dir.js';
-import type { VerifyContext } from './context.js';
+import { stopped, type VerifyContext } from './context.js';
 
 const KEPT_BYTES = 16 << 20;
 const GIANT_BYTES = 64 << 20;
@@ -17,7 +17,8 @@ let kept = Buffer.allocUnsafeSlow(1 << 20);
 
 /**
  * Opens the regular file that `seen` (lstat) describes, reads it whole and gives it to `use`; the bytes are valid
- * until `use` returns. Throws FS_NOT_REGULAR, FS_SWAPPED and what the file system throws.
+ * until `use` returns. Throws FS_NOT_REGULAR, FS_SWAPPED, VERIFY_HALTED when the run is stopped before a giant one has
+ * its turn, and what the file system throws.
  */
 export function withContent<T>(
   context: VerifyContext,
@@ -31,7 +32,7 @@ export function withContent<T>(
   }
   const size = Number(seen.size);
   const giant = size > GIANT_BYTES;
-  if (giant) acquire(context.giant);
+  if (giant) acquire(context);
   try {
     const fd = openSeenFile(dir, name);
     try {
@@ -67,8 +68,16 @@ function bufferFor(size: number): Buffer {
   return kept;
 }
 
-function acquire(giant: Int32Array): void {
-  while (Atomics.compareExchange(giant, 0, 0, 1) !== 0) Atomics.wait(giant, 0, 1, 1_000);
+/** Waits no longer than the run goes on: a thread that died (of memory, say) never gives the slot back. */
+function acquire(context: VerifyContext): void {
+  const { giant } = context;
+  while (Atomics.compareExchange(giant, 0, 0, 1) !== 0) {
+    if (stopped(context)) {
+      const message = 'The run was stopped while a large message waited for its turn.';
+      throw new MailhaulError('VERIFY_HALTED', message, { exit: EXIT.halted });
+    }
+    Atomics.wait(giant, 0, 1, 1_000);
+  }
 }
 
 function release(giant: Int32Array): void {

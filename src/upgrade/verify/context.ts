@@ -35,8 +35,12 @@ export function stopped(context: ThreadContext): boolean {
   return Atomics.load(context.progress, PROGRESS.cancel) !== 0;
 }
 
-/** An error of the process, not of the store: every further file would fail as well, so the run halts (exit 4). */
+/**
+ * An error of the process, not of the store: every further file would fail as well, so the run halts (exit 4). So does
+ * one that says that the run has halted already.
+ */
 export function rethrowLack(error: unknown): void {
+  if (error instanceof MailhaulError && error.exit === EXIT.halted) throw error;
   if (!hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) return;
   throw new MailhaulError('VERIFY_HALTED', `The process lacks what it needs to go on: ${describeError(error)}.`, {
     hint: 'Raise the limit (ulimit -n), or give fewer threads with -t.',
@@ -51,8 +55,7 @@ export function rethrowLack(error: unknown): void {
  */
 export function rethrowDefect(error: unknown): void {
   rethrowLack(error);
-  const ofTheStore = error instanceof MailhaulError ? error.exit !== EXIT.halted : isSystemError(error);
-  if (!ofTheStore) throw error;
+  if (!(error instanceof MailhaulError) && !isSystemError(error)) throw error;
 }
 
 function isSystemError(error: unknown): boolean {
