@@ -17,6 +17,7 @@ import {
   messageFile,
   parseMessageFile,
 } from '../../store/layout.js';
+import { parseMailboxName } from '../../store/names.js';
 import type { AclEntry, MailboxRecord } from '../../store/types.js';
 import { withContent } from './content.js';
 import {
@@ -85,8 +86,9 @@ export function verifySummary(check: Check, record: MailboxRecord, index: Mailbo
 }
 
 /**
- * The backup copy of the mailbox record in the index; a mailbox that was renamed since may have its old name there. ACL and quota may change later in the databases; what they were
- * when the folder was migrated is returned: the ACL, or undefined when the copy cannot be read.
+ * The backup copy of the mailbox record in the index; a mailbox that was renamed since may have its old name there,
+ * and of one that was made in 4.x nobody knows which that was. ACL and quota may change later in the databases; what
+ * they were when the folder was migrated is returned: the ACL, or undefined when the copy cannot be read.
  */
 export function verifyAdmin(
   check: Check,
@@ -97,7 +99,7 @@ export function verifyAdmin(
 ): readonly AclEntry[] | undefined {
   const where = displayPath(dir, INDEX_FILE);
   let bytes: Uint8Array;
-  let said: { acl?: unknown; quota?: unknown };
+  let said: { mailbox?: unknown; acl?: unknown; quota?: unknown };
   try {
     bytes = index.reader.admin();
     said = JSON.parse(Buffer.from(bytes).toString('utf8')) as typeof said;
@@ -112,7 +114,10 @@ export function verifyAdmin(
   const isOf = (mailbox: string): boolean =>
     acl !== undefined &&
     Buffer.compare(bytes, encodeAdminRecord({ mailbox, legacyName, owner, partition, acl, quota })) === 0;
-  if (!isOf(record.name) && !isOf(migratedAs)) {
+  const { mailbox } = said ?? {};
+  const madeAs = record.mappingId === null && typeof mailbox === 'string' ? mailbox : '';
+  const isOwn = parseMailboxName(madeAs)?.uid === owner && isOf(madeAs);
+  if (!isOf(record.name) && !isOf(migratedAs) && !isOwn) {
     report(check, 'VERIFY_ADMIN', where, 'The copy of the mailbox record in the index is not that of this mailbox.');
   }
   return acl;

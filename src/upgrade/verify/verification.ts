@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NameChange } from '../../store/types.js';
 import type { Progress } from '../progress.js';
 import type { Session } from '../session.js';
+import { refreshed } from './again.js';
 import type { VerifyCode } from './codes.js';
 import { VERIFY_CODES } from './codes.js';
 import type { Configuration } from './configuration.js';
@@ -17,8 +18,8 @@ import type { Findings, FoundInTask } from './findings.js';
 import type { InodeTable } from './inodes.js';
 import type { Runner } from './runner.js';
 import type { Survey } from './survey.js';
-import type { MailboxResult, MessageTotals, VerifyItem, VerifyResult } from './tasks.js';
-import { attempt, mailboxItem, settle, userItem, type Work, workOf } from './work.js';
+import type { MailboxResult, MessageTotals, VerifyResult } from './tasks.js';
+import { settle, type Work, workOf } from './work.js';
 
 export interface Verification {
   readonly session: Session;
@@ -52,17 +53,24 @@ const ITEM_WEIGHT = 10;
 const ATTEMPTS = 5;
 const PAUSE_MS = 200;
 
-export async function verifyAll(verification: Verification): Promise<void> {
-  let again = await runLanes(verification, workOf(verification));
+export function verifyAll(verification: Verification): Promise<void> {
+  return verifyWork(verification, workOf(verification));
+}
+
+/** As root: what needs it. */
+export function verifyForRoot(verification: Verification, work: readonly Work[]): Promise<void> {
+  // None of what was found as the server account counts; neither do the times it was tried.
+  const anew = work.map((one) => ({ ...one, attempts: 0 }));
+  return verifyWork(verification, refreshed(verification, anew));
+}
+
+/** Until every result was believed, or was not ATTEMPTS times. */
+async function verifyWork(verification: Verification, work: AsyncGenerator<Work>): Promise<void> {
+  let again = await runLanes(verification, work);
   for (let round = 1; again.length > 0 && !verification.stopped(); round++) {
     await sleep(PAUSE_MS * 2 ** (round - 1));
     again = await runLanes(verification, refreshed(verification, again));
   }
-}
-
-/** As root: what needs it. */
-export async function verifyForRoot(verification: Verification, work: readonly Work[]): Promise<void> {
-  await runLanes(verification, refreshed(verification, work));
 }
 
 /** Returns what must be done again. */
@@ -105,26 +113,6 @@ async function* inBatches(work: AsyncGenerator<Work>): AsyncGenerator<Work[]> {
     weight = 0;
   }
   if (batch.length > 0) yield batch;
-}
-
-/** The same items from the databases as they are now. A mailbox that is gone, or waits, is done. */
-async function* refreshed(verification: Verification, work: readonly Work[]): AsyncGenerator<Work> {
-  const { mailboxes, mapping } = verification.session;
-  for (const { item, progress, attempts } of work) {
-    mailboxes.refresh();
-    mapping.refresh();
-    const { uid } = progress.known;
-    const fresh = attempt(verification.findings, uid, (): VerifyItem | undefined => {
-      const known = { uid, folders: mapping.foldersOf(uid), user: mapping.user(uid) };
-      if (item.kind === 'user') {
-        return userItem(verification, { ...known, records: [...mailboxes.list(`user/${uid}/`, () => {})] });
-      }
-      const record = mailboxes.get(item.record.name);
-      return record?.state === 'NON-TRANSITION' ? mailboxItem(verification, known, record) : undefined;
-    });
-    if (fresh === undefined) settle(verification, progress);
-    else yield { item: fresh, progress, attempts };
-  }
 }
 
 function accept(verification: Verification, work: Work, result: VerifyResult): 'accepted' | 'again' {
@@ -189,6 +177,10 @@ function isInFlight(verification: Verification, { item, progress }: Work, result
   const { record, origin } = item;
   try {
     if (JSON.stringify(mailboxes.get(record.name)) !== JSON.stringify(record)) return true;
+    // Renamed, and its directory is on its way.
+    for (const { to } of mailboxes.nameChanges()) {
+      if (to !== null && `${record.name}/`.startsWith(`${to}/`)) return true;
+    }
     if (origin === null) return false;
     const folder = mapping.folder(origin.folder.id);
     return (

@@ -15,6 +15,8 @@ import type { Verification } from './verification.js';
 /** The items of one user that are not done yet, and what its mailboxes hold. */
 export interface UserProgress {
   readonly known: KnownUser;
+  /** Mailboxes of 4.x that were found in the place of one that was renamed (again.ts). */
+  readonly followed: Set<string>;
   left: number;
   bytes: number;
   messages: number;
@@ -71,7 +73,8 @@ async function* workOfUser(
   findings.merge({ listed: known.found.listed, byCode: known.found.byCode });
   verification.folders += known.folders.length;
   const published = known.records.filter(({ state }) => state === 'NON-TRANSITION');
-  const progress: UserProgress = { known, left: published.length + 1, bytes: 0, messages: 0 };
+  const left = published.length + 1;
+  const progress: UserProgress = { known, followed: new Set(), left, bytes: 0, messages: 0 };
   for (const record of known.records) {
     const partition = verification.survey.partition(record);
     partition.mailboxes += 1;
