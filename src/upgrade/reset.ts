@@ -251,8 +251,8 @@ async function registerAll(context: ResetContext, registries: ReadonlyMap<string
     const registry = registries.get(storePath);
     const store = heldRoot(roots, storePath);
     if (registry === undefined || store === null) continue;
-    for (const { path, missing } of mapping?.foldersOf(uid) ?? []) {
-      if (missing) continue;
+    // Also those that -s did not find: the directory may have come since.
+    for (const { path } of mapping?.foldersOf(uid) ?? []) {
       await betweenFolders(context);
       progress.folders += 1;
       let dir: Dir;
