@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { userPathComponents } from '../../src/store/names.js';
+import { verifyStore } from '../../src/upgrade/verify.js';
 import { type HandSite, handSite, messagesResult, putMail } from '../e2e/hand-site.js';
 import { commandFile } from '../support/process.js';
 import { engineOptions } from '../support/site.js';
@@ -81,6 +82,17 @@ describe.each(engineOptions())('-m, %s', (engine) => {
     expect(result.status, result.stderr + result.stdout).toBe(0);
     expect(messagesResult(result).methods).toMatchObject({ link: 1, copy: 1 });
     expect(fs.readdirSync(path.join(mounted, '00'))).toEqual(['1.msg']);
+  });
+
+  it('copies what its owner shares with another user, and --verify finds nothing wrong with that', async () => {
+    const { store } = site;
+    fs.unlinkSync(`${store.mailbox}/fred/INBOX/one`);
+    fs.linkSync(`${store.mailbox}/anna/INBOX/one`, `${store.mailbox}/fred/INBOX/one`);
+    const result = site.messages(engine);
+    expect(result.status, result.stderr + result.stdout).toBe(0);
+    expect(messagesResult(result).methods).toMatchObject({ link: 1, copy: 1 });
+    const report = await verifyStore({ instance: store.instance });
+    expect(report).toMatchObject({ exitCode: 0, errors: 0, open: 0 });
   });
 
   it('refuses a hash directory that is a mount: nobody would sync it', () => {

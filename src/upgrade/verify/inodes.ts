@@ -82,7 +82,7 @@ export class InodeTable {
     return number;
   }
 
-  /** Adds the candidates of one mailbox. `space` tells pairs of 3.x store path and 4.x root apart. */
+  /** Adds the candidates of one mailbox. `space` tells 3.x store path, 4.x root and device apart. */
   add(space: number, folder: number, candidates: Uint32Array): void {
     for (let at = 0; at + CANDIDATE_FIELDS <= candidates.length; at += CANDIDATE_FIELDS) {
       const field = (name: keyof typeof CANDIDATE): number => candidates[at + CANDIDATE[name]] ?? 0;

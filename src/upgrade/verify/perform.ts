@@ -35,6 +35,7 @@ function performItem(context: VerifyContext, item: VerifyItem): VerifyResult {
       messages: { checked: 0, read: 0, compared: 0, bytes: 0 },
       used: null,
       candidates: new Uint32Array(0),
+      device: 0n,
       lockedBy: [],
     };
   }

@@ -92,6 +92,8 @@ export interface MailboxResult {
   readonly used: { readonly bytes: number; readonly messages: number } | null;
   /** Messages whose file has, or had, more names than one in either store (inodes.ts, CANDIDATE). */
   readonly candidates: Uint32Array;
+  /** Of the mailbox directory: a user's own may be mounted below the partition. */
+  readonly device: bigint;
   /** There are errors, and index or journal changed meanwhile. */
   readonly changed: boolean;
   /** Processes that hold the lock of the 3.x folder or of the mailbox; asked only when there are errors. */

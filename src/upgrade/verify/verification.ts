@@ -142,8 +142,9 @@ function accept(verification: Verification, work: Work, result: VerifyResult): '
     const used = result.used ?? item.record.summary;
     progress.bytes += used?.bytes ?? 0;
     progress.messages += used?.messages ?? 0;
-    // Copies onto several partitions are several groups.
-    const space = verification.singles.space(`${item.origin?.storePath ?? ''}\n${item.record.root ?? ''}`);
+    // Copies onto several partitions, or file systems below one, are several groups.
+    const { storePath } = item.origin ?? { storePath: '' };
+    const space = verification.singles.space(`${storePath}\n${item.record.root ?? ''}\n${result.device}`);
     verification.singles.add(space, item.record.mappingId ?? 0, result.candidates);
     verification.progress()?.folderDone(item.record.partition);
   }

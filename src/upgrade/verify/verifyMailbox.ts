@@ -1,6 +1,6 @@
 /** One published mailbox, from its directory to its 3.x original. */
 import { describeError } from '../../errors.js';
-import { closeDir, type Dir, stat } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, stat } from '../../fs/dir.js';
 import { flockPids } from '../../fs/holders.js';
 import { nsms3 } from '../../source/nsms3/source.js';
 import { changedSinceMigration } from '../../store/changed.js';
@@ -32,7 +32,17 @@ export function verifyMailbox(context: VerifyContext, task: MailboxTask): Mailbo
     const changed = hasErrors && stampOf(dir) !== before;
     const lockedBy = hasErrors ? holders(source, dir) : [];
     const found = { listed: findings.listed, byCode: findings.byCode };
-    return { kind: 'mailbox', complete: !stopped(context), changed, found, messages: totals, lockedBy, ...rest };
+    const device = dir === undefined ? 0n : fstat(dir).dev;
+    return {
+      kind: 'mailbox',
+      complete: !stopped(context),
+      changed,
+      found,
+      messages: totals,
+      lockedBy,
+      device,
+      ...rest,
+    };
   } finally {
     for (const held of [dir, source]) if (held !== undefined) closeDir(held);
   }
