@@ -211,22 +211,23 @@ function* decodeBatch(payload: Uint8Array, at: number): Generator<JournalChange>
 
 /** The change in a payload; undefined when it has none. */
 function parseChange(type: number, payload: Uint8Array): JournalChange | undefined {
+  const change = decodePayload(type, payload);
+  return change === undefined || problemOf(change) !== undefined ? undefined : change;
+}
+
+function decodePayload(type: number, payload: Uint8Array): JournalChange | undefined {
   const view = viewOf(payload);
   if (type === TYPE.flags && payload.length >= 12) {
     const keywords = decodeKeywords(payload, 12, view.getUint32(8, true));
     if (keywords?.end !== payload.length) return undefined;
     const [uid, flags] = [view.getUint32(0, true), view.getUint32(4, true)];
-    if (!areKnownFlags(flags)) return undefined;
     return { type: 'flags', uid, flags, keywords: keywords.values };
   }
   if (type === TYPE.append && payload.length >= RECORD_BYTES + 4) {
-    const facts = decodeRecord(payload, view, 0);
+    const facts = factsOf(decodeRecord(payload, view, 0));
     const keywords = decodeKeywords(payload, RECORD_BYTES + 4, view.getUint32(RECORD_BYTES, true));
-    const sound = [facts.size, facts.internalDate].every(Number.isSafeInteger) && facts.headerBytes <= facts.size;
-    if (keywords === undefined || facts.uid === 0 || !sound || !areKnownFlags(facts.flags)) return undefined;
-    const cache = payload.slice(keywords.end);
-    if (!isCacheEntry(cache)) return undefined;
-    return { type: 'append', facts: factsOf(facts), keywords: keywords.values, cache };
+    if (keywords === undefined) return undefined;
+    return { type: 'append', facts, keywords: keywords.values, cache: payload.slice(keywords.end) };
   }
   if (payload.length !== 4) return undefined;
   const value = view.getUint32(0, true);
@@ -234,9 +235,42 @@ function parseChange(type: number, payload: Uint8Array): JournalChange | undefin
   return type === TYPE.uidnext ? { type: 'uidnext', uidnext: value } : undefined;
 }
 
-/** Folding writes the flags into an index, where others would be damage. */
-function areKnownFlags(flags: number): boolean {
-  return (flags & ~KNOWN_FLAGS) === 0;
+/** What a reader would refuse in a change, or read otherwise than it was meant; undefined for nothing. */
+function problemOf(change: JournalChange): string | undefined {
+  switch (change.type) {
+    case 'flags':
+      return flagsProblem(change.flags, change.keywords);
+    case 'append':
+      return factsProblem(change.facts, change.cache) ?? flagsProblem(change.facts.flags, change.keywords);
+    case 'expunge':
+    case 'uidnext':
+      return undefined;
+  }
+}
+
+function flagsProblem(flags: number, keywords: readonly string[]): string | undefined {
+  // Folding writes the flags into an index, where others would be damage.
+  if (!Number.isInteger(flags) || flags < 0 || flags > KNOWN_FLAGS) return `There are no flags ${flags}.`;
+  const odd = keywords.find((keyword) => Buffer.from(keyword).toString() !== keyword);
+  return odd === undefined ? undefined : 'A keyword has no form in UTF-8.';
+}
+
+function factsProblem({ uid, internalDate, size, headerBytes }: MessageFacts, cache: Uint8Array): string | undefined {
+  if (uid === 0) return 'A message has uid 0.';
+  if (!Number.isSafeInteger(internalDate)) return `The date ${internalDate} is not a whole number of seconds.`;
+  if (!Number.isSafeInteger(size) || headerBytes > size) return `The message cannot have ${size} bytes.`;
+  return isCacheEntry(cache) ? undefined : 'The cache entry is none.';
+}
+
+/**
+ * For whoever is about to put a change on record: written, it would make the mailbox unreadable.
+ *
+ * @throws MailhaulError CHANGE_INVALID
+ */
+export function refuseUnreadable(change: JournalChange, where: string): void {
+  const problem = problemOf(change);
+  if (problem === undefined) return;
+  throw new MailhaulError('CHANGE_INVALID', `The change cannot be put on record. ${problem}`, { where });
 }
 
 function factsOf({ uid, flags, internalDate, size, headerBytes, digest }: MessageFacts): MessageFacts {

@@ -19,6 +19,7 @@ import {
   type JournalChange,
   type JournalIndex,
   JournalReader,
+  refuseUnreadable,
 } from './journal.js';
 
 export class JournalWriter {
@@ -54,11 +55,12 @@ export class JournalWriter {
 
   /**
    * Writes the changes with one call and syncs: after a crash all are there, or none (in a journal without batches any
-   * number, from the first). Throws the file system's error; then nothing was acknowledged, and what was written is
-   * taken back as far as the disk allows.
+   * number, from the first). Throws CHANGE_INVALID before anything is written, or the file system's error; then nothing
+   * was acknowledged, and what was written is taken back as far as the disk allows.
    */
   append(changes: readonly JournalChange[]): void {
     if (this.failed) throw this.broken();
+    for (const change of changes) refuseUnreadable(change, this.where);
     const together = this.hasBatches && changes.length > 1;
     const data = together ? encodeBatch(changes) : Buffer.concat(changes.map(encodeChange));
     this.failed = true;

@@ -28,7 +28,7 @@ import {
 } from '../../fs/dir.js';
 import { digest, loadDigest } from '../digest.js';
 import { foldJournal } from '../index/fold.js';
-import { type JournalChange, journalIndexOf } from '../index/journal.js';
+import { type JournalChange, journalIndexOf, refuseUnreadable } from '../index/journal.js';
 import { JournalWriter } from '../index/journalWriter.js';
 import { type MailboxIndex, openMailboxIndex } from '../index/mailboxIndex.js';
 import { hashDirectory, messageFile } from '../layout.js';
@@ -64,7 +64,7 @@ const MAX_UID = 0xffffffff;
 /**
  * Locks a mailbox, lets `change` change it, brings the database up to date. Opening alone makes the journal, which
  * tells a later `upgrade` that a service was here (4x-store.md, promise 4). Errors: those of holdMailbox, IDX_ and
- * JNL_ damage, NO_MESSAGE, UIDS_EXHAUSTED.
+ * JNL_ damage, NO_MESSAGE, UIDS_EXHAUSTED, CHANGE_INVALID.
  */
 export async function changeMailbox<T>(
   store: MailStore,
@@ -108,9 +108,11 @@ class OpenChanges implements MailboxChanges {
     }
     const stored = crlfForm(content);
     const { headerBytes, cache } = parseMessage(stored);
-    this.writeMessage(uid, stored);
     const facts = { uid, flags, internalDate, size: stored.length, headerBytes, digest: digest(stored) };
-    this.record({ type: 'append', facts, keywords, cache });
+    const change: JournalChange = { type: 'append', facts, keywords, cache };
+    refuseUnreadable(change, this.held.record.name);
+    this.writeMessage(uid, stored);
+    this.record(change);
     return uid;
   }
 

@@ -57,6 +57,32 @@ describe('changeMailbox', () => {
     expect(store.content()[A]?.[3]).toBe('4 four');
   });
 
+  it('refuses what no reader would take, before anything is written', async () => {
+    const delivery = { content: Buffer.from('x'), internalDate: 5 };
+    const before = store.files();
+    for (const odd of [
+      { flags: 32 },
+      { flags: -1 },
+      { flags: 2 ** 32 },
+      { internalDate: 1.5 },
+      { keywords: ['\ud800'] },
+    ]) {
+      const refused = changeMailbox(store, A, (changes) => changes.append({ ...delivery, ...odd }));
+      await expect(refused).rejects.toMatchObject({ code: 'CHANGE_INVALID' });
+    }
+    for (const [flags, keyword] of [
+      [64, 'fine'],
+      [Number.NaN, 'fine'],
+      [1, '\udc00'],
+    ] as const) {
+      const refused = changeMailbox(store, A, (changes) => changes.setFlags(1, flags, [keyword]));
+      await expect(refused).rejects.toMatchObject({ code: 'CHANGE_INVALID' });
+    }
+    expect(store.files()).toEqual(before);
+    expect(await append('four', 31)).toBe(4);
+    expect(store.content()[A]).toEqual(['1 one', '2 two', '3 three', '4 four']);
+  });
+
   it('stopped at any call has the message whole or not at all, and goes on', async () => {
     let calls = 0;
     for (let n = 1; ; n++) {
