@@ -32,6 +32,7 @@ import { type JournalChange, journalIndexOf, refuseUnreadable } from '../index/j
 import { JournalWriter } from '../index/journalWriter.js';
 import { type MailboxIndex, openMailboxIndex } from '../index/mailboxIndex.js';
 import { hashDirectory, messageFile } from '../layout.js';
+import { isDisplacing } from './changing.js';
 import { type HeldMailbox, holdMailbox, type MailStore } from './held.js';
 import { settleRetry } from './retry.js';
 import { upkeepFailed } from './upkeep.js';
@@ -72,7 +73,7 @@ export async function changeMailbox<T>(
   change: (changes: MailboxChanges) => T | Promise<T>,
 ): Promise<T> {
   await loadDigest();
-  const held = await holdMailbox(store, name);
+  const held = await holdMailbox(store, name, isDisplacing);
   let open: OpenChanges | undefined;
   try {
     settleRetry(held.dir, store.owner);

@@ -15,7 +15,8 @@ import { tryFlock } from '../../fs/flock.js';
 import { describeHolder, flockPids, holdersText } from '../../fs/holders.js';
 import { canonicalMailboxName, mailboxPathComponents } from '../names.js';
 import { openPartition } from '../partitions.js';
-import type { MailboxDatabase, MailboxRecord } from '../types.js';
+import type { MailboxDatabase, MailboxRecord, NameChange } from '../types.js';
+import { concerns, isDisplacing } from './changing.js';
 import { finishNameChanges } from './unfinished.js';
 
 /** Where mailboxes are changed. */
@@ -44,13 +45,18 @@ export interface HeldMailbox {
 const LOCK_WAIT_MS = 10_000;
 const LONGEST_PAUSE_MS = 200;
 
+/** Which changes of names on record have their end before a mailbox is held (changing.ts). */
+type WaitsFor = (change: NameChange, mailbox: string) => boolean;
+
 /**
- * Locks a migrated mailbox. Errors: NO_MAILBOX, MAILBOX_TRANSITION, MAILBOX_DIRECTORY, MAILBOX_BUSY (with the pids
- * that hold it), PARTITION_* and those of the database.
+ * Locks a migrated mailbox. Whoever changes messages waits for changes that displace it only: one of a sub-mailbox that
+ * cannot be finished keeps no mail from the mailboxes above. Whoever changes names waits for all that concern it. Errors:
+ * NO_MAILBOX, MAILBOX_TRANSITION, MAILBOX_DIRECTORY, MAILBOX_BUSY (with the pids that hold it), PARTITION_* and those of
+ * the database.
  */
-export function holdMailbox(store: MailStore, name: string): Promise<HeldMailbox> {
+export function holdMailbox(store: MailStore, name: string, waitsFor: WaitsFor = concerns): Promise<HeldMailbox> {
   const mailbox = canonicalMailboxName(name);
-  return waiting(store, mailbox, () => tryHold(store, mailbox));
+  return waiting(store, mailbox, () => tryHold(store, mailbox, waitsFor));
 }
 
 interface Refused {
@@ -75,25 +81,55 @@ async function waiting<T extends object>(
   }
 }
 
-async function tryHold(store: MailStore, name: string): Promise<HeldMailbox | Refused> {
-  const changing = await finishNameChanges(store, name);
+async function tryHold(store: MailStore, name: string, waitsFor: WaitsFor): Promise<HeldMailbox | Refused> {
+  store.mailboxes.refresh();
+  const changing = await finishNameChanges(store, (change) => waitsFor(change, name));
   if (changing !== undefined) return { holders: changing };
   const { record, path } = migrated(store, name);
   const root = openPartition(record.partition, path, store.owner);
   let dir: Dir | undefined;
+  let held = false;
   try {
     const components = mailboxPathComponents(record.owner, name);
-    dir = openMailbox(root, components, name);
+    try {
+      dir = walk(root, components);
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT') && hasMoved(store, record, () => walk(root, components))) return { holders: [] };
+      throw noDirectory(name, error);
+    }
     if (!tryFlock(dir.fd, 'exclusive')) return { holders: flockPids(dir.fd) };
     store.mailboxes.refresh();
     const now = store.mailboxes.get(name);
-    if (now?.root !== path || !leadsTo(root, components, dir)) return { holders: [] };
+    // Where a change that was committed meanwhile displaces it, this directory is another's, or the way to one.
+    if (now?.root !== path || isChanging(store, name) || !leadsTo(root, components, dir)) return { holders: [] };
+    held = true;
     const locked = dir;
-    dir = undefined;
     return { record: now, root, dir: locked, release: () => releaseBoth(root, locked) };
   } finally {
-    if (dir !== undefined) releaseBoth(root, dir);
+    if (!held) {
+      if (dir !== undefined) closeDir(dir);
+      closeDir(root);
+    }
   }
+}
+
+/**
+ * Whether a directory that was not there is to be looked for again: a delete or rename was committed after the record
+ * was read, or the directory has followed by now.
+ */
+function hasMoved(store: MailStore, { name, root }: MailboxRecord, walkAgain: () => Dir): boolean {
+  store.mailboxes.refresh();
+  if (store.mailboxes.get(name)?.root !== root || isChanging(store, name)) return true;
+  try {
+    closeDir(walkAgain());
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isChanging({ mailboxes }: MailStore, name: string): boolean {
+  return [...mailboxes.nameChanges()].some((change) => isDisplacing(change, name));
 }
 
 function releaseBoth(root: Dir, dir: Dir): void {
@@ -114,17 +150,12 @@ function migrated({ mailboxes }: MailStore, name: string): { record: MailboxReco
   return { record, path: record.root };
 }
 
-function openMailbox(root: Dir, components: readonly string[], name: string): Dir {
-  try {
-    return walk(root, components);
-  } catch (cause) {
-    closeDir(root);
-    throw new MailhaulError('MAILBOX_DIRECTORY', 'The directory of the mailbox cannot be opened.', {
-      where: name,
-      hint: '`upgrade --verify` says what is wrong with it.',
-      cause,
-    });
-  }
+function noDirectory(name: string, cause: unknown): MailhaulError {
+  return new MailhaulError('MAILBOX_DIRECTORY', 'The directory of the mailbox cannot be opened.', {
+    where: name,
+    hint: '`upgrade --verify` says what is wrong with it.',
+    cause,
+  });
 }
 
 /** The path still leads to the directory that is held. */
