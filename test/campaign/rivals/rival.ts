@@ -1,9 +1,9 @@
 /** One of the processes that fight over the store, and its fate. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { loadAddon } from '../../../src/fs/addon.js';
 import type { Random } from '../../support/generate/random.js';
-import { isStopped } from '../support/stopping.js';
+import { continueAfter, signal } from '../support/stopping.js';
 import { argv, type Ground } from './ground.js';
 
 /** How many fight at a time. */
@@ -161,25 +161,4 @@ export function runRival(
 
 function later(afterMs: number | undefined, act: () => void): NodeJS.Timeout | undefined {
   return afterMs === undefined ? undefined : setTimeout(act, afterMs);
-}
-
-/** How often it is looked whether a process has stopped itself. */
-const LOOK_MS = 10;
-
-/** Continues a process that stopped itself, `forMs` after it did. */
-function continueAfter(child: ChildProcess, forMs: number): NodeJS.Timeout {
-  let stoppedAtMs: number | undefined;
-  const timer = setInterval(() => {
-    if (stoppedAtMs === undefined && isStopped(child)) stoppedAtMs = performance.now();
-    if (stoppedAtMs === undefined || performance.now() - stoppedAtMs < forMs) return;
-    signal(child, 'SIGCONT', false);
-    clearInterval(timer);
-  }, LOOK_MS);
-  return timer;
-}
-
-/** Only a process that this one started and that has not ended, so that its number is still its own. */
-function signal(child: ChildProcess, name: NodeJS.Signals, group: boolean): void {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  process.kill(group ? -child.pid : child.pid, name);
 }
