@@ -57,6 +57,18 @@ export interface NewMailbox {
 export async function createMailbox(store: MailStore, newName: string, made: NewMailbox): Promise<void> {
   const name = canonicalMailboxName(newName);
   await loadDigest();
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    try {
+      return await tryCreate(store, name, made);
+    } catch (error) {
+      // The end of a delete or rename removes empty directories that led to the mailbox: one of ours may be among them.
+      if (!hasErrno(error, 'ENOENT')) throw error;
+    }
+  }
+  throw busy(name, []);
+}
+
+async function tryCreate(store: MailStore, name: string, made: NewMailbox): Promise<void> {
   await settled(store, name);
   checkFree(store, name);
   const components = mailboxPathComponents(made.owner, name);
@@ -179,12 +191,12 @@ export async function renameMailbox(store: MailStore, oldName: string, newName: 
   if (`${to}/`.startsWith(`${name}/`)) {
     throw new MailhaulError('NAME_INVALID', 'A mailbox cannot become a part of itself.', { where: to });
   }
-  for (let attempt = 0; attempt < RENAME_ATTEMPTS; attempt++) if (await tryRename(store, name, to)) return;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) if (await tryRename(store, name, to)) return;
   throw busy(name, []);
 }
 
-/** Times that a rename begins anew because mailboxes came or went below while it waited for their locks. */
-const RENAME_ATTEMPTS = 20;
+/** Times that one begins anew because mailboxes or directories came or went meanwhile. */
+const ATTEMPTS = 20;
 
 /** False when the mailboxes below are not those that were locked; then nothing was changed. */
 async function tryRename(store: MailStore, name: string, to: string): Promise<boolean> {

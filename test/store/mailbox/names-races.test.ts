@@ -86,6 +86,19 @@ describe('createMailbox', () => {
     expect(store.content()[A]).toEqual([]);
   });
 
+  it('makes its directory again when the end of a delete has taken it along, empty as it was', async () => {
+    let looks = 0;
+    const refresh = (): void => {
+      looks += 1;
+      // The one after the lock.
+      if (looks === 2) fs.rmdirSync(store.directory(A));
+      store.mailboxes.refresh();
+    };
+    await createMailbox({ ...store, mailboxes: { ...store.mailboxes, refresh } }, A, made());
+    expect(looks).toBeGreaterThan(2);
+    expect(store.content()[A]).toEqual([]);
+  });
+
   it('makes nothing below a mailbox that is renamed meanwhile', async () => {
     await store.make(A, 'one');
     const late = beforeUpdate(1, () => renameMailbox(store, A, B));
