@@ -72,8 +72,10 @@ async function flip(options: CampaignOptions): Promise<CampaignOutcome> {
     let cases = 0;
     for (const [which, engine] of chosen.entries()) {
       const until = performance.now() + seconds * 1000;
-      // In the sample the engines share the rounds; the whole campaign goes round until its time is over.
-      const first = (n: number) => n < rounds.length && (seconds > 0 || (n + which + turn) % chosen.length === 0);
+      // The sample is every other round, as the seed has it, and the engines share them; the whole campaign goes round
+      // until its time is over.
+      const some = rounds.length === 1 ? chosen.length : 2 * chosen.length;
+      const first = (n: number) => n < rounds.length && (seconds > 0 || (n + which + turn) % some === 0);
       for (let n = 0; n < rounds.length || performance.now() < until; n++) {
         if (n < rounds.length && !first(n)) continue;
         const round = rounds[n % rounds.length] as Round;
