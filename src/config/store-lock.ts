@@ -93,14 +93,15 @@ export function lockWholeStore(lockDir: Dir, dryRun: boolean, purpose: string, o
 }
 
 /**
- * Locks a directory itself, exclusively: no two `upgrade -s` write the same mapping database, also when they
- * were given different instances or the instance does not exist yet.
+ * Locks a directory itself: no two `upgrade -s` write the same mapping database, also when they were given different
+ * instances or the instance does not exist yet; and none takes it for another instance while one migrates by it, which
+ * holds the lock shared.
  *
  * @throws MailhaulError UPGRADE_RUNNING (exit 3) naming the processes that hold it
  */
-export function lockDirectory(parent: Dir, what: string): StoreLock {
+export function lockDirectory(parent: Dir, what: string, mode: LockMode = 'exclusive'): StoreLock {
   const fd = fs.openSync(`/proc/self/fd/${parent.fd}/.`, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
-  if (tryFlock(fd, 'exclusive')) return held(fd, 'exclusive');
+  if (tryFlock(fd, mode)) return held(fd, mode);
   const error = lockedError('UPGRADE_RUNNING', what, fd, parent.path);
   fs.closeSync(fd);
   throw error;

@@ -10,6 +10,7 @@ import { encodeAdminRecord } from '../store/adminRecord.js';
 import { mailboxPathComponents } from '../store/names.js';
 import type { MailboxRecord } from '../store/types.js';
 import type { Committer } from './committer.js';
+import { disagreement } from './disagree.js';
 import { isDisplaced, settleDisplaced } from './displaced.js';
 import { fileName } from './failures.js';
 import type { Postponed } from './messages.js';
@@ -225,6 +226,11 @@ function accept(
   try {
     const mailbox = mailboxOf(run.mailboxes, folder);
     if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) return 'skipped';
+    const disagrees = disagreement(run.mapping, mailbox, folder.id);
+    if (disagrees !== undefined) {
+      folderFailed(run, folder, disagrees);
+      return 'failed';
+    }
     if (run.mapping.folder(folder.id)?.attempts !== folder.attempts || mailbox.name !== places.mailbox) return 'stale';
     if ((mailbox.state === 'NON-TRANSITION') !== (additions !== null) || isDisplaced(run, folder)) return 'stale';
     if (additions !== null) {

@@ -155,6 +155,7 @@ class UserMerge {
     const old = this.byKey.get(found.key);
     if (old !== undefined && this.isPublished(old)) {
       this.counts.migrated += 1;
+      if (!this.earlier.mailboxes.wasPublished(old.id)) this.disagrees(old);
       if (!hasOriginals(this.earlier.mapping, old)) {
         const message =
           'The folder appeared in 3.x after an empty one was made for it in 4.x; its mail is not migrated.';
@@ -182,6 +183,14 @@ class UserMerge {
       this.warnings.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_RENAMED', message });
     }
     this.put(folder, old, found.header?.uidnext ?? 1, found.acl);
+  }
+
+  /** The mapping has it as migrated, the mailbox database does not: nothing of it is written. */
+  private disagrees(old: MappingFolder): void {
+    const message =
+      'The mapping database has this folder as migrated, the mailbox database does not: one of them was restored ' +
+      'without the other. Restore store/mboxlist and __upfolder.db from backups of the same moment.';
+    this.errors.push({ user: this.user.uid, folder: old.legacyName, code: 'DATABASES_DISAGREE', message });
   }
 
   /** The header's, or the run's own time above any earlier one of that name (3x-profile.md, Damage). */
@@ -285,8 +294,22 @@ class UserMerge {
     };
     const putFolder = old === undefined || !sameFolder(old, folder);
     const before = old === undefined ? undefined : this.earlier.mailboxes.get(folder.mailbox);
-    if (!putFolder && before !== undefined && sameMailbox(before, mailbox)) return;
+    if (before?.state === 'NON-TRANSITION') {
+      this.takenBy(folder);
+      return;
+    }
+    // An entry of another id is nobody's: -m finds no mailbox of the folder (selection.ts).
+    const same = before !== undefined && before.mappingId === folder.id && sameMailbox(before, mailbox);
+    if (!putFolder && same) return;
     this.changes.push({ folder, putFolder, mailbox });
+  }
+
+  /** Of a folder that was never published, while services use the mailbox: its entry is not the folder's to write. */
+  private takenBy({ legacyName, mailbox }: MappingFolder): void {
+    const message =
+      `The mailbox ${mailbox}, which the mapping database gives to this folder, is in use in 4.x and came from elsewhere: ` +
+      'one of the databases was restored without the other. Rename the mailbox in 4.x, then run `upgrade -s` again.';
+    this.errors.push({ user: this.user.uid, folder: legacyName, code: 'DATABASES_DISAGREE', message });
   }
 
   result(found: Extract<UserMailbox, { kind: 'read' | 'missing' }>): UserChanges {

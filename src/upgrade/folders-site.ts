@@ -16,6 +16,7 @@ import { nsms3 } from '../source/nsms3/source.js';
 import type { MailSource, SourceConfiguration } from '../source/types.js';
 import { openMailboxDatabase } from '../store/database.js';
 import type { MailboxDatabase } from '../store/types.js';
+import { refuseOldMapping } from './disagree.js';
 import { readUpgradeConf } from './folders-files.js';
 import type { FoldersOptions } from './folders-options.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
@@ -97,6 +98,9 @@ async function open(
   const upgradeConf = readUpgradeConf(workDir);
   if (mapping !== undefined) checkMapping(mapping, { configuration, instancePath, upgradeConf, workDir });
   if (mapping?.meta() === undefined && (mailboxes?.highestPublished() ?? 0) > 0) throw mappingLost(workDir);
+  if (mapping !== undefined && mailboxes !== undefined) {
+    refuseOldMapping(mapping, mailboxes, `${workDir.path}/${MAPPING_DATABASE_FILE}`);
+  }
   return {
     source,
     from,

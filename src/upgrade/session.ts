@@ -5,7 +5,7 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type BareInstance, type Instance, OPTION, openInstance } from '../config/instance.js';
-import { lockStore, type StoreLock } from '../config/store-lock.js';
+import { lockDirectory, lockStore, type StoreLock } from '../config/store-lock.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, openRoot } from '../fs/dir.js';
 import { type Log, type LogLevel, nullLog } from '../log/log.js';
@@ -14,6 +14,7 @@ import { nsms3 } from '../source/nsms3/source.js';
 import { openMailboxDatabase } from '../store/database.js';
 import { finishNameChanges } from '../store/mailbox/unfinished.js';
 import type { MailboxDatabase } from '../store/types.js';
+import { refuseOldMapping } from './disagree.js';
 import { readUpgradeConf } from './folders-files.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
 import { openSourceInstance } from './setup.js';
@@ -50,7 +51,8 @@ export interface Session {
  * Opens a finished `-s` for work. `purpose` is the command, for whoever finds the store locked. `before` is
  * called before the databases are opened.
  *
- * @throws MailhaulError INSTANCE_*, STORE_LOCKED, SOURCE_RUNNING, FOLDERS_FIRST, DB_* (exit 3; DB_BUSY: 4)
+ * @throws MailhaulError INSTANCE_*, SOURCE_RUNNING, UPGRADE_RUNNING, STORE_LOCKED, FOLDERS_FIRST, MAPPING_*,
+ * DB_* (exit 3; DB_BUSY: 4)
  */
 export async function openSession(
   options: SessionOptions,
@@ -67,10 +69,6 @@ export async function openSession(
     const readOnly = options.readOnly === true;
     const log = readOnly ? nullLog : tellingLog(instance.openLog('upgrade', options.logLevel), instance.path);
     undo.push(() => log.close());
-    if (!readOnly) {
-      const lock: StoreLock = lockStore(instance.lockDir, 'shared', purpose, instance.owner);
-      undo.push(() => lock.release());
-    }
     if (options.pidIsStale !== true) refuseRunningServer(instance);
     const database = {
       owner: instance.owner,
@@ -80,6 +78,7 @@ export async function openSession(
     const { dir, path } = openWorkDir(instance, options.workDir);
     let mapping: MappingDatabase;
     try {
+      if (!readOnly) lockForUse(instance, dir, purpose, (release) => undo.push(release));
       checkMappingIsOurs(instance, dir);
       await before?.({ instance, workDir: path });
       mapping = await openMappingDatabase(dir, MAPPING_DATABASE_FILE, database);
@@ -94,12 +93,25 @@ export async function openSession(
     if (meta === undefined || meta.finished === null) throw foldersFirst(path);
     const mailboxes = await openMailboxDatabase(instance.mboxlist, database);
     undo.push(() => mailboxes.close());
+    // `--status` and `--verify` are what tells what is wrong.
+    if (!readOnly) refuseOldMapping(mapping, mailboxes, path);
     if (!readOnly) await followNames(instance, mailboxes, log);
     return { instance, log, mapping, mailboxes, meta, workDir: path, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/**
+ * The mapping database's directory, then the store: the order of `-s` and `--reset`, so that of two which start at once
+ * one goes on. The store's lock alone does not meet a `-s` for another instance: it reads its directory of users for
+ * minutes before it writes, and would take over folders that are migrated to this one meanwhile.
+ */
+function lockForUse(instance: Instance, workDir: Dir, purpose: string, defer: (release: () => void) => void): void {
+  const take = (lock: StoreLock): void => defer(() => lock.release());
+  take(lockDirectory(workDir, 'The mapping database', 'shared'));
+  take(lockStore(instance.lockDir, 'shared', purpose, instance.owner));
 }
 
 /**

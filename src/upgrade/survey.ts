@@ -12,9 +12,10 @@ import { closeDir, type Dir, statfs } from '../fs/dir.js';
 import { mailboxPathComponents } from '../store/names.js';
 import { openPartition } from '../store/partitions.js';
 import { prepareTaskOf } from './batch.js';
+import { disagreement, refuseOldMapping } from './disagree.js';
 import { startPool, type WorkerPool } from './pool.js';
 import { closeRoots, emptyRoots, storeRoot } from './roots.js';
-import { isDue, selectFolders } from './selection.js';
+import { isDue, mailboxOf, selectFolders } from './selection.js';
 import { openSession } from './session.js';
 import { type DeviceSpace, indexSpace, isShort, type SharedInodes, spaceLedger } from './space.js';
 import { addCopy, addIndexes, surveyFolders, wayOf } from './spaceCheck.js';
@@ -84,6 +85,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
   };
   try {
     const { mapping, mailboxes, instance } = session;
+    refuseOldMapping(mapping, mailboxes, session.workDir);
     const selection = selectFolders(mapping, session.workDir, options);
     for (const found of selection.problems) problem(found);
     problemsNotListed += selection.problemsNotListed;
@@ -118,6 +120,12 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     const work = new Map<string, Workload>();
     const worklist = buildWorklist(selection.folders(), (folder) => {
       const due = isDue(mapping, mailboxes, folder);
+      const disagrees = due ? disagreement(mapping, mailboxOf(mailboxes, folder), folder.id) : undefined;
+      if (disagrees !== undefined) {
+        const { code, message } = disagrees;
+        problem({ user: folder.uid, folder: folder.legacyName, file: '', code, message });
+        return false;
+      }
       const root = folder.root ?? instance.partitionPath(folder.partition) ?? '';
       if (due) addWork(work, mapping.user(folder.uid)?.storePath ?? '', root, folder);
       return due;

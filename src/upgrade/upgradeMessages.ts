@@ -10,6 +10,7 @@ import { describeError, EXIT, MailhaulError } from '../errors.js';
 import { armedFaults } from '../fs/seam.js';
 import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
+import { disagreement } from './disagree.js';
 import { migrateFolders } from './messages.js';
 import { hasOriginals } from './originals.js';
 import type { WorkerPool } from './pool.js';
@@ -276,8 +277,10 @@ function failuresStay(session: Session, report: MessagesReport, folder: MappingF
 
 /** A folder that was never published and is in no mailbox database: its mail would stay behind unnoticed. */
 function withoutMailbox(session: Session, report: MessagesReport, folder: MappingFolder): void {
-  const message = 'The mailbox database has no entry of this folder. Run `upgrade -s` again, which makes it.';
-  const code = 'MAILBOX_MISSING';
+  const { code, message } = disagreement(session.mapping, undefined, folder.id) ?? {
+    code: 'MAILBOX_MISSING',
+    message: 'The mailbox database has no entry of this folder. Run `upgrade -s` again, which makes it.',
+  };
   report.folders.failed += 1;
   addError(report, { user: folder.uid, folder: folder.legacyName, file: '', code, message });
   session.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);

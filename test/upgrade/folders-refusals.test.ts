@@ -7,6 +7,7 @@ import { lockDirectory, lockStore } from '../../src/config/store-lock.js';
 import { MailhaulError } from '../../src/errors.js';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
 import type { FoldersOptions } from '../../src/upgrade/folders.js';
+import { openSession } from '../../src/upgrade/session.js';
 import { needRoot, publish, run, type SmallStore, smallStore, snapshot } from './small-store.js';
 
 describe('upgrade -s refuses', () => {
@@ -74,6 +75,28 @@ describe('upgrade -s refuses', () => {
     closeDir(mailbox);
     closeDir(lockDir);
     expect((await run(store)).exitCode).toBe(0);
+  });
+
+  it('for another instance while one migrates by the mapping database, which waits for it in turn', async () => {
+    await run(store);
+    const other = { instance: join(store.root, 'server4/msg-other') };
+    const session = await openSession({ instance: store.instance }, 'upgrade -m');
+    const second = await openSession({ instance: store.instance }, 'service');
+    const running = await refused(other);
+    expect(running).toMatchObject({ code: 'UPGRADE_RUNNING', exit: 3 });
+    expect(running.message).toContain(`process ${process.pid}`);
+    await second.close();
+    await session.close();
+    const mailbox = openRoot(store.mailbox);
+    const lock = lockDirectory(mailbox, 'The mapping database');
+    await expect(openSession({ instance: store.instance }, 'upgrade -m')).rejects.toMatchObject({
+      code: 'UPGRADE_RUNNING',
+      exit: 3,
+    });
+    await (await openSession({ instance: store.instance, readOnly: true }, 'upgrade --status')).close();
+    lock.release();
+    closeDir(mailbox);
+    expect((await run(store, other)).exitCode).toBe(0);
   });
 
   it('without an instance and without --from, with a --from that is not there, with a 3.x instance as --instance', async () => {

@@ -112,6 +112,36 @@ describe('upgrade -s run again', () => {
     expect(state).toBe('NON-TRANSITION');
   });
 
+  it('gives an entry with the id of another folder back to its own', async () => {
+    const work = () =>
+      databases(store, (mapping, mailboxes) => ({
+        id: mapping.folderByMailbox('user/fred/Work')?.id,
+        record: mailboxes.get('user/fred/Work')!,
+      }));
+    const before = await work();
+    expect(before.record.mappingId).toBe(before.id);
+    await databases(store, (_, mailboxes) =>
+      mailboxes.update((writes) => writes.put({ ...before.record, mappingId: 99 })),
+    );
+    expect((await run(store)).exitCode).toBe(0);
+    expect(await work()).toEqual(before);
+  });
+
+  it('leaves a mailbox alone that services made under the name of a folder while its entry was lost', async () => {
+    const made = await databases(store, async (_, mailboxes) => {
+      const record = mailboxes.get('user/fred/Work')!;
+      const used = { ...record, mappingId: null, legacyName: null, state: 'NON-TRANSITION', root: '/p' } as const;
+      await mailboxes.update((writes) => writes.put(used));
+      return used;
+    });
+    const report = await run(store);
+    expect([report.exitCode, report.errors.map(({ code, folder }) => [code, folder])]).toEqual([
+      1,
+      [['DATABASES_DISAGREE', 'Work']],
+    ]);
+    expect(await databases(store, (_, mailboxes) => mailboxes.get('user/fred/Work'))).toEqual(made);
+  });
+
   it('does not give a new folder the name of a mailbox made in 4.x', async () => {
     await databases(store, async (_, mailboxes) => {
       const record = mailboxes.get('user/fred/Work')!;

@@ -138,6 +138,9 @@ function verifyPair(
   if (folder.uidvalidityChosen === true && record.uidvalidity < folder.uidvalidity) {
     compare('uidvalidity', record.uidvalidity, folder.uidvalidity);
   }
+  if (record.state === 'TRANSITION' && folder.migrated) {
+    differ(about, record.name, 'The mailbox is in TRANSITION, the mapping has it as migrated.');
+  }
   if (record.state === 'TRANSITION' && record.summary !== null) {
     differ(about, record.name, 'The mailbox has counts of an index although it is in TRANSITION.');
   }

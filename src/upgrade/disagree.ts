@@ -1,0 +1,51 @@
+/**
+ * Databases of which one was restored without the other. Each is whole by itself, so nothing but what they say of one
+ * another tells; going on would migrate a folder twice, or never.
+ */
+import { EXIT, MailhaulError } from '../errors.js';
+import type { MailboxDatabase, MailboxRecord } from '../store/types.js';
+import type { FolderFailure } from './tasks.js';
+import type { MappingDatabase } from './types.js';
+
+const RESTORE = 'Restore store/mboxlist and __upfolder.db from backups of the same moment, the latest that there are';
+
+/**
+ * A folder that the mapping has as migrated and the mailbox database does not: undefined when they agree. `migrated` is
+ * written after the transaction that published the folder is durable (publish.ts), so no kill leaves this behind. Its
+ * mailbox directory may hold the only copies (`-r`), and what services have delivered since: to the next migration they
+ * would be leftovers of an attempt before, which it removes.
+ */
+export function disagreement(
+  mapping: Pick<MappingDatabase, 'folder'>,
+  mailbox: Pick<MailboxRecord, 'name' | 'state'> | undefined,
+  id: number,
+): FolderFailure | undefined {
+  const folder = mapping.folder(id);
+  if (folder?.migrated !== true || (mailbox !== undefined && mailbox.state !== 'TRANSITION')) return undefined;
+  const has = mailbox === undefined ? 'has no entry of it' : 'has it waiting';
+  const message =
+    `The mapping database has this folder as migrated, the mailbox database ${has}: one of them was restored without ` +
+    `the other. Nothing of it was touched. ${RESTORE}; \`upgrade --verify\` says what does not fit.`;
+  return { code: 'DATABASES_DISAGREE', message, where: folder.mailbox };
+}
+
+/**
+ * Ids are given in the mapping database before any mailbox has them, so one that would be given again was there already:
+ * the tombstone of its first folder would hide the second, which nobody would migrate.
+ *
+ * @throws MailhaulError MAPPING_OLD (exit 3)
+ */
+export function refuseOldMapping(
+  mapping: Pick<MappingDatabase, 'nextId'>,
+  mailboxes: Pick<MailboxDatabase, 'highestPublished'>,
+  where: string,
+): void {
+  const [next, highest] = [mapping.nextId(), mailboxes.highestPublished()];
+  if (next > highest) return;
+  throw new MailhaulError(
+    'MAPPING_OLD',
+    `The mapping database is older than the mailbox database: it has given ids up to ${next - 1}, and folder ` +
+      `${highest} is migrated already.`,
+    { where, hint: `${RESTORE}.`, exit: EXIT.refused },
+  );
+}
