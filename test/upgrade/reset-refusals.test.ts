@@ -5,6 +5,7 @@ import { type Database, open } from 'lmdb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tryFlock } from '../../src/fs/flock.js';
 import { MAILBOX_DATABASE_FILE } from '../../src/store/database.js';
+import { encodeJournalHeader } from '../../src/store/index/journal.js';
 import { mailboxPathComponents } from '../../src/store/names.js';
 import type { MailboxWrites } from '../../src/store/types.js';
 import type { ResetReport } from '../../src/upgrade/reset.js';
@@ -129,6 +130,15 @@ describe('what services did', () => {
       const journal = fs.readFileSync(file);
       journal[32 + 12]! ^= 1;
       fs.writeFileSync(file, journal);
+    });
+    expect(refusalsOf(report)).toEqual(['RESET_CHANGED']);
+  });
+
+  it('the journal of another index, whose changes nobody can tell', async () => {
+    const report = await refusedAfter(async (service) => {
+      await service.flag('user/joe/INBOX', 1, 4);
+      const file = `${mailboxOf('joe', 'INBOX')}/store.jnl`;
+      fs.writeFileSync(file, encodeJournalHeader({ generation: 1, headerCheck: 1n }));
     });
     expect(refusalsOf(report)).toEqual(['RESET_CHANGED']);
   });

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import * as fs from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openMailboxDatabase } from '../../src/store/database.js';
+import { encodeJournalHeader } from '../../src/store/index/journal.js';
 import { changeMailbox } from '../../src/store/mailbox/change.js';
 import { deleteMailbox, renameMailbox } from '../../src/store/mailbox/names.js';
 import { verifyStore } from '../../src/upgrade/verify.js';
@@ -289,6 +290,15 @@ describe('mailboxes that services have used', () => {
     expect(report.exitCode).toBe(1);
     expect(report.findings.filter(({ severity }) => severity === 'error')).toMatchObject([
       { code: 'VERIFY_INDEX', mailbox: 'user/joe/INBOX', message: expect.stringContaining('journal is damaged') },
+    ]);
+  });
+
+  it('a journal that belongs to another index is an error: one of the two was restored without the other', async () => {
+    const report = await used.verifyWithContent(`${used.directoryOf('user/joe/INBOX')}/store.jnl`, (content) =>
+      Buffer.concat([encodeJournalHeader({ generation: 1, headerCheck: 1n }), content.subarray(32)]),
+    );
+    expect(report.findings.filter(({ severity }) => severity === 'error')).toMatchObject([
+      { code: 'VERIFY_INDEX', mailbox: 'user/joe/INBOX', message: expect.stringContaining('another index') },
     ]);
   });
 

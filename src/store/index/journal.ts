@@ -77,6 +77,14 @@ export function damagedInTheMiddle(where: string): MailhaulError {
   );
 }
 
+/** For whoever would replace or remove a journal that was not folded into the index beside it. */
+export function journalOfAnother(where: string): MailhaulError {
+  return new MailhaulError('JNL_OTHER', 'The journal belongs to another store.idx than the one beside it.', {
+    where,
+    hint: 'One of the two was restored without the other: restore both from one backup, or rebuild the index from the message files with `reconstruct`.',
+  });
+}
+
 /** The header of a new journal. */
 export function encodeJournalHeader(index: JournalIndex): Uint8Array {
   const bytes = new Uint8Array(JOURNAL_HEADER_BYTES);
@@ -116,6 +124,11 @@ function decodeJournalHeader(bytes: Uint8Array): JournalHeader {
 export class JournalReader {
   /** The journal belongs to `index`. Another one's is ignored: the index it was folded into is newer. */
   readonly belongs: boolean;
+  /**
+   * It was not folded into `index` either, which a stopped fold leaves: its changes are nowhere else, or those of the
+   * index that it belongs to are not here.
+   */
+  readonly isOfAnother: boolean;
   /** Changes that share a sync share a record. */
   readonly hasBatches: boolean;
   private readonly source: ByteSource;
@@ -127,6 +140,7 @@ export class JournalReader {
     const written = decodeJournalHeader(source.read(0, JOURNAL_HEADER_BYTES));
     this.hasBatches = written.version !== WITHOUT_BATCHES;
     this.belongs = written.generation === index.generation && written.headerCheck === index.headerCheck;
+    this.isOfAnother = !this.belongs && (written.generation + 1) >>> 0 !== index.generation;
   }
 
   /** Bytes up to the end of the last good record that `changes()` came to. */

@@ -19,6 +19,7 @@ import {
   type JournalChange,
   type JournalIndex,
   JournalReader,
+  journalOfAnother,
   refuseUnreadable,
 } from './journal.js';
 
@@ -32,8 +33,9 @@ export class JournalWriter {
 
   /**
    * Opens the journal of `index` in the mailbox directory `dir`. It is made when it is missing, replaced when
-   * it belongs to an older index; a record at its end that was never acknowledged is cut off. Throws JNL_
-   * damage of an existing journal's header, JNL_RECORD, and JNL_DAMAGED: what would be cut off was acknowledged.
+   * it was folded into this index; a record at its end that was never acknowledged is cut off. Throws JNL_ damage of an
+   * existing journal's header, JNL_RECORD, JNL_DAMAGED: what would be cut off was acknowledged, and JNL_OTHER: it
+   * belongs to another index, and its changes may be nowhere else.
    */
   constructor(dir: Dir, index: JournalIndex, owner?: Ownership) {
     this.where = displayPath(dir, JOURNAL_FILE);
@@ -114,6 +116,7 @@ function openBelonging(dir: Dir, index: JournalIndex): { fd: number; end: number
   try {
     const source = fileSource(fd);
     const reader = new JournalReader(source, index);
+    if (reader.isOfAnother) throw journalOfAnother(displayPath(dir, JOURNAL_FILE));
     if (!reader.belongs) return undefined;
     for (const _change of reader.changes());
     if (reader.end < source.size) {

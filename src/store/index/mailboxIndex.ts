@@ -10,7 +10,14 @@ import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
 import { check32 } from '../digest.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
 import { type ByteSource, fileSource } from './io.js';
-import { damagedInTheMiddle, type JournalChange, JournalReader, journalDamage, journalIndexOf } from './journal.js';
+import {
+  damagedInTheMiddle,
+  type JournalChange,
+  JournalReader,
+  journalDamage,
+  journalIndexOf,
+  journalOfAnother,
+} from './journal.js';
 import { IndexReader } from './reader.js';
 import type { IndexRecord, MessageFacts } from './record.js';
 
@@ -45,13 +52,15 @@ export function openMailboxIndex(dir: Dir): MailboxIndex {
 
 /**
  * The same for whoever changes the mailbox. Throws JNL_DAMAGED as well: what lies behind a damaged record was
- * acknowledged, and who does not see it gives its uids a second time, or removes it with the journal.
+ * acknowledged, and who does not see it gives its uids a second time, or removes it with the journal. And JNL_OTHER,
+ * where that is so of the whole journal.
  */
 export function openWholeMailboxIndex(dir: Dir): MailboxIndex {
   const mailbox = openMailboxIndex(dir);
-  if (!mailbox.lostChanges) return mailbox;
+  if (!mailbox.lostChanges && !mailbox.hasOtherJournal) return mailbox;
   mailbox.close();
-  throw damagedInTheMiddle(displayPath(dir, JOURNAL_FILE));
+  const where = displayPath(dir, JOURNAL_FILE);
+  throw mailbox.hasOtherJournal ? journalOfAnother(where) : damagedInTheMiddle(where);
 }
 
 /** Undefined when the journal was folded between opening the index and opening the journal. */
@@ -111,6 +120,11 @@ export class MailboxIndex {
   /** Acknowledged changes of the journal could not be applied, because one before them is damaged. */
   get lostChanges(): boolean {
     return this.journal?.hasRecordsBehindEnd() ?? false;
+  }
+
+  /** The journal beside it is another index's, and was not folded into this one. */
+  get hasOtherJournal(): boolean {
+    return this.journal?.isOfAnother ?? false;
   }
 
   get uidvalidity(): number {

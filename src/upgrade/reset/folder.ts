@@ -151,6 +151,11 @@ function examineJournal({ refusals }: ResetContext, open: OpenFolder, target: Di
     refusals.add(open.subject, 'RESET_CHANGED', where, text);
     return;
   }
+  if (open.index?.hasOtherJournal === true) {
+    const text = 'The journal belongs to another index, so that nobody can tell what services have changed.';
+    refusals.add(open.subject, 'RESET_CHANGED', where, text);
+    return;
+  }
   const { append, expunge, flags, uidnext, byRetry } = serviceChanges(open, target);
   if (append + expunge + flags + uidnext > 0) {
     const text =

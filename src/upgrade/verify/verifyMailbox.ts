@@ -162,6 +162,11 @@ function openIndex(check: Check, dir: Dir): MailboxIndex | undefined {
         'A record of the journal is damaged; changes behind it are ignored, and the mailbox takes no more changes.';
       report(check, 'VERIFY_INDEX', `${dir.path}/${JOURNAL_FILE}`, text);
     }
+    if (index.hasOtherJournal) {
+      const text =
+        'The journal belongs to another index; its changes are ignored, and the mailbox takes no more changes.';
+      report(check, 'VERIFY_INDEX', `${dir.path}/${JOURNAL_FILE}`, text);
+    }
     return index;
   } catch (error) {
     index?.close();

@@ -208,6 +208,33 @@ describe('journal', () => {
       );
     }));
 
+  it.each([
+    ['a later generation', { generation: 6 }],
+    ['one long ago', { generation: 3 }],
+    ['the same generation', { generation: 5, headerCheck: 1n }],
+  ])('refuses to replace the journal of another index, of %s', (_, other) =>
+    withDirectory((dir, directory) => {
+      fs.writeFileSync(`${directory}/store.idx`, buildIndex(base, { generation: 5 }));
+      const header = encodeJournalHeader({ headerCheck: 7n, ...other });
+      fs.writeFileSync(`${directory}/store.jnl`, header);
+      const refused = expect.objectContaining({ code: 'JNL_OTHER', where: `${dir.path}/store.jnl` });
+      expect(() => writer(dir)).toThrow(refused);
+      expect(() => openWholeMailboxIndex(dir)).toThrow(refused);
+      expect(() => foldJournal(dir)).toThrow(refused);
+      expect(fs.readFileSync(`${directory}/store.jnl`)).toEqual(Buffer.from(header));
+      expect(openDescriptorsOf(directory)).toEqual([]);
+    }),
+  );
+
+  it('replaces the journal that a stopped fold left', () =>
+    withDirectory((dir, directory) => {
+      fs.writeFileSync(`${directory}/store.idx`, buildIndex(base, { generation: 1 }));
+      fs.writeFileSync(`${directory}/store.jnl`, journal(CHANGES));
+      openWholeMailboxIndex(dir).close();
+      writer(dir).close();
+      expect(fs.statSync(`${directory}/store.jnl`).size).toBe(32);
+    }));
+
   it.each([0, 1])('refuses to write where record %i is damaged and acknowledged ones lie behind it', (damaged) =>
     withMailbox((dir, directory) => {
       const bytes = journal(CHANGES);
