@@ -7,13 +7,14 @@
  *     published once (also deleted or renamed since)   left alone
  *     first attempt made (`root` is set)               partition, root and uidvalidity stay
  *     a uidvalidity that `-s` chose                    stays, also when the header is back
- *     4.x name                                         stays
+ *     4.x name                                         stays, once its mailbox is made
  */
 import { INBOX, inboxName } from '../store/names.js';
 import type { MailboxDatabase, MailboxRecord, QuotaRecord } from '../store/types.js';
 import { INBOX_PATH, nameFolders, pathKey, subscriptionName } from './folders-names.js';
 import type { FolderProblem } from './folders-report.js';
 import type { SourceFolder, UserMailbox } from './folders-user.js';
+import { isAnothers } from './folders-write.js';
 import { hasOriginals } from './originals.js';
 import type { MappingDatabase, MappingFolder, MappingUser } from './types.js';
 
@@ -82,6 +83,7 @@ class UserMerge {
   private readonly counts = { found: 0, added: 0, waiting: 0, migrated: 0 };
   private indexBytes = 0;
   private published = false;
+  private readonly someLostName: boolean;
 
   constructor(
     private user: MappingUser,
@@ -97,6 +99,7 @@ class UserMerge {
       if (this.isPublished(folder)) this.published = true;
       this.names.set(pathKey(folder.path), folder.mailbox);
     }
+    this.someLostName = this.known.some((folder) => this.hasLostName(folder));
   }
 
   /** No mailbox directory: an empty INBOX (3x-profile.md, Directory entries), unless there was one earlier. */
@@ -134,7 +137,7 @@ class UserMerge {
     const names = nameFolders({
       uid: this.user.uid,
       paths: [...found.folders.map(({ path }) => path), ...found.unread, INBOX_PATH],
-      known: this.known,
+      known: this.known.filter((folder) => this.keepsName(folder)),
       isTaken: (mailbox) => this.isTaken(mailbox),
     });
     for (const [key, { mailbox }] of names) this.names.set(key, mailbox);
@@ -168,10 +171,17 @@ class UserMerge {
       }
       return;
     }
+    if (old !== undefined && this.hasLostName(old) && this.isTaken(mailbox)) {
+      const message =
+        'A mailbox that was made in 4.x has its name, which folders below it keep; its mail is not migrated.';
+      this.errors.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_NAME_TAKEN', message });
+      return;
+    }
     this.indexBytes += found.indexBytes;
     const { uidvalidity, chosen } = this.uidvalidity(found, old, mailbox);
     const folder: MappingFolder = {
       ...this.fresh(found.path, mailbox, found.legacyName, old),
+      mailbox,
       missing: false,
       inode: found.inode,
       indexBytes: found.indexBytes,
@@ -213,7 +223,7 @@ class UserMerge {
 
   private emptyInbox(code: string, message: string): void {
     const old = this.byKey.get(INBOX);
-    if (old !== undefined && (this.isPublished(old) || !old.missing)) return;
+    if (old !== undefined && (this.isPublished(old) || !old.missing || this.hasLostName(old))) return;
     const mailbox = old?.mailbox ?? inboxName(this.user.uid);
     // The user has an inbox that was made in 4.x.
     if (old === undefined && this.isTaken(mailbox)) return;
@@ -233,7 +243,7 @@ class UserMerge {
   /** Folders of earlier runs whose directory is gone while their user's is there: deleted in 3.x since. */
   private vanished(present: ReadonlySet<string>): void {
     for (const old of this.known) {
-      if (old.missing || present.has(pathKey(old.path)) || this.isPublished(old)) continue;
+      if (old.missing || present.has(pathKey(old.path)) || this.isPublished(old) || this.hasLostName(old)) continue;
       const folder = { user: this.user.uid, folder: old.legacyName, code: 'FOLDER_VANISHED' };
       if (old.root !== null) {
         this.errors.push({ ...folder, message: 'The folder is gone from 3.x, but its migration had begun.' });
@@ -350,6 +360,18 @@ class UserMerge {
 
   private isPublished(folder: MappingFolder): boolean {
     return folder.migrated || this.earlier.mailboxes.wasPublished(folder.id);
+  }
+
+  /** A run was stopped before the mailbox was made, and a service has made one of that name since. */
+  private hasLostName(folder: MappingFolder): boolean {
+    if (folder.root !== null || this.isPublished(folder)) return false;
+    return isAnothers(this.earlier.mailboxes.get(folder.mailbox), folder.id);
+  }
+
+  /** Nobody has seen the name of a folder without a mailbox: it goes with one above it that has lost its own. */
+  private keepsName(folder: MappingFolder): boolean {
+    if (!this.someLostName || folder.root !== null || this.isPublished(folder)) return true;
+    return this.earlier.mailboxes.get(folder.mailbox)?.mappingId === folder.id;
   }
 
   private isTaken(mailbox: string): boolean {

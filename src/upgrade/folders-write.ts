@@ -1,9 +1,11 @@
 /**
  * Writes the changes of many users at a time: first the mapping database, and only when that is durable the
  * mailbox database (4x-store.md, Mailbox databases). A run that is killed in between leaves folders in the
- * mapping that the mailbox database does not have; the next run finds and adds them.
+ * mapping that the mailbox database does not have; the next run finds and adds them. So does a run after one that found
+ * a name taken which was free when it looked (FOLDER_NAME_TAKEN): services make mailboxes meanwhile.
  */
-import type { MailboxDatabase } from '../store/types.js';
+import { EXIT, MailhaulError } from '../errors.js';
+import type { MailboxDatabase, MailboxRecord } from '../store/types.js';
 import type { UserChanges } from './folders-merge.js';
 import type { MappingDatabase } from './types.js';
 
@@ -59,10 +61,29 @@ async function writeBatch(
       for (const [j, { mailbox }] of changes.folders.entries()) {
         const { name, owner, legacyName, partition, acl, uidvalidity, uidnext, state, summary, root } = mailbox;
         const mappingId = ids[i]![j]!;
+        if (isAnothers(writes.get(name), mappingId)) throw taken(name);
         writes.put({ name, owner, legacyName, partition, acl, uidvalidity, uidnext, state, summary, mappingId, root });
       }
       if (changes.quota !== null) writes.setQuota(changes.user.uid, changes.quota);
       if (changes.subscriptions !== null) writes.setSubscriptions(changes.user.uid, changes.subscriptions);
     }
   });
+}
+
+/** Whether a name's entry is a mailbox that is not this folder's; one of a mapping database that was lost is taken over. */
+export function isAnothers(record: MailboxRecord | undefined, mappingId: number): boolean {
+  if (record === undefined || record.mappingId === mappingId) return false;
+  return record.state !== 'TRANSITION' || record.mappingId === null;
+}
+
+function taken(name: string): MailhaulError {
+  return new MailhaulError(
+    'FOLDER_NAME_TAKEN',
+    'A service has made a mailbox under the name that a folder was to get.',
+    {
+      where: name,
+      hint: 'Run `upgrade -s` again: the folder gets another name.',
+      exit: EXIT.halted,
+    },
+  );
 }

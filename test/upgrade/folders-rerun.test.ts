@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openInstance } from '../../src/config/instance.js';
+import { createChangeWriter } from '../../src/upgrade/folders-write.js';
 import { databases, INDEX, mailboxNames, publish, run, type SmallStore, smallStore } from './small-store.js';
 
 const NOW = 2_000_000_000;
@@ -59,6 +60,72 @@ describe('upgrade -s run again', () => {
       expect(ids).toEqual([1, 2, 3, 4, 5]);
     });
     expect(fs.readFileSync(join(store.mailbox, '__up.primary.txt'), 'utf8')).toMatch(/-\ncarl\nfred\n$/);
+  });
+
+  /** A mailbox that a service made. */
+  const MADE = {
+    name: 'user/fred/New',
+    owner: 'fred',
+    legacyName: null,
+    partition: 'primary',
+    acl: [],
+    uidvalidity: 77,
+    uidnext: 1,
+    state: 'NON-TRANSITION' as const,
+    summary: { messages: 0, bytes: 0, lastAppend: 0, seen: 0, answered: 0, flagged: 0, deleted: 0, draft: 0 },
+    mappingId: null,
+    root: '/partition',
+  };
+
+  it('takes no name from a mailbox that a service made meanwhile; the folders get others at the next run', async () => {
+    store.folder(store.mailbox, 'fred', 'New', INDEX(21));
+    store.folder(store.mailbox, 'fred', 'New/below', INDEX(22));
+    store.finish();
+    await databases(store, async (mapping, mailboxes) => {
+      // The service is in time between the look of `-s` and its transaction.
+      const writer = createChangeWriter(mapping, {
+        ...mailboxes,
+        async update(change) {
+          await mailboxes.update((writes) => writes.put(MADE));
+          return mailboxes.update(change);
+        },
+      });
+      const user = mapping.user('fred')!;
+      const path = ['New', 'below'].map((name) => Buffer.from(name));
+      for (const [depth, uidvalidity] of [
+        [1, 21],
+        [2, 22],
+      ] as const) {
+        const old = mapping.folderByMailbox('user/fred/Work')!;
+        const mailbox = ['user/fred', ...path.slice(0, depth)].join('/');
+        const folder = { ...old, id: 0, mailbox, path: path.slice(0, depth), uidvalidity, inode: String(depth) };
+        const record = { ...mailboxes.get('user/fred/Work')!, name: mailbox, uidvalidity };
+        await writer.add({
+          user,
+          newUser: false,
+          putUser: false,
+          folders: [{ folder, putFolder: true, mailbox: record }],
+          quota: null,
+          subscriptions: null,
+          counts: { found: 1, added: 1, waiting: 0, migrated: 0 },
+          indexBytes: 0,
+          errors: [],
+          warnings: [],
+        });
+      }
+      await expect(writer.flush()).rejects.toMatchObject({ code: 'FOLDER_NAME_TAKEN' });
+      expect(mapping.folderByMailbox('user/fred/New')?.uidvalidity).toBe(21);
+    });
+    await run(store);
+    await databases(store, (mapping, mailboxes) => {
+      expect(mailboxes.get('user/fred/New')).toEqual(MADE);
+      const folders = [...mapping.folders()].filter(({ uidvalidity }) => uidvalidity === 21 || uidvalidity === 22);
+      expect(folders.map(({ mailbox }) => mailbox.replace(/~[0-9a-f]{8}/, '~'))).toEqual([
+        'user/fred/New~',
+        'user/fred/New~/below',
+      ]);
+      for (const { id, mailbox } of folders) expect(mailboxes.get(mailbox)?.mappingId).toBe(id);
+    });
   });
 
   const loseMapping = (): void => {

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { EXIT } from '../../../src/errors.js';
 import type { Random } from '../../support/generate/random.js';
 import { commandFile } from '../../support/process.js';
 import { continueAfter, signal } from '../support/stopping.js';
@@ -32,7 +33,7 @@ interface Fate {
 
 export interface Round {
   readonly diaries: readonly (readonly Line[])[];
-  /** The command was not killed. */
+  /** The command need not be run again. */
   readonly commandEnded: boolean;
   readonly kills: number;
   readonly stops: number;
@@ -72,7 +73,7 @@ export async function fight(ground: Ground, random: Random, plan: RoundPlan): Pr
   }
   return {
     diaries,
-    commandEnded: ends.at(-1)?.killed === false,
+    commandEnded: ends.at(-1)?.killed === false && ends.at(-1)?.code !== EXIT.halted,
     kills: ends.filter(({ killed }) => killed).length,
     stops: fates.filter(({ fault }) => fault?.startsWith('stop')).length,
     codes,
@@ -132,10 +133,13 @@ function runCommand(command: readonly string[], random: Random, calm: boolean): 
   return run([commandFile('upgrade'), ...command], { fault, forMs: 0 });
 }
 
-/** A migration that was not killed ends with 0, or with 1 because a service holds a folder. */
+/**
+ * One that was not killed ends with 0, or with 1 because a service holds a folder; `-s` also because a service has made
+ * a mailbox under the name that it had found for a folder.
+ */
 function unexpected({ killed, code, fate, output }: End): string[] {
   if (killed) return fate?.fault === undefined ? [`upgrade had to be ended: ${output}`] : [];
-  if (code === 0) return [];
+  if (code === EXIT.ok || (code === EXIT.halted && output.includes('FOLDER_NAME_TAKEN'))) return [];
   const codes = [...output.matchAll(/"code":"([A-Z_]+)"/g)].map(([, found]) => found);
   if (code === 1 && codes.length > 0 && codes.every((found) => found === 'FOLDER_BUSY')) return [];
   return [`upgrade ended with ${code}: ${output.slice(0, 2_000)}`];
