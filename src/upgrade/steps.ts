@@ -9,6 +9,7 @@ import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
 import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
+import { refuseEmptied } from './emptied.js';
 import { exceptFailed } from './failures.js';
 import { planFolder } from './plan.js';
 import { withMigrated } from './plan-removed.js';
@@ -234,7 +235,9 @@ function stampOf(dir: Dir): SourceStamp {
 }
 
 function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): FolderPlan {
-  return planOf(tools, task, tools.source.readIndex(dir), tools.engine.scan(dir.fd));
+  const [index, scan] = [tools.source.readIndex(dir), tools.engine.scan(dir.fd)];
+  refuseEmptied(task, index, scan);
+  return planOf(tools, task, index, scan);
 }
 
 export function planOf(

@@ -5,6 +5,7 @@
 import type { DirectoryScan, MessageTable } from '../engine/types.js';
 import { closeDir, type Dir, fstat, list, stat, walk } from '../fs/dir.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
+import { refuseEmptied } from './emptied.js';
 import { exceptFailed } from './failures.js';
 import { blocksOf } from './space.js';
 import {
@@ -32,7 +33,9 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
     const late = lateRights(task, opened);
     if (late !== undefined) return late;
     const scan = tools.engine.scan(opened.fd);
-    const plan = planOf(tools, task, tools.source.readIndex(opened), scan);
+    const index = tools.source.readIndex(opened);
+    refuseEmptied(task, index, scan);
+    const plan = planOf(tools, task, index, scan);
     const adding = toBeAdded(task, plan.messages);
     let [messages, bytes] = [0, 0];
     for (let i = 0; i < adding.length; i++) {

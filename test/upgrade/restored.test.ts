@@ -3,7 +3,16 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { asService } from '../campaign/support/service.js';
-import { foldersResult, type HandSite, handSite, MAIL, messagesResult, putMail, type Result } from '../e2e/hand-site.js';
+import {
+  foldersResult,
+  type HandSite,
+  handSite,
+  MAIL,
+  messagesResult,
+  putMail,
+  type Result,
+} from '../e2e/hand-site.js';
+import { inTurn } from '../support/in-turn.js';
 import { engineOptions } from '../support/site.js';
 import { INDEX } from './small-store.js';
 
@@ -65,6 +74,50 @@ describe.each(engineOptions())('the mailbox database alone, from before the migr
     expect(folders.status).toBe(1);
     expect(foldersResult(folders).errors.map(({ code }) => code)).toEqual(['DATABASES_DISAGREE', 'DATABASES_DISAGREE']);
     expect(made.run('upgrade', '--verify', '--json').stdout).toContain('the mapping has it as migrated');
+  });
+});
+
+describe.each(engineOptions())('both databases, from before a folder was published with -r, %s', (engine) => {
+  const test = inTurn(engine);
+  /** anna's Work was begun and failed, with one message in 4.x; a backup of both databases is made of that. */
+  function begun(): { made: HandSite; folder: string; restore: () => void } {
+    const made = handSite();
+    site = made;
+    const { store } = made;
+    store.user('anna');
+    const folder = store.folder(store.mailbox, 'anna', 'Work', `${INDEX(9, 4)}1 9 - 9 one\n2 9 - 9 two\n`);
+    for (const name of ['one', 'two']) putMail(folder, name);
+    fs.chmodSync(path.join(folder, 'two'), 0o602);
+    store.finish();
+    expect(made.folders().status).toBe(0);
+    expect(made.messages(engine).status).toBe(1);
+    fs.chmodSync(path.join(folder, 'two'), 0o600);
+    const restores = [backUp(mailboxDatabase(made)), backUp(mappingDatabase(made))];
+    const restore = (): void => {
+      for (const bringBack of restores) bringBack();
+    };
+    return { made, folder, restore };
+  }
+
+  test('is a folder that -r has emptied: its 4.x files stay', () => {
+    const { made, restore } = begun();
+    expect(made.messages(engine, '-r').status).toBe(0);
+    const before = messageFiles(made);
+    expect(before).toHaveLength(2);
+    restore();
+    const again = made.messages(engine);
+    expect([again.status, codesOf(again)]).toEqual([1, ['FOLDER_EMPTIED']]);
+    expect(made.messages(engine, '--dry-run').stdout).toContain('FOLDER_EMPTIED');
+    expect(messageFiles(made)).toEqual(before);
+  });
+
+  test('is none where 3.x says that its messages were deleted', () => {
+    const { made, folder } = begun();
+    expect(messageFiles(made)).toHaveLength(1);
+    for (const name of ['one', 'two']) fs.unlinkSync(path.join(folder, name));
+    fs.writeFileSync(path.join(folder, '.mailbox'), INDEX(9, 4));
+    expect(made.messages(engine).status).toBe(0);
+    expect(messageFiles(made)).toEqual([]);
   });
 });
 
