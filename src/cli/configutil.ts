@@ -222,6 +222,7 @@ function openExisting(path: string, code: string, message: string): Dir {
   try {
     return openRoot(path);
   } catch (cause) {
+    if (cause instanceof MailhaulError) throw cause;
     const reason = hasErrno(cause, 'ENOENT', 'ENOTDIR') ? message : `${message} ${describeError(cause)}.`;
     throw new MailhaulError(code, reason, {
       where: path,

@@ -109,6 +109,7 @@ export function detectInstallation(path: string): Installation {
     dir = openRoot(resolve(path));
   } catch (error) {
     if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return 'none';
+    if (error instanceof MailhaulError) throw error;
     throw instanceError('INSTANCE_UNREADABLE', 'The instance directory cannot be opened.', path, error);
   }
   try {

@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { resolve } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { hasErrno, MailhaulError } from '../errors.js';
+import { describeError, hasErrno, MailhaulError } from '../errors.js';
 import { statOpen, statOpenExactly } from '../fs/descriptor.js';
 import { openNamedFile } from '../fs/named.js';
 import { ldapDirectory } from './ldap.js';
@@ -142,7 +142,7 @@ function openNamed(path: string, code: string): number {
   try {
     return openNamedFile(path);
   } catch (cause) {
-    const why = hasErrno(cause, 'ENOENT', 'ENOTDIR') ? 'does not exist' : `cannot be opened: ${String(cause)}`;
+    const why = hasErrno(cause, 'ENOENT', 'ENOTDIR') ? 'does not exist' : `cannot be opened: ${describeError(cause)}`;
     throw new MailhaulError(code, `The file ${why}.`, { where: path, cause });
   }
 }

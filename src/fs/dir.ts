@@ -12,6 +12,7 @@
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
 import { onDescriptor, statOpen } from './descriptor.js';
+import { mindsLinks, openDirectoryAt } from './links.js';
 import { effect } from './seam.js';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_CREAT, O_EXCL, O_WRONLY } = fs.constants;
@@ -80,9 +81,14 @@ export function withPath(error: unknown, dir: Dir, name?: Name): unknown {
   return error;
 }
 
-/** Opens an absolute path that the administrator named (a root). Links in it are followed, once, here. */
+/**
+ * Opens an absolute path that the administrator named (a root). Links in it are followed, once, here; by root only
+ * those of root: FS_FOREIGN_LINK.
+ */
 export function openRoot(path: string): Dir {
-  return { fd: fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK), path };
+  const flags = O_RDONLY | O_DIRECTORY | O_NONBLOCK;
+  const minded = throughProc && path !== '' && mindsLinks();
+  return { fd: minded ? openDirectoryAt(path, flags) : fs.openSync(path, flags), path };
 }
 
 /** Opens the sub-directory `name`; a symbolic link in its place is ELOOP or ENOTDIR, never followed. */

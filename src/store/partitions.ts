@@ -12,6 +12,7 @@ import * as fs from 'node:fs';
 import { PRIMARY } from '../config/instance.js';
 import { hasErrno, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, ensureDir, fstat, type Ownership, openRoot, own, stat, sync } from '../fs/dir.js';
+import { mindsLinks, readRootLink } from '../fs/links.js';
 
 /** Permissions of every directory of a partition. */
 const PARTITION_MODE = 0o700;
@@ -123,10 +124,11 @@ const MAX_LINKS = 40;
 
 /**
  * Looks whether a store path may be used: it and every parent (every symbolic link on the way too) is owned by
- * root or the server account and not writable by others; a sticky directory counts as not (3x-profile.md).
+ * root or the server account and not writable by others; a sticky directory counts as not (3x-profile.md). Root, who
+ * would follow a link of the account to what that account may not touch, follows only links of root.
  *
  * @param exempt named with `--store-path`: the rule does not apply, the path must still be a directory
- * @throws MailhaulError STORE_PATH_MISSING, STORE_PATH_NOT_DIRECTORY, STORE_PATH_UNTRUSTED
+ * @throws MailhaulError STORE_PATH_MISSING, STORE_PATH_NOT_DIRECTORY, STORE_PATH_UNTRUSTED, FS_FOREIGN_LINK
  */
 export function checkStorePath(path: string, accountUid: number, exempt: boolean): StorePathIdentity {
   const held: { dir: Dir; id: string }[] = [];
@@ -158,12 +160,12 @@ export function checkStorePath(path: string, accountUid: number, exempt: boolean
         enter(openChild(dir, name, here, path));
         continue;
       }
+      links += 1;
+      if (links > MAX_LINKS) throw notDirectory(path, here);
+      const target = followable(dir, name, here, status);
       if (!exempt && !isTrusted(status.uid, accountUid)) {
         throw untrusted(path, here, `is a symbolic link owned by uid ${status.uid}`);
       }
-      links += 1;
-      if (links > MAX_LINKS) throw notDirectory(path, here);
-      const target = readLink(dir, name);
       if (target.startsWith('/')) while (held.length > 1) closeDir(held.pop()!.dir);
       pending.unshift(...target.split('/').filter((part) => part !== ''));
     }
@@ -194,8 +196,10 @@ function isTrusted(uid: bigint, accountUid: number): boolean {
   return uid === 0n || uid === BigInt(accountUid);
 }
 
-function readLink(dir: Dir, name: string): string {
-  return fs.readlinkSync(`/proc/self/fd/${dir.fd}/${name}`);
+/** Where a link leads; by root only one of root is followed, whatever is vouched for (fs/links.ts). */
+function followable(dir: Dir, name: string, here: string, status: fs.BigIntStats): string {
+  const place = `/proc/self/fd/${dir.fd}/${name}`;
+  return mindsLinks() ? readRootLink(place, status, here) : fs.readlinkSync(place);
 }
 
 /** `openDir`, with a plain path for messages and errors that say which store path it was. */
@@ -335,6 +339,7 @@ export function openPartition(name: string, path: string, owner: Ownership): Dir
   try {
     dir = openRoot(path);
   } catch (error) {
+    if (error instanceof MailhaulError) throw error;
     const what = hasErrno(error, 'ENOENT') ? 'is missing' : 'cannot be opened';
     const hint = 'Is its disk mounted? If it is new, make it for the server account with mode 0700.';
     throw partitionError('PARTITION_MISSING', name, what, path, hint, error);

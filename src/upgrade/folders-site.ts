@@ -151,6 +151,7 @@ function openWorkDir(options: FoldersOptions, instance: Instance | undefined, co
   try {
     return openRoot(path);
   } catch (error) {
+    if (error instanceof MailhaulError) throw error;
     throw new MailhaulError('WORK_DIR', 'The directory for the mapping database cannot be opened.', {
       where: path,
       hint: `${error instanceof Error ? error.message : ''} Is its disk mounted?`,

@@ -63,6 +63,7 @@ function openStorePath(path: string): Dir {
   try {
     return openRoot(path);
   } catch (error) {
+    if (error instanceof MailhaulError) throw error;
     const hint = 'Is its disk mounted?';
     throw new MailhaulError('STORE_PATH', 'The 3.x store path cannot be opened.', { where: path, hint, cause: error });
   }

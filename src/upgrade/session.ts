@@ -224,6 +224,7 @@ export function refuseRunningServer(instance: BareInstance): void {
     dir = openRoot(from);
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return;
+    if (error instanceof MailhaulError) throw error;
     throw new MailhaulError('FROM_UNREADABLE', 'The 3.x instance cannot be opened to see whether its server runs.', {
       where: from,
       cause: error,
@@ -243,6 +244,7 @@ export function openWorkDir(instance: BareInstance, named: string | undefined): 
   try {
     return { dir: openRoot(absolute), path: absolute };
   } catch (error) {
+    if (error instanceof MailhaulError) throw error;
     throw new MailhaulError('WORK_DIR', 'The directory of the mapping database cannot be opened.', {
       where: absolute,
       hint: 'Is its disk mounted? --work-dir names another one.',

@@ -92,6 +92,7 @@ export function openSourceInstance(from: string): Dir {
   try {
     return openRoot(from);
   } catch (error) {
+    if (error instanceof MailhaulError) throw error;
     throw new MailhaulError('FROM_MISSING', 'The 3.x instance directory cannot be opened.', {
       where: from,
       hint:

@@ -121,8 +121,11 @@ describe('store paths on disk', () => {
     make('real');
     fs.symlinkSync(join(root, 'real'), join(root, 'link'));
     expect(checkStorePath(join(root, 'link'), uid, false).id).toBe(checkStorePath(join(root, 'real'), uid, false).id);
+    // Root follows no link of the server account either, and nobody can vouch for it but root.
     fs.lchownSync(join(root, 'link'), 12345, 12345);
-    expect(codeOf(() => checkStorePath(join(root, 'link'), uid, false))).toBe('STORE_PATH_UNTRUSTED');
+    for (const exempt of [false, true]) {
+      expect(codeOf(() => checkStorePath(join(root, 'link'), 12345, exempt))).toBe('FS_FOREIGN_LINK');
+    }
   });
 
   it('are walked through relative links, links to links and dot-dot, and not round a loop', () => {

@@ -41,7 +41,9 @@ export function heldRoot(roots: Map<string, Dir | null>, path: string): Dir | nu
   let root: Dir | null = null;
   try {
     root = openRoot(path);
-  } catch {
+  } catch (error) {
+    // A link that is not followed: no disk that is missing.
+    if (error instanceof MailhaulError) throw error;
     // Whoever needs it says what is missing because of it.
   }
   roots.set(path, root);

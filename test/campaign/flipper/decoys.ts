@@ -27,8 +27,8 @@ export interface Decoys {
   /** Exchanges a directory with a link to an outside one of the same content. */
   directory(parent: Buffer, name: Buffer): void;
   /**
-   * Exchanges a root, or a directory that leads to one, for what is no directory. Not for a link: links in the path of a
-   * root are followed, also those of the server account (3x-profile.md), which may move the directory itself as well.
+   * Exchanges a root, or a directory that leads to one, for a link of the server account to an outside one of the same
+   * content, or for what is no directory. Root follows only links of root there (src/fs/links.ts).
    */
   root(parent: Buffer, name: Buffer): void;
   /** Exchanges two names that both belong there. */
@@ -94,16 +94,25 @@ export function newDecoys(ground: Ground, owner: { uid: number; gid: number }): 
       fs.lchownSync(decoy, owner.uid, owner.gid);
     }
   };
+  const directoryAt = (parent: Buffer, name: Buffer, outsideOwner?: string): void => {
+    const outside = alike();
+    run('cp', '-a', argument(join(parent, name)), outside);
+    falsify(Buffer.from(outside));
+    if (outsideOwner !== undefined) run('chown', '-Rh', outsideOwner, outside);
+    const decoy = pair(parent, name);
+    fs.symlinkSync(outside, decoy);
+    fs.lchownSync(decoy, owner.uid, owner.gid);
+  };
   return {
     pairs,
     exchange: (parent, name, other) => pairs.push({ parent, name, decoy: other }),
-    directory(parent, name) {
-      const outside = alike();
-      run('cp', '-a', argument(join(parent, name)), outside);
-      falsify(Buffer.from(outside));
-      fs.symlinkSync(outside, pair(parent, name));
+    directory: (parent, name) => directoryAt(parent, name),
+    root(parent, name) {
+      const kinds = ['link', 'fifo', 'link to what is root’s', 'file'] as const;
+      const kind = kinds[turn++ % kinds.length];
+      if (kind === 'fifo' || kind === 'file') fileAt(parent, name, kind);
+      else directoryAt(parent, name, kind === 'link' ? undefined : '0:0');
     },
-    root: (parent, name) => fileAt(parent, name, turn++ % 2 === 0 ? 'fifo' : 'file'),
     file: (parent, name, kinds = FILE_DECOYS) => fileAt(parent, name, kinds[turn++ % kinds.length] as FileDecoy),
   };
 }
