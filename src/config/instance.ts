@@ -40,6 +40,8 @@ export const OPTION = {
   serverGroup: 'local.servergid',
   /** The 3.x instance directory that the mail comes from (`--from`). */
   from: 'local.upgrade.from',
+  /** MailboxDirectory of that instance when the last `upgrade -s` read it. */
+  mailboxDirectory: 'local.upgrade.mailboxdirectory',
   /** Where the mapping database and the user lists lie when not in the 3.x default mailbox directory. */
   workDir: 'local.upgrade.workdir',
   defaultPartition: 'store.defaultpartition',

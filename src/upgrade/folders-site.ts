@@ -97,6 +97,9 @@ async function open(
   if (mailboxes !== undefined) defer(() => mailboxes.close());
   const upgradeConf = readUpgradeConf(workDir);
   if (mapping !== undefined) checkMapping(mapping, { configuration, instancePath, upgradeConf, workDir });
+  if (instance !== undefined && mailboxes !== undefined) {
+    checkSameSource({ instance, mailboxes, mapping, from, mailboxDirectory: configuration.mailboxDirectory });
+  }
   if (mapping?.meta() === undefined && (mailboxes?.highestPublished() ?? 0) > 0) throw mappingLost(workDir);
   if (mapping !== undefined && mailboxes !== undefined) {
     refuseOldMapping(mapping, mailboxes, `${workDir.path}/${MAPPING_DATABASE_FILE}`);
@@ -189,6 +192,50 @@ async function openMailboxes(
     if (error instanceof MailhaulError && error.code === 'DB_MISSING') return undefined;
     throw error;
   }
+}
+
+interface SourceContext {
+  readonly instance: Instance;
+  readonly mailboxes: MailboxDatabase;
+  readonly mapping: MappingDatabase | undefined;
+  readonly from: string;
+  readonly mailboxDirectory: string;
+}
+
+/**
+ * The folders of one 3.x server in one 4.x instance: the mapping database is looked for where the named 3.x instance
+ * keeps its mail, so that of another one would not be missed, and its users would stay in TRANSITION for ever.
+ *
+ * @throws MailhaulError FROM_OTHER, MAILBOX_DIRECTORY_CHANGED (exit 3)
+ */
+function checkSameSource({ instance, mailboxes, mapping, from, mailboxDirectory }: SourceContext): void {
+  if (!hasMappedMailbox(mailboxes)) return;
+  const recorded = instance.config.get(OPTION.from);
+  const recordedDirectory = instance.config.get(OPTION.mailboxDirectory);
+  // A 3.x instance that was moved still has its mailbox directory, and the mapping database in it or in --work-dir.
+  const isElsewhere = recordedDirectory !== undefined && recordedDirectory !== mailboxDirectory;
+  const isOther = recorded !== undefined && resolve(recorded) !== from;
+  if (isOther && (isElsewhere || mapping?.meta() === undefined)) {
+    throw new MailhaulError('FROM_OTHER', `The folders were upgraded from ${recorded}, not from this 3.x instance.`, {
+      where: from,
+      hint:
+        'Leave --from out, or give this 3.x instance a 4.x instance of its own with --instance. If it is the same one, ' +
+        'moved, restore the mapping database, or name its directory with --work-dir. Nothing was changed.',
+    });
+  }
+  if (!isElsewhere) return;
+  const message = `The folders were upgraded from ${recordedDirectory}; NscpMail.conf says ${mailboxDirectory} now.`;
+  throw new MailhaulError('MAILBOX_DIRECTORY_CHANGED', message, {
+    where: OPTION.mailboxDirectory,
+    hint: 'Set MailboxDirectory back, or clean up with `upgrade --reset` before it is changed. Nothing was changed.',
+  });
+}
+
+/** Folders of 3.x are in the mailbox database, whatever has become of them since. */
+function hasMappedMailbox(mailboxes: MailboxDatabase): boolean {
+  if (mailboxes.highestPublished() > 0) return true;
+  for (const { mappingId } of mailboxes.list()) if (mappingId !== null) return true;
+  return false;
 }
 
 /** Without the mapping nobody can tell which 3.x folder a migrated mailbox is: its mail would come a second time. */

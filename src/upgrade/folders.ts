@@ -145,6 +145,7 @@ async function write(
     const log = instance.openLog('upgrade', options.logLevel);
     closers.push(() => log.close());
     begin(log, recorder, site);
+    await recordSource(instance, site);
     makePartitions(site, work);
     writeUpgradeConf(workDir, upgradeConfOf(site, work.plan), owner);
     const mapping =
@@ -206,6 +207,14 @@ function begin(log: Log, recorder: Recorder, site: Site): void {
   recorder.attach(log);
 }
 
+/** Before the first folder is: a run that is killed has said whose folders the databases hold. */
+async function recordSource(instance: Instance, { from, configuration }: Site): Promise<void> {
+  await instance.config.update([
+    { option: OPTION.from, language: null, value: from },
+    { option: OPTION.mailboxDirectory, language: null, value: configuration.mailboxDirectory },
+  ]);
+}
+
 function makePartitions(site: Site, work: Work): void {
   for (const { plan, make } of work.paths) {
     if (!make) continue;
@@ -256,7 +265,6 @@ async function setOptions(
     language: null,
     value: path,
   }));
-  changes.push({ option: OPTION.from, language: null, value: site.from });
   if (options.workDir !== undefined) changes.push({ option: OPTION.workDir, language: null, value: site.workDir.path });
   await instance.config.update(changes);
 }

@@ -201,6 +201,42 @@ describe('upgrade -s refuses', () => {
     expect(error.message).toContain(store.instance);
   });
 
+  it('folders of a second 3.x instance: those of the first would stay in TRANSITION without a mapping entry', async () => {
+    await run(store);
+    const second = smallStore();
+    try {
+      second.user('fred');
+      second.folder(second.mailbox, 'fred', 'INBOX');
+      second.finish();
+      const other = { from: second.from, directory: second.ldif };
+      const untouched = snapshot(second.root);
+      expect(await refused(other)).toMatchObject({ code: 'FROM_OTHER', exit: 3 });
+      expect(await refused({ ...other, dryRun: true })).toMatchObject({ code: 'FROM_OTHER', exit: 3 });
+      expect(snapshot(second.root)).toEqual(untouched);
+      // Its own mapping database, of another 4.x instance, makes no difference.
+      await run(second);
+      expect(await refused(other)).toMatchObject({ code: 'FROM_OTHER', exit: 3 });
+    } finally {
+      second.remove();
+    }
+  });
+
+  it('another MailboxDirectory than the one whose folders the databases hold; not before there are any', async () => {
+    store.configure({ MailboxDirectory: store.storePath('mail/empty') });
+    store.finish();
+    fs.writeFileSync(store.ldif, '');
+    await run(store);
+    store.configure({ MailboxDirectory: store.mailbox });
+    store.finish();
+    await run(store);
+    store.configure({ MailboxDirectory: store.storePath('mail/other') });
+    store.finish();
+    expect(await refused()).toMatchObject({ code: 'MAILBOX_DIRECTORY_CHANGED', exit: 3 });
+    store.configure({ MailboxDirectory: store.mailbox });
+    store.finish();
+    expect((await run(store)).exitCode).toBe(0);
+  });
+
   it('to go on after a signal, with exit 4', async () => {
     const signal = AbortSignal.abort();
     const error = await run(store, { signal }).catch((thrown: unknown) => thrown);
