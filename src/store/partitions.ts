@@ -176,6 +176,42 @@ export function checkStorePath(path: string, accountUid: number, exempt: boolean
   }
 }
 
+/** What a path is, whoever owns it; undefined when it is not there or cannot be reached. */
+export function identityOf(path: string): StorePathIdentity | undefined {
+  try {
+    return checkStorePath(path, 0, true);
+  } catch (error) {
+    if (error instanceof MailhaulError) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Refuses a store path that is a directory of 4.x, or lies in one: 4.x mail would be read as 3.x mail of whoever the
+ * directory entry names. Nobody can vouch for that.
+ *
+ * @param places what each directory of 4.x is, by its id
+ * @throws MailhaulError STORE_PATH_UNTRUSTED
+ */
+export function checkOutside(
+  path: string,
+  { id, parents }: StorePathIdentity,
+  places: ReadonlyMap<string, string>,
+): void {
+  for (const directory of [id, ...parents]) {
+    const what = places.get(directory);
+    if (what === undefined) continue;
+    throw new MailhaulError(
+      'STORE_PATH_UNTRUSTED',
+      `The mail store path ${path} is not used: it is or lies in ${what}.`,
+      {
+        where: path,
+        hint: 'No 3.x mail lies there: correct mailMessageStore of its users.',
+      },
+    );
+  }
+}
+
 /** f_type of proc and sysfs, whose links lead anywhere and where nothing can be made (linux/magic.h). */
 const KERNEL_FILE_SYSTEMS: readonly number[] = [0x9fa0, 0x62656572];
 

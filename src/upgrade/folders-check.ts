@@ -9,18 +9,34 @@ import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, fstat, openRoot } from '../fs/dir.js';
 import { checkPartitionDirectory } from '../store/partitions.js';
 import type { FoldersOptions } from './folders-options.js';
-import { type ChosenPath, choosePaths, deviceOf, partitionsInUse } from './folders-partitions.js';
+import {
+  type ChosenPath,
+  choosePaths,
+  deviceOf,
+  identitiesOf,
+  type PartitionsInUse,
+  partitionsInUse,
+  placesOf4x,
+} from './folders-partitions.js';
 import type { FoldersReport, Recorder } from './folders-report.js';
 import type { Site } from './folders-site.js';
 import { collectUsers, planStores, type StorePlan, type UserTable } from './folders-users.js';
 import { DIRECTORY_OPTION } from './setup.js';
+
+interface Checked {
+  readonly table: UserTable;
+  readonly plan: StorePlan;
+  readonly inUse: PartitionsInUse;
+  /** Directories of 4.x, and what each is. */
+  readonly places: ReadonlyMap<string, string>;
+}
 
 export async function readDirectory(
   options: FoldersOptions,
   site: Site,
   report: FoldersReport,
   recorder: Recorder,
-): Promise<{ table: UserTable; plan: StorePlan }> {
+): Promise<Checked> {
   const { configuration } = site;
   const carried = (option: string): string | undefined => site.instance?.config.get(option);
   const location = options.directory ?? carried(DIRECTORY_OPTION.url) ?? configuration.directory.url ?? undefined;
@@ -43,12 +59,15 @@ export async function readDirectory(
   const defaultStorePath = configuration.mailboxDirectory;
   try {
     const { table, skipped } = await collectUsers(directory, defaultStorePath, recorder, options.signal);
+    const inUse = partitionsInUse(site.mapping, site.mailboxes);
+    const places = placesOf4x(site.instancePath, site.instance, inUse.roots);
     const plan = planStores({
       table,
       defaultStorePath,
       primaryPath: primaryPartitionPath(site.instancePath),
       accountUid: site.account.uid,
       exempt: new Set((options.storePaths ?? []).map((path) => resolve(path))),
+      places: identitiesOf(places),
       known: site.mapping?.users() ?? [],
     });
     report.users.skipped = skipped;
@@ -56,7 +75,7 @@ export async function readDirectory(
       const message = `${directory.description} holds no user of ${configuration.hostName}.`;
       recorder.warning({ user: '', folder: '', code: 'DIR_NO_USERS', message });
     }
-    return { table, plan };
+    return { table, plan, inUse, places };
   } finally {
     await directory.close();
   }
@@ -85,15 +104,14 @@ export function openStores(plan: StorePlan): Map<string, Dir> {
 export function checkPartitions(
   options: FoldersOptions,
   site: Site,
-  plan: StorePlan,
+  { plan, inUse }: Pick<Checked, 'plan' | 'inUse'>,
   stores: ReadonlyMap<string, Dir>,
   report: FoldersReport,
   recorder: Recorder,
 ): ChosenPath[] {
-  const inUse = partitionsInUse(site.mapping, site.mailboxes);
   const chosen = choosePaths(plan.partitions, {
     current: (name) => site.instance?.partitionPath(name),
-    inUse,
+    inUse: inUse.names,
     keep: options.keepPartitionPaths === true,
   });
   for (const { plan: partition, path, kept, resetFrom, make } of chosen) {

@@ -16,13 +16,20 @@ import type { ChangeWriter } from './folders-write.js';
 const USERS_A_TURN = 100;
 
 /** What the checks found out. */
-export interface Work {
+export interface CheckedWork {
   readonly table: UserTable;
   readonly plan: StorePlan;
   readonly stores: ReadonlyMap<string, Dir>;
   readonly paths: readonly ChosenPath[];
   /** Only root can make files in the directory of the mapping database. */
   readonly workDirNeedsRoot: boolean;
+  /** Directories of 4.x, those too that this run makes. */
+  readonly notMail: readonly string[];
+}
+
+export interface Work extends Omit<CheckedWork, 'notMail'> {
+  /** Ids of those directories and of all that they lie in. */
+  readonly notMail: ReadonlySet<string>;
 }
 
 export async function eachUser(
@@ -48,7 +55,7 @@ export async function eachUser(
       skip(report, recorder, uid, plan.refused.get(path));
       continue;
     }
-    const found = readUserMailbox(site.source, stores.get(path)!, uid);
+    const found = readUserMailbox(site.source, stores.get(path)!, uid, work.notMail);
     if (found.kind === 'unusable') {
       report.users.skipped += 1;
       recorder.error({ user: uid, folder: '', code: found.code, message: found.message });

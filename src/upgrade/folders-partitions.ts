@@ -5,9 +5,10 @@
  * partition that holds migrated mail keeps its path, because that mail would be lost to 4.x; and
  * `--keep-partition-paths` keeps all.
  */
+import type { Instance } from '../config/instance.js';
 import { hasErrno } from '../errors.js';
 import { closeDir, fstat, openRoot } from '../fs/dir.js';
-import type { PartitionPlan } from '../store/partitions.js';
+import { identityOf, type PartitionPlan } from '../store/partitions.js';
 import type { MailboxDatabase } from '../store/types.js';
 import type { MappingDatabase } from './types.js';
 
@@ -44,18 +45,64 @@ export function choosePaths(plans: readonly PartitionPlan[], rules: PathRules): 
   });
 }
 
-/** Partitions with a folder whose migration has begun, or that was made in 4.x. */
+export interface PartitionsInUse {
+  /** Partitions with a folder whose migration has begun, or that was made in 4.x. */
+  readonly names: ReadonlySet<string>;
+  /** Every path in which such a folder lies. */
+  readonly roots: ReadonlySet<string>;
+}
+
 export function partitionsInUse(
   mapping: Pick<MappingDatabase, 'folders'> | undefined,
   mailboxes: Pick<MailboxDatabase, 'list'> | undefined,
-): Set<string> {
-  const inUse = new Set<string>();
-  for (const folder of mapping?.folders() ?? [])
-    if (folder.root !== null || folder.migrated) inUse.add(folder.partition);
-  for (const mailbox of mailboxes?.list() ?? []) {
-    if (mailbox.state === 'NON-TRANSITION' || mailbox.root !== null) inUse.add(mailbox.partition);
+): PartitionsInUse {
+  const names = new Set<string>();
+  const roots = new Set<string>();
+  for (const folder of mapping?.folders() ?? []) {
+    if (folder.root !== null || folder.migrated) names.add(folder.partition);
+    if (folder.root !== null) roots.add(folder.root);
   }
-  return inUse;
+  for (const mailbox of mailboxes?.list() ?? []) {
+    if (mailbox.state === 'NON-TRANSITION' || mailbox.root !== null) names.add(mailbox.partition);
+    if (mailbox.root !== null) roots.add(mailbox.root);
+  }
+  return { names, roots };
+}
+
+/** The directories of 4.x that are known before a run of `-s`: none of them holds 3.x mail. Path and what it is. */
+export function placesOf4x(
+  instancePath: string,
+  instance: Pick<Instance, 'config'> | undefined,
+  roots: Iterable<string>,
+): Map<string, string> {
+  const places = new Map<string, string>();
+  for (const root of roots) places.set(root, `the partition path ${root}`);
+  for (const { option, value } of instance?.config.getByPrefix('store.partition.') ?? []) {
+    if (/\.path$/i.test(option)) places.set(value, `the partition path ${value}`);
+  }
+  places.set(instancePath, `the 4.x instance ${instancePath}`);
+  return places;
+}
+
+/** What those directories are on disk, by id; those that are not there are left out. */
+export function identitiesOf(places: ReadonlyMap<string, string>): Map<string, string> {
+  const ids = new Map<string, string>();
+  for (const [path, what] of places) {
+    const identity = identityOf(path);
+    if (identity !== undefined) ids.set(identity.id, what);
+  }
+  return ids;
+}
+
+/** The directories of 4.x and all that they lie in: no user's mailbox directory is one of them. Ids. */
+export function aboveAndAt(paths: Iterable<string>): Set<string> {
+  const ids = new Set<string>();
+  for (const path of paths) {
+    const identity = identityOf(path);
+    if (identity === undefined) continue;
+    for (const id of [identity.id, ...identity.parents]) ids.add(id);
+  }
+  return ids;
 }
 
 /** Device of a path, or of its nearest parent when it is not there yet; undefined when that cannot be told. */

@@ -3,7 +3,7 @@
  * decided here but what a folder is; nothing is written.
  */
 import { hasErrno, MailhaulError, messageOf } from '../errors.js';
-import { closeDir, type Dir, openDir } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, openDir } from '../fs/dir.js';
 import type { FolderItem, MailSource } from '../source/types.js';
 import { legacyPath } from '../store/names.js';
 import type { AclEntry } from '../store/types.js';
@@ -47,8 +47,16 @@ export type UserMailbox =
       readonly warnings: readonly FolderProblem[];
     };
 
-/** @param store the user's store path, held */
-export function readUserMailbox(source: MailSource, store: Dir, uid: string): UserMailbox {
+/**
+ * @param store the user's store path, held
+ * @param notMail ids of directories that are no mailbox directory, whatever the directory entry says
+ */
+export function readUserMailbox(
+  source: MailSource,
+  store: Dir,
+  uid: string,
+  notMail: ReadonlySet<string>,
+): UserMailbox {
   let mailbox: Dir;
   try {
     mailbox = openDir(store, uid);
@@ -66,6 +74,11 @@ export function readUserMailbox(source: MailSource, store: Dir, uid: string): Us
     };
   }
   try {
+    const { dev, ino } = fstat(mailbox);
+    if (notMail.has(`${dev}:${ino}`)) {
+      const message = 'The mailbox directory would be a directory of 4.x, or one that holds it; it was not read.';
+      return { kind: 'unusable', code: 'USER_DIRECTORY', message };
+    }
     return readFolders(source, mailbox, uid);
   } finally {
     closeDir(mailbox);

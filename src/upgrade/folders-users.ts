@@ -6,6 +6,7 @@ import type { DirectoryItem, UserDirectory } from '../directory/types.js';
 import { MailhaulError } from '../errors.js';
 import {
   checkDistinct,
+  checkOutside,
   checkStorePath,
   type PartitionPlan,
   planPartitions,
@@ -86,6 +87,8 @@ export interface StorePlanInput {
   readonly accountUid: number;
   /** Normalised; named with `--store-path`. */
   readonly exempt: ReadonlySet<string>;
+  /** Directories of 4.x, what each is, by id. */
+  readonly places: ReadonlyMap<string, string>;
   /** Users of earlier runs: a path that only they have keeps its name. */
   readonly known: Iterable<MappingUser>;
 }
@@ -99,7 +102,11 @@ export function planStores(input: StorePlanInput): StorePlan {
   const { table, defaultStorePath } = input;
   const identities = new Map<string, StorePathIdentity>();
   const refused = new Map<string, MailhaulError>();
-  const check = (path: string): StorePathIdentity => checkStorePath(path, input.accountUid, input.exempt.has(path));
+  const check = (path: string): StorePathIdentity => {
+    const identity = checkStorePath(path, input.accountUid, input.exempt.has(path));
+    checkOutside(path, identity, input.places);
+    return identity;
+  };
   identities.set(defaultStorePath, check(defaultStorePath));
   for (const path of table.paths) {
     if (path === defaultStorePath) continue;

@@ -19,11 +19,11 @@ import type { Log } from '../log/log.js';
 import { openMailboxDatabase } from '../store/database.js';
 import { makePartitionDirectory } from '../store/partitions.js';
 import { checkPartitions, openStores, readDirectory } from './folders-check.js';
-import { eachUser, type Work } from './folders-each.js';
+import { type CheckedWork, eachUser } from './folders-each.js';
 import { UPGRADE_CONF, writeUpgradeConf, writeUserLists } from './folders-files.js';
 import type { Earlier } from './folders-merge.js';
 import type { FoldersOptions } from './folders-options.js';
-import type { ChosenPath } from './folders-partitions.js';
+import { aboveAndAt, type ChosenPath } from './folders-partitions.js';
 import { createRecorder, type FoldersReport, type Recorder } from './folders-report.js';
 import { checkWorkDir, openSite, type Site } from './folders-site.js';
 import type { StorePlan } from './folders-users.js';
@@ -55,11 +55,12 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
         '`upgrade -m --take-foreign`.';
       recorder.warning({ user: '', folder: '', code: 'ACCOUNT_DIFFERS', message });
     }
-    const { table, plan } = await readDirectory(options, site, report, recorder);
+    const { table, plan, inUse, places } = await readDirectory(options, site, report, recorder);
     const stores = openStores(plan);
     try {
-      const paths = checkPartitions(options, site, plan, stores, report, recorder);
-      const work = { table, plan, stores, paths, workDirNeedsRoot: checkWorkDir(site, options) };
+      const paths = checkPartitions(options, site, { plan, inUse }, stores, report, recorder);
+      const notMail = [...places.keys(), ...paths.map(({ path }) => path)];
+      const work = { table, plan, stores, paths, notMail, workDirNeedsRoot: checkWorkDir(site, options) };
       if (options.dryRun === true) await readOnly(options, site, work, report, recorder);
       else await write(options, site, work, report, recorder, run);
     } finally {
@@ -130,7 +131,7 @@ function asHalt(error: unknown, writing: boolean, signal: AbortSignal | undefine
 async function write(
   options: FoldersOptions,
   site: Site,
-  work: Work,
+  work: CheckedWork,
   report: FoldersReport,
   recorder: Recorder,
   state: WriteState,
@@ -163,10 +164,12 @@ async function write(
       finished: null,
     };
     await mapping.update((writes) => writes.putMeta(meta));
+    // By root, who may look everywhere, and when all of them are made.
+    const notMail = aboveAndAt(work.notMail);
     const leave = readAsAccount(options, site, work);
     try {
       const writer = createChangeWriter(mapping, mailboxes);
-      await eachUser(options, site, work, { mapping, mailboxes }, report, recorder, writer);
+      await eachUser(options, site, { ...work, notMail }, { mapping, mailboxes }, report, recorder, writer);
     } finally {
       leave();
     }
@@ -183,7 +186,7 @@ async function write(
  * Users' directories are read as the server account: for good, unless root must write the lists afterwards.
  * Returns what ends it.
  */
-function readAsAccount(options: FoldersOptions, site: Site, work: Work): () => void {
+function readAsAccount(options: FoldersOptions, site: Site, work: CheckedWork): () => void {
   if (options.becomeServerAccount !== true) return () => {};
   if (work.workDirNeedsRoot) return enterAccount(site.account);
   becomeAccount(site.account);
@@ -215,7 +218,7 @@ async function recordSource(instance: Instance, { from, configuration }: Site): 
   ]);
 }
 
-function makePartitions(site: Site, work: Work): void {
+function makePartitions(site: Site, work: CheckedWork): void {
   for (const { plan, make } of work.paths) {
     if (!make) continue;
     const store = work.stores.get(plan.path)!;
@@ -300,14 +303,18 @@ const NOTHING_EARLIER: Earlier = {
 async function readOnly(
   options: FoldersOptions,
   site: Site,
-  work: Work,
+  work: CheckedWork,
   report: FoldersReport,
   recorder: Recorder,
 ): Promise<void> {
+  const notMail = aboveAndAt(work.notMail);
   readAsAccount(options, site, work);
   const earlier: Earlier = {
     mapping: site.mapping ?? NOTHING_EARLIER.mapping,
     mailboxes: site.mailboxes ?? NOTHING_EARLIER.mailboxes,
   };
-  await eachUser(options, site, work, earlier, report, recorder, { add: async () => {}, flush: async () => {} });
+  await eachUser(options, site, { ...work, notMail }, earlier, report, recorder, {
+    add: async () => {},
+    flush: async () => {},
+  });
 }

@@ -343,6 +343,29 @@ describe('upgrade -s run again', () => {
     await databases(store, (mapping) => expect(mapping.folderByMailbox('user/fred/Work')?.missing).toBe(true));
   });
 
+  it('takes no directory of 4.x for 3.x mail: neither as store path nor as mailbox directory', async () => {
+    await publish(store, 'user/anna/INBOX', join(disk, '.0004x.sales'));
+    const partition = join(disk, '.0004x.sales');
+    // Each would read directories of 4.x as folders; nobody can vouch for that.
+    store.user('=user', { mailMessageStore: partition });
+    store.user('primary', { mailMessageStore: join(store.instance, 'store/partition') });
+    store.user('store', { mailMessageStore: store.instance });
+    store.user('msg-new', { mailMessageStore: join(store.root, 'server4') });
+    store.finish();
+    const report = await run(store, { storePaths: [partition, store.instance] });
+    expect(report.exitCode).toBe(1);
+    expect(report.errors.map(({ code, user }) => [code, user])).toEqual([
+      ['STORE_PATH_UNTRUSTED', '=user'],
+      ['STORE_PATH_UNTRUSTED', 'primary'],
+      ['STORE_PATH_UNTRUSTED', 'store'],
+      ['USER_DIRECTORY', 'msg-new'],
+    ]);
+    await databases(store, (mapping, mailboxes) => {
+      expect([...mapping.users()].map(({ uid }) => uid)).toEqual(['anna', 'fred']);
+      expect([...mailboxes.list()].map(({ owner }) => owner)).toEqual(['anna', 'fred', 'fred']);
+    });
+  });
+
   it('follows quota always, subscriptions until something of the user is migrated', async () => {
     fs.writeFileSync(join(store.mailbox, 'fred/.subscriptions'), 'Work\n');
     await run(store);
