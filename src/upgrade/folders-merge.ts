@@ -84,6 +84,8 @@ class UserMerge {
   private indexBytes = 0;
   private published = false;
   private readonly someLostName: boolean;
+  /** The folders are left as they are, and so are the subscriptions. */
+  private unchanged = false;
 
   constructor(
     private user: MappingUser,
@@ -105,15 +107,20 @@ class UserMerge {
   /** No mailbox directory: an empty INBOX (3x-profile.md, Directory entries), unless there was one earlier. */
   withoutMailbox(): void {
     this.keepStorePath();
-    const gone = this.known.filter((folder) => !folder.missing && !this.isPublished(folder));
-    if (gone.length > 0) {
-      const message =
-        `The mailbox directory is gone, ${gone.length} folders of it are not migrated yet; they were left as they ` +
-        'are. Is the disk mounted?';
-      this.errors.push({ user: this.user.uid, folder: '', code: 'USER_DIRECTORY_GONE', message });
-      return;
-    }
+    if (this.isGone('is gone')) return;
     this.emptyInbox('USER_NO_MAILBOX', 'The user has no mailbox directory and gets an empty INBOX.');
+  }
+
+  /** Mail that waits for its migration is not there: that is no reason to make empty mailboxes of it. */
+  private isGone(what: string): boolean {
+    const gone = this.known.filter((folder) => !folder.missing && !this.isPublished(folder));
+    if (gone.length === 0) return false;
+    const message =
+      `The mailbox directory ${what}, ${gone.length} folders of it are not migrated yet; they were left as they ` +
+      'are. Is the disk mounted?';
+    this.errors.push({ user: this.user.uid, folder: '', code: 'USER_DIRECTORY_GONE', message });
+    this.unchanged = true;
+    return true;
   }
 
   /**
@@ -125,7 +132,7 @@ class UserMerge {
     if (before === undefined || before.storePath === user.storePath) return;
     if (this.known.every(({ missing }) => missing)) return;
     const message =
-      `The user has no mailbox directory in the new store path ${user.storePath}; ${before.storePath}, where its mail ` +
+      `The user has no folder in the new store path ${user.storePath}; ${before.storePath}, where its mail ` +
       'was, stays on record. When the directory has been moved, run `upgrade -s` again.';
     this.warnings.push({ user: user.uid, folder: '', code: 'USER_STORE_PATH', message });
     this.user = { ...user, storePath: before.storePath, partition: before.partition };
@@ -134,6 +141,11 @@ class UserMerge {
   mailbox(found: Extract<UserMailbox, { kind: 'read' }>): void {
     this.errors.push(...found.errors);
     this.warnings.push(...found.warnings);
+    // Not even an INBOX, which 3.x never deletes: the empty mount point of a disk of the user's own, most likely.
+    if (found.folders.length === 0 && found.unread.length === 0) {
+      this.keepStorePath();
+      if (this.isGone('holds no folder')) return;
+    }
     const names = nameFolders({
       uid: this.user.uid,
       paths: [...found.folders.map(({ path }) => path), ...found.unread, INBOX_PATH],
@@ -347,7 +359,7 @@ class UserMerge {
    * only folders that are new join them. null: no change.
    */
   private subscriptions(paths: readonly (readonly Uint8Array[])[] | undefined): readonly string[] | null {
-    if (paths === undefined) return null;
+    if (paths === undefined || this.unchanged) return null;
     const before = this.earlier.mailboxes.subscriptions(this.user.uid);
     const wanted = new Set(this.published ? before : []);
     for (const path of paths) {

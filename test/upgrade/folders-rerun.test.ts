@@ -320,6 +320,38 @@ describe('upgrade -s run again', () => {
     });
   });
 
+  it('does not take an empty mount point for deleted folders; subscriptions and store path stay too', async () => {
+    fs.writeFileSync(join(disk, 'anna/.subscriptions'), 'INBOX\n');
+    await run(store);
+    fs.renameSync(join(disk, 'anna'), join(store.root, 'away'));
+    const moved = store.storePath('mail/moved');
+    for (const path of [disk, moved]) fs.mkdirSync(join(path, 'anna'));
+    store.finish();
+    const before = await databases(store, (mapping, mailboxes) => [
+      [...mapping.users()],
+      [...mapping.folders()],
+      [...mailboxes.list()],
+      mailboxes.subscriptions('anna'),
+    ]);
+    expect(before[3]).toEqual(['user/anna/INBOX']);
+    for (const path of [disk, moved]) {
+      const ldif = fs.readFileSync(store.ldif, 'utf8');
+      fs.writeFileSync(store.ldif, ldif.replace(/mailMessageStore: .*/, `mailMessageStore: ${path}`));
+      const report = await run(store);
+      expect([report.exitCode, report.errors.map(({ code, user }) => [code, user])]).toEqual([
+        1,
+        [['USER_DIRECTORY_GONE', 'anna']],
+      ]);
+      const after = await databases(store, (mapping, mailboxes) => [
+        [...mapping.users()],
+        [...mapping.folders()],
+        [...mailboxes.list()],
+        mailboxes.subscriptions('anna'),
+      ]);
+      expect(after).toEqual(before);
+    }
+  });
+
   it('keeps store paths of an unmounted disk, and of users who left, in upgrade4x.conf', async () => {
     const line = `upgrade.partition.sales.storepath|${disk}\n`;
     const conf = () => fs.readFileSync(join(store.mailbox, 'upgrade4x.conf'), 'utf8');
