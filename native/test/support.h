@@ -62,7 +62,7 @@ class TestFolder {
   std::vector<std::uint8_t> names_, refused_;
   std::vector<std::uint64_t> inodes_;
   std::vector<std::int64_t> mtimes_;
-  std::array<std::int32_t, 16> progress_{};
+  alignas(std::int64_t) std::array<std::int32_t, 16> progress_{};
 };
 
 [[nodiscard]] std::string readFile(const std::filesystem::path& path);

@@ -119,7 +119,10 @@ export interface MessageTable {
   readonly refused: Uint8Array;
 }
 
-/** Slots of the shared progress array (Int32Array on a SharedArrayBuffer), one array a run. */
+/**
+ * Slots of the shared progress array (Int32Array on a SharedArrayBuffer, from its beginning), one array a run.
+ * `kilobytes` has two of them, one number of 64 bits (progress.ts): 32 were full after 2 TiB.
+ */
 export const PROGRESS = { cancel: 0, messages: 1, kilobytes: 2 } as const;
 
 export interface EngineInput {

@@ -14,6 +14,11 @@ const NANOSECONDS = 1_000_000_000n;
 /** Where touch(1) finds the inherited descriptor. */
 const INHERITED_FD = '/proc/self/fd/3';
 
+/** As columns hold it, and the native engine: 64 bits, so that a time after 2262-04-11 wraps. */
+export function recordedMtime({ mtimeNs }: Pick<fs.BigIntStats, 'mtimeNs'>): bigint {
+  return BigInt.asIntN(64, mtimeNs);
+}
+
 /**
  * Sets the modification time of an open file to `mtimeNs` since 1970. With `exact` false it may be off by
  * a micro-second or two, which saves a process.
@@ -21,7 +26,7 @@ const INHERITED_FD = '/proc/self/fd/3';
  * @throws MailhaulError TIME_NOT_SET when it must be exact and cannot be
  */
 export function setModificationTime(fd: number, mtimeNs: bigint, exact: boolean): void {
-  if (statOpenExactly(fd).mtimeNs === mtimeNs) return;
+  if (recordedMtime(statOpenExactly(fd)) === mtimeNs) return;
   effect('chmod');
   if (!exact && mtimeNs >= 0n) {
     const seconds = Number(mtimeNs / NANOSECONDS) + Number(mtimeNs % NANOSECONDS) / 1e9;

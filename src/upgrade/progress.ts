@@ -5,6 +5,7 @@
  *
  * Counters come from shared memory, so drawing costs the workers nothing.
  */
+import { kilobytesOf } from '../engine/progress.js';
 import { PROGRESS } from '../engine/types.js';
 import { grouped } from './numbers.js';
 
@@ -71,7 +72,7 @@ function describe(
   seconds: number,
 ): string {
   const messages = Atomics.load(counters, PROGRESS.messages);
-  const megabytes = (Atomics.load(counters, PROGRESS.kilobytes) * 1024) / 1e6;
+  const megabytes = (kilobytesOf(counters) * 1024) / 1e6;
   // The estimate of messages is rough; the share of folders keeps it honest for small folders.
   const share = Math.max(ratio(messages, totals.messages), ratio(folders, totals.folders) * 0.5);
   const left = share > 0.01 && share < 1 ? clockText((seconds / share) * (1 - share)) : '–:––';

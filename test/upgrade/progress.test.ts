@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { addKilobytes } from '../../src/engine/progress.js';
 import { PROGRESS } from '../../src/engine/types.js';
 import { clockText, startProgress } from '../../src/upgrade/progress.js';
 
@@ -21,6 +22,14 @@ describe('startProgress', () => {
     progress.folderDone('primary');
     nowMs = 2_000;
     expect(progress.line()).toBe('1/10 folders  500 messages  4.1 MB  2.0 MB/s  0:02 left  primary 1/6  sales 0/4');
+    progress.stop();
+  });
+
+  it('counts on after 2 and 4 TiB', () => {
+    const counters = new Int32Array(new SharedArrayBuffer(64));
+    const progress = startProgress(totals, counters, undefined, () => 1_000_000);
+    for (let i = 0; i < 5; i++) addKilobytes(counters, 2 ** 30);
+    expect(progress.line()).toContain('5497558.1 MB');
     progress.stop();
   });
 

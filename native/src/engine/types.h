@@ -74,7 +74,7 @@ struct MessageTable {
   }
 };
 
-/// Slots of the shared progress array (PROGRESS in types.ts).
+/// Slots of the shared progress array (PROGRESS in types.ts), whose beginning is aligned for 64 bits.
 class Progress {
  public:
   explicit Progress(std::int32_t* slots) noexcept : slots_(slots) {}
@@ -84,7 +84,8 @@ class Progress {
     slot(1).fetch_add(1, std::memory_order_relaxed);
     bytes_ += bytes;
     if (bytes_ < 1024) return;
-    slot(2).fetch_add(static_cast<std::int32_t>(bytes_ / 1024), std::memory_order_relaxed);
+    std::atomic_ref<std::int64_t>(*reinterpret_cast<std::int64_t*>(slots_ + 2))
+        .fetch_add(static_cast<std::int64_t>(bytes_ / 1024), std::memory_order_relaxed);
     bytes_ %= 1024;
   }
 

@@ -213,7 +213,9 @@ engine::Folder folder(Napi::Value value) {
   out.publishWithFailures = boolean(object, "publishWithFailures");
   out.resumed = boolean(object, "resumed");
   const std::span<std::int32_t> progress = elements<std::int32_t>(object.Get("progress"), "progress");
-  if (progress.size() < 3) throw wrong(value.Env(), "progress", "three slots");
+  if (progress.size() < 4 || reinterpret_cast<std::uintptr_t>(progress.data()) % alignof(std::int64_t) != 0) {
+    throw wrong(value.Env(), "progress", "four slots, aligned");
+  }
   out.progress = progress.data();
   return out;
 }

@@ -10,6 +10,7 @@ import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import type { Dir, Name } from '../../fs/dir.js';
 import { digest } from '../../store/digest.js';
+import { addKilobytes } from '../progress.js';
 import { rowOfUid } from '../rows.js';
 import {
   type EngineInput,
@@ -260,7 +261,7 @@ class Migration {
     Atomics.add(progress, PROGRESS.messages, 1);
     this.unreported += bytes;
     if (this.unreported < 1024) return;
-    Atomics.add(progress, PROGRESS.kilobytes, Math.floor(this.unreported / 1024));
+    addKilobytes(progress, Math.floor(this.unreported / 1024));
     this.unreported %= 1024;
   }
 

@@ -2,6 +2,7 @@
 import { isAscii } from 'node:buffer';
 import type { BigIntStats } from 'node:fs';
 import type { Name } from '../../fs/dir.js';
+import { recordedMtime } from '../../fs/times.js';
 import type { MessageTable } from '../types.js';
 
 /** Gives the 3.x file name of a row: text when the folder's names are ASCII (cheaper to open), else bytes. */
@@ -26,7 +27,9 @@ export function isFileName(name: Name): boolean {
 /** The file is the one of the migration record: inode, size and modification time (ns) are equal. */
 export function isRecorded(messages: MessageTable, i: number, stat: BigIntStats): boolean {
   return (
-    stat.ino === messages.inodes[i] && Number(stat.size) === messages.sizes[i] && stat.mtimeNs === messages.mtimes[i]
+    stat.ino === messages.inodes[i] &&
+    Number(stat.size) === messages.sizes[i] &&
+    recordedMtime(stat) === messages.mtimes[i]
   );
 }
 

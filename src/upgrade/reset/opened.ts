@@ -9,6 +9,7 @@ import type { BigIntStats } from 'node:fs';
 import * as fs from 'node:fs';
 import { describeError, hasErrno, MailhaulError } from '../../errors.js';
 import { closeDir, type Dir, fstat, openDir, openFile, stat, walk } from '../../fs/dir.js';
+import { recordedMtime } from '../../fs/times.js';
 import { fileSource } from '../../store/index/io.js';
 import { MailboxIndex } from '../../store/index/mailboxIndex.js';
 import { openIndex } from '../../store/index/reader.js';
@@ -204,7 +205,7 @@ export function isOnRecord(record: MigrationRecord, i: number, found: BigIntStat
     found.isFile() &&
     found.ino === record.inodes[i] &&
     Number(found.size) === record.sizes[i] &&
-    found.mtimeNs === record.mtimes[i]
+    recordedMtime(found) === record.mtimes[i]
   );
 }
 

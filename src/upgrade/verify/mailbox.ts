@@ -3,6 +3,7 @@
  * implementations; the mailbox database against the index; unknown files; ownership and modes.
  */
 import * as fs from 'node:fs';
+import { addKilobytes } from '../../engine/progress.js';
 import { FLAG, type IndexSummary, PROGRESS } from '../../engine/types.js';
 import { describeError, hasErrno } from '../../errors.js';
 import { closeDir, type Dir, displayPath, entries, openDir, openFile, stat } from '../../fs/dir.js';
@@ -219,7 +220,7 @@ function verifyContent(check: Check, message: IndexedMessage, content: Buffer, w
   const { uid } = message;
   totals.read += 1;
   totals.bytes += content.length;
-  Atomics.add(context.progress, PROGRESS.kilobytes, Math.round(content.length / 1024));
+  addKilobytes(context.progress, Math.round(content.length / 1024));
   let cache: Uint8Array | undefined;
   try {
     cache = message.cache();

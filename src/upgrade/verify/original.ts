@@ -5,6 +5,7 @@
 import type { BigIntStats } from 'node:fs';
 import { describeError, hasErrno } from '../../errors.js';
 import { type Dir, displayPath, stat } from '../../fs/dir.js';
+import { recordedMtime } from '../../fs/times.js';
 import type { IndexedMessage } from '../../store/index/mailboxIndex.js';
 import type { MigrationRecord } from '../types.js';
 import { withContent } from './content.js';
@@ -109,6 +110,6 @@ function isOnRecord(found: BigIntStats, record: MigrationRecord, row: number): b
     found.isFile() &&
     found.ino === record.inodes[row] &&
     Number(found.size) === record.sizes[row] &&
-    found.mtimeNs === record.mtimes[row]
+    recordedMtime(found) === record.mtimes[row]
   );
 }
