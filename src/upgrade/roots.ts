@@ -7,6 +7,8 @@ import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, ensureDir, type Ownership, openDir, openRoot } from '../fs/dir.js';
 import { SINGLE_DIRECTORY } from '../store/layout.js';
 import { openPartition } from '../store/partitions.js';
+import type { Trouble } from './tasks.js';
+import { isProcessTrouble } from './trouble-kinds.js';
 
 export interface PartitionRoot {
   readonly name: string;
@@ -32,6 +34,26 @@ export function storeRoot(roots: Roots, path: string): Dir {
   const dir = openStorePath(path);
   roots.stores.set(path, dir);
   return dir;
+}
+
+/**
+ * Opens and holds store paths. One that cannot be opened (its disk is not mounted, or retired with users who are gone)
+ * stops its own folders only: its trouble is returned, by path.
+ *
+ * @throws MailhaulError FS_FOREIGN_LINK, and STORE_PATH where the trouble is the process's own
+ */
+export function openStorePaths(roots: Roots, paths: Iterable<string>): Map<string, Trouble> {
+  const troubles = new Map<string, Trouble>();
+  for (const path of paths) {
+    try {
+      storeRoot(roots, path);
+    } catch (error) {
+      const { errno, syscall } = (error instanceof MailhaulError ? error.cause : error) as NodeJS.ErrnoException;
+      if (typeof errno !== 'number' || isProcessTrouble(Math.abs(errno))) throw error;
+      troubles.set(path, { side: 'source', errno: Math.abs(errno), call: syscall ?? 'open' });
+    }
+  }
+  return troubles;
 }
 
 /** The held root of a partition. The directory itself is never made here (4x-store.md, Layout). */

@@ -14,7 +14,7 @@ import { openPartition } from '../store/partitions.js';
 import { prepareTaskOf } from './batch.js';
 import { disagreement, refuseOldMapping } from './disagree.js';
 import { startPool, type WorkerPool } from './pool.js';
-import { closeRoots, emptyRoots, storeRoot } from './roots.js';
+import { closeRoots, emptyRoots, openStorePaths, storeRoot } from './roots.js';
 import { isDue, mailboxOf, selectFolders } from './selection.js';
 import { openSession } from './session.js';
 import { type DeviceSpace, indexSpace, isShort, type SharedInodes, spaceLedger } from './space.js';
@@ -117,6 +117,17 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       partitions.set(key, made);
       return made;
     };
+    const unopened = new Map<string, boolean>();
+    /** A store path that cannot be opened stops its own folders in the run, and is told once. */
+    const canOpen = (storePath: string): boolean => {
+      const known = unopened.get(storePath) ?? (storePath !== '' && openStorePaths(roots, [storePath]).size > 0);
+      if (known && !unopened.has(storePath)) {
+        const message = `The 3.x store ${storePath} cannot be opened. Is its disk mounted?`;
+        problem({ user: '', folder: '', file: '', code: 'SOURCE_HALT', message });
+      }
+      unopened.set(storePath, known);
+      return !known;
+    };
     const work = new Map<string, Workload>();
     const worklist = buildWorklist(selection.folders(), (folder) => {
       const due = isDue(mapping, mailboxes, folder);
@@ -127,7 +138,9 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         return false;
       }
       const root = folder.root ?? instance.partitionPath(folder.partition) ?? '';
-      if (due) addWork(work, mapping.user(folder.uid)?.storePath ?? '', root, folder);
+      const storePath = mapping.user(folder.uid)?.storePath ?? '';
+      if (due && !canOpen(storePath)) return false;
+      if (due) addWork(work, storePath, root, folder);
       return due;
     });
     pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), {

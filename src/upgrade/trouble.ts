@@ -298,13 +298,14 @@ function freeOn(dir: Dir | undefined): { bytes: number; files: number | null } |
 }
 
 function messageOf(report: Omit<DeviceReport, 'message'>): string {
-  const { side, path, partitions, call, errno, foldersLeft } = report;
+  const { side, path, partitions, call, errno, foldersLeft, foldersUnreadable: unreadable } = report;
   const named = partitions.length === 0 ? '' : ` (partition ${partitions.join(', ')})`;
   const left = `${foldersLeft} folder${foldersLeft === 1 ? ' is' : 's are'} left`;
   if (side === 'source') {
     return (
-      `The disk of the 3.x store ${path} cannot be read any more: ${call} failed with ${errno}, ` +
-      `${report.foldersUnreadable} folder${report.foldersUnreadable === 1 ? '' : 's'} could not be read, ${left} there. ` +
+      `The disk of the 3.x store ${path} cannot be read${unreadable === 0 ? '' : ' any more'}: ${call} failed with ` +
+      `${errno}, ${unreadable === 0 ? '' : `${unreadable} folder${unreadable === 1 ? '' : 's'} could not be read, `}` +
+      `${left} there. ` +
       'Repair or mount it, then run the same command again.'
     );
   }

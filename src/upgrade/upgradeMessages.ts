@@ -17,13 +17,13 @@ import type { WorkerPool } from './pool.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
 import { removePublishedOriginals, settleRemovals } from './removal.js';
 import { addError, emptyReport, exitCodeOf, type MessagesReport } from './report.js';
-import { closeRoots, emptyRoots, leftoverRoot, partitionRoot, storeRoot } from './roots.js';
+import { closeRoots, emptyRoots, leftoverRoot, openStorePaths, partitionRoot } from './roots.js';
 import { drain, type Run } from './run.js';
 import { isDue, mailboxOf, type Selection, type SelectionOptions, selectFolders } from './selection.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
 import { removeSharedCopies } from './singles.js';
 import { checkSpace } from './spaceCheck.js';
-import type { Trouble, WorkerContext } from './tasks.js';
+import type { WorkerContext } from './tasks.js';
 import { noteTombstones } from './tombstones.js';
 import { addWork, noTroubles, settleTroubles, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, troubleOf } from './trouble-kinds.js';
@@ -76,8 +76,11 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     reportSelection(session, report, selection);
     const scope = scopeOf(session, selection, report, options.remove);
     const partitionPath = (name: string): string => pathOfPartition(session, name);
-    const early: { path: string; trouble: Trouble }[] = [];
-    for (const [name, recorded] of scope.partitions) {
+    const unopened = openStorePaths(roots, scope.storePaths);
+    const early = [...unopened].map(([path, trouble]) => ({ path, trouble }));
+    for (const { name, recorded, storePaths } of scope.partitions) {
+      // Nothing can come to it: often it lies in the store path that is not there.
+      if (storePaths.size > 0 && [...storePaths].every((storePath) => unopened.has(storePath))) continue;
       const path = recorded ?? partitionPath(name);
       try {
         partitionRoot(roots, name, path, instance.owner);
@@ -89,7 +92,6 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       }
     }
     for (const [path, name] of scope.finished) leftoverRoot(roots, name, path, instance.owner);
-    for (const path of scope.storePaths) storeRoot(roots, path);
     const faults = armedFaults() ?? null;
     // A thread costs a tenth of a second to start: no more of them than there are folders, and not even their code
     // where there are none.
@@ -184,8 +186,7 @@ interface Scope {
   readonly all: readonly number[];
   /** Published folders that the mapping does not show as migrated yet. */
   readonly untold: readonly number[];
-  /** Partition names with the recorded root of their folders (undefined: the path in force). */
-  readonly partitions: readonly (readonly [string, string | undefined])[];
+  readonly partitions: readonly NeededPartition[];
   /** Names of the partitions that hold published folders, by path. */
   readonly finished: ReadonlyMap<string, string>;
   readonly storePaths: ReadonlySet<string>;
@@ -196,12 +197,20 @@ interface Scope {
   readonly totals: Parameters<typeof startProgress>[0];
 }
 
+interface NeededPartition {
+  readonly name: string;
+  /** Root of the folders that are due; undefined: the path in force. */
+  readonly recorded: string | undefined;
+  /** Where these folders come from. */
+  readonly storePaths: Set<string>;
+}
+
 /** Goes over the folders in scope once: what is due, and which roots it needs. */
 function scopeOf(session: Session, selection: Selection, report: MessagesReport, remove: boolean): Scope {
   const { mapping, mailboxes } = session;
   const all: number[] = [];
   const untold: number[] = [];
-  const partitions = new Map<string, readonly [string, string | undefined]>();
+  const partitions = new Map<string, NeededPartition>();
   const finished = new Map<string, string>();
   const storePaths = new Set<string>();
   const folderCountByPartition = new Map<string, number>();
@@ -224,9 +233,16 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
     }
     if (removalDue) all.push(folder.id);
     if (due || removalDue) {
-      partitions.set(`${folder.partition}\n${folder.root ?? ''}`, [folder.partition, folder.root ?? undefined]);
+      const key = `${folder.partition}\n${folder.root ?? ''}`;
+      const needed = partitions.get(key) ?? {
+        name: folder.partition,
+        recorded: folder.root ?? undefined,
+        storePaths: new Set(),
+      };
+      partitions.set(key, needed);
       const storePath = storePathOf.get(folder.uid);
       if (storePath !== undefined) storePaths.add(storePath);
+      if (storePath !== undefined) needed.storePaths.add(storePath);
     }
     if (due) {
       folderCountByPartition.set(folder.partition, (folderCountByPartition.get(folder.partition) ?? 0) + 1);
