@@ -58,7 +58,7 @@ export async function readDirectory(
   });
   const defaultStorePath = configuration.mailboxDirectory;
   try {
-    const { table, skipped } = await collectUsers(directory, defaultStorePath, recorder, options.signal);
+    const { table, skipped } = await collectUsers(directory, defaultStorePath, recorder, site.mapping, options.signal);
     const inUse = partitionsInUse(site.mapping, site.mailboxes);
     const places = placesOf4x(site.instancePath, site.instance, inUse.roots);
     const plan = planStores({

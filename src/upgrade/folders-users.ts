@@ -13,7 +13,7 @@ import {
   type StorePathIdentity,
 } from '../store/partitions.js';
 import type { Recorder } from './folders-report.js';
-import type { MappingUser } from './types.js';
+import type { MappingDatabase, MappingUser } from './types.js';
 
 /**
  * The valid users in directory order: one string, two numbers each, so that 1,000,000 users take some 60 MB.
@@ -31,23 +31,45 @@ export interface UserTable {
   readonly usersOf: number[];
 }
 
-/** Reads the directory; what it could not use is recorded. */
+/**
+ * Reads the directory; what it could not use is recorded.
+ *
+ * @param mapping users of earlier runs: one of them in another case is the same user (3x-profile.md: uids are compared
+ *   without case), and would get all mail a second time, or what came since in a mailbox of its own
+ */
 export async function collectUsers(
   directory: UserDirectory,
   defaultStorePath: string,
   recorder: Recorder,
+  mapping: Pick<MappingDatabase, 'user' | 'users'> | undefined,
   signal?: AbortSignal,
 ): Promise<{ table: UserTable; skipped: number }> {
   const table: UserTable = { uids: [], quotas: [], pathOf: [], paths: [], usersOf: [] };
+  const known = new Map<string, string>();
+  for (const { uid } of mapping?.users() ?? []) known.set(uid.toLowerCase(), uid);
   const indexOf = new Map<string, number>();
   let skipped = 0;
   for await (const item of directory.users(signal)) {
     if (item.kind === 'problem') {
       recorder.error({ user: item.dn, folder: '', code: item.code, message: item.message });
       skipped += 1;
+      continue;
+    }
+    const before = known.get(item.uid.toLowerCase());
+    if (before !== undefined && before !== item.uid && mapping?.user(item.uid) === undefined) {
+      recorder.error({ user: item.uid, folder: '', code: 'USER_CASE', message: caseChanged(item.uid, before) });
+      skipped += 1;
     } else addUser(table, indexOf, item, defaultStorePath);
   }
   return { table, skipped };
+}
+
+function caseChanged(uid: string, before: string): string {
+  return (
+    `An earlier \`upgrade -s\` added this user as “${before}”, and uids are compared without case: “${uid}” is skipped. ` +
+    `Give the directory entry, and the mailbox directory, the name “${before}” again, or clean up with ` +
+    '`upgrade --reset` first.'
+  );
 }
 
 function addUser(

@@ -375,6 +375,20 @@ describe('upgrade -s run again', () => {
     await databases(store, (mapping) => expect(mapping.folderByMailbox('user/fred/Work')?.missing).toBe(true));
   });
 
+  it('does not make a second user of one whose uid is in another case now', async () => {
+    fs.renameSync(join(store.mailbox, 'fred'), join(store.mailbox, 'Fred'));
+    fs.writeFileSync(store.ldif, fs.readFileSync(store.ldif, 'utf8').replace('uid: fred', 'uid: Fred'));
+    const names = await mailboxNames(store);
+    const report = await run(store);
+    expect([report.exitCode, report.users.skipped]).toEqual([1, 1]);
+    expect(report.errors.map(({ code, user }) => [code, user])).toEqual([['USER_CASE', 'Fred']]);
+    expect(report.errors[0]?.message).toContain('“fred”');
+    expect(await mailboxNames(store)).toEqual(names);
+    await databases(store, (mapping) => {
+      expect([...mapping.users()].map(({ uid }) => uid)).toEqual(['anna', 'fred']);
+    });
+  });
+
   it('takes no directory of 4.x for 3.x mail: neither as store path nor as mailbox directory', async () => {
     await publish(store, 'user/anna/INBOX', join(disk, '.0004x.sales'));
     const partition = join(disk, '.0004x.sales');
