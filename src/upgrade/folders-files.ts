@@ -4,9 +4,9 @@
  * as a whole, durably.
  */
 import { replaceFile } from '../fs/atomic.js';
-import { type Dir, type Ownership, readFile } from '../fs/dir.js';
+import { type Dir, entries, type Ownership, readFile, unlinkIfThere } from '../fs/dir.js';
 import type { MappingUser } from './types.js';
-import { userListFileName, userListHeader } from './userlists.js';
+import { formerListFileName, isFormerList, userListFileName, userListHeader } from './userlists.js';
 
 export const UPGRADE_CONF = 'upgrade4x.conf';
 
@@ -68,7 +68,8 @@ export function writeUpgradeConf(workDir: Dir, conf: UpgradeConf, owner: Ownersh
 }
 
 /**
- * Writes `__up.<partition>.txt` for each partition, with all users of the mapping database. Returns the names.
+ * Writes `__up.<partition>.txt` for each partition, and one more list for each store path where users of a partition
+ * have been left behind: every user of the mapping database is in exactly one. Returns the names.
  *
  * @param partitions store paths by partition name: lists to write, also when nobody is in them
  */
@@ -78,20 +79,44 @@ export function writeUserLists(
   users: Iterable<MappingUser>,
   owner: Ownership,
 ): string[] {
-  const lists = new Map<string, { storePath: string; uids: string[] }>();
-  for (const [name, storePath] of partitions) lists.set(name, { storePath, uids: [] });
-  for (const { uid, partition, storePath } of users) {
-    let list = lists.get(partition);
-    if (list === undefined) {
-      list = { storePath, uids: [] };
-      lists.set(partition, list);
+  const names: string[] = [];
+  for (const [partition, byPath] of listsOf(partitions, users)) {
+    // The partition's own store path is the first; the others in an order that no run changes.
+    const [own, ...others] = byPath;
+    const former = others.sort(([a], [b]) => (a < b ? -1 : 1));
+    for (const [n, [storePath, uids]] of [own!, ...former].entries()) {
+      const name = n === 0 ? userListFileName(partition) : formerListFileName(partition, n);
+      const body = uids.length === 0 ? '' : `${uids.join('\n')}\n`;
+      replaceFile(workDir, name, userListHeader(partition, storePath) + body, owner);
+      names.push(name);
     }
-    if (list.storePath === storePath) list.uids.push(uid);
   }
-  return [...lists].map(([partition, { storePath, uids }]) => {
-    const name = userListFileName(partition);
-    const body = uids.length === 0 ? '' : `${uids.join('\n')}\n`;
-    replaceFile(workDir, name, userListHeader(partition, storePath) + body, owner);
-    return name;
-  });
+  removeFormerLists(workDir, new Set(names));
+  return names;
+}
+
+/** Partition → store path → uids. The first path of a partition is that of the partition itself. */
+function listsOf(
+  partitions: ReadonlyMap<string, string>,
+  users: Iterable<MappingUser>,
+): Map<string, Map<string, string[]>> {
+  const lists = new Map<string, Map<string, string[]>>();
+  for (const [name, storePath] of partitions) lists.set(name, new Map([[storePath, []]]));
+  for (const { uid, partition, storePath } of users) {
+    let byPath = lists.get(partition);
+    if (byPath === undefined) {
+      byPath = new Map();
+      lists.set(partition, byPath);
+    }
+    const uids = byPath.get(storePath);
+    if (uids === undefined) byPath.set(storePath, [uid]);
+    else uids.push(uid);
+  }
+  return lists;
+}
+
+/** Lists of users who have followed their partition since: `-u` would report each of them. */
+function removeFormerLists(workDir: Dir, written: ReadonlySet<string>): void {
+  const names = [...entries(workDir)].map(({ name }) => name.toString('latin1'));
+  for (const name of names) if (isFormerList(name) && !written.has(name)) unlinkIfThere(workDir, name);
 }

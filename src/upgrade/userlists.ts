@@ -26,6 +26,19 @@ export function userListFileName(partition: string): string {
   return `__up.${partition}.txt`;
 }
 
+/**
+ * `__up.<partition>.former<n>.txt`: a list has one store path, and these users of the partition have their mail in
+ * another one still.
+ */
+export function formerListFileName(partition: string, n: number): string {
+  return `__up.${partition}.former${n}.txt`;
+}
+
+/** Whether a file is such a list: `-s` takes away those that it has no users for any more. */
+export function isFormerList(name: string): boolean {
+  return /^__up\.[A-Za-z0-9]+\.former[0-9]+\.txt$/.test(name);
+}
+
 /** The three header lines, with their ends. */
 export function userListHeader(partition: string, storePath: string): string {
   return `${PARTITION_LINE}${partition}\n${STORE_PATH_LINE}${storePath}\n${SEPARATOR_LINE}\n`;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openInstance } from '../../src/config/instance.js';
 import { createChangeWriter } from '../../src/upgrade/folders-write.js';
+import { readUserList } from '../../src/upgrade/userlists.js';
 import { databases, INDEX, mailboxNames, publish, run, type SmallStore, smallStore } from './small-store.js';
 
 const NOW = 2_000_000_000;
@@ -308,6 +309,30 @@ describe('upgrade -s run again', () => {
     fs.renameSync(join(disk, 'anna'), join(moved, 'anna'));
     expect((await run(store)).warnings).toEqual([]);
     expect(await storePath()).toBe(moved);
+  });
+
+  it('lists every user, those too who have not followed their partition to its new store path', async () => {
+    store.user('bert', { mailMessageStore: disk });
+    store.folder(disk, 'bert', 'INBOX', INDEX(13));
+    store.finish();
+    await run(store);
+    const other = store.storePath('disk2/sales');
+    fs.renameSync(join(disk, 'bert'), join(other, 'bert'));
+    fs.writeFileSync(store.ldif, fs.readFileSync(store.ldif, 'utf8').replaceAll(disk, other));
+    expect((await run(store)).warnings.map(({ code, user }) => [code, user])).toEqual([['USER_STORE_PATH', 'anna']]);
+    const lists = () => fs.readdirSync(store.mailbox).filter((name) => /^__up\..*\.txt$/.test(name));
+    const read = (name: string) =>
+      databases(store, (mapping) => {
+        const list = readUserList(join(store.mailbox, name), (uid) => mapping.user(uid));
+        return [list.partition, list.storePath, list.users, list.errors];
+      });
+    expect(lists().sort()).toEqual(['__up.primary.txt', '__up.sales.former1.txt', '__up.sales.txt']);
+    expect(await read('__up.sales.txt')).toEqual(['sales', other, ['bert'], []]);
+    expect(await read('__up.sales.former1.txt')).toEqual(['sales', disk, ['anna'], []]);
+    fs.renameSync(join(disk, 'anna'), join(other, 'anna'));
+    await run(store);
+    expect(lists().sort()).toEqual(['__up.primary.txt', '__up.sales.txt']);
+    expect(await read('__up.sales.txt')).toEqual(['sales', other, ['anna', 'bert'], []]);
   });
 
   it('does not take an unmounted disk for empty mailboxes', async () => {
