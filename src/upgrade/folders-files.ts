@@ -3,6 +3,7 @@
  * for each partition, and `upgrade4x.conf`, which tells a dynamic upgrade where everything is. Each is replaced
  * as a whole, durably.
  */
+import { MailhaulError } from '../errors.js';
 import { replaceFile } from '../fs/atomic.js';
 import { type Dir, entries, type Ownership, readFile, unlinkIfThere } from '../fs/dir.js';
 import type { MappingUser } from './types.js';
@@ -53,14 +54,28 @@ export function formatUpgradeConf(conf: UpgradeConf): string {
 }
 
 /** The options of an `upgrade4x.conf` in this directory; empty when there is none. */
+/** @throws MailhaulError WORK_DIR_NAME (exit 3): `upgrade4x.conf` is a valid uid, and may be somebody's mailbox directory */
 export function readUpgradeConf(workDir: Dir): ReadonlyMap<string, string> {
-  const text = readFile(workDir, UPGRADE_CONF, CONF_LIMIT)?.toString('utf8') ?? '';
+  const text = readConf(workDir)?.toString('utf8') ?? '';
   const options = new Map<string, string>();
   for (const line of text.split('\n')) {
     const pipe = line.indexOf('|');
     if (pipe > 0 && !line.startsWith('#')) options.set(line.slice(0, pipe), line.slice(pipe + 1));
   }
   return options;
+}
+
+function readConf(workDir: Dir): Buffer | undefined {
+  try {
+    return readFile(workDir, UPGRADE_CONF, CONF_LIMIT);
+  } catch (error) {
+    if (!(error instanceof MailhaulError && error.code === 'FS_NOT_REGULAR')) throw error;
+    throw new MailhaulError('WORK_DIR_NAME', 'Something else has the name of a file of `upgrade -s`.', {
+      where: `${workDir.path}/${UPGRADE_CONF}`,
+      hint: 'If it is a mailbox directory, name another directory for these files with --work-dir; else remove it.',
+      cause: error,
+    });
+  }
 }
 
 export function writeUpgradeConf(workDir: Dir, conf: UpgradeConf, owner: Ownership): void {

@@ -20,9 +20,9 @@ import { refuseOldMapping } from './disagree.js';
 import { readUpgradeConf } from './folders-files.js';
 import type { FoldersOptions } from './folders-options.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
-import { refuseUnfinishedReset } from './session.js';
+import { compareInstances, refuseUnfinishedReset } from './session.js';
 import { openSourceInstance } from './setup.js';
-import type { MappingDatabase } from './types.js';
+import type { MappingDatabase, MappingFolder } from './types.js';
 
 export interface Site {
   readonly source: MailSource;
@@ -96,7 +96,8 @@ async function open(
   const mailboxes = instance === undefined ? undefined : await openMailboxes(instance, owner, readOnly);
   if (mailboxes !== undefined) defer(() => mailboxes.close());
   const upgradeConf = readUpgradeConf(workDir);
-  if (mapping !== undefined) checkMapping(mapping, { configuration, instancePath, upgradeConf, workDir });
+  const context: MappingContext = { configuration, instance, mailboxes, instancePath, upgradeConf, workDir };
+  if (mapping !== undefined) checkMapping(mapping, context);
   if (instance !== undefined && mailboxes !== undefined) {
     checkSameSource({ instance, mailboxes, mapping, from, mailboxDirectory: configuration.mailboxDirectory });
   }
@@ -248,6 +249,8 @@ function mappingLost(workDir: Dir): MailhaulError {
 
 interface MappingContext {
   readonly configuration: SourceConfiguration;
+  readonly instance: Instance | undefined;
+  readonly mailboxes: MailboxDatabase | undefined;
   readonly instancePath: string;
   readonly upgradeConf: ReadonlyMap<string, string>;
   readonly workDir: Dir;
@@ -256,7 +259,7 @@ interface MappingContext {
 /** A mapping database of another installation must not be continued: its records are about other mail. */
 function checkMapping(mapping: MappingDatabase, context: MappingContext): void {
   const meta = mapping.meta();
-  const { configuration, instancePath, upgradeConf, workDir } = context;
+  const { configuration, instance, mailboxes, instancePath, upgradeConf, workDir } = context;
   refuseUnfinishedReset(meta, workDir.path);
   if (meta !== undefined && meta.mailboxDirectory !== configuration.mailboxDirectory) {
     throw new MailhaulError('MAPPING_OTHER_SOURCE', `The mapping database is about ${meta.mailboxDirectory}.`, {
@@ -265,9 +268,18 @@ function checkMapping(mapping: MappingDatabase, context: MappingContext): void {
     });
   }
   const other = upgradeConf.get('upgrade.instance');
-  if (other === undefined || other === instancePath) return;
+  if (other === undefined) return;
+  const compared = compareInstances(other, instancePath);
+  if (compared === 'same' || (compared === 'gone' && instance?.config.get(OPTION.instance) === other)) return;
+  // One that was moved knows a mailbox that was migrated to it; a new one beside an old one that was removed does not.
+  const isKnown = ({ id, mailbox }: MappingFolder): boolean => mailboxes?.get(mailbox)?.mappingId === id;
+  let attempted = false;
   for (const folder of mapping.folders()) {
     if (folder.root === null && !folder.migrated) continue;
+    if (compared === 'gone' && isKnown(folder)) return;
+    attempted = true;
+  }
+  if (attempted) {
     throw new MailhaulError('MAPPING_OTHER_INSTANCE', `Mail was migrated to another 4.x instance, ${other}.`, {
       where: workDir.path,
       hint: `Use --instance ${other}, or clean up with \`upgrade --reset\` first.`,

@@ -179,14 +179,7 @@ function tellingLog(log: Log, instance: string): Log {
  */
 export function checkMappingIsOurs(instance: BareInstance, workDir: Dir): void {
   const recorded = readUpgradeConf(workDir).get('upgrade.instance');
-  if (recorded === undefined || recorded === resolve(instance.path)) return;
-  try {
-    const other = statSync(recorded, { bigint: true });
-    const own = statSync(instance.path, { bigint: true });
-    if (other.dev === own.dev && other.ino === own.ino) return;
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return;
-  }
+  if (recorded === undefined || compareInstances(recorded, resolve(instance.path)) !== 'other') return;
   throw new MailhaulError(
     'MAPPING_OTHER_INSTANCE',
     `The last \`upgrade -s\` was for another 4.x instance, ${recorded}.`,
@@ -195,6 +188,18 @@ export function checkMappingIsOurs(instance: BareInstance, workDir: Dir): void {
       hint: `Use --instance ${recorded}, or run \`upgrade -s\` for this one.`,
     },
   );
+}
+
+/** Whether two paths lead to one instance. `gone`: nothing is at the recorded one any more; it may have been moved. */
+export function compareInstances(recorded: string, path: string): 'same' | 'gone' | 'other' {
+  if (recorded === path) return 'same';
+  try {
+    const other = statSync(recorded, { bigint: true });
+    const own = statSync(path, { bigint: true });
+    return other.dev === own.dev && other.ino === own.ino ? 'same' : 'other';
+  } catch (error) {
+    return hasErrno(error, 'ENOENT', 'ENOTDIR') ? 'gone' : 'other';
+  }
 }
 
 /** @throws MailhaulError FROM_OTHER (exit 2) */

@@ -8,7 +8,7 @@ import { MailhaulError } from '../../src/errors.js';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
 import type { FoldersOptions } from '../../src/upgrade/folders.js';
 import { openSession } from '../../src/upgrade/session.js';
-import { needRoot, publish, run, type SmallStore, smallStore, snapshot } from './small-store.js';
+import { ACCOUNT, needRoot, publish, run, type SmallStore, smallStore, snapshot } from './small-store.js';
 
 describe('upgrade -s refuses', () => {
   let store: SmallStore;
@@ -190,6 +190,32 @@ describe('upgrade -s refuses', () => {
   it('another work directory than the one that holds the mapping database', async () => {
     await run(store);
     expect(await refused({ workDir: store.storePath('work') })).toMatchObject({ code: 'WORK_DIR_CHANGED', exit: 3 });
+  });
+
+  it('a mailbox directory with the name of a file of its own; another directory for these does', async () => {
+    store.user('upgrade4x.conf');
+    store.folder(store.mailbox, 'upgrade4x.conf', 'INBOX');
+    store.finish();
+    const hint = expect.stringContaining('--work-dir');
+    expect(await refused()).toMatchObject({ code: 'WORK_DIR_NAME', exit: 3, hint });
+    const workDir = store.storePath('work');
+    fs.chownSync(workDir, ACCOUNT.uid, ACCOUNT.gid);
+    expect((await run(store, { workDir })).exitCode).toBe(0);
+  });
+
+  it('no instance that was moved, or is reached by a link, since mail was migrated to it', async () => {
+    await run(store);
+    await publish(store, 'user/fred/INBOX');
+    const instance = join(store.root, 'server4/msg-moved');
+    fs.symlinkSync('msg-new', instance);
+    expect((await run(store, { instance })).exitCode).toBe(0);
+    fs.rmSync(instance);
+    fs.renameSync(store.instance, instance);
+    expect((await run(store, { instance })).exitCode).toBe(0);
+    // Another one, and the old one is gone: what it does not know was not migrated to it.
+    expect(await refused()).toMatchObject({ code: 'MAPPING_OTHER_INSTANCE', exit: 3 });
+    fs.rmSync(instance, { recursive: true });
+    expect(await refused()).toMatchObject({ code: 'MAPPING_OTHER_INSTANCE', exit: 3 });
   });
 
   it('a mapping database by which mail went to another instance', async () => {
