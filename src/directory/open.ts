@@ -10,6 +10,7 @@ import type { LdapServer } from './ldap-connection.js';
 import { readLdif } from './ldif.js';
 import type { SourceItem, UserDirectory } from './types.js';
 import { uniqueUsers } from './unique.js';
+import { withoutPassword } from './url.js';
 
 export interface DirectoryOptions {
   /** `ldap://host[:port][/base][????StartTLS]`, `ldaps://…`, or the path of an LDIF file. */
@@ -84,7 +85,7 @@ export function parseLdapUrl(text: string): LdapUrl {
   const bad = (why: string) =>
     new MailhaulError('DIR_URL', `The directory URL ${why}.`, {
       // A password in a URL must not reach a log.
-      where: text.replace(/\/\/[^/]*@/, '//…@').slice(0, 300),
+      where: withoutPassword(text).slice(0, 300),
       hint: 'Write ldap://host:port/base, with ????StartTLS or as ldaps://, or the name of an LDIF file.',
       exit: 2,
     });

@@ -15,6 +15,7 @@ import {
   primaryPartitionPath,
 } from '../config/instance.js';
 import { checkIdentity } from '../config/privileges.js';
+import { withoutPassword } from '../directory/url.js';
 import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, openRoot } from '../fs/dir.js';
 import { LOG_LEVELS } from '../log/log.js';
@@ -31,6 +32,9 @@ export const DIRECTORY_OPTION = {
 
 /** Prefix of options that hold 3.x keys this package does not know. */
 const UNKNOWN_PREFIX = 'local.upgrade.unknown.';
+
+/** In the report of `msg-setup`, in place of a value that may be a secret. */
+const NOT_SHOWN = '…';
 
 /** Options of configdb that come from a 3.x configuration (docs/formats/instance.md); unset ones are left out. */
 export function carriedOptions(configuration: SourceConfiguration): Map<string, string> {
@@ -134,7 +138,7 @@ export interface SetupReport {
   readonly serverGroup: string;
   readonly hostName: string;
   readonly primaryPartition: string;
-  /** Options of configdb that were not there before, or would be written. */
+  /** Options of configdb that were not there before, or would be written; `…` for values of unknown 3.x keys. */
   readonly options: Readonly<Record<string, string>>;
   readonly warnings: readonly string[];
 }
@@ -181,9 +185,19 @@ export async function setUpInstance(options: SetupOptions): Promise<SetupReport>
     serverGroup: settings.serverGroup,
     hostName: settings.hostName,
     primaryPartition: primaryPartitionPath(instance),
-    options: Object.fromEntries([...after].filter(([option]) => !before.has(option))),
+    options: Object.fromEntries(
+      [...after]
+        .filter(([option]) => !before.has(option))
+        .map(([option, value]) => [option, shownValue(option, value)]),
+    ),
     warnings: warningsOf(configuration),
   };
+}
+
+/** What of an option goes to a terminal or into a log: nobody knows what a key that is not known holds. */
+function shownValue(option: string, value: string): string {
+  if (option.toLowerCase().startsWith(UNKNOWN_PREFIX)) return NOT_SHOWN;
+  return option.toLowerCase() === DIRECTORY_OPTION.url ? withoutPassword(value) : value;
 }
 
 function readSource(source: MailSource, from: string): SourceConfiguration {

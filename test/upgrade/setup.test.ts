@@ -51,6 +51,22 @@ describe('set-up', () => {
     instance.close();
   });
 
+  it('shows the names of unknown 3.x keys, not what may be secrets in them or in the URL', async () => {
+    store.configure({ LdapBindPassword: 'hush1', LdapUrl: 'ldap://cn=a:hu/sh2@x@ldap.example.com/' });
+    store.finish();
+    for (const dryRun of [true, false]) {
+      const report = await setUpInstance({ instance: store.instance, from: store.from, dryRun });
+      expect(report.options).toMatchObject({
+        'local.upgrade.unknown.ldapbindpassword': '…',
+        'local.ugldapurl': 'ldap://…@ldap.example.com/',
+      });
+      expect(JSON.stringify(report)).not.toMatch(/hush1|sh2/);
+    }
+    const instance = openInstance(store.instance);
+    expect(instance.config.get('local.upgrade.unknown.ldapbindpassword')).toBe('hush1');
+    instance.close();
+  });
+
   it('run again changes nothing, and keeps options that somebody changed or cleared', async () => {
     await setUpInstance({ instance: store.instance, from: store.from });
     const instance = openInstance(store.instance);
