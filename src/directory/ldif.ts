@@ -15,7 +15,7 @@ import { MailhaulError } from '../errors.js';
 import { readOpen } from '../fs/descriptor.js';
 import { escapeLogText } from '../log/log.js';
 import type { DirectoryProblemCode, SourceItem } from './types.js';
-import { isUserOf, KEPT_ATTRIBUTES, problem, validateEntry } from './validate.js';
+import { isUserOf, KEPT_ATTRIBUTES, problem, validateEntry, warning } from './validate.js';
 
 /** Bytes kept of one logical line; what is longer cannot be a value that matters here. */
 const LINE_LIMIT = 65536;
@@ -29,12 +29,22 @@ interface LogicalLine {
   /** Without line ends and folds; at most LINE_LIMIT bytes. */
   readonly bytes: Buffer;
   readonly cut: boolean;
+  /** The file ends in this line, without the line end that RFC 2849 asks for. */
+  readonly unended: boolean;
+}
+
+/** As it lies in the file. */
+interface PhysicalLine {
+  readonly bytes: Buffer;
+  readonly cut: boolean;
+  readonly unended: boolean;
 }
 
 /** Users of `hostName` and problems, in file order. `file` is an open descriptor, read from its beginning. */
 export function* readLdif(file: number, hostName: string): Generator<SourceItem> {
   let record: LdifRecord | undefined;
   let first = true;
+  let unended: number | undefined;
   for (const line of logicalLines(physicalLines(chunksOf(file)))) {
     if (line === undefined) {
       if (record !== undefined) yield* record.finish(hostName);
@@ -57,8 +67,22 @@ export function* readLdif(file: number, hostName: string): Generator<SourceItem>
     }
     record ??= new LdifRecord();
     record.take(line);
+    if (line.unended) unended = line.number;
   }
-  if (record !== undefined) yield* record.finish(hostName);
+  if (record === undefined) return;
+  yield* record.finish(hostName);
+  if (unended !== undefined && !record.isTrailer) yield cutShort(record.dn, unended);
+}
+
+/**
+ * A value that lost its end is most often a valid one: /mail/sales becomes /mail/sa. Many files that people make lack
+ * the line end, so the entry counts; but nobody shall learn of it from a mailbox that is empty.
+ */
+function cutShort(dn: string, line: number): SourceItem {
+  const message =
+    'The file ends in this line without a line end: the value may have lost its end, and entries after it. It was ' +
+    'taken as it is; if the file is whole, add a line end.';
+  return warning('DIR_LDIF_CUT', dn, at(line, message));
 }
 
 function at(line: number, message: string): string {
@@ -76,7 +100,7 @@ function* chunksOf(file: number): Generator<Buffer> {
 }
 
 /** Lines without LF and CR. Of a line longer than LINE_LIMIT the beginning, marked as cut. */
-function* physicalLines(chunks: Iterable<Buffer>): Generator<{ bytes: Buffer; cut: boolean }> {
+function* physicalLines(chunks: Iterable<Buffer>): Generator<PhysicalLine> {
   let pieces: Buffer[] = [];
   let kept = 0;
   let cut = false;
@@ -90,9 +114,9 @@ function* physicalLines(chunks: Iterable<Buffer>): Generator<{ bytes: Buffer; cu
       kept += part.length;
     }
   };
-  const finish = () => {
+  const finish = (unended = false): PhysicalLine => {
     const whole = pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
-    const line = { bytes: whole.at(-1) === 0x0d && !cut ? whole.subarray(0, -1) : whole, cut };
+    const line = { bytes: whole.at(-1) === 0x0d && !cut ? whole.subarray(0, -1) : whole, cut, unended };
     pieces = [];
     kept = 0;
     cut = false;
@@ -109,21 +133,23 @@ function* physicalLines(chunks: Iterable<Buffer>): Generator<{ bytes: Buffer; cu
       from = end + 1;
     }
   }
-  if (kept > 0 || cut) yield finish();
+  if (kept > 0 || cut) yield finish(true);
 }
 
 /** Unfolds; comments go; undefined stands for an empty line. */
-function* logicalLines(lines: Iterable<{ bytes: Buffer; cut: boolean }>): Generator<LogicalLine | undefined> {
+function* logicalLines(lines: Iterable<PhysicalLine>): Generator<LogicalLine | undefined> {
   let number = 0;
-  let open: { number: number; pieces: Buffer[]; bytes: number; cut: boolean; comment: boolean } | undefined;
+  let open:
+    | { number: number; pieces: Buffer[]; bytes: number; cut: boolean; comment: boolean; unended: boolean }
+    | undefined;
   const close = (): LogicalLine | undefined => {
     const line = open;
     open = undefined;
     if (line === undefined || line.comment) return undefined;
     const bytes = line.pieces.length === 1 ? (line.pieces[0] as Buffer) : Buffer.concat(line.pieces);
-    return { number: line.number, bytes, cut: line.cut };
+    return { number: line.number, bytes, cut: line.cut, unended: line.unended };
   };
-  for (const { bytes, cut } of lines) {
+  for (const { bytes, cut, unended } of lines) {
     number += 1;
     if (bytes[0] === 0x20 && open !== undefined) {
       if (open.comment) continue;
@@ -131,6 +157,7 @@ function* logicalLines(lines: Iterable<{ bytes: Buffer; cut: boolean }>): Genera
       open.cut ||= cut || part.length < bytes.length - 1;
       if (part.length > 0) open.pieces.push(part);
       open.bytes += part.length;
+      open.unended = unended;
       continue;
     }
     const done = close();
@@ -141,7 +168,7 @@ function* logicalLines(lines: Iterable<{ bytes: Buffer; cut: boolean }>): Genera
     } else {
       const part = bytes.subarray(0, LINE_LIMIT);
       const tooLong = cut || part.length < bytes.length;
-      open = { number, pieces: [part], bytes: part.length, cut: tooLong, comment: bytes[0] === 0x23 };
+      open = { number, pieces: [part], bytes: part.length, cut: tooLong, comment: bytes[0] === 0x23, unended };
     }
   }
   const done = close();
@@ -167,6 +194,14 @@ class LdifRecord {
 
   get hasDn(): boolean {
     return this.#dn !== undefined;
+  }
+
+  get isTrailer(): boolean {
+    return this.#trailer;
+  }
+
+  get dn(): string {
+    return this.#dn ?? '';
   }
 
   /** The first fault is the one that is reported. */

@@ -51,7 +51,16 @@ export interface DirectoryProblem {
   readonly message: string;
 }
 
-export type DirectoryItem = DirectoryUser | DirectoryProblem;
+/** Something to know about an entry that was taken. */
+export interface DirectoryWarning {
+  readonly kind: 'warning';
+  /** The last line of an LDIF file has no line end: the file may be cut off. */
+  readonly code: 'DIR_LDIF_CUT';
+  readonly dn: string;
+  readonly message: string;
+}
+
+export type DirectoryItem = DirectoryUser | DirectoryProblem | DirectoryWarning;
 
 export interface UserDirectory {
   /** What is being read, for messages; without password. */
@@ -74,4 +83,4 @@ export interface RawEntry {
 /** What a source yields before uids are compared. `uid` of a problem, when readable, still counts as taken. */
 export type SourceItem =
   | { readonly item: DirectoryUser; readonly uid: string }
-  | { readonly item: DirectoryProblem; readonly uid: string | null };
+  | { readonly item: DirectoryProblem | DirectoryWarning; readonly uid: string | null };

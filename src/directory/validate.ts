@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { escapeLogText } from '../log/log.js';
-import type { DirectoryProblemCode, RawEntry, SourceItem } from './types.js';
+import type { DirectoryProblemCode, DirectoryWarning, RawEntry, SourceItem } from './types.js';
 
 /** What is asked of a directory for each user, as the schema spells it. */
 export const USER_ATTRIBUTES = ['uid', 'mailMessageStore', 'mailQuota', 'mail', 'cn'] as const;
@@ -75,6 +75,10 @@ export function validateEntry(entry: RawEntry): SourceItem {
 /** A problem as sources yield it. `uid` when one could be read: it still counts as taken. */
 export function problem(uid: string | null, code: DirectoryProblemCode, dn: string, message: string): SourceItem {
   return { uid, item: { kind: 'problem', code, dn: dn.slice(0, TEXT_LIMIT), message } };
+}
+
+export function warning(code: DirectoryWarning['code'], dn: string, message: string): SourceItem {
+  return { uid: null, item: { kind: 'warning', code, dn: dn.slice(0, TEXT_LIMIT), message } };
 }
 
 /**

@@ -55,6 +55,10 @@ export async function collectUsers(
       skipped += 1;
       continue;
     }
+    if (item.kind === 'warning') {
+      recorder.warning({ user: item.dn, folder: '', code: item.code, message: item.message });
+      continue;
+    }
     const before = known.get(item.uid.toLowerCase());
     if (before !== undefined && before !== item.uid && mapping?.user(item.uid) === undefined) {
       recorder.error({ user: item.uid, folder: '', code: 'USER_CASE', message: caseChanged(item.uid, before) });

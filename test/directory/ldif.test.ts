@@ -22,12 +22,33 @@ describe('LDIF that RFC 2849 allows', () => {
     expect(problemsOf(items)).toEqual([]);
   });
 
-  it('may have CRLF, a byte order mark, several empty lines and no line end at the end', async () => {
-    const text = `\ufeffversion: 1\n${record('bob')}\n\n\n${record('eve').trimEnd()}`;
+  it('may have CRLF, a byte order mark and several empty lines', async () => {
+    const text = `\ufeffversion: 1\n${record('bob')}\n\n\n${record('eve').trimEnd()}\n`;
     const items = await readText(text.replaceAll('\n', '\r\n'));
     expect(uids(items)).toEqual(['bob', 'eve']);
-    expect(problemsOf(items)).toEqual([]);
+    expect(items.filter(({ kind }) => kind !== 'user')).toEqual([]);
   });
+
+  it.each([
+    ['in a value', `${record('bob')}${record('eve', 'mailMessageStore: /mail/sales').replace('les\n\n', '')}`, 'eve'],
+    [
+      'in a folded line',
+      `${record('bob')}${record('eve', 'mailMessageStore: /ma\n il/sales').replace('les\n\n', '')}`,
+      'eve',
+    ],
+  ])(
+    'is taken, with a warning, when it ends without a line end %s: the value may have lost its end',
+    async (_, text, uid) => {
+      const items = await readText(text);
+      expect(usersOf(items).at(-1)).toMatchObject({ uid, storePath: '/mail/sa' });
+      expect(items.at(-1)).toMatchObject({ kind: 'warning', code: 'DIR_LDIF_CUT', dn: usersOf(items).at(-1)?.dn });
+      const warnings = (of: readonly DirectoryItem[]) => of.filter(({ kind }) => kind === 'warning').length;
+      expect(warnings(items)).toBe(1);
+      // Whole, with comments after it or not.
+      expect(warnings(await readText(`${text}\n`))).toBe(0);
+      expect(warnings(await readText(`${text}\n\n# end`))).toBe(0);
+    },
+  );
 
   it('may fold lines anywhere, also within a name, a value and base64', async () => {
     const store = base64('/disk2/mail');
