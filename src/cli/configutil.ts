@@ -169,7 +169,8 @@ function openTarget(flags: Flags): Target {
       db: openConfigDb(directory, { owner: ownerOf(directory) }),
       directory,
       instance,
-      partitionInUse: (partition) => holdsMigratedMail(instance, partition),
+      partitionInUse: async (partition) =>
+        (await holdsMigratedMail(instance, partition)) || (await isBegun(instance, partition)),
     };
   } catch (error) {
     closeDir(instance);
@@ -183,6 +184,12 @@ async function refuseUnfinishedReset({ instance }: Target): Promise<void> {
   // LMDB is loaded for this question only.
   const { refuseDuringReset } = await import('../upgrade/reset-mark.js');
   await refuseDuringReset(instance.path);
+}
+
+/** Asks the mapping database: `-m` has noted where folders go before the mailbox database knows of any. */
+async function isBegun(instance: Dir, partition: string): Promise<boolean> {
+  const { isPartitionBegun } = await import('../upgrade/reset-mark.js');
+  return isPartitionBegun(instance.path, partition);
 }
 
 /** Asks the mailbox database; one that does not exist knows of no mail. */
