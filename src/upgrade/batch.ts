@@ -189,7 +189,8 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
       if (result.kind === 'busy') {
         postponed.set(folder.id, result.holders);
       } else if (result.kind === 'failed') {
-        folderStops(run, folder, places.rootPath, result);
+        if (result.failure.code !== 'FOLDER_EMPTIED') folderStops(run, folder, places.rootPath, result);
+        else if (emptied(run, folder, result) === 'stale') postponed.set(folder.id, []);
       } else {
         sourceWorks(run, storePathOf(run, folder));
         const accepted = accept(run, folder, places, result, failed);
@@ -207,6 +208,22 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
   } finally {
     for (const ready of held) release(ready);
   }
+}
+
+/**
+ * A folder that was empty when we had its lock: another process published it before, with `-r`; or its databases do not
+ * fit each other, which tells more. Nobody publishes it from then on, so it does not matter that the lock is gone.
+ */
+function emptied(run: Run, folder: MappingFolder, { failure }: FailedFolder): 'stale' | undefined {
+  try {
+    const mailbox = mailboxOf(run.mailboxes, folder);
+    if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) folderSkipped(run, folder);
+    else if (mailbox.state !== 'TRANSITION') return 'stale';
+    else folderFailed(run, folder, disagreement(run.mapping, mailbox, folder.id) ?? failure);
+  } catch (error) {
+    folderFailed(run, folder, failureOf(error, folder.mailbox));
+  }
+  return undefined;
 }
 
 /**

@@ -42,8 +42,11 @@ afterEach(async () => {
   store.remove();
 });
 
-/** A run whose tasks are done here and now; `before` sees each task first. */
-async function runWith(after: (task: Task) => Promise<void>): Promise<Run> {
+/** A run whose tasks are done here and now; `before` and `after` see each task. */
+async function runWith(
+  after: (task: Task) => Promise<void>,
+  before: (task: Task) => Promise<void> = async () => {},
+): Promise<Run> {
   const engine = await selectEngine('auto');
   const context: WorkerContext = {
     engine: engine.name,
@@ -58,6 +61,7 @@ async function runWith(after: (task: Task) => Promise<void>): Promise<Run> {
   };
   const pool: WorkerPool = {
     async run<K extends Task['kind']>(task: Extract<Task, { kind: K }>): Promise<TaskResults[K]> {
+      await before(task);
       const result = (await perform({ engine, source: nsms3, context }, task)) as TaskResults[K];
       await after(task);
       return result;
@@ -166,5 +170,28 @@ describe('migrateMailbox', () => {
     const again = await migrateMailbox(session, MAILBOX, { acceptFailures: true });
     expect(again).toMatchObject({ folders: { done: 0, skipped: 1, failed: 0 }, errors: [] });
     expect(publishedUids()).toEqual([7]);
+  });
+});
+
+describe('a folder that another process published with -r before it is locked', () => {
+  it('is done, not one that lost its messages', async () => {
+    const folder = session.mapping.folderByMailbox(MAILBOX);
+    if (folder === undefined) throw new Error('no such folder');
+    // An attempt before: `seven` is in 4.x, `lineless` failed.
+    fs.chmodSync(join(inbox, 'lineless'), 0o602);
+    expect((await migrateMailbox(session, MAILBOX)).messages.failed).toBe(1);
+    fs.chmodSync(join(inbox, 'lineless'), 0o600);
+    let published = false;
+    const ours = await runWith(
+      async () => {},
+      async (task) => {
+        if (task.kind !== 'prepare' || published) return;
+        published = true;
+        expect((await migrateMailbox(session, MAILBOX, { remove: true })).removed.messages).toBe(2);
+      },
+    );
+    await migrateFolders(ours, [folder.id]);
+    closeRoots(ours.roots);
+    expect(ours.report).toMatchObject({ folders: { done: 0, skipped: 1, failed: 0 }, errors: [] });
   });
 });
