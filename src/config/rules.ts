@@ -1,7 +1,7 @@
 /** Rules for the values of single options, beyond what a configdb line can hold (docs/formats/configdb.md). */
 import { MailhaulError } from '../errors.js';
 
-/** Says whether a partition holds migrated mail: a folder with a root in it (its migration has begun), or one that was published. */
+/** Says whether a partition holds migrated mail: a folder with a root in it (attempted), or one that was published. */
 export type PartitionInUse = (partition: string) => boolean | Promise<boolean>;
 
 /** The partition whose path this option is; undefined for any other option. */
