@@ -150,6 +150,10 @@ function mailboxWrites(tables: Tables): MailboxWrites {
     get,
     put,
     setQuota,
+    setQuotaLimit(uid, limit) {
+      const { usedBytes, usedMessages } = getQuota(tables, uid) ?? { usedBytes: 0, usedMessages: 0 };
+      setQuota(uid, { limit, usedBytes, usedMessages });
+    },
     setSubscriptions: (uid, names) => tables.subscr.put(nameKey(uid), encodeValue(names)),
     remove(name) {
       const before = get(name);

@@ -65,6 +65,8 @@ export interface MailboxWrites {
   beginNameChange(change: NameChange): void;
   endNameChange(id: number): void;
   setQuota(uid: string, quota: QuotaRecord): void;
+  /** The limit alone; what is used is as it is now. */
+  setQuotaLimit(uid: string, limit: number | null): void;
   setSubscriptions(uid: string, names: readonly string[]): void;
 }
 

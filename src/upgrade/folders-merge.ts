@@ -40,7 +40,8 @@ export interface UserChanges {
   readonly newUser: boolean;
   readonly putUser: boolean;
   readonly folders: readonly FolderChange[];
-  readonly quota: QuotaRecord | null;
+  /** The limit to be set; null: it is as it should be. */
+  readonly quota: Pick<QuotaRecord, 'limit'> | null;
   readonly subscriptions: readonly string[] | null;
   readonly counts: {
     readonly found: number;
@@ -342,10 +343,7 @@ class UserMerge {
       newUser: before === undefined,
       putUser: before === undefined || !sameUser(before, this.user),
       folders: this.changes,
-      quota:
-        quota?.limit === this.user.quota && quota !== undefined
-          ? null
-          : { limit: this.user.quota, usedBytes: quota?.usedBytes ?? 0, usedMessages: quota?.usedMessages ?? 0 },
+      quota: quota?.limit === this.user.quota && quota !== undefined ? null : { limit: this.user.quota },
       subscriptions: found.kind === 'read' ? this.subscriptions(found.subscriptions) : null,
       counts: this.counts,
       indexBytes: this.indexBytes,

@@ -64,7 +64,7 @@ async function writeBatch(
         if (isAnothers(writes.get(name), mappingId)) throw taken(name);
         writes.put({ name, owner, legacyName, partition, acl, uidvalidity, uidnext, state, summary, mappingId, root });
       }
-      if (changes.quota !== null) writes.setQuota(changes.user.uid, changes.quota);
+      if (changes.quota !== null) writes.setQuotaLimit(changes.user.uid, changes.quota.limit);
       if (changes.subscriptions !== null) writes.setSubscriptions(changes.user.uid, changes.subscriptions);
     }
   });

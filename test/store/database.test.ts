@@ -109,7 +109,8 @@ describe('publish', () => {
     await db.update((writes) => {
       writes.put(mailbox('user/joe/a'));
       writes.put(mailbox('user/joe/b', { mappingId: 8 }));
-      writes.setQuota('joe', { limit: 5000, usedBytes: 0, usedMessages: 0 });
+      writes.setQuota('joe', { limit: 1, usedBytes: 0, usedMessages: 0 });
+      writes.setQuotaLimit('joe', 5000);
     });
     expect(db.wasPublished(7)).toBe(false);
     expect(db.highestPublished()).toBe(0);

@@ -293,10 +293,16 @@ function checkDirectoryFree({ root, record }: HeldMailbox, to: string): void {
     throw error;
   }
   try {
-    if (list(dir).length > 0) throw exists(to);
+    if (!isEmptyMailbox(dir)) throw exists(to);
   } finally {
     closeDir(dir);
   }
+}
+
+/** There is nothing in it, or what a createMailbox left that was killed before it entered the mailbox (merge.ts). */
+function isEmptyMailbox(dir: Dir): boolean {
+  const names = list(dir).map((entry) => entry.toString('latin1'));
+  return names.every((name) => name === `${INDEX_FILE}.new` || (name === INDEX_FILE && countOf(dir) === 0));
 }
 
 /** A directory may still be where the name leads. */

@@ -118,6 +118,17 @@ describe('createMailbox', () => {
 });
 
 describe('renameMailbox', () => {
+  it('takes a name of which a createMailbox was killed before it had it', async () => {
+    await store.make(A, 'one');
+    const dying = beforeUpdate(1, async () => {
+      throw new Error('killed');
+    });
+    await expect(createMailbox(dying, B, made())).rejects.toThrow('killed');
+    expect(fs.readdirSync(store.directory(B))).toEqual(['store.idx']);
+    await renameMailbox(store, A, B);
+    expect(store.content()).toEqual({ [INBOX]: ['1 in'], [B]: ['1 one'] });
+  });
+
   it('takes along what was made below while it waited', async () => {
     await store.make(A, 'one');
     await renameMailbox(
