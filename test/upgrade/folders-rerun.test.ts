@@ -203,6 +203,24 @@ describe('upgrade -s run again', () => {
       return used;
     });
     const report = await run(store);
+    expect([report.exitCode, report.warnings.map(({ code, folder }) => [code, folder])]).toEqual([
+      0,
+      [['FOLDER_RENAMED', 'Work']],
+    ]);
+    expect(await databases(store, (_, mailboxes) => mailboxes.get('user/fred/Work'))).toEqual(made);
+    expect((await mailboxNames(store)).filter((name) => /^user\/fred\/Work~[0-9a-f]{8}$/.test(name))).toHaveLength(1);
+  });
+
+  it('leaves it alone, and says so, where the migration of the folder had begun', async () => {
+    const made = await databases(store, async (mapping, mailboxes) => {
+      const folder = [...mapping.foldersOf('fred')].find(({ mailbox }) => mailbox === 'user/fred/Work')!;
+      await mapping.update((writes) => writes.putFolder({ ...folder, root: '/p', attempts: 1 }));
+      const record = mailboxes.get('user/fred/Work')!;
+      const used = { ...record, mappingId: null, legacyName: null, state: 'NON-TRANSITION', root: '/p' } as const;
+      await mailboxes.update((writes) => writes.put(used));
+      return used;
+    });
+    const report = await run(store);
     expect([report.exitCode, report.errors.map(({ code, folder }) => [code, folder])]).toEqual([
       1,
       [['DATABASES_DISAGREE', 'Work']],
