@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import * as fs from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Slapd, slapdMissing, startSlapd, suffixLdif, userLdif } from '../support/slapd.js';
@@ -233,14 +234,20 @@ describe('mailMessageStore', () => {
       const { store } = site;
       const one = store.storePath('mail/one');
       let two = path.join(store.root, 'mail/two');
-      let unmount = () => {};
-      if (how.includes('link')) fs.symlinkSync(one, two);
-      else if (how.includes('bind')) {
+      let undo = () => {};
+      if (how.includes('link')) {
+        // Not below the store's root, where everything becomes the server account's: root follows only links of root.
+        const elsewhere = fs.mkdtempSync(path.join(tmpdir(), 'mailhaul-link-'));
+        fs.chmodSync(elsewhere, 0o755);
+        two = path.join(elsewhere, 'two');
+        fs.symlinkSync(one, two);
+        undo = () => fs.rmSync(elsewhere, { recursive: true });
+      } else if (how.includes('bind')) {
         needRoot(ctx);
         const { run } = await import('./loop.js');
         store.storePath('mail/two');
         run('mount', '--bind', one, two);
-        unmount = () => void run('umount', two);
+        undo = () => void run('umount', two);
       } else two = store.storePath(how.includes('default') ? 'mail/default/deep/two' : 'mail/one/deep/two');
       try {
         const result = withEntries(site, [
@@ -252,7 +259,7 @@ describe('mailMessageStore', () => {
         expect(fs.existsSync(store.instance)).toBe(false);
         expect(fs.existsSync(path.join(one, '.0004x.one'))).toBe(false);
       } finally {
-        unmount();
+        undo();
       }
     },
   );

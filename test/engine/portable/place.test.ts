@@ -169,9 +169,11 @@ describe('placing messages', () => {
   it('starts a new registered copy when that one is full', () =>
     withFolder((folder) => {
       fs.linkSync(folder.write('a', BARE_LF), `${folder.source}/b`);
-      engine.migrate(folder.input([{ uid: 1, name: 'a' }]));
+      const first = folder.input([{ uid: 1, name: 'a' }]);
+      engine.migrate(first);
       const [registered] = fs.readdirSync(folder.single) as [string];
-      const output = withFault(1, EMLINK, () => engine.migrate(folder.input([{ uid: 2, name: 'b' }])));
+      const second = folder.input([{ uid: 2, name: 'b' }], { progress: first.progress });
+      const output = withFault(1, EMLINK, () => engine.migrate(second));
       expect(methodsOf(output)).toEqual(['rewrite']);
       expect(inode(`${folder.target}/00/2.msg`)).not.toBe(inode(`${folder.target}/00/1.msg`));
       expect(inode(`${folder.single}/${registered}`)).toBe(inode(`${folder.target}/00/2.msg`));
