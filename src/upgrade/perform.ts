@@ -3,7 +3,8 @@
  * returns may be a promise.
  */
 import { waitForAll } from './barrier.js';
-import { finishFolder, moveFolder, prepareFolder, removeFolder, type StepTools } from './steps.js';
+import { moveFolder, prepareFolder, type StepTools } from './steps.js';
+import { finishFolder, removeFolder } from './steps-remove.js';
 import { surveyFolder } from './survey-folder.js';
 import type { MoveFolder, MoveResult, PrepareFolder, PrepareResult, Task } from './tasks.js';
 

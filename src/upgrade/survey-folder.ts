@@ -8,17 +8,8 @@ import { hashDirectory, messageFile } from '../store/layout.js';
 import { refuseEmptied } from './emptied.js';
 import { exceptFailed } from './failures.js';
 import { blocksOf } from './space.js';
-import {
-  failure,
-  gone,
-  isEmptyInbox,
-  lateRights,
-  openIfThere,
-  openSource,
-  planOf,
-  rootOf,
-  type StepTools,
-} from './steps.js';
+import { failure, gone, isEmptyInbox, lateRights, openSource, planOf, rootOf, type StepTools } from './steps.js';
+import { openIfThere } from './steps-remove.js';
 import type { CopySpace, Place, PrepareFolder, SurveyResult } from './tasks.js';
 
 /** The plan of a folder as `prepareFolder` would make it now. */
