@@ -48,7 +48,8 @@ export function openStorePaths(roots: Roots, paths: Iterable<string>): Map<strin
     try {
       storeRoot(roots, path);
     } catch (error) {
-      const { errno, syscall } = (error instanceof MailhaulError ? error.cause : error) as NodeJS.ErrnoException;
+      const cause = (error instanceof MailhaulError ? error.cause : error) as NodeJS.ErrnoException | undefined;
+      const { errno, syscall } = cause ?? {};
       if (typeof errno !== 'number' || isProcessTrouble(Math.abs(errno))) throw error;
       troubles.set(path, { side: 'source', errno: Math.abs(errno), call: syscall ?? 'open' });
     }

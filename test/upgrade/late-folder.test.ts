@@ -67,6 +67,8 @@ describe('migrated as it was found', () => {
 it('that was there once without a header, is gone for the next -s, and is back with one: that counts', () => {
   const work = made.store.folder(made.store.mailbox, 'anna', 'Work', LINES);
   for (const name of ['one', 'two']) putMail(work, name);
+  // Not the empty mount point that a directory without any folder would be.
+  made.store.folder(made.store.mailbox, 'anna', 'INBOX');
   made.store.finish();
   const away = path.join(made.store.root, 'away');
   expect(made.folders().status).toBe(0);
