@@ -45,11 +45,11 @@ function exchange(path: string): void {
 /** `path` below the root, and commands that need it. */
 const ROOTS: [what: string, path: string, commands: ('-s' | '-m' | '-u' | '--verify' | '--reset')[]][] = [
   ['a store path', 'mail/disk', ['-s', '-m', '--reset']],
-  ['the default mailbox directory', 'mail/default', ['-s', '-m', '--reset']],
-  ['a partition', 'mail/disk/.0004x.disk', ['-m', '--verify', '--reset']],
-  ['the directory that leads to them', 'mail', ['-s', '-m']],
-  ['the instance', 'server4/msg-new', ['-s', '-m', '--verify']],
-  ['the work directory', 'work', ['-s', '-m', '-u', '--reset']],
+  ['the default mailbox directory', 'mail/default', ['-m']],
+  ['a partition', 'mail/disk/.0004x.disk', ['-m', '--verify']],
+  ['the directory that leads to them', 'mail', ['-s']],
+  ['the instance', 'server4/msg-new', ['-m']],
+  ['the work directory', 'work', ['-s', '-u']],
 ];
 
 function run(command: string): ReturnType<HandSite['run']> {

@@ -53,7 +53,7 @@ int openBeneath(int dir, const char* name, int flags, Fd& out) noexcept {
     error = retry([&] { return fd = static_cast<int>(::syscall(SYS_openat2, dir, name, &how, sizeof how)); });
     if (error == ENOSYS) haveOpenat2.store(false, std::memory_order_relaxed);
   }
-  // Seccomp profiles that are older than the call refuse it with EPERM. One component, not followed: openat does the same.
+  // Seccomp profiles that are older than the call refuse it with EPERM.
   if (error == ENOSYS || error == EPERM) error = retry([&] { return fd = ::openat(dir, name, flags); });
   if (error == 0) out.reset(fd);
   return error;
