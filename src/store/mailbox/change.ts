@@ -7,8 +7,8 @@
  *
  * The journal is the authority; counts and quota in the mailbox database are a copy, written when the mailbox is
  * closed and made right by the next change after a kill. Whoever is told that a change failed makes it again, so from
- * the journal's sync on nothing is a failure of the change: what is left to do is upkeep (upkeep.ts). A file without an entry is what a kill left: its uid was
- * never acknowledged, the next message of that uid replaces it.
+ * the journal's sync on nothing is a failure of the change: what is left to do is upkeep (upkeep.ts). A file without an
+ * entry is what a kill left: its uid was never acknowledged, the next message of that uid replaces it.
  */
 import { closeSync } from 'node:fs';
 import { crlfForm } from '../../engine/message/crlf.js';

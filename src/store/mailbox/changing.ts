@@ -1,5 +1,8 @@
 /** Which mailboxes a delete or rename on record (NameChange) is about, while its directory has not followed. */
-import type { NameChange } from '../types.js';
+import type { MailboxDatabase, NameChange } from '../types.js';
+
+/** A rule of this module: whether a change is about a mailbox. */
+export type About = (change: NameChange, mailbox: string) => boolean;
 
 /** Whose directories move or go with it, lie on the way there, or would have to be below what moves. */
 export function concerns(change: NameChange, mailbox: string): boolean {
@@ -12,6 +15,16 @@ export function concerns(change: NameChange, mailbox: string): boolean {
  */
 export function isDisplacing(change: NameChange, mailbox: string): boolean {
   return placesOf(change).some((changed) => within(mailbox, changed));
+}
+
+/** Whether a change on record is about the mailbox. */
+export function someChange(
+  { nameChanges }: Pick<MailboxDatabase, 'nameChanges'>,
+  about: About,
+  mailbox: string,
+): boolean {
+  for (const change of nameChanges()) if (about(change, mailbox)) return true;
+  return false;
 }
 
 function placesOf({ name, to }: NameChange): readonly string[] {

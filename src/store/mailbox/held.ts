@@ -15,8 +15,8 @@ import { tryFlock } from '../../fs/flock.js';
 import { describeHolder, flockPids, holdersText } from '../../fs/holders.js';
 import { canonicalMailboxName, mailboxPathComponents } from '../names.js';
 import { openPartition } from '../partitions.js';
-import type { MailboxDatabase, MailboxRecord, NameChange } from '../types.js';
-import { concerns, isDisplacing } from './changing.js';
+import type { MailboxDatabase, MailboxRecord } from '../types.js';
+import { type About, concerns, isDisplacing, someChange } from './changing.js';
 import { finishNameChanges } from './unfinished.js';
 
 /** Where mailboxes are changed. */
@@ -45,22 +45,19 @@ export interface HeldMailbox {
 const LOCK_WAIT_MS = 10_000;
 const LONGEST_PAUSE_MS = 200;
 
-/** Which changes of names on record have their end before a mailbox is held (changing.ts). */
-type WaitsFor = (change: NameChange, mailbox: string) => boolean;
-
 /**
  * Locks a migrated mailbox. Whoever changes messages waits for changes that displace it only: one of a sub-mailbox that
  * cannot be finished keeps no mail from the mailboxes above. Whoever changes names waits for all that concern it. Errors:
  * NO_MAILBOX, MAILBOX_TRANSITION, MAILBOX_DIRECTORY, MAILBOX_BUSY (with the pids that hold it), PARTITION_* and those of
  * the database.
  */
-export function holdMailbox(store: MailStore, name: string, waitsFor: WaitsFor = concerns): Promise<HeldMailbox> {
+export function holdMailbox(store: MailStore, name: string, waitsFor: About = concerns): Promise<HeldMailbox> {
   const mailbox = canonicalMailboxName(name);
   return waiting(store, mailbox, () => tryHold(store, mailbox, waitsFor));
 }
 
 interface Refused {
-  /** The pids that are in the way. */
+  /** The pids that are in the way; asked for when nobody waits any longer. */
   readonly holders: readonly number[];
 }
 
@@ -81,7 +78,7 @@ async function waiting<T extends object>(
   }
 }
 
-async function tryHold(store: MailStore, name: string, waitsFor: WaitsFor): Promise<HeldMailbox | Refused> {
+async function tryHold(store: MailStore, name: string, waitsFor: About): Promise<HeldMailbox | Refused> {
   store.mailboxes.refresh();
   const changing = await finishNameChanges(store, (change) => waitsFor(change, name));
   if (changing !== undefined) return { holders: changing };
@@ -101,7 +98,8 @@ async function tryHold(store: MailStore, name: string, waitsFor: WaitsFor): Prom
     store.mailboxes.refresh();
     const now = store.mailboxes.get(name);
     // Where a change that was committed meanwhile displaces it, this directory is another's, or the way to one.
-    if (now?.root !== path || isChanging(store, name) || !leadsTo(root, components, dir)) return { holders: [] };
+    if (now?.root !== path || someChange(store.mailboxes, isDisplacing, name) || !leadsTo(root, components, dir))
+      return { holders: [] };
     held = true;
     const locked = dir;
     return { record: now, root, dir: locked, release: () => releaseBoth(root, locked) };
@@ -119,17 +117,13 @@ async function tryHold(store: MailStore, name: string, waitsFor: WaitsFor): Prom
  */
 function hasMoved(store: MailStore, { name, root }: MailboxRecord, walkAgain: () => Dir): boolean {
   store.mailboxes.refresh();
-  if (store.mailboxes.get(name)?.root !== root || isChanging(store, name)) return true;
+  if (store.mailboxes.get(name)?.root !== root || someChange(store.mailboxes, isDisplacing, name)) return true;
   try {
     closeDir(walkAgain());
     return true;
   } catch {
     return false;
   }
-}
-
-function isChanging({ mailboxes }: MailStore, name: string): boolean {
-  return [...mailboxes.nameChanges()].some((change) => isDisplacing(change, name));
 }
 
 function releaseBoth(root: Dir, dir: Dir): void {
@@ -184,9 +178,12 @@ export async function lockUnclaimed(
   name: string,
   place: { readonly root: Dir; readonly components: readonly string[]; readonly dir: Dir },
 ): Promise<void> {
-  await waiting(store, name, async () =>
-    tryFlock(place.dir.fd, 'exclusive') ? place : { holders: flockPids(place.dir.fd) },
-  );
+  const refused = {
+    get holders(): readonly number[] {
+      return flockPids(place.dir.fd);
+    },
+  };
+  await waiting(store, name, async () => (tryFlock(place.dir.fd, 'exclusive') ? place : refused));
   if (!leadsTo(place.root, place.components, place.dir)) throw busy(name, []);
 }
 

@@ -5,10 +5,10 @@
  *     delete    transaction: entry and quota use go, NameChange on record ─▶ directory ─▶ NameChange goes
  *     rename    transaction: entries get their names, NameChange on record ─▶ directory ─▶ NameChange goes
  *
- * Killed anywhere, the next one finishes it (unfinished.ts). No mailbox gets a name that concerns a change on record,
- * its own, one below or one above: a directory may still be where the name leads. What was seen before a lock or the
- * transaction is looked at again within. A folder that was migrated stays migrated: its tombstone
- * goes by its mapping id, not its name (docs/formats/mboxlist.md).
+ * Killed anywhere, the next one finishes it (unfinished.ts). No mailbox gets a name that a change on record concerns
+ * (changing.ts): a directory may still be where the name leads. What was seen before a lock or the transaction is looked
+ * at again within. A folder that was migrated stays migrated: its tombstone goes by its mapping id, not its name
+ * (docs/formats/mboxlist.md).
  */
 import { randomInt } from 'node:crypto';
 import { closeSync } from 'node:fs';
@@ -35,10 +35,13 @@ import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRE
 import { canonicalMailboxName, INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { AclEntry, MailboxRecord, NameChange } from '../types.js';
-import { concerns } from './changing.js';
+import { concerns, someChange } from './changing.js';
 import { busy, type HeldMailbox, holdMailbox, leadsTo, lockUnclaimed, type MailStore } from './held.js';
 import { countOf } from './merge.js';
 import { finishNameChange, finishNameChanges, syncWay } from './unfinished.js';
+
+/** Times that a creation or rename begins anew because mailboxes or directories came or went meanwhile. */
+const ATTEMPTS = 20;
 
 export interface NewMailbox {
   readonly owner: string;
@@ -195,9 +198,6 @@ export async function renameMailbox(store: MailStore, oldName: string, newName: 
   throw busy(name, []);
 }
 
-/** Times that one begins anew because mailboxes or directories came or went meanwhile. */
-const ATTEMPTS = 20;
-
 /** False when the mailboxes below are not those that were locked; then nothing was changed. */
 async function tryRename(store: MailStore, name: string, to: string): Promise<boolean> {
   await settled(store, name);
@@ -215,7 +215,8 @@ async function tryRename(store: MailStore, name: string, to: string): Promise<bo
       if (!isDeepStrictEqual([name, ...namesBelow(store, name)], mailboxes)) return false;
       const newNames = mailboxes.map((mailbox) => to + mailbox.slice(name.length));
       if (newNames.some((mailbox) => writes.get(mailbox) !== undefined)) throw exists(to);
-      if ([...mailboxes, ...newNames].some((mailbox) => isChanging(store, mailbox))) throw busy(to, []);
+      // What concerns a mailbox below concerns the one that it lies in as well.
+      if (isChanging(store, name) || isChanging(store, to)) throw busy(to, []);
       mailboxes.forEach((mailbox, i) => {
         writes.rename(mailbox, newNames[i] ?? '');
       });
@@ -223,8 +224,9 @@ async function tryRename(store: MailStore, name: string, to: string): Promise<bo
       return true;
     });
     if (!begun) return false;
+    // Only the first one's directory is that of `name`; in the other partitions it is no more than the way.
     for (const [i, change] of changes.entries())
-      await finishNameChange(store, change, i === 0 ? held[0]?.dir : undefined);
+      await finishNameChange(store, change, i === 0 ? byRoot[0]?.dir : undefined);
     return true;
   } finally {
     for (const mailbox of held) mailbox.release();
@@ -275,7 +277,7 @@ function refuseInbox(name: string, what: string): void {
 /** Finishes what was begun with the name. */
 async function settled(store: MailStore, name: string): Promise<void> {
   store.mailboxes.refresh();
-  if ((await finishNameChanges(store, name)) === undefined) return;
+  if ((await finishNameChanges(store, (change) => concerns(change, name))) === undefined) return;
   throw new MailhaulError('MAILBOX_BUSY', 'A mailbox of this name is being deleted or renamed.', { where: name });
 }
 
@@ -307,8 +309,7 @@ function isEmptyMailbox(dir: Dir): boolean {
 
 /** A directory may still be where the name leads. */
 function isChanging(store: MailStore, name: string): boolean {
-  for (const change of store.mailboxes.nameChanges()) if (concerns(change, name)) return true;
-  return false;
+  return someChange(store.mailboxes, concerns, name);
 }
 
 function exists(name: string): MailhaulError {

@@ -23,25 +23,23 @@ import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRE
 import { INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { NameChange } from '../types.js';
-import { concerns } from './changing.js';
 import type { MailStore } from './held.js';
 import { mergeDirectory } from './merge.js';
 
 /**
- * Finishes the changes on record, all of them, those that concern a mailbox, or those that `which` picks. Each is tried,
- * whatever becomes of the others: one on a disk that is not mounted keeps nobody else's. Returns the pids that hold a
+ * Finishes the changes on record, all of them or those that `which` picks. Each is tried, whatever becomes of the others: one on a disk that is not mounted keeps nobody else's. Returns the pids that hold a
  * directory which has to follow, when some are locked; undefined when nothing is left. Errors: PARTITION_*,
  * MAILBOX_IN_THE_WAY (merge.ts), the first once all were tried, or with `failed` each to it; DB_* at once.
  */
 export async function finishNameChanges(
   store: MailStore,
-  which?: string | ((change: NameChange) => boolean),
+  which: (change: NameChange) => boolean = () => true,
   failed?: (change: NameChange, error: unknown) => void,
 ): Promise<readonly number[] | undefined> {
   const errors: unknown[] = [];
   let holders: readonly number[] | undefined;
   for (const change of [...store.mailboxes.nameChanges()]) {
-    if (typeof which === 'string' ? !concerns(change, which) : which?.(change) === false) continue;
+    if (!which(change)) continue;
     try {
       const found = await finishNameChange(store, change);
       if (found !== undefined) holders = [...(holders ?? []), ...found];
