@@ -8,7 +8,7 @@ import { errnoName, MailhaulError } from '../errors.js';
 import { statOpenExactly } from '../fs/descriptor.js';
 import { encodeAdminRecord } from '../store/adminRecord.js';
 import { mailboxPathComponents } from '../store/names.js';
-import type { MailboxRecord } from '../store/types.js';
+import type { MailboxRecord, NameChange } from '../store/types.js';
 import type { Committer } from './committer.js';
 import { disagreement } from './disagree.js';
 import { isDisplaced, settleDisplaced } from './displaced.js';
@@ -62,6 +62,12 @@ interface PreparedFolder {
   readonly mailbox: string;
   readonly rootPath: string;
 }
+
+/**
+ * Done by somebody else, reported as failed, or `stale`: another process had it between our look at the record and the
+ * lock, so the plan rests on an old record; it is planned again.
+ */
+type NotPrepared = 'skipped' | 'stale' | 'failed';
 
 export function placesOf(
   run: Pick<Run, 'mapping' | 'mailboxes' | 'roots' | 'owner' | 'partitionPath'>,
@@ -156,8 +162,9 @@ export async function processBatch(
 async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Postponed): Promise<PreparedFolder[]> {
   const known = new Map<number, { folder: MappingFolder; places: FolderPlaces; failed: Uint32Array | null }>();
   const tasks: PrepareFolder[] = [];
+  const changesBefore = [...run.mailboxes.nameChanges()];
   for (const folder of batch) {
-    if (isDisplaced(run, folder)) {
+    if (isDisplaced(changesBefore, run, folder)) {
       const left = await settleDisplaced(run, folder);
       if (left === 'failed') continue;
       if (left !== undefined) {
@@ -176,34 +183,35 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
   }
   const results = await run.pool.run({ kind: 'prepare', folders: tasks });
   const held = new Set(results.filter((result) => result.kind === 'ready'));
-  const passedOn: ReadyFolder[] = [];
   const prepared: PreparedFolder[] = [];
   try {
     // The locks are ours now: what another process published before it let go must be seen.
     run.mailboxes.refresh();
     run.mapping.refresh();
+    const changes = [...run.mailboxes.nameChanges()];
     for (const result of results) {
       const entry = known.get(result.id);
       if (entry === undefined) continue;
       const { folder, places, failed } = entry;
+      let outcome: PreparedFolder | NotPrepared;
       if (result.kind === 'busy') {
         postponed.set(folder.id, result.holders);
-      } else if (result.kind === 'failed') {
-        if (result.failure.code !== 'FOLDER_EMPTIED') folderStops(run, folder, places.rootPath, result);
-        else if (emptied(run, folder, result) === 'stale') postponed.set(folder.id, []);
-      } else {
-        sourceWorks(run, storePathOf(run, folder));
-        const accepted = accept(run, folder, places, result, failed);
-        if (accepted === 'failed') continue;
-        if (accepted === 'skipped') folderSkipped(run, folder);
-        else if (accepted === 'stale') postponed.set(folder.id, []);
-        else {
-          prepared.push(accepted);
-          passedOn.push(result);
-        }
+        continue;
       }
+      if (result.kind === 'ready') {
+        sourceWorks(run, storePathOf(run, folder));
+        outcome = accept(run, folder, places, result, failed, changes);
+      } else if (result.failure.code === 'FOLDER_EMPTIED') {
+        outcome = emptied(run, folder, result);
+      } else {
+        folderStops(run, folder, places.rootPath, result);
+        continue;
+      }
+      if (outcome === 'skipped') folderSkipped(run, folder);
+      else if (outcome === 'stale') postponed.set(folder.id, []);
+      else if (outcome !== 'failed') prepared.push(outcome);
     }
-    for (const ready of passedOn) held.delete(ready);
+    for (const { ready } of prepared) held.delete(ready);
     return prepared;
   } finally {
     for (const ready of held) release(ready);
@@ -214,42 +222,46 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
  * A folder that was empty when we had its lock: another process published it before, with `-r`; or its databases do not
  * fit each other, which tells more. Nobody publishes it from then on, so it does not matter that the lock is gone.
  */
-function emptied(run: Run, folder: MappingFolder, { failure }: FailedFolder): 'stale' | undefined {
+function emptied(run: Run, folder: MappingFolder, { failure }: FailedFolder): NotPrepared {
   try {
-    const mailbox = mailboxOf(run.mailboxes, folder);
-    if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) folderSkipped(run, folder);
-    else if (mailbox.state !== 'TRANSITION') return 'stale';
-    else folderFailed(run, folder, disagreement(run.mapping, mailbox, folder.id) ?? failure);
+    const mailbox = mailboxToFill(run, folder);
+    if (typeof mailbox === 'string') return mailbox;
+    if (mailbox.state !== 'TRANSITION') return 'stale';
+    folderFailed(run, folder, failure);
   } catch (error) {
     folderFailed(run, folder, failureOf(error, folder.mailbox));
   }
-  return undefined;
+  return 'failed';
 }
 
-/**
- * What becomes of a folder that holds its lock. `stale`: another process had it between our look at the record and
- * the lock, so the plan rests on an old record; it is planned again.
- */
+/** The mailbox of a folder that is still to be done. `failed` is reported. */
+function mailboxToFill(run: Run, folder: MappingFolder): MailboxRecord | 'skipped' | 'failed' {
+  const mailbox = mailboxOf(run.mailboxes, folder);
+  if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) return 'skipped';
+  const disagrees = disagreement(run.mapping, mailbox, folder.id);
+  if (disagrees === undefined) return mailbox;
+  folderFailed(run, folder, disagrees);
+  return 'failed';
+}
+
+/** What becomes of a folder that holds its lock. */
 function accept(
   run: Run,
   folder: MappingFolder,
   places: FolderPlaces,
   ready: ReadyFolder,
   failed: Uint32Array | null,
-): PreparedFolder | 'skipped' | 'stale' | 'failed' {
+  changes: readonly NameChange[],
+): PreparedFolder | NotPrepared {
   let admin: Uint8Array;
   let failures: MessageFailure[] | null = null;
   const { plan, additions } = ready;
   try {
-    const mailbox = mailboxOf(run.mailboxes, folder);
-    if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) return 'skipped';
-    const disagrees = disagreement(run.mapping, mailbox, folder.id);
-    if (disagrees !== undefined) {
-      folderFailed(run, folder, disagrees);
-      return 'failed';
-    }
+    const mailbox = mailboxToFill(run, folder);
+    if (typeof mailbox === 'string') return mailbox;
     if (run.mapping.folder(folder.id)?.attempts !== folder.attempts || mailbox.name !== places.mailbox) return 'stale';
-    if ((mailbox.state === 'NON-TRANSITION') !== (additions !== null) || isDisplaced(run, folder)) return 'stale';
+    if ((mailbox.state === 'NON-TRANSITION') !== (additions !== null) || isDisplaced(changes, run, folder))
+      return 'stale';
     if (additions !== null) {
       const recorded = run.mapping.failures(folder.id);
       if (!sameUids(recorded, failed)) return 'stale';

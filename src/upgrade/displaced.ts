@@ -6,13 +6,20 @@
 import { describeError, MailhaulError } from '../errors.js';
 import { isDisplacing } from '../store/mailbox/changing.js';
 import { finishNameChanges } from '../store/mailbox/unfinished.js';
+import type { NameChange } from '../store/types.js';
 import { folderFailed, type Run } from './run.js';
 import { mailboxOf } from './selection.js';
 import type { MappingFolder } from './types.js';
 
-export function isDisplaced({ mailboxes }: Pick<Run, 'mailboxes'>, folder: MappingFolder): boolean {
-  const changes = [...mailboxes.nameChanges()];
-  return changes.length > 0 && changes.some((change) => isDisplacing(change, nameOf({ mailboxes }, folder)));
+/** @param changes those on record, looked up once for many folders */
+export function isDisplaced(
+  changes: readonly NameChange[],
+  run: Pick<Run, 'mailboxes'>,
+  folder: MappingFolder,
+): boolean {
+  if (changes.length === 0) return false;
+  const name = nameOf(run, folder);
+  return changes.some((change) => isDisplacing(change, name));
 }
 
 function nameOf({ mailboxes }: Pick<Run, 'mailboxes'>, folder: MappingFolder): string {
