@@ -83,8 +83,10 @@ class UserMerge {
   private readonly changing: ReadonlySet<string>;
   private readonly counts = { found: 0, added: 0, waiting: 0, migrated: 0 };
   private indexBytes = 0;
-  private published = false;
-  private readonly someLostName: boolean;
+  /** Ids of known folders that were published once. */
+  private readonly published = new Set<number>();
+  /** Ids of those that never were, and whose name a service has given to a mailbox since. */
+  private readonly lostNames = new Set<number>();
   /** The folders are left as they are, and so are the subscriptions. */
   private unchanged = false;
 
@@ -99,10 +101,13 @@ class UserMerge {
     this.byKey = new Map(this.known.map((folder) => [pathKey(folder.path), folder]));
     this.changing = new Set([...earlier.mailboxes.nameChanges()].flatMap(({ name, to }) => [name, to ?? name]));
     for (const folder of this.known) {
-      if (this.isPublished(folder)) this.published = true;
+      if (folder.migrated || earlier.mailboxes.wasPublished(folder.id)) this.published.add(folder.id);
+      else if (folder.root === null && isAnothers(earlier.mailboxes.get(folder.mailbox), folder.id)) {
+        // A run was stopped before the mailbox was made.
+        this.lostNames.add(folder.id);
+      }
       this.names.set(pathKey(folder.path), folder.mailbox);
     }
-    this.someLostName = this.known.some((folder) => this.hasLostName(folder));
   }
 
   /** No mailbox directory: an empty INBOX (3x-profile.md, Directory entries), unless there was one earlier. */
@@ -359,28 +364,27 @@ class UserMerge {
   private subscriptions(paths: readonly (readonly Uint8Array[])[] | undefined): readonly string[] | null {
     if (paths === undefined || this.unchanged) return null;
     const before = this.earlier.mailboxes.subscriptions(this.user.uid);
-    const wanted = new Set(this.published ? before : []);
+    const somePublished = this.published.size > 0;
+    const wanted = new Set(somePublished ? before : []);
     for (const path of paths) {
-      if (this.published && !this.addedKeys.has(pathKey(path))) continue;
+      if (somePublished && !this.addedKeys.has(pathKey(path))) continue;
       wanted.add(subscriptionName(this.user.uid, path, (key) => this.names.get(key)));
     }
     const after = [...wanted];
     return after.length === before.length && after.every((name, i) => name === before[i]) ? null : after;
   }
 
-  private isPublished(folder: MappingFolder): boolean {
-    return folder.migrated || this.earlier.mailboxes.wasPublished(folder.id);
+  private isPublished({ id }: MappingFolder): boolean {
+    return this.published.has(id);
   }
 
-  /** A run was stopped before the mailbox was made, and a service has made one of that name since. */
-  private hasLostName(folder: MappingFolder): boolean {
-    if (folder.root !== null || this.isPublished(folder)) return false;
-    return isAnothers(this.earlier.mailboxes.get(folder.mailbox), folder.id);
+  private hasLostName({ id }: MappingFolder): boolean {
+    return this.lostNames.has(id);
   }
 
   /** Nobody has seen the name of a folder without a mailbox: it goes with one above it that has lost its own. */
   private keepsName(folder: MappingFolder): boolean {
-    if (!this.someLostName || folder.root !== null || this.isPublished(folder)) return true;
+    if (this.lostNames.size === 0 || folder.root !== null || this.isPublished(folder)) return true;
     return this.earlier.mailboxes.get(folder.mailbox)?.mappingId === folder.id;
   }
 
