@@ -10,7 +10,7 @@
  * untrusted store is supported on Linux only (docs/operations.md).
  */
 import * as fs from 'node:fs';
-import { MailhaulError } from '../errors.js';
+import { hasErrno, MailhaulError } from '../errors.js';
 import { onDescriptor, statOpen } from './descriptor.js';
 import { mindsLinks, openDirectoryAt } from './links.js';
 import { effect } from './seam.js';
@@ -109,6 +109,16 @@ export function walk(dir: Dir, names: readonly Name[]): Dir {
     }
   }
   return current ?? reopen(dir);
+}
+
+/** The same; undefined when it is not there, which is ENOENT and whatever else is named. */
+export function walkIfThere(dir: Dir, names: readonly Name[], ...others: readonly string[]): Dir | undefined {
+  try {
+    return walk(dir, names);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', ...others)) return undefined;
+    throw error;
+  }
 }
 
 /** A second, independent descriptor of `dir`. */
@@ -286,16 +296,10 @@ export function list(dir: Dir): Buffer[] {
   return naming(dir, undefined, () => fs.readdirSync(ownPath(dir), { encoding: 'buffer' }));
 }
 
-/** Names with types as raw bytes. The type is a hint: open with `openDir` or `openFile`, which check. */
-export function listTyped(dir: Dir): fs.Dirent<Buffer>[] {
-  return naming(
-    dir,
-    undefined,
-    () => fs.readdirSync(ownPath(dir), { encoding: 'buffer', withFileTypes: true }) as unknown as fs.Dirent<Buffer>[],
-  );
-}
-
-/** The same one by one, for directories that may hold a million names. Ends its descriptor with the loop. */
+/**
+ * The same one by one, with types, for directories that may hold a million names. A type is a hint: open with `openDir`
+ * or `openFile`, which check. Ends its descriptor with the loop.
+ */
 export function* entries(dir: Dir): Generator<fs.Dirent<Buffer>, void, undefined> {
   // Node takes `buffer` here as everywhere; its type definitions do not say so.
   const options = { encoding: 'buffer', bufferSize: 1024 } as unknown as fs.OpenDirOptions;

@@ -7,8 +7,7 @@
  *       <nn>/<uid>.msg                        nn = floor(uid / 100), at least two digits
  */
 
-import { hasErrno } from '../errors.js';
-import { type Dir, ensureDirs, type Ownership, walk } from '../fs/dir.js';
+import { type Dir, ensureDirs, type Ownership, walkIfThere } from '../fs/dir.js';
 import { mailboxPathComponents } from './names.js';
 
 export const INDEX_FILE = 'store.idx';
@@ -50,12 +49,7 @@ export function parseMessageFile(directory: string, file: string): number | unde
 
 /** Opens the directory of a mailbox below its partition; undefined when there is none. */
 export function openMailboxDirectory(partition: Dir, uid: string, mailbox: string): Dir | undefined {
-  try {
-    return walk(partition, mailboxPathComponents(uid, mailbox));
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  return walkIfThere(partition, mailboxPathComponents(uid, mailbox));
 }
 
 /** Opens the directory of a mailbox, making what is missing of its path with mode 0700. */

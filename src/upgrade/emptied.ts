@@ -10,10 +10,12 @@
  *     else                                                               FOLDER_EMPTIED
  */
 import type { DirectoryScan } from '../engine/types.js';
-import { describeError, hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, stat, walk } from '../fs/dir.js';
+import { describeError, MailhaulError } from '../errors.js';
+import { closeDir, type Dir, stat, walkIfThere } from '../fs/dir.js';
 import type { FolderIndex } from '../source/types.js';
-import { hashDirectory, messageFile } from '../store/layout.js';
+import { HashDirectories } from '../store/hashDirectories.js';
+import { messageFile } from '../store/layout.js';
+import { placePath, rootOf } from './places.js';
 import { type NameTable, nameTable } from './plan-names.js';
 import type { Place, PrepareFolder } from './tasks.js';
 import type { MigrationRecord } from './types.js';
@@ -29,7 +31,7 @@ export function refuseEmptied(task: PrepareFolder, index: FolderIndex | undefine
     'None of the 3.x files that an earlier attempt found is there any more, and their 4.x files are. Nothing was ' +
       'removed. Is a disk not mounted, or were databases restored that are older than a migration with -r? Restore both ' +
       'to what they were; if the messages were deleted in 3.x on purpose, move the 4.x files away.',
-    { where: placeOf(target) },
+    { where: placePath(target) },
   );
 }
 
@@ -62,39 +64,28 @@ function isDeleted(record: MigrationRecord, index: FolderIndex | undefined): boo
 /** Whether 4.x has a message file under a uid of the record. */
 function hasMessages(target: Place, { uids }: MigrationRecord): boolean {
   let mailbox: Dir | undefined;
-  let hash: { readonly name: string; readonly dir: Dir | undefined } = { name: '', dir: undefined };
+  let hashes: HashDirectories | undefined;
   try {
-    mailbox = openIfThere({ fd: target.rootFd, path: target.rootPath }, target.components);
+    mailbox = openOurs(rootOf(target), target.components);
     if (mailbox === undefined) return false;
+    hashes = new HashDirectories(mailbox, (dir, name) => openOurs(dir, [name]));
     for (const uid of uids) {
-      const name = hashDirectory(uid);
-      if (name !== hash.name) {
-        if (hash.dir !== undefined) closeDir(hash.dir);
-        hash = { name, dir: undefined };
-        hash = { name, dir: openIfThere(mailbox, [name]) };
-      }
-      if (hash.dir !== undefined && stat(hash.dir, messageFile(uid)) !== undefined) return true;
+      const dir = hashes.of(uid);
+      if (dir !== undefined && stat(dir, messageFile(uid)) !== undefined) return true;
     }
     return false;
   } catch (error) {
     // Without its cause: the caller takes causes for trouble of the 3.x disk.
-    throw new MailhaulError('FOLDER_TARGET', `${describeError(error)}.`, { where: placeOf(target) });
+    throw new MailhaulError('FOLDER_TARGET', `${describeError(error)}.`, { where: placePath(target) });
   } finally {
-    if (hash.dir !== undefined) closeDir(hash.dir);
+    hashes?.close();
     if (mailbox !== undefined) closeDir(mailbox);
   }
 }
 
-function openIfThere(dir: Dir, names: Place['components']): Dir | undefined {
-  try {
-    return walk(dir, names);
-  } catch (error) {
-    // No directory of ours is there, so none of our files: prepareFolder and the engine tell what stands in the way.
-    if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return undefined;
-    throw error;
-  }
-}
-
-function placeOf({ rootPath, components }: Place): string {
-  return [rootPath, ...components.map((name) => Buffer.from(name).toString('utf8'))].join('/');
+/**
+ * Where no directory of ours is, none of our files are: prepareFolder and the engine tell what stands in the way.
+ */
+function openOurs(dir: Dir, names: Place['components']): Dir | undefined {
+  return walkIfThere(dir, names, 'ENOTDIR', 'ELOOP');
 }

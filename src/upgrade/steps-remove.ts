@@ -2,13 +2,13 @@
  * The steps of a folder that take its originals away (`-r`): right after it was published, and in a later run. Only what
  * is on record goes, and only where its message is in 4.x (4x-store.md, promise 1).
  */
-
-import { hasErrno } from '../errors.js';
 import { closeDir, type Dir, fstat, stat, sync, walk } from '../fs/dir.js';
-import { hashDirectory, messageFile } from '../store/layout.js';
+import { HashDirectories } from '../store/hashDirectories.js';
+import { messageFile } from '../store/layout.js';
 import { exceptFailed } from './failures.js';
+import { rootOf } from './places.js';
 import { tableOf } from './rows.js';
-import { failed, openSource, ownerOf, rootOf, type StepTools } from './steps.js';
+import { failed, openSource, ownerOf, type StepTools } from './steps.js';
 import type { FinishFolder, FinishResult, RemoveFolder, RemoveResult, Trouble } from './tasks.js';
 
 /**
@@ -70,35 +70,21 @@ function keepUnlessInTarget(task: RemoveFolder, source: Dir, remove: Uint8Array)
   const { record } = task;
   const mailbox = walk(rootOf(task.target), task.target.components);
   let kept = 0;
-  let hash: { name: string; dir: Dir | undefined } = { name: '', dir: undefined };
+  const hashes = new HashDirectories(mailbox);
   try {
     for (let i = 0; i < record.count; i++) {
       if (remove[i] === 0) continue;
       const uid = record.uids[i] ?? 0;
-      const name = hashDirectory(uid);
-      if (name !== hash.name) {
-        if (hash.dir !== undefined) closeDir(hash.dir);
-        hash = { name, dir: openIfThere(mailbox, name) };
-      }
-      const file = hash.dir === undefined ? undefined : stat(hash.dir, messageFile(uid));
+      const dir = hashes.of(uid);
+      const file = dir === undefined ? undefined : stat(dir, messageFile(uid));
       if (file?.isFile() && Number(file.size) >= (record.sizes[i] ?? 0)) continue;
       remove[i] = 0;
       const original = Buffer.from(record.names.subarray(record.nameOffsets[i], record.nameOffsets[i + 1]));
       if (stat(source, original) !== undefined) kept += 1;
     }
   } finally {
-    if (hash.dir !== undefined) closeDir(hash.dir);
+    hashes.close();
     closeDir(mailbox);
   }
   return kept;
-}
-
-/** Undefined when it is not there. */
-export function openIfThere(dir: Dir, name: string): Dir | undefined {
-  try {
-    return walk(dir, [name]);
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
 }

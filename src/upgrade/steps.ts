@@ -9,6 +9,7 @@ import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
 import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
 import { refuseEmptied } from './emptied.js';
+import { placePath, rootOf } from './places.js';
 import { planFolder } from './plan.js';
 import { withMigrated } from './plan-removed.js';
 import { withVanished } from './plan-vanished.js';
@@ -41,10 +42,6 @@ type ReadyFolder = Extract<PrepareResult, { kind: 'ready' }>;
 
 export function ownerOf(context: WorkerContext): { uid: number; gid: number } {
   return { uid: context.ownerUid, gid: context.ownerGid };
-}
-
-export function rootOf(place: Place): Dir {
-  return { fd: place.rootFd, path: place.rootPath };
 }
 
 /** What to do about a folder that failed for a reason of the system. */
@@ -173,11 +170,6 @@ export function openSource(task: { id: number; source: Place }): Dir | 'missing'
       trouble: troubleOf(error, 'source'),
     };
   }
-}
-
-function placePath(place: Place): string {
-  const names = place.components.map((name) => (typeof name === 'string' ? name : Buffer.from(name).toString('utf8')));
-  return [place.rootPath, ...names].join('/');
 }
 
 export function gone(task: PrepareFolder): FailedFolder {

@@ -3,13 +3,13 @@
  * without a trace on disk, and what would have to be copied.
  */
 import type { DirectoryScan, MessageTable } from '../engine/types.js';
-import { closeDir, type Dir, fstat, list, stat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, list, stat, walk, walkIfThere } from '../fs/dir.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { refuseEmptied } from './emptied.js';
 import { exceptFailed } from './failures.js';
+import { rootOf } from './places.js';
 import { blocksOf } from './space.js';
-import { failure, gone, isEmptyInbox, lateRights, openSource, planOf, rootOf, type StepTools } from './steps.js';
-import { openIfThere } from './steps-remove.js';
+import { failure, gone, isEmptyInbox, lateRights, openSource, planOf, type StepTools } from './steps.js';
 import type { CopySpace, Place, PrepareFolder, SurveyResult } from './tasks.js';
 
 /** The plan of a folder as `prepareFolder` would make it now. */
@@ -135,7 +135,7 @@ function presence(mailbox: Dir): (uid: number, bytes: number) => boolean {
     if (name !== read) {
       read = name;
       sizes.clear();
-      const directory = openIfThere(mailbox, name);
+      const directory = walkIfThere(mailbox, [name]);
       if (directory !== undefined) {
         try {
           for (const file of list(directory)) {

@@ -5,8 +5,7 @@
  */
 import * as fs from 'node:fs';
 import type { IndexSummary } from '../../engine/types.js';
-import { hasErrno } from '../../errors.js';
-import { createFile, type Dir, type Ownership, rename, sync, unlink, unlinkIfThere } from '../../fs/dir.js';
+import { createOver, type Dir, type Ownership, rename, sync, unlink, unlinkIfThere } from '../../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
 import { fileSink } from './io.js';
 import { type IndexedMessage, type MailboxIndex, openWholeMailboxIndex } from './mailboxIndex.js';
@@ -51,7 +50,7 @@ function replaceIndex(dir: Dir, mailbox: MailboxIndex, owner: Ownership | undefi
 }
 
 function writeIndex(dir: Dir, mailbox: MailboxIndex, owner: Ownership | undefined): IndexSummary {
-  const fd = createOver(dir, owner);
+  const fd = createOver(dir, TEMPORARY, owner);
   try {
     const table = new KeywordTable(mailbox.messages());
     const frame = {
@@ -71,16 +70,6 @@ function writeIndex(dir: Dir, mailbox: MailboxIndex, owner: Ownership | undefine
     return summary;
   } finally {
     fs.closeSync(fd);
-  }
-}
-
-function createOver(dir: Dir, owner: Ownership | undefined): number {
-  try {
-    return createFile(dir, TEMPORARY, owner);
-  } catch (error) {
-    if (!hasErrno(error, 'EEXIST')) throw error;
-    unlink(dir, TEMPORARY);
-    return createFile(dir, TEMPORARY, owner);
   }
 }
 

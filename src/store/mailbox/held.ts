@@ -10,7 +10,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasErrno, MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, fstat, type Ownership, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, type Ownership, walk, walkIfThere } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { describeHolder, flockPids, holdersText } from '../../fs/holders.js';
 import { canonicalMailboxName, mailboxPathComponents } from '../names.js';
@@ -154,13 +154,8 @@ function noDirectory(name: string, cause: unknown): MailhaulError {
 
 /** The path still leads to the directory that is held. */
 export function leadsTo(root: Dir, components: readonly string[], dir: Dir): boolean {
-  let again: Dir;
-  try {
-    again = walk(root, components);
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
+  const again = walkIfThere(root, components);
+  if (again === undefined) return false;
   try {
     const [mine, named] = [fstat(dir), fstat(again)];
     return mine.ino === named.ino && mine.dev === named.dev;

@@ -25,13 +25,19 @@ import {
   rename,
   sync,
   unlink,
-  walk,
 } from '../../fs/dir.js';
 import { encodeAdminRecord } from '../adminRecord.js';
 import { loadDigest } from '../digest.js';
 import { fileSink } from '../index/io.js';
 import { IndexBuilder } from '../index/writer.js';
-import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRECTORY } from '../layout.js';
+import {
+  INDEX_FILE,
+  isHashDirectory,
+  JOURNAL_FILE,
+  openMailboxDirectory,
+  parseMessageFile,
+  RETRY_DIRECTORY,
+} from '../layout.js';
 import { canonicalMailboxName, INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { AclEntry, MailboxRecord, NameChange } from '../types.js';
@@ -287,13 +293,8 @@ function checkFree(store: MailStore, name: string): void {
 
 /** A directory in the way: it holds other mailboxes of the user, or files that nobody knows. */
 function checkDirectoryFree({ root, record }: HeldMailbox, to: string): void {
-  let dir: Dir;
-  try {
-    dir = walk(root, mailboxPathComponents(record.owner, to));
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return;
-    throw error;
-  }
+  const dir = openMailboxDirectory(root, record.owner, to);
+  if (dir === undefined) return;
   try {
     if (!isEmptyMailbox(dir)) throw exists(to);
   } finally {

@@ -22,6 +22,7 @@ import {
   removeDir,
   stat,
   unlinkIfThere,
+  walkIfThere,
 } from '../../fs/dir.js';
 import { openMailboxIndex } from '../index/mailboxIndex.js';
 import { type IndexReader, openIndex } from '../index/reader.js';
@@ -50,12 +51,7 @@ export function settleRetry(mailbox: Dir, owner: Ownership): ReadonlySet<number>
 }
 
 function openRetry(mailbox: Dir): Dir | undefined {
-  try {
-    return openDir(mailbox, RETRY_DIRECTORY);
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  return walkIfThere(mailbox, [RETRY_DIRECTORY]);
 }
 
 function readDone(retry: Dir): Set<number> {

@@ -16,6 +16,7 @@ import {
   sync,
   unlink,
   walk,
+  walkIfThere,
 } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
@@ -70,7 +71,7 @@ export async function finishNameChange(
   let own: Dir | undefined = held;
   try {
     const components = mailboxPathComponents(change.owner, change.name);
-    own ??= openIfThere(root, components);
+    own ??= walkIfThere(root, components);
     if (own !== undefined) {
       if (held === undefined && !tryFlock(own.fd, 'exclusive')) return flockPids(own.fd);
       store.mailboxes.refresh();
@@ -132,7 +133,7 @@ function removeWayTo(store: MailStore, root: Dir, name: string, components: read
     // The directory of that name below the user's own is not the INBOX.
     if (parseMailboxName(above)?.components.join('/') !== INBOX && store.mailboxes.get(above) !== undefined) return;
     const path = components.slice(0, -up);
-    const parent = openIfThere(root, path.slice(0, -1));
+    const parent = walkIfThere(root, path.slice(0, -1));
     if (parent === undefined) continue;
     try {
       if (!removeIfEmpty(parent, path.at(-1) ?? '')) return;
@@ -145,8 +146,8 @@ function removeWayTo(store: MailStore, root: Dir, name: string, components: read
 
 /** Who moved or removed the directory may not have come to sync it: the change is on record until that is done. */
 function syncPlaces(root: Dir, components: readonly string[], { owner, to }: NameChange): void {
-  syncWay(root, components, openIfThere);
-  if (to !== null) syncWay(root, mailboxPathComponents(owner, to), openIfThere);
+  syncWay(root, components, walkIfThere);
+  if (to !== null) syncWay(root, mailboxPathComponents(owner, to), walkIfThere);
 }
 
 /**
@@ -227,13 +228,4 @@ function removeIfEmpty(parent: Dir, name: string): boolean {
     if (!hasErrno(error, 'ENOENT')) throw error;
   }
   return true;
-}
-
-function openIfThere(root: Dir, components: readonly string[]): Dir | undefined {
-  try {
-    return walk(root, components);
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  }
 }

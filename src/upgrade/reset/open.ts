@@ -8,7 +8,7 @@ import { type BareInstance, OPTION, openBareInstance } from '../../config/instan
 import { becomeAccount, checkIdentity, enterAccount } from '../../config/privileges.js';
 import { lockDirectory, lockWholeStore, type StoreLock } from '../../config/store-lock.js';
 import { hasErrno, MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, ensureDirs, fstat, openRoot, stat, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, ensureDirs, fstat, openRoot, stat, walkIfThere } from '../../fs/dir.js';
 import { type Log, nullLog } from '../../log/log.js';
 import { refuseWhileRunning } from '../../source/nsms3/running.js';
 import { nsms3 } from '../../source/nsms3/source.js';
@@ -109,7 +109,7 @@ async function open(
   defer(() => closeRoots(roots));
   holdRoots(instance, mapping, roots);
   const mailboxDirectory = hold(findMailboxDirectory(instance, mapping));
-  const userDir = hold(openIfThere(instance.dir, ['store', 'user']));
+  const userDir = hold(walkIfThere(instance.dir, ['store', 'user']));
   const places = { workDir, mailboxDirectory, mboxlist: instance.mboxlist, userDir, lockDir: instance.lockDir };
   const leaveAccount =
     options.becomeServerAccount === true ? takeAccount(instance, [workDir, mailboxDirectory]) : () => {};
@@ -184,15 +184,6 @@ function configuredMailboxDirectory(instance: BareInstance): string | undefined 
     return withSource(from, nsms3.readConfiguration).mailboxDirectory;
   } catch (error) {
     if (error instanceof MailhaulError) return undefined;
-    throw error;
-  }
-}
-
-function openIfThere(dir: Dir, names: readonly string[]): Dir | undefined {
-  try {
-    return walk(dir, names);
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
 }

@@ -8,13 +8,13 @@
 import type { BigIntStats } from 'node:fs';
 import * as fs from 'node:fs';
 import { describeError, hasErrno, MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, fstat, openDir, openFile, stat, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, openDir, openFile, stat, walkIfThere } from '../../fs/dir.js';
 import { recordedMtime } from '../../fs/times.js';
+import { HashDirectories } from '../../store/hashDirectories.js';
 import { fileSource } from '../../store/index/io.js';
 import { MailboxIndex } from '../../store/index/mailboxIndex.js';
 import { openIndex } from '../../store/index/reader.js';
-import { hashDirectory, INDEX_FILE, JOURNAL_FILE, messageFile, RETRY_DIRECTORY } from '../../store/layout.js';
-import { mailboxPathComponents } from '../../store/names.js';
+import { INDEX_FILE, JOURNAL_FILE, messageFile, openMailboxDirectory, RETRY_DIRECTORY } from '../../store/layout.js';
 import type { MappingFolder, MappingUser, MigrationRecord } from '../types.js';
 import { heldRoot, isGoneIn4x, isPublished, type ResetContext, rootPathOf } from './context.js';
 import { ofFolder, type Subject } from './refusals.js';
@@ -127,8 +127,8 @@ function openPlaces(
   let source: Dir | undefined;
   try {
     // Whatever `-s` found: one that came later may have been migrated all the same.
-    source = open(() => walk(store, [folder.uid, ...folder.path]));
-    const target = open(() => walk(root, mailboxPathComponents(folder.uid, folder.mailbox)));
+    source = walkIfThere(store, [folder.uid, ...folder.path]);
+    const target = openMailboxDirectory(root, folder.uid, folder.mailbox);
     return { source, target };
   } catch (error) {
     if (source !== undefined) closeDir(source);
@@ -136,15 +136,6 @@ function openPlaces(
     const text = `A directory of the folder cannot be opened: ${describeError(error)}.`;
     refusals.add(subject, 'RESET_UNREADABLE', `${user.storePath}/${folder.uid}/${folder.legacyName}`, text);
     return undefined;
-  }
-}
-
-function open(walkTo: () => Dir): Dir | undefined {
-  try {
-    return walkTo();
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return undefined;
-    throw error;
   }
 }
 
@@ -240,7 +231,7 @@ export class MessageFinder {
   find(uid: number): Located | undefined {
     const name = messageFile(uid);
     for (const place of this.places) {
-      const dir = place.get(hashDirectory(uid));
+      const dir = place.of(uid);
       const stats = dir === undefined ? undefined : stat(dir, name);
       if (dir !== undefined && stats !== undefined) return { dir, name, stats };
     }
@@ -250,28 +241,5 @@ export class MessageFinder {
   close(): void {
     for (const place of this.places) place.close();
     if (this.retry !== undefined) closeDir(this.retry);
-  }
-}
-
-/** Hash directories of one mailbox directory; the one used last is held. */
-class HashDirectories {
-  private name = '';
-  private dir: Dir | undefined;
-
-  constructor(private readonly mailbox: Dir) {}
-
-  /** undefined when there is none; valid until the next call. */
-  get(name: string): Dir | undefined {
-    if (name === this.name) return this.dir;
-    this.close();
-    this.name = name;
-    this.dir = open(() => openDir(this.mailbox, name));
-    return this.dir;
-  }
-
-  close(): void {
-    if (this.dir !== undefined) closeDir(this.dir);
-    this.dir = undefined;
-    this.name = '';
   }
 }

@@ -8,6 +8,7 @@ import { FLAG, type IndexSummary, PROGRESS } from '../../engine/types.js';
 import { describeError, hasErrno } from '../../errors.js';
 import { closeDir, type Dir, displayPath, entries, openDir, openFile, stat } from '../../fs/dir.js';
 import { encodeAdminRecord } from '../../store/adminRecord.js';
+import { HashDirectories } from '../../store/hashDirectories.js';
 import { checkIndex } from '../../store/index/check.js';
 import type { IndexedMessage, MailboxIndex } from '../../store/index/mailboxIndex.js';
 import {
@@ -138,23 +139,18 @@ function aclOf(value: unknown): AclEntry[] | undefined {
 /** Every message of the index against its file. */
 export function verifyMessages(check: Check, folderId: number, dir: Dir, index: MailboxIndex): MessageFiles {
   const files = new MessageFiles(index.count);
-  let held: { readonly name: string; readonly dir: Dir | undefined } | undefined;
+  const hashes = new HashDirectories(dir, (mailbox, name) => openHashDirectory(check, mailbox, name));
   try {
     for (const message of index.messages()) {
       if (stopped(check.context)) break;
-      const name = hashDirectory(message.uid);
-      if (held?.name !== name) {
-        if (held?.dir !== undefined) closeDir(held.dir);
-        held = { name, dir: undefined };
-        held = { name, dir: openHashDirectory(check, dir, name) };
-      }
+      const held = hashes.of(message.uid);
       check.totals.checked += 1;
       Atomics.add(check.context.progress, PROGRESS.messages, 1);
-      if (held.dir === undefined) missing(check, `${dir.path}/${name}`, message.uid);
-      else verifyMessage(check, folderId, held.dir, message, files);
+      if (held === undefined) missing(check, `${dir.path}/${hashDirectory(message.uid)}`, message.uid);
+      else verifyMessage(check, folderId, held, message, files);
     }
   } finally {
-    if (held?.dir !== undefined) closeDir(held.dir);
+    hashes.close();
   }
   return files;
 }
