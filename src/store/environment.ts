@@ -182,6 +182,7 @@ function environment(
   { root, tables }: OpenedTables,
   held: readonly Held[],
 ): Environment {
+  let closed: Promise<void> | undefined;
   return {
     path,
     table(name) {
@@ -200,19 +201,25 @@ function environment(
         leave();
       }
     },
-    async close() {
-      let leave: () => void;
-      try {
-        leave = await closing.enter();
-      } catch {
-        // Somebody was stopped in the middle of opening: LMDB's close could wait for it. The kernel closes.
-        return;
-      }
-      await root.close();
-      leave();
-      for (const descriptor of held) descriptor.close();
+    close() {
+      // A second time its descriptors may be somebody else's.
+      closed ??= closeAll(closing, root, held);
+      return closed;
     },
   };
+}
+
+async function closeAll(closing: Gate, root: RootDatabase<Buffer, Buffer>, held: readonly Held[]): Promise<void> {
+  let leave: () => void;
+  try {
+    leave = await closing.enter();
+  } catch {
+    // Somebody was stopped in the middle of opening: LMDB's close could wait for it. The kernel closes.
+    return;
+  }
+  await root.close();
+  leave();
+  for (const descriptor of held) descriptor.close();
 }
 
 function openRootDatabase(

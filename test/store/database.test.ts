@@ -226,6 +226,17 @@ describe('files', () => {
     expect(fs.readFileSync(`${directory}/${MAILBOX_DATABASE_FILE}`).equals(garbage)).toBe(true);
   });
 
+  it('that are closed twice give back their descriptors once: by then they may be those of other files', async () => {
+    await openIt();
+    await database!.close();
+    const fds = Array.from({ length: 4 }, () => fs.openSync(directory, 'r'));
+    await database!.close();
+    const closeAll = (): void => {
+      for (const fd of fds) fs.closeSync(fd);
+    };
+    expect(closeAll).not.toThrow();
+  });
+
   it('whose second meta page is damaged are refused', async () => {
     await openIt();
     await database!.close();
