@@ -25,7 +25,7 @@ import {
 } from '../config/configdb.js';
 import { checkOptionChange, type PartitionInUse } from '../config/rules.js';
 import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError, messageOf } from '../errors.js';
-import { closeDir, type Dir, fstat, openRoot, readFile, stat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, openRootOr, readFile, stat, walk } from '../fs/dir.js';
 import { DEFAULT_LOG_LEVEL, openLog, parseLogLevel } from '../log/log.js';
 import {
   type CommonFlags,
@@ -226,17 +226,14 @@ function openDirectoryOf(file: string): Dir {
 }
 
 function openExisting(path: string, code: string, message: string): Dir {
-  try {
-    return openRoot(path);
-  } catch (cause) {
-    if (cause instanceof MailhaulError) throw cause;
+  return openRootOr(path, (cause) => {
     const reason = hasErrno(cause, 'ENOENT', 'ENOTDIR') ? message : `${message} ${describeError(cause)}.`;
     throw new MailhaulError(code, reason, {
       where: path,
       hint: 'Check the path; msg-setup and upgrade -s make an instance.',
       cause,
     });
-  }
+  });
 }
 
 function ownerOf(directory: Dir): { uid: number; gid: number } {

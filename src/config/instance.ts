@@ -24,6 +24,7 @@ import {
   type Ownership,
   openDir,
   openRoot,
+  openRootOr,
   own,
   stat,
   sync,
@@ -106,14 +107,11 @@ export type Installation = 'none' | '3.x' | '4.x';
 
 /** Looks which product's instance a directory is; one that is missing is `none`. */
 export function detectInstallation(path: string): Installation {
-  let dir: Dir;
-  try {
-    dir = openRoot(resolve(path));
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return 'none';
-    if (error instanceof MailhaulError) throw error;
+  const dir = openRootOr(resolve(path), (error) => {
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
     throw instanceError('INSTANCE_UNREADABLE', 'The instance directory cannot be opened.', path, error);
-  }
+  });
+  if (dir === undefined) return 'none';
   try {
     const config = openDir(dir, 'config');
     try {

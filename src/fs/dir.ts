@@ -91,6 +91,19 @@ export function openRoot(path: string): Dir {
   return { fd: minded ? openDirectoryAt(path, flags) : fs.openSync(path, flags), path };
 }
 
+/**
+ * The same, or what `failed` makes of the file system's error. A link that is not followed is no disk that is missing:
+ * FS_FOREIGN_LINK is thrown as it is.
+ */
+export function openRootOr<T>(path: string, failed: (error: unknown) => T): Dir | T {
+  try {
+    return openRoot(path);
+  } catch (error) {
+    if (error instanceof MailhaulError) throw error;
+    return failed(error);
+  }
+}
+
 /** Opens the sub-directory `name`; a symbolic link in its place is ELOOP or ENOTDIR, never followed. */
 export function openDir(dir: Dir, name: Name): Dir {
   const fd = naming(dir, name, () => fs.openSync(at(dir, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK));

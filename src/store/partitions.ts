@@ -11,7 +11,18 @@
 import * as fs from 'node:fs';
 import { PRIMARY } from '../config/instance.js';
 import { hasErrno, MailhaulError, messageOf } from '../errors.js';
-import { closeDir, type Dir, ensureDir, fstat, type Ownership, openRoot, own, stat, sync } from '../fs/dir.js';
+import {
+  closeDir,
+  type Dir,
+  ensureDir,
+  fstat,
+  type Ownership,
+  openRoot,
+  openRootOr,
+  own,
+  stat,
+  sync,
+} from '../fs/dir.js';
 import { mindsLinks, readRootLink } from '../fs/links.js';
 
 /** Permissions of every directory of a partition. */
@@ -371,15 +382,11 @@ export function makePartitionDirectory(storePath: Dir, name: string, owner: Owne
  * @throws MailhaulError PARTITION_MISSING, PARTITION_OWNER, PARTITION_MODE (exit 3), naming the partition
  */
 export function openPartition(name: string, path: string, owner: Ownership): Dir {
-  let dir: Dir;
-  try {
-    dir = openRoot(path);
-  } catch (error) {
-    if (error instanceof MailhaulError) throw error;
+  const dir = openRootOr(path, (error) => {
     const what = hasErrno(error, 'ENOENT') ? 'is missing' : 'cannot be opened';
     const hint = 'Is its disk mounted? If it is new, make it for the server account with mode 0700.';
     throw partitionError('PARTITION_MISSING', name, what, path, hint, error);
-  }
+  });
   const status = fstat(dir);
   const mode = Number(status.mode & 0o777n);
   if (owner.uid !== undefined && Number(status.uid) !== owner.uid) {

@@ -10,7 +10,7 @@ import { detectInstallation, type Instance, OPTION, openInstance } from '../conf
 import { asAccount, checkIdentity } from '../config/privileges.js';
 import { lockDirectory, lockWholeStore, type StoreLock } from '../config/store-lock.js';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, createFile, type Dir, openRoot, stat, sync, unlink, writeAll } from '../fs/dir.js';
+import { closeDir, createFile, type Dir, openRoot, openRootOr, stat, sync, unlink, writeAll } from '../fs/dir.js';
 import { refuseWhileRunning } from '../source/nsms3/running.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import type { MailSource, SourceConfiguration } from '../source/types.js';
@@ -152,16 +152,13 @@ function openWorkDir(options: FoldersOptions, instance: Instance | undefined, co
       hint: 'Leave out --work-dir, or name that directory: what was migrated is on record there.',
     });
   }
-  try {
-    return openRoot(path);
-  } catch (error) {
-    if (error instanceof MailhaulError) throw error;
+  return openRootOr(path, (error) => {
     throw new MailhaulError('WORK_DIR', 'The directory for the mapping database cannot be opened.', {
       where: path,
       hint: `${error instanceof Error ? error.message : ''} Is its disk mounted?`,
       cause: error,
     });
-  }
+  });
 }
 
 function holdsMapping(path: string): boolean {

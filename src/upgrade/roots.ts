@@ -4,7 +4,7 @@
  * the descriptor for syncfs, opened before the first write (design.md, "One folder, in order").
  */
 import { MailhaulError } from '../errors.js';
-import { closeDir, type Dir, ensureDir, type Ownership, openDir, openRoot } from '../fs/dir.js';
+import { closeDir, type Dir, ensureDir, type Ownership, openDir, openRootOr } from '../fs/dir.js';
 import { SINGLE_DIRECTORY } from '../store/layout.js';
 import { openPartition } from '../store/partitions.js';
 import type { Trouble } from './tasks.js';
@@ -83,13 +83,10 @@ export function leftoverRoot(roots: Roots, name: string, path: string, owner: Ow
 }
 
 function openStorePath(path: string): Dir {
-  try {
-    return openRoot(path);
-  } catch (error) {
-    if (error instanceof MailhaulError) throw error;
+  return openRootOr(path, (error) => {
     const hint = 'Is its disk mounted?';
     throw new MailhaulError('STORE_PATH', 'The 3.x store path cannot be opened.', { where: path, hint, cause: error });
-  }
+  });
 }
 
 export function closeRoots(roots: Roots): void {

@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { type BareInstance, type Instance, OPTION, openInstance } from '../config/instance.js';
 import { lockDirectory, lockStore, type StoreLock } from '../config/store-lock.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, openRoot } from '../fs/dir.js';
+import { closeDir, type Dir, openRootOr } from '../fs/dir.js';
 import { type Log, type LogLevel, nullLog } from '../log/log.js';
 import { refuseWhileRunning } from '../source/nsms3/running.js';
 import { nsms3 } from '../source/nsms3/source.js';
@@ -224,17 +224,14 @@ function foldersFirst(where: string): MailhaulError {
 export function refuseRunningServer(instance: BareInstance): void {
   const from = instance.config.get(OPTION.from);
   if (from === undefined || from === '') return;
-  let dir: Dir;
-  try {
-    dir = openRoot(from);
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return;
-    if (error instanceof MailhaulError) throw error;
+  const dir = openRootOr(from, (error) => {
+    if (hasErrno(error, 'ENOENT')) return undefined;
     throw new MailhaulError('FROM_UNREADABLE', 'The 3.x instance cannot be opened to see whether its server runs.', {
       where: from,
       cause: error,
     });
-  }
+  });
+  if (dir === undefined) return;
   try {
     refuseWhileRunning(dir, nsms3.serverState(dir), false);
   } finally {
@@ -246,17 +243,15 @@ export function openWorkDir(instance: BareInstance, named: string | undefined): 
   const path = named ?? instance.config.get(OPTION.workDir) ?? mailboxDirectory(instance);
   if (path === undefined || path === '') throw foldersFirst(instance.path);
   const absolute = resolve(path);
-  try {
-    return { dir: openRoot(absolute), path: absolute };
-  } catch (error) {
-    if (error instanceof MailhaulError) throw error;
+  const dir = openRootOr(absolute, (error) => {
     throw new MailhaulError('WORK_DIR', 'The directory of the mapping database cannot be opened.', {
       where: absolute,
       hint: 'Is its disk mounted? --work-dir names another one.',
       exit: EXIT.refused,
       cause: error,
     });
-  }
+  });
+  return { dir, path: absolute };
 }
 
 /** The 3.x default mailbox directory, from the 3.x configuration. */

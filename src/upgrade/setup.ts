@@ -17,7 +17,7 @@ import {
 import { checkIdentity } from '../config/privileges.js';
 import { withoutPassword } from '../directory/url.js';
 import { MailhaulError } from '../errors.js';
-import { closeDir, type Dir, openRoot } from '../fs/dir.js';
+import { closeDir, type Dir, openRootOr } from '../fs/dir.js';
 import { LOG_LEVELS } from '../log/log.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import type { MailSource, SourceConfiguration } from '../source/types.js';
@@ -93,10 +93,7 @@ export function settingsFrom(configuration: SourceConfiguration, from: string): 
 
 /** Opens a 3.x instance directory; FROM_MISSING (exit 3) when it is not there. */
 export function openSourceInstance(from: string): Dir {
-  try {
-    return openRoot(from);
-  } catch (error) {
-    if (error instanceof MailhaulError) throw error;
+  return openRootOr(from, (error) => {
     throw new MailhaulError('FROM_MISSING', 'The 3.x instance directory cannot be opened.', {
       where: from,
       hint:
@@ -104,7 +101,7 @@ export function openSourceInstance(from: string): Dir {
         'when it is gone for good, --work-dir <directory of __upfolder.db> does for everything but `-s`.',
       cause: error,
     });
-  }
+  });
 }
 
 export interface SetupOptions {

@@ -1,7 +1,7 @@
 /** What all steps of a reset share. */
 import type { FolderEngine } from '../../engine/types.js';
 import { EXIT, MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, openRoot } from '../../fs/dir.js';
+import { closeDir, type Dir, openRootOr } from '../../fs/dir.js';
 import { describeHolder, holdersText } from '../../fs/holders.js';
 import type { MailSource } from '../../source/types.js';
 import type { MailboxDatabase } from '../../store/types.js';
@@ -38,14 +38,8 @@ export interface ResetContext {
 export function heldRoot(roots: Map<string, Dir | null>, path: string): Dir | null {
   const held = roots.get(path);
   if (held !== undefined) return held;
-  let root: Dir | null = null;
-  try {
-    root = openRoot(path);
-  } catch (error) {
-    // A link that is not followed: no disk that is missing.
-    if (error instanceof MailhaulError) throw error;
-    // Whoever needs it says what is missing because of it.
-  }
+  // Whoever needs it says what is missing because of it.
+  const root = openRootOr(path, () => null);
   roots.set(path, root);
   return root;
 }

@@ -2,8 +2,7 @@
  * One look over the mailbox database before the work begins: how much there is, and which roots it needs. All roots
  * are opened here, once, while the process may still be root.
  */
-import { MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, openRoot } from '../../fs/dir.js';
+import { closeDir, type Dir, openRootOr } from '../../fs/dir.js';
 import type { MailboxDatabase, MailboxRecord } from '../../store/types.js';
 import type { ProgressTotals } from '../progress.js';
 import type { MappingDatabase } from '../types.js';
@@ -91,15 +90,9 @@ function isWaiting(mapping: MappingDatabase, record: MailboxRecord): boolean {
   }
 }
 
+/** Null when it cannot be opened: whoever needs it reports it, with what is missing because of it. */
 function openOrNull(path: string): Dir | null {
-  try {
-    return openRoot(path);
-  } catch (error) {
-    // A link that is not followed: no disk that is missing.
-    if (error instanceof MailhaulError) throw error;
-    // Whoever needs it reports it, with what is missing because of it.
-    return null;
-  }
+  return openRootOr(path, () => null);
 }
 
 /** A held directory as it travels to a thread. */
