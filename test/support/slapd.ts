@@ -38,8 +38,8 @@ export interface Slapd {
   readonly caFile: string | undefined;
   /** For more files of a test; removed by `stop`. */
   readonly directory: string;
-  /** SIGKILL, as a crash. */
-  kill(): void;
+  /** SIGKILL, as a crash; resolves when it has ended. */
+  kill(): Promise<void>;
   /** Ends slapd and removes its directory. */
   stop(): Promise<void>;
 }
@@ -159,7 +159,10 @@ async function launch(directory: string, options: SlapdOptions): Promise<Slapd> 
     passwordFile,
     caFile,
     directory,
-    kill: () => child.kill('SIGKILL'),
+    kill: () => {
+      child.kill('SIGKILL');
+      return ended;
+    },
     stop,
   };
 }
