@@ -53,7 +53,7 @@ export const VERIFY_CODES = {
   VERIFY_SIZE: error('a message file has another size than the index or the migration record says', RESTORE),
   VERIFY_CRLF: error('a message has line ends that are not CRLF', RESTORE),
   VERIFY_STRUCTURE: error('a fresh parse gives another envelope, structure or header than the index holds', RESTORE),
-  VERIFY_INDEX: error('an index or its journal is damaged', RESTORE),
+  VERIFY_INDEX: error('an index or its journal is damaged, or they do not belong together', RESTORE),
   VERIFY_DIRECTORY_MISSING: error('a directory of the store is missing or cannot be read', RESTORE_OR_CORRECT),
   VERIFY_COUNT: error('index and migration record do not list the same messages', REPORT),
   VERIFY_DOUBLED: error('one 3.x message is in 4.x twice, or two are one', REPORT),
