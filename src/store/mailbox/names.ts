@@ -200,6 +200,7 @@ export async function renameMailbox(store: MailStore, oldName: string, newName: 
   if (`${to}/`.startsWith(`${name}/`)) {
     throw new MailhaulError('NAME_INVALID', 'A mailbox cannot become a part of itself.', { where: to });
   }
+  await loadDigest();
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) if (await tryRename(store, name, to)) return;
   throw busy(name, []);
 }

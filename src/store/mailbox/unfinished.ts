@@ -20,6 +20,7 @@ import {
 } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
+import { loadDigest } from '../digest.js';
 import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRECTORY } from '../layout.js';
 import { INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';
 import { openPartition } from '../partitions.js';
@@ -28,8 +29,9 @@ import type { MailStore } from './held.js';
 import { mergeDirectory } from './merge.js';
 
 /**
- * Finishes the changes on record, all of them or those that `which` picks. Each is tried, whatever becomes of the others: one on a disk that is not mounted keeps nobody else's. Returns the pids that hold a
- * directory which has to follow, when some are locked; undefined when nothing is left. Errors: PARTITION_*,
+ * Finishes the changes on record, all of them or those that `which` picks. Each is tried, whatever becomes of the
+ * others: one on a disk that is not mounted keeps nobody else's. Returns the pids that hold a directory which has to
+ * follow, when some are locked; undefined when nothing is left. Errors: PARTITION_*,
  * MAILBOX_IN_THE_WAY (merge.ts), the first once all were tried, or with `failed` each to it; DB_* at once.
  */
 export async function finishNameChanges(
@@ -67,6 +69,7 @@ export async function finishNameChange(
   change: NameChange,
   held?: Dir,
 ): Promise<readonly number[] | undefined> {
+  await loadDigest();
   const root = openPartition(change.partition, change.root, store.owner);
   let own: Dir | undefined = held;
   try {

@@ -1,6 +1,7 @@
 /** Name changes on record, several of them: what keeps one from its end keeps no other. */
+import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { closeDir, openRoot } from '../../../src/fs/dir.js';
 import { tryFlock } from '../../../src/fs/flock.js';
 import { finishNameChanges } from '../../../src/store/mailbox/unfinished.js';
@@ -57,4 +58,29 @@ it('tells of each failure where somebody wants to know', async () => {
   const failed: string[] = [];
   await finishNameChanges(store, undefined, ({ name }) => failed.push(name));
   expect(failed).toEqual([LOST, 'user/bob/lost2']);
+});
+
+// The checksums of an index have to be loaded first, and modules that are loaded afresh have not.
+describe('an empty index in the new place, in a process that has read no index yet', () => {
+  const D = 'user/anna/D';
+  beforeEach(async () => {
+    // What a createMailbox left that was killed before it entered the mailbox.
+    await store.make(D);
+    fs.mkdirSync(store.directory(B));
+    fs.copyFileSync(path.join(store.directory(D), 'store.idx'), path.join(store.directory(B), 'store.idx'));
+    vi.resetModules();
+  });
+
+  it('is replaced by a rename', async () => {
+    const { renameMailbox } = await import('../../../src/store/mailbox/names.js');
+    await renameMailbox(store, A, B);
+    expect(store.content()).toEqual({ [B]: ['1 one', '2 two'], [D]: [] });
+  });
+
+  it('is replaced when a killed rename is finished', async () => {
+    const unfinished = await import('../../../src/store/mailbox/unfinished.js');
+    await killedRename(1, A, B);
+    expect(await unfinished.finishNameChanges(store)).toBeUndefined();
+    expect(store.content()).toEqual({ [B]: ['1 one', '2 two'], [D]: [] });
+  });
 });
