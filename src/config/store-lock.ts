@@ -9,7 +9,7 @@
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { onDescriptor, readOpen, statOpen, statOpenExactly } from '../fs/descriptor.js';
-import { createFile, type Dir, type Ownership, openFile, openSoleFile, own, stat } from '../fs/dir.js';
+import { createFile, type Dir, type Ownership, openFile, openSoleFile, own, stat, walk } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { describeHolder, flockPids, holdersText, isAlive, type LockHolder } from '../fs/holders.js';
 import { effect } from '../fs/seam.js';
@@ -100,7 +100,7 @@ export function lockWholeStore(lockDir: Dir, dryRun: boolean, purpose: string, o
  * @throws MailhaulError UPGRADE_RUNNING (exit 3) naming the processes that hold it
  */
 export function lockDirectory(parent: Dir, what: string, mode: LockMode = 'exclusive'): StoreLock {
-  const fd = fs.openSync(`/proc/self/fd/${parent.fd}/.`, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  const { fd } = walk(parent, []);
   if (tryFlock(fd, mode)) return held(fd, mode);
   const error = lockedError('UPGRADE_RUNNING', what, fd, parent.path);
   fs.closeSync(fd);

@@ -10,49 +10,23 @@
  *     4.x name                                         stays, once its mailbox is made
  */
 import { INBOX, inboxName } from '../store/names.js';
-import type { MailboxDatabase, MailboxRecord, QuotaRecord } from '../store/types.js';
+import type { MailboxRecord } from '../store/types.js';
+import {
+  type Earlier,
+  type FolderChange,
+  sameFolder,
+  sameMailbox,
+  sameUser,
+  type UserChanges,
+} from './folders-changes.js';
 import { INBOX_PATH, nameFolders, pathKey, subscriptionName } from './folders-names.js';
 import type { FolderProblem } from './folders-report.js';
 import type { SourceFolder, UserMailbox } from './folders-user.js';
 import { isAnothers } from './folders-write.js';
 import { hasOriginals } from './originals.js';
-import type { MappingDatabase, MappingFolder, MappingUser } from './types.js';
+import type { MappingFolder, MappingUser } from './types.js';
 
 const UINT32_MAX = 0xffffffff;
-
-/** Read access to what earlier runs left; without databases (first dry run) there is nothing. */
-export interface Earlier {
-  readonly mapping: Pick<MappingDatabase, 'user' | 'foldersOf' | 'record'>;
-  readonly mailboxes: Pick<MailboxDatabase, 'get' | 'wasPublished' | 'quota' | 'subscriptions' | 'nameChanges'>;
-}
-
-/** A folder to write: the mapping entry (id 0: new) and its mailbox entry without the id. */
-export interface FolderChange {
-  readonly folder: MappingFolder;
-  /** The mapping database does not have this entry yet. */
-  readonly putFolder: boolean;
-  readonly mailbox: Omit<MailboxRecord, 'mappingId'>;
-}
-
-export interface UserChanges {
-  readonly user: MappingUser;
-  /** The mapping database does not know the user. */
-  readonly newUser: boolean;
-  readonly putUser: boolean;
-  readonly folders: readonly FolderChange[];
-  /** The limit to be set; null: it is as it should be. */
-  readonly quota: Pick<QuotaRecord, 'limit'> | null;
-  readonly subscriptions: readonly string[] | null;
-  readonly counts: {
-    readonly found: number;
-    readonly added: number;
-    readonly waiting: number;
-    readonly migrated: number;
-  };
-  readonly indexBytes: number;
-  readonly errors: readonly FolderProblem[];
-  readonly warnings: readonly FolderProblem[];
-}
 
 /**
  * @param now seconds since 1970, the uidvalidity of folders whose header is lost
@@ -396,31 +370,4 @@ class UserMerge {
     if (record.state === 'TRANSITION' && this.before === undefined && record.mappingId !== null) return false;
     return !this.known.some((folder) => folder.id === record.mappingId && folder.mailbox === mailbox);
   }
-}
-
-function sameUser(a: MappingUser, b: MappingUser): boolean {
-  return a.storePath === b.storePath && a.partition === b.partition && a.quota === b.quota;
-}
-
-function sameFolder(a: MappingFolder, b: MappingFolder): boolean {
-  return (
-    a.mailbox === b.mailbox &&
-    a.partition === b.partition &&
-    a.missing === b.missing &&
-    a.inode === b.inode &&
-    a.indexBytes === b.indexBytes &&
-    a.uidvalidity === b.uidvalidity &&
-    (a.uidvalidityChosen ?? false) === (b.uidvalidityChosen ?? false)
-  );
-}
-
-function sameMailbox(a: MailboxRecord, b: Omit<MailboxRecord, 'mappingId'>): boolean {
-  return (
-    a.partition === b.partition &&
-    a.uidvalidity === b.uidvalidity &&
-    a.uidnext === b.uidnext &&
-    a.root === b.root &&
-    a.acl.length === b.acl.length &&
-    a.acl.every((entry, i) => entry.identifier === b.acl[i]?.identifier && entry.rights === b.acl[i]?.rights)
-  );
 }

@@ -8,7 +8,8 @@
 import type { Instance } from '../config/instance.js';
 import { hasErrno } from '../errors.js';
 import { closeDir, fstat, openRoot } from '../fs/dir.js';
-import { identityOf, type PartitionPlan } from '../store/partitions.js';
+import type { PartitionPlan } from '../store/partitions.js';
+import { identityOf } from '../store/storePaths.js';
 import type { MailboxDatabase } from '../store/types.js';
 import type { MappingDatabase } from './types.js';
 

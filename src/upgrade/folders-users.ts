@@ -4,14 +4,8 @@
  */
 import type { DirectoryItem, UserDirectory } from '../directory/types.js';
 import { MailhaulError } from '../errors.js';
-import {
-  checkDistinct,
-  checkOutside,
-  checkStorePath,
-  type PartitionPlan,
-  planPartitions,
-  type StorePathIdentity,
-} from '../store/partitions.js';
+import { type PartitionPlan, planPartitions } from '../store/partitions.js';
+import { checkDistinct, checkOutside, checkStorePath, type StorePathIdentity } from '../store/storePaths.js';
 import type { Recorder } from './folders-report.js';
 import type { MappingDatabase, MappingUser } from './types.js';
 

@@ -6,7 +6,7 @@
  */
 import { EXIT, MailhaulError } from '../errors.js';
 import type { MailboxDatabase, MailboxRecord } from '../store/types.js';
-import type { UserChanges } from './folders-merge.js';
+import type { UserChanges } from './folders-changes.js';
 import type { MappingDatabase } from './types.js';
 
 /** Folders and users of one transaction: enough that the sync costs little, few enough that memory is small. */
