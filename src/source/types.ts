@@ -162,8 +162,11 @@ export interface MailSource {
   listFolders(mailbox: Dir): Generator<FolderItem, void, undefined>;
   /** Only the header of a folder's index; undefined when lost. Throws MailhaulError FOLDER_INDEX. */
   readHeader(folder: Dir): IndexHeader | undefined;
-  /** Throws MailhaulError FOLDER_INDEX (cannot be read: type, permission, I/O) or FOLDER_INDEX_SIZE. */
-  readIndex(folder: Dir): FolderIndex;
+  /**
+   * Throws MailhaulError FOLDER_INDEX (cannot be read: type, permission, I/O) or FOLDER_INDEX_SIZE. Root reads one of
+   * the folder's owner or the server account (`accountUid`) only, or one that everybody may read.
+   */
+  readIndex(folder: Dir, accountUid?: number): FolderIndex;
   /** Bytes of the index, an estimate of the folder's messages; 0 when there is none. */
   indexBytes(folder: Dir): number;
   readAcl(folder: Dir): SourceAcl;

@@ -220,7 +220,7 @@ function stampOf(dir: Dir): SourceStamp {
 }
 
 function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): FolderPlan {
-  const [index, scan] = [tools.source.readIndex(dir), tools.engine.scan(dir.fd)];
+  const [index, scan] = [tools.source.readIndex(dir, tools.context.ownerUid), tools.engine.scan(dir.fd)];
   refuseEmptied(task, index, scan);
   return planOf(tools, task, index, scan);
 }

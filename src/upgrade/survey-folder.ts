@@ -24,7 +24,7 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
     const late = lateRights(task, opened);
     if (late !== undefined) return late;
     const scan = tools.engine.scan(opened.fd);
-    const index = tools.source.readIndex(opened);
+    const index = tools.source.readIndex(opened, tools.context.ownerUid);
     refuseEmptied(task, index, scan);
     const plan = planOf(tools, task, index, scan);
     const adding = toBeAdded(task, plan.messages);

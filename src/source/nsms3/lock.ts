@@ -11,10 +11,11 @@
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
 import { statOpenExactly } from '../../fs/descriptor.js';
-import { createFile, type Dir, displayPath, type Ownership, openFile, stat } from '../../fs/dir.js';
+import { createFile, type Dir, displayPath, type Ownership, stat } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
 import type { FolderLock } from '../types.js';
+import { openFolderFile } from './folderFile.js';
 
 const NAME = '.lock';
 
@@ -53,7 +54,7 @@ export function lockHolders(folder: Dir): number[] {
   if (ofDirectory.length > 0) return ofDirectory;
   let fd: number;
   try {
-    fd = openFile(folder, NAME);
+    fd = openFolderFile(folder, NAME);
   } catch {
     return [];
   }
@@ -65,7 +66,7 @@ export function lockHolders(folder: Dir): number[] {
 }
 
 function openLockFile(folder: Dir, owner: Ownership): number | 'directory' | 'replaced' {
-  const existing = openExisting(folder);
+  const existing = openExisting(folder, owner.uid);
   if (existing !== undefined) return existing;
   try {
     return createFile(folder, NAME, owner, 0o600);
@@ -77,14 +78,14 @@ function openLockFile(folder: Dir, owner: Ownership): number | 'directory' | 're
 }
 
 /** The lock file; undefined when there is none. For writing where that works: NFS locks need it. */
-function openExisting(folder: Dir): number | undefined {
+function openExisting(folder: Dir, accountUid: number | undefined): number | undefined {
   try {
     if (stat(folder, NAME) === undefined) return undefined;
     try {
-      return openFile(folder, NAME, fs.constants.O_RDWR);
+      return openFolderFile(folder, NAME, { accountUid, write: true });
     } catch (error) {
       if (!hasErrno(error, 'EROFS', 'EACCES', 'EPERM')) throw error;
-      return openFile(folder, NAME);
+      return openFolderFile(folder, NAME, { accountUid });
     }
   } catch (cause) {
     if (hasErrno(cause, 'ENOENT')) return undefined;

@@ -11,10 +11,11 @@ import * as fs from 'node:fs';
 import { FLAG } from '../../engine/types.js';
 import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
 import { statOpen } from '../../fs/descriptor.js';
-import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
+import { type Dir, displayPath, stat } from '../../fs/dir.js';
 import type { FolderIndex, IndexHeader } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
 import { IndexColumns, LIMITS, INDEX_NAME as NAME, tooLarge } from './columns.js';
+import { openFolderFile } from './folderFile.js';
 import { readLines } from './lines.js';
 
 const MAX_UINT32 = 4294967295;
@@ -26,10 +27,10 @@ const COMMA = 0x2c;
 const DASH = 0x2d;
 
 /** The whole index. Throws FOLDER_INDEX when it cannot be read, FOLDER_INDEX_SIZE when it is beyond LIMITS. */
-export function readIndex(folder: Dir): FolderIndex {
+export function readIndex(folder: Dir, accountUid?: number): FolderIndex {
   const warnings = warningList();
   const columns = new IndexColumns(folder);
-  const fd = openIndex(folder);
+  const fd = openIndex(folder, accountUid);
   if (fd === undefined) {
     warnings.add('INDEX_MISSING', NAME, 'The folder has no index; its message files are taken without flags.');
     return columns.finish(undefined, warnings.finish());
@@ -67,10 +68,10 @@ export function indexBytes(folder: Dir): number {
   return found?.isFile() ? Number(found.size) : 0;
 }
 
-function openIndex(folder: Dir): number | undefined {
+function openIndex(folder: Dir, accountUid?: number): number | undefined {
   try {
     if (stat(folder, NAME) === undefined) return undefined;
-    return openFile(folder, NAME);
+    return openFolderFile(folder, NAME, { accountUid });
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return undefined;
     throw unreadable(folder, error);

@@ -4,8 +4,9 @@
  */
 import * as fs from 'node:fs';
 import { hasErrno, messageOf } from '../../errors.js';
-import { type Dir, openFile, stat } from '../../fs/dir.js';
+import { type Dir, stat } from '../../fs/dir.js';
 import type { WarningList } from '../warnings.js';
+import { openFolderFile } from './folderFile.js';
 import { readLines } from './lines.js';
 
 export interface TextLine {
@@ -35,7 +36,7 @@ export function readTextLines(
   let allCr = true;
   let fd: number | undefined;
   try {
-    fd = openFile(dir, name);
+    fd = openFolderFile(dir, name);
     const read = readLines(
       fd,
       limits,
