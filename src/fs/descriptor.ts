@@ -1,6 +1,7 @@
 /** Errors of calls on a descriptor, which name no file: what is told to people must (docs/operations.md). */
 import {
   type BigIntStats,
+  closeSync,
   constants,
   fstatSync,
   openSync,
@@ -9,6 +10,7 @@ import {
   readSync,
   type Stats,
 } from 'node:fs';
+import { hasErrno } from '../errors.js';
 
 /** Makes a call on `fd`; what it throws names the path that the descriptor leads to, where the kernel tells. */
 export function onDescriptor<T>(fd: number, call: () => T): T {
@@ -47,6 +49,18 @@ const READ_LIMIT = 1 << 30;
 /** Reads into `into` from `position` (null: where the descriptor stands); how many bytes came, 0 at the end. */
 export function readOpen(fd: number, into: Uint8Array, position: number | null): number {
   return onDescriptor(fd, () => readSync(fd, into, 0, Math.min(into.length, READ_LIMIT), position));
+}
+
+/**
+ * close(2) where what was written is synced, or nothing was. Whatever it says, the number is free (Linux) and nothing is
+ * lost: that is no failure of a change that is durable. EBADF is: somebody else may have been given the number.
+ */
+export function closeSynced(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch (error) {
+    if (!(error instanceof Error && 'syscall' in error) || hasErrno(error, 'EBADF')) throw error;
+  }
 }
 
 /** Another description of the file that `fd` has open, for writing, from its beginning. Needs /proc. */

@@ -1,6 +1,7 @@
 /** Where the bytes of store.idx and store.jnl come from and go to: an open descriptor, or memory. */
 import * as fs from 'node:fs';
-import { onDescriptor, readOpen, statOpen } from '../../fs/descriptor.js';
+import { MailhaulError } from '../../errors.js';
+import { closeSynced, onDescriptor, readOpen, statOpen } from '../../fs/descriptor.js';
 import { effect } from '../../fs/seam.js';
 
 /** A file of fixed length that is read in pieces. */
@@ -36,6 +37,43 @@ export function fileSource(fd: number): ByteSource {
       return window.subarray(offset - windowAt, offset - windowAt + length);
     },
   };
+}
+
+/**
+ * Files that are read together and closed together. Once they are closed, their numbers may be another mailbox's, and a
+ * read is refused: MAILBOX_CLOSED.
+ */
+export class OpenFiles {
+  private readonly fds: number[] = [];
+  private closed = false;
+
+  /** Takes the descriptor over. */
+  add(fd: number): ByteSource {
+    this.fds.push(fd);
+    const { size, read } = fileSource(fd);
+    return {
+      size,
+      read: (offset, length) => {
+        if (this.closed) throw mailboxClosed();
+        return read(offset, length);
+      },
+    };
+  }
+
+  /** A second time it does nothing. */
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    for (const fd of this.fds) closeSynced(fd);
+  }
+}
+
+/** What whoever still reads or changes a mailbox after its end is told. */
+export function mailboxClosed(where?: string): MailhaulError {
+  return new MailhaulError('MAILBOX_CLOSED', 'The mailbox has been closed: it is neither read nor changed any more.', {
+    ...(where !== undefined && { where }),
+    hint: 'A defect of the service: wait for all reads and changes before the callback of the mailbox ends.',
+  });
 }
 
 /** Up to `length` bytes at `offset`, fewer only at the end of the file. */

@@ -7,10 +7,11 @@
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../../errors.js';
 import { replaceFile } from '../../fs/atomic.js';
+import { closeSynced } from '../../fs/descriptor.js';
 import { type Dir, displayPath, type Ownership, openFile, sync } from '../../fs/dir.js';
 import { effect } from '../../fs/seam.js';
 import { JOURNAL_FILE } from '../layout.js';
-import { fileSink, fileSource } from './io.js';
+import { fileSink, fileSource, mailboxClosed } from './io.js';
 import {
   damagedInTheMiddle,
   encodeBatch,
@@ -30,6 +31,7 @@ export class JournalWriter {
   /** Where the next record goes. */
   private end: number;
   private failed = false;
+  private closed = false;
 
   /**
    * Opens the journal of `index` in the mailbox directory `dir`. It is made when it is missing, replaced when
@@ -61,6 +63,7 @@ export class JournalWriter {
    * was acknowledged, and what was written is taken back as far as the disk allows.
    */
   append(changes: readonly JournalChange[]): void {
+    if (this.closed) throw mailboxClosed(this.where);
     if (this.failed) throw this.broken();
     for (const change of changes) refuseUnreadable(change, this.where);
     const together = this.hasBatches && changes.length > 1;
@@ -91,8 +94,11 @@ export class JournalWriter {
     }
   }
 
+  /** The descriptor's number may soon be another journal's: no change is taken any more, and it is closed once only. */
   close(): void {
-    fs.closeSync(this.fd);
+    if (this.closed) return;
+    this.closed = true;
+    closeSynced(this.fd);
   }
 
   private broken(): MailhaulError {

@@ -2,14 +2,13 @@
  * What a mailbox holds now: its store.idx with the journal's changes applied. The index is not changed; in
  * memory are the changed messages only. Reading needs no lock: what was opened stays as it was.
  */
-import * as fs from 'node:fs';
 import { FLAG, type IndexSummary } from '../../engine/types.js';
 import { hasErrno } from '../../errors.js';
 import { statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
 import { check32 } from '../digest.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
-import { type ByteSource, fileSource } from './io.js';
+import { type ByteSource, OpenFiles } from './io.js';
 import {
   damagedInTheMiddle,
   type JournalChange,
@@ -65,20 +64,19 @@ export function openWholeMailboxIndex(dir: Dir): MailboxIndex {
 
 /** Undefined when the journal was folded between opening the index and opening the journal. */
 function tryOpen(dir: Dir): MailboxIndex | undefined {
-  const fds: number[] = [];
+  const files = new OpenFiles();
   let mailbox: MailboxIndex | undefined;
   try {
     const indexFd = openFile(dir, INDEX_FILE);
-    fds.push(indexFd);
+    const index = files.add(indexFd);
     const journalFd = openIfThere(dir, JOURNAL_FILE);
-    if (journalFd !== undefined) fds.push(journalFd);
+    const journal = journalFd === undefined ? undefined : files.add(journalFd);
     // Folding renames the index first: if it is still this one, the journal was the right one, or there was none.
     if (stat(dir, INDEX_FILE)?.ino !== statOpenExactly(indexFd).ino) return undefined;
-    const journal = journalFd === undefined ? undefined : fileSource(journalFd);
-    mailbox = new MailboxIndex(new IndexReader(fileSource(indexFd)), journal, fds);
+    mailbox = new MailboxIndex(new IndexReader(index), journal, files);
     return mailbox;
   } finally {
-    if (mailbox === undefined) for (const fd of fds) fs.closeSync(fd);
+    if (mailbox === undefined) files.close();
   }
 }
 
@@ -96,17 +94,17 @@ export class MailboxIndex {
   /** Records of the journal that were applied. */
   readonly changes: number;
   private readonly journal: JournalReader | undefined;
-  private readonly fds: readonly number[];
+  private readonly files: OpenFiles;
   private readonly flagChanges = new Map<number, FlagChange>();
   private readonly expunged = new Set<number>();
   /** In ascending uid, which is the order of their coming. */
   private readonly appended = new Map<number, Appended>();
   private next: number;
 
-  /** Applies `journal` to the index. The descriptors are closed with the mailbox. Throws JNL_ damage. */
-  constructor(reader: IndexReader, journal?: ByteSource, fds: readonly number[] = []) {
+  /** Applies `journal` to the index. The files are closed with the mailbox. Throws JNL_ damage. */
+  constructor(reader: IndexReader, journal?: ByteSource, files: OpenFiles = new OpenFiles()) {
     this.reader = reader;
-    this.fds = fds;
+    this.files = files;
     this.next = reader.header.uidnext;
     let changes = 0;
     this.journal = journal === undefined ? undefined : new JournalReader(journal, journalIndexOf(reader));
@@ -192,8 +190,9 @@ export class MailboxIndex {
     return { bytes: this.reader.storedCache(record), check: record.cacheCheck };
   }
 
+  /** From here on the files are not read any more (OpenFiles). */
   close(): void {
-    for (const fd of this.fds) fs.closeSync(fd);
+    this.files.close();
   }
 
   private indexed(record: IndexRecord): IndexedMessage {

@@ -28,6 +28,7 @@ import {
 } from '../../fs/dir.js';
 import { digest, loadDigest } from '../digest.js';
 import { foldJournal } from '../index/fold.js';
+import { mailboxClosed } from '../index/io.js';
 import { type JournalChange, journalIndexOf, refuseUnreadable } from '../index/journal.js';
 import { JournalWriter } from '../index/journalWriter.js';
 import { type MailboxIndex, openMailboxIndex } from '../index/mailboxIndex.js';
@@ -63,9 +64,9 @@ const FOLD_BYTES = 1 << 20;
 const MAX_UID = 0xffffffff;
 
 /**
- * Locks a mailbox, lets `change` change it, brings the database up to date. Opening alone makes the journal, which
+ * Locks a mailbox, lets `change` change it until its promise is settled, brings the database up to date. Opening alone makes the journal, which
  * tells a later `upgrade` that a service was here (4x-store.md, promise 4). Errors: those of holdMailbox, IDX_ and
- * JNL_ damage, NO_MESSAGE, UIDS_EXHAUSTED, CHANGE_INVALID.
+ * JNL_ damage, NO_MESSAGE, UIDS_EXHAUSTED, CHANGE_INVALID; of a call that `change` makes when it has ended MAILBOX_CLOSED.
  */
 export async function changeMailbox<T>(
   store: MailStore,
@@ -80,13 +81,18 @@ export async function changeMailbox<T>(
     open = new OpenChanges(held, store);
     return await change(open);
   } finally {
-    await open?.close();
-    held.release();
+    try {
+      await open?.close();
+    } finally {
+      held.release();
+    }
   }
 }
 
 class OpenChanges implements MailboxChanges {
+  /** Readable as long as it is open. */
   readonly index: MailboxIndex;
+  private closed = false;
   private readonly journal: JournalWriter;
 
   constructor(
@@ -103,6 +109,7 @@ class OpenChanges implements MailboxChanges {
   }
 
   append({ content, flags = 0, keywords = [], internalDate = Math.floor(Date.now() / 1000) }: Delivery): number {
+    this.mustBeOpen();
     const uid = this.index.uidnext;
     if (uid >= MAX_UID) {
       throw new MailhaulError('UIDS_EXHAUSTED', 'The mailbox has no more uids.', { where: this.held.record.name });
@@ -118,11 +125,13 @@ class OpenChanges implements MailboxChanges {
   }
 
   setFlags(uid: number, flags: number, keywords: readonly string[]): void {
+    this.mustBeOpen();
     this.mustExist(uid);
     this.record({ type: 'flags', uid, flags, keywords });
   }
 
   expunge(uid: number): void {
+    this.mustBeOpen();
     this.mustExist(uid);
     this.record({ type: 'expunge', uid });
     try {
@@ -141,8 +150,9 @@ class OpenChanges implements MailboxChanges {
     }
   }
 
-  /** Never throws: the changes are durable. */
+  /** No failure of what is left to do is thrown: the changes are durable. */
   async close(): Promise<void> {
+    this.closed = true;
     const { name, root } = this.held.record;
     this.journal.close();
     // What is left after expunges can be older than the last append.
@@ -172,6 +182,14 @@ class OpenChanges implements MailboxChanges {
   private record(change: JournalChange): void {
     this.journal.append([change]);
     this.index.apply(change);
+  }
+
+  /**
+   * A callback may end before all that it began: Promise.all rejects with the first. What comes after has neither the
+   * lock nor the directory any more, whose number another mailbox may have by then.
+   */
+  private mustBeOpen(): void {
+    if (this.closed) throw mailboxClosed(this.held.record.name);
   }
 
   private mustExist(uid: number): void {

@@ -10,6 +10,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasErrno, MailhaulError } from '../../errors.js';
+import { closeSynced } from '../../fs/descriptor.js';
 import { closeDir, type Dir, fstat, type Ownership, walk, walkIfThere } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { describeHolder, flockPids, holdersText } from '../../fs/holders.js';
@@ -126,9 +127,10 @@ function hasMoved(store: MailStore, { name, root }: MailboxRecord, walkAgain: ()
   }
 }
 
+/** The lock goes with its descriptor. */
 function releaseBoth(root: Dir, dir: Dir): void {
-  closeDir(dir);
-  closeDir(root);
+  closeSynced(dir.fd);
+  closeSynced(root.fd);
 }
 
 function migrated({ mailboxes }: MailStore, name: string): { record: MailboxRecord; path: string } {

@@ -6,14 +6,13 @@
  *     <mailbox>/.retry/<nn>/<uid>.msg     a retry that was killed (additions.ts)
  */
 import type { BigIntStats } from 'node:fs';
-import * as fs from 'node:fs';
 import { describeError, hasErrno, MailhaulError } from '../../errors.js';
 import { closeDir, type Dir, fstat, openDir, openFile, stat, walkIfThere } from '../../fs/dir.js';
 import { recordedMtime } from '../../fs/times.js';
 import { HashDirectories } from '../../store/hashDirectories.js';
-import { fileSource } from '../../store/index/io.js';
+import { OpenFiles } from '../../store/index/io.js';
 import { MailboxIndex } from '../../store/index/mailboxIndex.js';
-import { openIndex } from '../../store/index/reader.js';
+import { IndexReader } from '../../store/index/reader.js';
 import { INDEX_FILE, JOURNAL_FILE, messageFile, openMailboxDirectory, RETRY_DIRECTORY } from '../../store/layout.js';
 import type { MappingFolder, MappingUser, MigrationRecord } from '../types.js';
 import { heldRoot, isGoneIn4x, isPublished, type ResetContext, rootPathOf } from './context.js';
@@ -150,24 +149,21 @@ function openIndexFiles(
   subject: Subject,
   published: boolean,
 ): FoundIndex | undefined {
-  const fds: number[] = [];
+  const files = new OpenFiles();
   try {
-    const fd = openFile(target, INDEX_FILE);
-    fds.push(fd);
-    const reader = openIndex(fd);
+    const reader = new IndexReader(files.add(openFile(target, INDEX_FILE)));
     reader.verify('records');
     if (stat(target, JOURNAL_FILE) === undefined)
-      return { index: new MailboxIndex(reader, undefined, fds), journalDamage: undefined };
+      return { index: new MailboxIndex(reader, undefined, files), journalDamage: undefined };
     try {
-      const journal = openFile(target, JOURNAL_FILE);
-      fds.push(journal);
-      return { index: new MailboxIndex(reader, fileSource(journal), fds), journalDamage: undefined };
+      const journal = files.add(openFile(target, JOURNAL_FILE));
+      return { index: new MailboxIndex(reader, journal, files), journalDamage: undefined };
     } catch (error) {
       if (!(error instanceof MailhaulError) && !hasErrno(error, 'EIO', 'EACCES', 'EPERM')) throw error;
-      return { index: new MailboxIndex(reader, undefined, fds), journalDamage: describeError(error) };
+      return { index: new MailboxIndex(reader, undefined, files), journalDamage: describeError(error) };
     }
   } catch (error) {
-    for (const fd of fds) fs.closeSync(fd);
+    files.close();
     if (hasErrno(error, 'ENOENT') || isUnfinished(error, target, published)) return undefined;
     if (!(error instanceof MailhaulError) && !hasErrno(error, 'EIO', 'EACCES', 'EPERM')) throw error;
     const text = `The index of the mailbox cannot be read: ${describeError(error)}.`;

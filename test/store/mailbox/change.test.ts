@@ -1,12 +1,15 @@
 /** Appended messages, flags and expunges through the journal: durable, counted, and whole when stopped anywhere. */
 import * as fs from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import * as path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FLAG } from '../../../src/engine/types.js';
 import { closeDir, openRoot } from '../../../src/fs/dir.js';
+import { tryFlock } from '../../../src/fs/flock.js';
 import { foldJournal } from '../../../src/store/index/fold.js';
 import { openMailboxIndex } from '../../../src/store/index/mailboxIndex.js';
-import { changeMailbox } from '../../../src/store/mailbox/change.js';
+import { changeMailbox, type MailboxChanges } from '../../../src/store/mailbox/change.js';
 import { codeOfAsync } from '../../upgrade/small-store.js';
 import { failingAt, type TestStore, testStore } from './support.js';
 
@@ -99,4 +102,58 @@ describe('changeMailbox', () => {
     }
     expect(calls).toBeGreaterThan(8);
   });
+});
+
+describe('what a callback began and did not wait for', () => {
+  const B = 'user/bob/B';
+  const LATE: [string, (changes: MailboxChanges) => unknown][] = [
+    ['append', (changes) => changes.append({ content: Buffer.from('late') })],
+    ['setFlags', (changes) => changes.setFlags(1, FLAG.seen, [])],
+    ['expunge', (changes) => changes.expunge(1)],
+    ['a read of the index', (changes) => changes.index.reader.admin()],
+  ];
+
+  it.each(LATE)('%s: is refused, and touches no mailbox that has got the descriptors since', async (_what, late) => {
+    await store.make(B, 'b1', 'b2', 'b3');
+    const before = store.content();
+    let outcome: Promise<string | undefined> | undefined;
+    const failed = changeMailbox(store, A, (changes) => {
+      outcome = sleep(50).then(() => codeOfAsync(async () => late(changes)));
+      return Promise.all([outcome, Promise.reject(new Error('the other one failed'))]);
+    });
+    await expect(failed).rejects.toThrow('the other one failed');
+    await changeMailbox(store, B, async (changes) => {
+      expect(await outcome).toBe('MAILBOX_CLOSED');
+      expect(changes.append({ content: Buffer.from('b4') })).toBe(4);
+    });
+    expect(store.content()).toEqual({ ...before, [B]: ['1 b1', '2 b2', '3 b3', '4 b4'] });
+  });
+});
+
+it('a close that fails is no failure of the change, and leaves no lock', async () => {
+  const fs = createRequire(import.meta.url)('node:fs') as { closeSync(fd: number): void };
+  const { closeSync } = fs;
+  let failures = 0;
+  const changed = changeMailbox(store, A, (changes) => {
+    const uid = changes.append({ content: Buffer.from('four') });
+    fs.closeSync = (fd) => {
+      closeSync(fd);
+      failures += 1;
+      throw Object.assign(new Error('EIO: i/o error, close'), { code: 'EIO', errno: -5, syscall: 'close' });
+    };
+    syncBuiltinESMExports();
+    return uid;
+  });
+  try {
+    expect(await changed).toBe(4);
+  } finally {
+    fs.closeSync = closeSync;
+    syncBuiltinESMExports();
+  }
+  // The journal, the index with it, the mailbox and its partition.
+  expect(failures).toBeGreaterThanOrEqual(4);
+  const dir = openRoot(store.directory(A));
+  expect(tryFlock(dir.fd, 'exclusive')).toBe(true);
+  closeDir(dir);
+  expect(store.content()[A]?.at(-1)).toBe('4 four');
 });
