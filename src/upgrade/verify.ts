@@ -107,7 +107,7 @@ async function verifySession(
   const percent = options.samplePercent ?? 100;
   const seed = options.sampleSeed ?? '1';
   const configuration = lookAtFiles(findings, session);
-  const survey = surveyStore(session.mailboxes, session.mapping, configuration.partitionPath);
+  const survey = surveyStore(findings, session.mailboxes, session.mapping, configuration.partitionPath);
   const progress = new Int32Array(new SharedArrayBuffer(64));
   const thread: ThreadContext = {
     owner: instance.owner,

@@ -17,12 +17,15 @@ import type { Migrated } from './record.js';
 import { type RecordNames, recordNames } from './recordNames.js';
 import type { OriginTask } from './tasks.js';
 
-/** The 3.x folder, held; undefined when it is not there, which is reported. */
-export function openSource(check: Check, { folder, storePath, store }: OriginTask): Dir | undefined {
+/** The 3.x folder, held; undefined when it is not there or cannot be opened, which is reported. */
+export function openSource(check: Check, origin: OriginTask): Dir | undefined {
+  const { folder, storePath, store, storeUnreadable } = origin;
   const where = `${storePath}/${folder.uid}/${folder.legacyName}`;
   try {
     if (store !== null) return walk(store, [folder.uid, ...folder.path]);
-    if (!folder.missing) report(check, 'VERIFY_SOURCE_GONE', where, 'The 3.x store path cannot be opened.');
+    if (!folder.missing && !storeUnreadable) {
+      report(check, 'VERIFY_SOURCE_GONE', where, 'The 3.x store path is not there any more.');
+    }
   } catch (error) {
     rethrowLack(error);
     if (!hasErrno(error, 'ENOENT')) {

@@ -2,10 +2,12 @@
  * One look over the mailbox database before the work begins: how much there is, and which roots it needs. All roots
  * are opened here, once, while the process may still be root.
  */
-import { closeDir, type Dir, openRootOr } from '../../fs/dir.js';
+import { describeError, hasErrno, MailhaulError } from '../../errors.js';
+import { closeDir, type Dir, openRoot, openRootOr } from '../../fs/dir.js';
 import type { MailboxDatabase, MailboxRecord } from '../../store/types.js';
 import type { ProgressTotals } from '../progress.js';
 import type { MappingDatabase } from '../types.js';
+import { type Findings, NO_SUBJECT } from './findings.js';
 import type { VerifyPartition } from './report.js';
 import type { HeldRoot } from './tasks.js';
 
@@ -19,10 +21,13 @@ export interface Survey {
   rootOf(record: MailboxRecord): string | undefined;
   /** A partition or 3.x store path; null: it cannot be opened. */
   held(path: string): Dir | null;
+  /** A 3.x store path that is there, or may be, and cannot be opened; that is reported already. */
+  isUnreadable(storePath: string): boolean;
   close(): void;
 }
 
 export function surveyStore(
+  findings: Findings,
   mailboxes: MailboxDatabase,
   mapping: MappingDatabase,
   partitionPath: (name: string) => string | undefined,
@@ -61,10 +66,18 @@ export function surveyStore(
     messages += record.summary?.messages ?? 0;
     folderCountByPartition.set(record.partition, (folderCountByPartition.get(record.partition) ?? 0) + 1);
   }
-  try {
-    for (const { storePath } of mapping.users()) hold(storePath);
-  } catch {
-    // A damaged entry is reported with its user; the store paths behind it count as gone.
+  const unreadable = new Set<string>();
+  for (const storePath of storePathsOf(mapping)) {
+    if ((roots.get(storePath) ?? null) !== null) continue;
+    try {
+      roots.set(storePath, openIfThere(storePath));
+    } catch (error) {
+      // Not openRootOr: a link that is not followed concerns this store path alone, and is no lack of it.
+      roots.set(storePath, null);
+      unreadable.add(storePath);
+      const text = `The 3.x store path cannot be opened: ${describeError(error)}.`;
+      findings.add(NO_SUBJECT, 'VERIFY_SOURCE_UNREADABLE', storePath, text);
+    }
   }
   return {
     totals: { folders, messages, folderCountByPartition },
@@ -73,6 +86,7 @@ export function surveyStore(
     used,
     rootOf,
     held: (path) => roots.get(path) ?? null,
+    isUnreadable: (storePath) => unreadable.has(storePath),
     close() {
       for (const root of roots.values()) if (root !== null) closeDir(root);
       roots.clear();
@@ -87,6 +101,27 @@ function isWaiting(mapping: MappingDatabase, record: MailboxRecord): boolean {
     return record.mappingId !== null && mapping.failures(record.mappingId).length > 0;
   } catch {
     return true;
+  }
+}
+
+/** The store paths of the users. A damaged entry is reported with its user; the store paths behind it count as gone. */
+function storePathsOf(mapping: MappingDatabase): ReadonlySet<string> {
+  const paths = new Set<string>();
+  try {
+    for (const { storePath } of mapping.users()) paths.add(storePath);
+  } catch (error) {
+    if (!(error instanceof MailhaulError)) throw error;
+  }
+  return paths;
+}
+
+/** Null when there is no such directory. Only that is "gone": whatever else fails must not pass for it. */
+function openIfThere(storePath: string): Dir | null {
+  try {
+    return openRoot(storePath);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT', 'ENOTDIR')) return null;
+    throw error;
   }
 }
 

@@ -38,8 +38,10 @@ export interface MailboxTask {
 export interface OriginTask {
   readonly folder: MappingFolder;
   readonly storePath: string;
-  /** null: the 3.x store path cannot be opened. */
+  /** null: the 3.x store path is not there, or cannot be opened. */
   readonly store: HeldRoot | null;
+  /** It cannot be opened, which is reported for the store path; whether the folder is there is not known. */
+  readonly storeUnreadable: boolean;
   /** null: there is none, or it cannot be read; that is reported already unless `recordExpected`. */
   readonly record: MigrationRecord | null;
   readonly recordExpected: boolean;

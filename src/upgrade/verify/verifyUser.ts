@@ -22,7 +22,7 @@ export function verifyUser(context: VerifyContext, task: UserTask): UserResult {
 
 function verifyOrigin(check: Check, task: UserTask): void {
   const { origin, uid } = task;
-  // Without the store path every folder reports that its original is gone.
+  // Without the store path every folder reports that its original is gone; one that cannot be opened is reported itself.
   if (origin === null || origin.store === null) return;
   let mailbox: Dir;
   try {

@@ -225,8 +225,9 @@ function originOf({ session, survey, findings }: Verification, folder: MappingFo
     const subject = { user: folder.uid, mailbox: folder.mailbox, folder: folder.legacyName };
     findings.add(subject, 'VERIFY_RECORD', folder.mailbox, describeError(error));
   }
-  const store = travelling(survey.held(user.storePath));
-  return { folder, storePath: user.storePath, store, record, recordExpected, failures };
+  const { storePath } = user;
+  const [store, storeUnreadable] = [travelling(survey.held(storePath)), survey.isUnreadable(storePath)];
+  return { folder, storePath, store, storeUnreadable, record, recordExpected, failures };
 }
 
 export function userItem({ session, survey, findings }: Verification, known: KnownUser): UserTask {
