@@ -12,12 +12,12 @@ export interface Earlier {
   readonly mailboxes: Pick<MailboxDatabase, 'get' | 'wasPublished' | 'quota' | 'subscriptions' | 'nameChanges'>;
 }
 
-/** A folder to write: the mapping entry (id 0: new) and its mailbox entry without the id. */
+/** A folder to write: the mapping entry (id 0: new) and its mailbox entry without the id; null: that is another's. */
 export interface FolderChange {
   readonly folder: MappingFolder;
   /** The mapping database does not have this entry yet. */
   readonly putFolder: boolean;
-  readonly mailbox: Omit<MailboxRecord, 'mappingId'>;
+  readonly mailbox: Omit<MailboxRecord, 'mappingId'> | null;
 }
 
 export interface UserChanges {

@@ -52,6 +52,7 @@ class UserMerge {
   private readonly errors: FolderProblem[] = [];
   private readonly warnings: FolderProblem[] = [];
   private readonly names = new Map<string, string>();
+  /** Folders whose mailboxes this run makes: also those of a run that was stopped between the databases. */
   private readonly addedKeys = new Set<string>();
   /** Names of deletes and renames on record: where such a name leads, another mailbox's directory may still be. */
   private readonly changing: ReadonlySet<string>;
@@ -215,10 +216,11 @@ class UserMerge {
 
   private emptyInbox(code: string, message: string): void {
     const old = this.byKey.get(INBOX);
-    if (old !== undefined && (this.isPublished(old) || !old.missing || this.hasLostName(old))) return;
     const mailbox = old?.mailbox ?? inboxName(this.user.uid);
+    this.names.set(INBOX, mailbox);
+    if (old !== undefined && (this.isPublished(old) || !old.missing)) return;
     // The user has an inbox that was made in 4.x.
-    if (old === undefined && this.isTaken(mailbox)) return;
+    if (old === undefined ? this.isTaken(mailbox) : this.hasLostName(old)) return;
     this.counts.found += 1;
     this.warnings.push({ user: this.user.uid, folder: '', code, message });
     const folder: MappingFolder = {
@@ -228,25 +230,24 @@ class UserMerge {
       indexBytes: 0,
       uidvalidity: old?.uidvalidity ?? Math.min(UINT32_MAX, Math.max(1, this.now)),
     };
-    this.names.set(INBOX, mailbox);
     this.put(folder, old, 1, []);
   }
 
   /** Folders of earlier runs whose directory is gone while their user's is there: deleted in 3.x since. */
   private vanished(present: ReadonlySet<string>): void {
     for (const old of this.known) {
-      if (old.missing || present.has(pathKey(old.path)) || this.isPublished(old) || this.hasLostName(old)) continue;
+      if (old.missing || present.has(pathKey(old.path)) || this.isPublished(old)) continue;
       const folder = { user: this.user.uid, folder: old.legacyName, code: 'FOLDER_VANISHED' };
       if (old.root !== null) {
         this.errors.push({ ...folder, message: 'The folder is gone from 3.x, but its migration had begun.' });
         continue;
       }
-      this.warnings.push({
-        ...folder,
-        message: 'The folder is gone from 3.x since the last `upgrade -s`; it will be empty.',
-      });
-      const record = this.earlier.mailboxes.get(old.mailbox);
-      this.put({ ...old, missing: true, inode: '0', indexBytes: 0 }, old, 1, record?.acl ?? []);
+      const gone = { ...old, missing: true, inode: '0', indexBytes: 0 };
+      const lost = this.hasLostName(old);
+      const what = lost ? 'a mailbox that was made in 4.x has its name' : 'it will be empty';
+      this.warnings.push({ ...folder, message: `The folder is gone from 3.x since the last \`upgrade -s\`; ${what}.` });
+      if (lost) this.changes.push({ folder: gone, putFolder: true, mailbox: null });
+      else this.put(gone, old, 1, this.earlier.mailboxes.get(old.mailbox)?.acl ?? []);
     }
   }
 
@@ -278,10 +279,8 @@ class UserMerge {
   }
 
   private put(folder: MappingFolder, old: MappingFolder | undefined, uidnext: number, acl: MailboxRecord['acl']): void {
-    if (old === undefined) {
-      this.counts.added += 1;
-      this.addedKeys.add(pathKey(folder.path));
-    } else this.counts.waiting += 1;
+    if (old === undefined) this.counts.added += 1;
+    else this.counts.waiting += 1;
     const mailbox: Omit<MailboxRecord, 'mappingId'> = {
       name: folder.mailbox,
       owner: this.user.uid,
@@ -301,8 +300,9 @@ class UserMerge {
       return;
     }
     // An entry of another id is nobody's: -m finds no mailbox of the folder (selection.ts).
-    const same = before !== undefined && before.mappingId === folder.id && sameMailbox(before, mailbox);
-    if (!putFolder && same) return;
+    const isThere = before !== undefined && before.mappingId === folder.id;
+    if (!isThere) this.addedKeys.add(pathKey(folder.path));
+    if (!putFolder && isThere && sameMailbox(before, mailbox)) return;
     this.changes.push({ folder, putFolder, mailbox });
   }
 

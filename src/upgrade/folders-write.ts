@@ -59,6 +59,7 @@ async function writeBatch(
   await mailboxes.update((writes) => {
     for (const [i, changes] of batch.entries()) {
       for (const [j, { mailbox }] of changes.folders.entries()) {
+        if (mailbox === null) continue;
         const { name, owner, legacyName, partition, acl, uidvalidity, uidnext, state, summary, root } = mailbox;
         const mappingId = ids[i]![j]!;
         if (isAnothers(writes.get(name), mappingId)) throw taken(name);

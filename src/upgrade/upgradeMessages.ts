@@ -12,7 +12,7 @@ import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
 import { disagreement } from './disagree.js';
 import { migrateFolders } from './messages.js';
-import { hasOriginals } from './originals.js';
+import { hasOriginals, needsNoMailbox } from './originals.js';
 import type { WorkerPool } from './pool.js';
 import { type Progress, type ProgressOutput, startProgress } from './progress.js';
 import { removePublishedOriginals, settleRemovals } from './removal.js';
@@ -228,7 +228,7 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
         report.folders.skipped += 1;
       }
       if (folder.root !== null) finished.set(folder.root, folder.partition);
-    } else if (!due) {
+    } else if (!due && !needsNoMailbox(mapping, mailboxes, folder)) {
       withoutMailbox(session, report, folder);
     }
     if (removalDue) all.push(folder.id);

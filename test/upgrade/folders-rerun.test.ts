@@ -477,6 +477,26 @@ describe('upgrade -s run again', () => {
     });
   });
 
+  it('subscribes a new folder whose mailbox an earlier run had no time to make', async () => {
+    await publish(store, 'user/fred/INBOX');
+    store.folder(store.mailbox, 'fred', 'New');
+    fs.writeFileSync(join(store.mailbox, 'fred/.subscriptions'), 'Work\nNew\n');
+    store.finish();
+    await run(store);
+    // Killed between the databases, or halted by FOLDER_NAME_TAKEN of another folder.
+    await databases(store, (_, mailboxes) =>
+      mailboxes.update((writes) => {
+        writes.remove('user/fred/New');
+        writes.setSubscriptions('fred', ['user/fred/INBOX']);
+      }),
+    );
+    await run(store);
+    await databases(store, (_, mailboxes) => {
+      expect(mailboxes.get('user/fred/New')?.state).toBe('TRANSITION');
+      expect(mailboxes.subscriptions('fred')).toEqual(['user/fred/INBOX', 'user/fred/New']);
+    });
+  });
+
   it('sets partition paths back to their defaults, as the guide says, and tells so', async () => {
     await setPath('sales', '/elsewhere/sales');
     const report = await run(store);

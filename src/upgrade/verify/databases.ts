@@ -8,6 +8,7 @@ import { INBOX, legacyPath, parseMailboxName } from '../../store/names.js';
 import type { MailboxDatabase, MailboxRecord, QuotaRecord } from '../../store/types.js';
 import { storePathOption } from '../folders-files.js';
 import { pathKey } from '../folders-names.js';
+import { needsNoMailbox } from '../originals.js';
 import type { MappingDatabase, MappingFolder, MappingUser } from '../types.js';
 import type { Configuration } from './configuration.js';
 import type { Findings, Subject } from './findings.js';
@@ -98,7 +99,7 @@ function verifyPlace({ findings, configuration }: Databases, about: Subject, use
 
 /** A folder of the mapping has its mailbox, unless that was migrated and has since gone its own way. */
 function verifyFolder(
-  { findings, mailboxes }: Databases,
+  { findings, mailboxes, mapping }: Databases,
   about: Subject,
   uid: string,
   folder: MappingFolder,
@@ -112,6 +113,9 @@ function verifyFolder(
   if (record !== undefined && record.mappingId === folder.id) return;
   if (mailboxes.wasPublished(folder.id)) {
     findings.add(about, 'VERIFY_MAILBOX_GONE', where, 'It was migrated, then deleted or renamed in 4.x.');
+  } else if (needsNoMailbox(mapping, mailboxes, folder)) {
+    // A folder that 3.x does not have either.
+    return;
   } else if (record === undefined) {
     const text = 'The mapping database has the folder, the mailbox database does not.';
     findings.add(about, 'VERIFY_FOLDER_MISSING', where, text);

@@ -67,8 +67,15 @@ export interface UserTask {
   readonly origin: {
     readonly storePath: string;
     readonly store: HeldRoot | null;
-    /** Raw path and 4.x name of every folder of the mapping. */
-    readonly folders: readonly { readonly path: readonly Uint8Array[]; readonly mailbox: string }[];
+    /** Every folder of the mapping. */
+    readonly folders: readonly {
+      /** Raw. */
+      readonly path: readonly Uint8Array[];
+      /** 4.x name. */
+      readonly mailbox: string;
+      /** False: 3.x had nothing there when `-s` looked, and `-m` would not look. */
+      readonly taken: boolean;
+    }[];
   } | null;
   readonly subscriptions: readonly string[];
 }

@@ -47,7 +47,7 @@ type KnownFolders = NonNullable<UserTask['origin']>['folders'];
 
 /** 3.x folders that came after `-s`. */
 function verifyNoNewFolders(check: Check, mailbox: Dir, folders: KnownFolders): void {
-  const known = new Set(folders.map(({ path }) => pathKey(path)));
+  const known = new Set(folders.filter(({ taken }) => taken).map(({ path }) => pathKey(path)));
   for (const item of nsms3.listFolders(mailbox)) {
     const folder = legacyPath(item.path);
     const subject = { ...check.subject, folder };

@@ -249,6 +249,7 @@ export function userItem({ session, survey, findings }: Verification, known: Kno
     published: record.state === 'NON-TRANSITION',
     root: place(survey.rootOf(record)),
   }));
+  const own = new Set(records.map(({ mappingId }) => mappingId));
   const subscriptions = attempt(findings, uid, () => session.mailboxes.subscriptions(uid)) ?? [];
   const origin =
     user === undefined
@@ -256,7 +257,11 @@ export function userItem({ session, survey, findings }: Verification, known: Kno
       : {
           storePath: user.storePath,
           store: travelling(survey.held(user.storePath)),
-          folders: folders.map(({ path, mailbox }) => ({ path, mailbox })),
+          folders: folders.map((folder) => ({
+            path: folder.path,
+            mailbox: folder.mailbox,
+            taken: !folder.missing || own.has(folder.id) || session.mailboxes.wasPublished(folder.id),
+          })),
         };
   return { kind: 'user', uid, roots, mailboxes, origin, subscriptions };
 }
