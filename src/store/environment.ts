@@ -7,6 +7,8 @@
  *   promise resolves (test/store/durability.test.ts watches this with strace). Without overlapping sync lmdb's
  *   `committed` and `flushed` are the same moment.
  * - An exception in `update` takes back what that call changed, and nothing else.
+ * - `close` lets the transaction end that runs; one that waits for its turn, or comes later, is DB_CLOSED: the descriptors
+ *   of its gate, and what LMDB has open, are going, and their numbers may be another file's.
  * - The descriptor of the `-lock` file is opened before LMDB opens the environment and closed after LMDB closed it, one
  *   for all that this process opens: closing one in between drops the process's POSIX locks on it, and with them its
  *   reader slots.
@@ -37,7 +39,7 @@
 import * as fs from 'node:fs';
 import { open, type RootDatabase } from 'lmdb';
 import { asAccount } from '../config/privileges.js';
-import { MailhaulError, messageOf } from '../errors.js';
+import { EXIT, MailhaulError, messageOf } from '../errors.js';
 import { at, type Dir, displayPath, type Ownership } from '../fs/dir.js';
 import { firstByteLockers } from '../fs/holders.js';
 import {
@@ -74,7 +76,7 @@ export interface Environment {
   table(name: string): Table;
   /** The next read sees everything that any process committed before this call. */
   refresh(): void;
-  /** One transaction; see the head comment. */
+  /** One transaction; see the head comment. Errors: what `change` throws, DB_WRITE, DB_FULL, DB_BUSY, DB_CLOSED. */
   update<T>(change: () => T): Promise<T>;
   close(): Promise<void>;
 }
@@ -183,6 +185,19 @@ function environment(
   held: readonly Held[],
 ): Environment {
   let closed: Promise<void> | undefined;
+  const updates = new Set<Promise<unknown>>();
+  const mustBeOpen = (): void => {
+    if (closed !== undefined) throw databaseClosed(path);
+  };
+  const update = async <T>(change: () => T): Promise<T> => {
+    refuseFullDisk({ fd: dataFd, path });
+    const leave = await writing.enter(mustBeOpen);
+    try {
+      return await runUpdate(root, path, change);
+    } finally {
+      leave();
+    }
+  };
   return {
     path,
     table(name) {
@@ -193,20 +208,29 @@ function environment(
     refresh: () => root.resetReadTxn(),
     async update(change) {
       if (options.readOnly === true) return readOnlyDatabase();
-      refuseFullDisk({ fd: dataFd, path });
-      const leave = await writing.enter();
+      mustBeOpen();
+      const running = update(change);
+      updates.add(running);
       try {
-        return await runUpdate(root, path, change);
+        return await running;
       } finally {
-        leave();
+        updates.delete(running);
       }
     },
     close() {
       // A second time its descriptors may be somebody else's.
-      closed ??= closeAll(closing, root, held);
+      closed ??= Promise.allSettled(updates).then(() => closeAll(closing, root, held));
       return closed;
     },
   };
+}
+
+function databaseClosed(path: string): MailhaulError {
+  return new MailhaulError('DB_CLOSED', 'The database has been closed: nothing of this change was kept.', {
+    where: path,
+    exit: EXIT.halted,
+    hint: 'A defect of the program, unless it was told to end. Run the same command again.',
+  });
 }
 
 async function closeAll(closing: Gate, root: RootDatabase<Buffer, Buffer>, held: readonly Held[]): Promise<void> {
@@ -217,8 +241,11 @@ async function closeAll(closing: Gate, root: RootDatabase<Buffer, Buffer>, held:
     // Somebody was stopped in the middle of opening: LMDB's close could wait for it. The kernel closes.
     return;
   }
-  await root.close();
-  leave();
+  try {
+    await root.close();
+  } finally {
+    leave();
+  }
   for (const descriptor of held) descriptor.close();
 }
 

@@ -5,6 +5,9 @@
  * The wait is a row of tries, so the event loop goes on; after `waitMs` without success it ends with DB_BUSY, which
  * names the process that is inside; from then on it is tried once only, until a try succeeds: a run that gives up has
  * more than one thing to write. The lock belongs to a descriptor: it ends with `leave`, or with the process.
+ *
+ * Leaving fails where flock(1) has to be started for it and cannot (EMFILE). That is no failure of what was done inside,
+ * and keeps nobody of this process out: the descriptor still has the lock, who enters next takes it over and leaves.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EXIT, MailhaulError } from '../errors.js';
@@ -30,26 +33,29 @@ export interface GateOptions {
 }
 
 export interface Gate {
-  /** Resolves inside, with the function that leaves. Those of this process enter in the order of their calls. */
-  enter(): Promise<() => void>;
+  /**
+   * Resolves inside, with the function that leaves, which never throws. Those of this process enter in the order of their
+   * calls. `over` is asked before each try; it throws when there is nothing to wait for any more.
+   */
+  enter(over?: () => void): Promise<() => void>;
 }
 
 export function makeGate(options: GateOptions): Gate {
   let last: Promise<void> = Promise.resolve();
   let gaveUp = false;
   return {
-    enter() {
+    enter(over) {
       const before = last;
       let release = (): void => {};
       last = new Promise((resolve) => {
         release = resolve;
       });
       const leave = (): void => {
-        unlock(options.fd);
+        letGo(options.fd);
         release();
       };
       return before
-        .then(() => waitFor(options, gaveUp ? 0 : options.waitMs))
+        .then(() => waitFor(options, gaveUp ? 0 : options.waitMs, over))
         .then(
           () => {
             gaveUp = false;
@@ -57,6 +63,8 @@ export function makeGate(options: GateOptions): Gate {
           },
           (error: unknown) => {
             gaveUp = true;
+            // Who fails between lock and entry has it.
+            letGo(options.fd);
             release();
             throw error;
           },
@@ -65,10 +73,19 @@ export function makeGate(options: GateOptions): Gate {
   };
 }
 
-async function waitFor(options: GateOptions, waitMs: number): Promise<void> {
+function letGo(fd: number): void {
+  try {
+    unlock(fd);
+  } catch {
+    // Head comment.
+  }
+}
+
+async function waitFor(options: GateOptions, waitMs: number, over?: () => void): Promise<void> {
   const { fd } = options;
   const untilMs = performance.now() + waitMs;
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+    over?.();
     let inside: number[] = [];
     if (tryFlock(fd, 'exclusive')) {
       inside = options.others?.() ?? [];

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it, type TestContext } from 'vitest';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
+import { tryFlock } from '../../src/fs/flock.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../src/store/database.js';
 import { openEnvironment } from '../../src/store/environment.js';
 import { builtModule } from '../support/process.js';
@@ -87,4 +88,40 @@ it('a scan gives what begins with the prefix, whatever byte it ends in, and noth
   }
   await environment.close();
   closeDir(dir);
+});
+
+it('a change of a closed database is refused, and lets go of no lock that has got its descriptor number', async () => {
+  const database = await openMailboxDatabase(directory, { create: true });
+  await database.close();
+  const files = Array.from({ length: 12 }, (_, i) => `${directory}/${i}`);
+  const fds = files.map((file) => fs.openSync(file, 'w'));
+  const isLocked = (file: string): boolean => {
+    const fd = fs.openSync(file, 'r');
+    const free = tryFlock(fd, 'exclusive');
+    fs.closeSync(fd);
+    return !free;
+  };
+  try {
+    for (const fd of fds) expect(tryFlock(fd, 'exclusive')).toBe(true);
+    await expect(database.update(() => 1)).rejects.toMatchObject({ code: 'DB_CLOSED' });
+    expect(files.filter(isLocked)).toEqual(files);
+  } finally {
+    for (const fd of fds) fs.closeSync(fd);
+  }
+});
+
+it('a close lets the running change end, and refuses those that wait for their turn', async () => {
+  const database = await openMailboxDatabase(directory, { create: true });
+  let closed: Promise<void> | undefined;
+  const running = database.update((writes) => {
+    writes.setSubscriptions('anna', ['a']);
+    closed = database.close();
+  });
+  const waiting = database.update((writes) => writes.setSubscriptions('bob', ['b']));
+  const outcomes = await Promise.allSettled([running, waiting]);
+  await closed;
+  expect(outcomes).toMatchObject([{ status: 'fulfilled' }, { status: 'rejected', reason: { code: 'DB_CLOSED' } }]);
+  const again = await openMailboxDatabase(directory);
+  expect([again.subscriptions('anna'), again.subscriptions('bob')]).toEqual([['a'], []]);
+  await again.close();
 });

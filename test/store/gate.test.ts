@@ -2,9 +2,22 @@
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { tryFlock, unlock } from '../../src/fs/flock.js';
 import { makeGate } from '../../src/store/gate.js';
+
+/** Unlocking that fails from now on: flock(1), which cannot be started (EMFILE). */
+let broken = false;
+vi.mock('../../src/fs/flock.js', async (load) => {
+  const flock = await load<typeof import('../../src/fs/flock.js')>();
+  return {
+    ...flock,
+    unlock(fd: number): void {
+      if (broken) throw new Error('LOCK_UNAVAILABLE');
+      flock.unlock(fd);
+    },
+  };
+});
 
 /** Longer than any test lasts: who waits for it has not given up. */
 const FOR_EVER_MS = 1_000_000;
@@ -14,6 +27,7 @@ let descriptors: number[];
 beforeEach(() => {
   file = path.join(fs.mkdtempSync(path.join(tmpdir(), 'mailhaul-gate-')), 'file');
   descriptors = [];
+  broken = false;
 });
 afterEach(() => {
   for (const fd of descriptors) fs.closeSync(fd);
@@ -96,6 +110,29 @@ describe('a gate', () => {
       }),
     );
     expect(order).toEqual([1, 1, 2, 2, 3, 3]);
+  });
+
+  it('that cannot be left lets in who comes next, and is left by it', async () => {
+    const gate = gateOf(50);
+    const other = open();
+    const leave = await gate.enter();
+    broken = true;
+    leave();
+    expect(tryFlock(other, 'exclusive')).toBe(false);
+    broken = false;
+    (await gate.enter())();
+    expect(tryFlock(other, 'exclusive')).toBe(true);
+  });
+
+  it('that nobody waits for any more is not waited for', async () => {
+    const gate = gateOf(FOR_EVER_MS);
+    expect(tryFlock(open(), 'exclusive')).toBe(true);
+    let tries = 0;
+    const entered = gate.enter(() => {
+      tries += 1;
+      if (tries === 3) throw new Error('over');
+    });
+    await expect(entered).rejects.toThrow('over');
   });
 
   it('that was given up is tried once only until a try succeeds', async () => {
