@@ -213,8 +213,8 @@ class LdifRecord {
     const colon = line.bytes.indexOf(0x3a);
     const description = colon < 0 ? '' : line.bytes.toString('latin1', 0, Math.min(colon, 300)).toLowerCase();
     if (!/^[a-z0-9][a-z0-9._-]*(;[a-z0-9._-]+)*$/.test(description)) {
-      const shown = escapeLogText(line.bytes.toString('latin1', 0, 60));
-      this.fail(line.number, 'DIR_LDIF', `“${shown}” is not a line of the form “attribute: value”.`);
+      // Not shown: it may be the rest of a userPassword that was folded wrongly.
+      this.fail(line.number, 'DIR_LDIF', 'The line is not of the form “attribute: value”.');
       return;
     }
     if (this.#dn === undefined && TRAILER.has(description)) {

@@ -108,6 +108,16 @@ describe('LDIF that is wrong', () => {
     expect(message(items)).toMatch(/^Line 12: /);
   });
 
+  it.each([
+    ['plain', 'userPassword: {SSHA}aGVsbG8\nhunter2'],
+    ['base64', 'userPassword:: aGVsbG8g\nhunter2=='],
+    ['with a colon in it', 'userPassword: {x}\nhunter2 hunter2:1'],
+  ])('by a password that was folded without a blank shows nothing of it: %s', async (_, lines) => {
+    const items = await readText(record('bob', lines));
+    expect(problemsOf(items)).toEqual(['DIR_LDIF uid=bob,o=airius.com']);
+    expect(JSON.stringify(items)).not.toContain('hunter2');
+  });
+
   it('without a DN is one problem a record', async () => {
     const items = await readText(`uid: ann\nmailHost: ${HOST}\nx: y\n\n${record('bob')}`);
     expect(problemsOf(items)).toEqual(['DIR_LDIF']);

@@ -123,14 +123,14 @@ function parseLines(content: Uint8Array, path: string, warnings: WarningList): P
     if (raw === '' || raw.startsWith('#')) continue;
     const colon = raw.indexOf(':');
     const key = raw.slice(0, Math.max(colon, 0)).trim();
-    if (key === '') {
-      warnings.add('CONF_LINE', number, `The line is not "Key: value" and is ignored: ${quoteBytes(bytes)}`);
+    if (!/^[A-Za-z0-9._-]+$/.test(key)) {
+      warnings.add('CONF_LINE', number, `The line is not "Key: value" and is ignored${aboutKey(raw)}.`);
       continue;
     }
     const name = KEYS.find((candidate) => candidate === key.toLowerCase());
     const valueBytes = Buffer.from(raw.slice(colon + 1).trim(), 'latin1');
     if (name === undefined) {
-      const entry = { key: quoteBytes(Buffer.from(key, 'latin1')), value: valueBytes.toString('utf8'), line: number };
+      const entry = { key, value: valueBytes.toString('utf8'), line: number };
       unknown.push(entry);
       warnings.add('CONF_UNKNOWN_KEY', number, `The key ${entry.key} is not known; it is kept, not used.`);
       continue;
@@ -151,6 +151,12 @@ function parseLines(content: Uint8Array, path: string, warnings: WarningList): P
     known.set(name, first ?? { key, value, line: number });
   }
   return { known, unknown };
+}
+
+/** Nobody knows what such a line holds, a password perhaps: no more of it is shown than a key of the profile. */
+function aboutKey(line: string): string {
+  const word = /^[A-Za-z]*/.exec(line)?.[0] ?? '';
+  return KEYS.some((key) => key === word.toLowerCase()) ? `; it begins with ${word}` : '';
 }
 
 /** Lines without LF or CR LF; a byte order mark at the start is not part of the first. */

@@ -99,6 +99,31 @@ describe('a whole configuration', () => {
     expect(parseMore('what is this', ': 5').warnings.map((w) => w.code)).toEqual(['CONF_LINE', 'CONF_LINE']);
   });
 
+  test.each([
+    'LdapBindPassword hunter2',
+    'Password=hunter2',
+    'Password=hunter2: x',
+    'Password hunter2: x',
+    'hunter2',
+    ': hunter2',
+    'hunter2\u001bx: y',
+  ])('the line %j may hold a secret: its number is shown, and nothing of it', (line) => {
+    const { unknown, warnings } = parseMore(line);
+    expect([unknown, warnings]).toEqual([
+      [],
+      [{ code: 'CONF_LINE', where: 'line 4', message: 'The line is not "Key: value" and is ignored.' }],
+    ]);
+  });
+
+  test.each([
+    ['SmtpPort 25', 'SmtpPort'],
+    ['hostName=a.b: c', 'hostName'],
+  ])('of the line %j the key is shown, which is one of 3.x', (line, key) => {
+    expect(parseMore(line).warnings.map(({ message }) => message)).toEqual([
+      `The line is not "Key: value" and is ignored; it begins with ${key}.`,
+    ]);
+  });
+
   test('comments and unknown values may be in any encoding', () => {
     const latin1 = Buffer.from(`# caf\xe9\nX-Y: \xe9\n${REQUIRED.join('\n')}\n`, 'latin1');
     expect(parseConfiguration(latin1, 'x').unknown).toEqual([{ key: 'X-Y', value: '\ufffd', line: 2 }]);
