@@ -23,14 +23,38 @@ export interface UpgradeConf {
   readonly workDir: string;
   readonly serverUser: string;
   readonly serverGroup: string;
-  readonly partitions: readonly { readonly name: string; readonly storePath: string }[];
+  readonly partitions: readonly PartitionOnRecord[];
   /** A dynamic upgrade removes the 3.x message files (`-r`). */
   readonly removeMessages: boolean;
 }
 
-/** The option of `upgrade4x.conf` that holds the 3.x store path of a partition. */
-export function storePathOption(partition: string): string {
-  return `upgrade.partition.${partition}.storepath`;
+/** A partition and its 3.x store paths. */
+export interface PartitionOnRecord {
+  readonly name: string;
+  readonly storePath: string;
+  /** Others where users of it have their mail still, in the order of their lists. */
+  readonly former: readonly string[];
+}
+
+/** The option of `upgrade4x.conf` that holds the 3.x store path of a partition, or its n-th former one. */
+function storePathOption(partition: string, former = 0): string {
+  return `upgrade.partition.${partition}.${former === 0 ? '' : `former${former}.`}storepath`;
+}
+
+/** Names of partitions have no dot (store/partitions.ts). */
+const STORE_PATH_OPTION = /^upgrade\.partition\.([^.]+)\.(?:former[1-9][0-9]*\.)?storepath$/;
+
+/** The 3.x store paths that an `upgrade4x.conf` has for each partition. */
+export function storePathsOnRecord(options: ReadonlyMap<string, string>): ReadonlyMap<string, ReadonlySet<string>> {
+  const paths = new Map<string, Set<string>>();
+  for (const [option, path] of options) {
+    const partition = STORE_PATH_OPTION.exec(option)?.[1];
+    if (partition === undefined) continue;
+    const known = paths.get(partition);
+    if (known === undefined) paths.set(partition, new Set([path]));
+    else known.add(path);
+  }
+  return paths;
 }
 
 /** The text of `upgrade4x.conf`. */
@@ -45,7 +69,9 @@ export function formatUpgradeConf(conf: UpgradeConf): string {
     ['upgrade.serveruser', conf.serverUser],
     ['upgrade.servergroup', conf.serverGroup],
     ['upgrade.removemessages', conf.removeMessages ? 'yes' : 'no'],
-    ...conf.partitions.map(({ name, storePath }): [string, string] => [storePathOption(name), storePath]),
+    ...conf.partitions.flatMap(({ name, storePath, former }) =>
+      [storePath, ...former].map((path, n): [string, string] => [storePathOption(name, n), path]),
+    ),
   ];
   const head =
     '# Written by `upgrade -s`: what an upgrade of messages needs when a folder is first opened.\n' +
@@ -96,10 +122,7 @@ export function writeUserLists(
 ): string[] {
   const names: string[] = [];
   for (const [partition, byPath] of listsOf(partitions, users)) {
-    // The partition's own store path is the first; the others in an order that no run changes.
-    const [own, ...others] = byPath;
-    const former = others.sort(([a], [b]) => (a < b ? -1 : 1));
-    for (const [n, [storePath, uids]] of [own!, ...former].entries()) {
+    for (const [n, [storePath, uids]] of inListOrder(byPath).entries()) {
       const name = n === 0 ? userListFileName(partition) : formerListFileName(partition, n);
       const body = uids.length === 0 ? '' : `${uids.join('\n')}\n`;
       replaceFile(workDir, name, userListHeader(partition, storePath) + body, owner);
@@ -108,6 +131,28 @@ export function writeUserLists(
   }
   removeFormerLists(workDir, new Set(names));
   return names;
+}
+
+/**
+ * The partitions of a run, then those that only users of earlier runs have: nobody lists them now, or their store path
+ * is not mounted. `upgrade4x.conf` and the lists number former store paths alike.
+ *
+ * @param partitions store paths by partition name, `primary` first
+ */
+export function partitionsOnRecord(
+  partitions: ReadonlyMap<string, string>,
+  users: Iterable<MappingUser>,
+): PartitionOnRecord[] {
+  return Array.from(listsOf(partitions, users), ([name, byPath]) => {
+    const [storePath, ...former] = inListOrder(byPath).map(([path]) => path);
+    return { name, storePath: storePath!, former };
+  });
+}
+
+/** The partition's own store path is the first; the others in an order that no run changes. */
+function inListOrder<T>(byPath: ReadonlyMap<string, T>): [string, T][] {
+  const [own, ...others] = byPath;
+  return [own!, ...others.sort(([a], [b]) => (a < b ? -1 : 1))];
 }
 
 /** Partition → store path → uids. The first path of a partition is that of the partition itself. */

@@ -5,7 +5,7 @@
  *     check    both installations, account, locks, directory read to its end, store paths, partition names
  *     write 1  instance, partition directories, upgrade4x.conf, mapping database: not finished
  *     write 2  user by user: mapping database, then mailbox database                      (batches)
- *     write 3  partition paths in configdb, user lists, mapping database: finished
+ *     write 3  partition paths in configdb, upgrade4x.conf again, user lists, mapping database: finished
  *
  * Invariants: nothing is written before everything that can refuse the run was checked; `-m` and `-u` refuse
  * until the finished mark is there; every step can be repeated, so a killed run is simply run again.
@@ -21,7 +21,13 @@ import { makePartitionDirectory } from '../store/partitions.js';
 import type { Earlier } from './folders-changes.js';
 import { checkPartitions, openStores, readDirectory } from './folders-check.js';
 import { type CheckedWork, eachUser } from './folders-each.js';
-import { UPGRADE_CONF, writeUpgradeConf, writeUserLists } from './folders-files.js';
+import {
+  partitionsOnRecord,
+  UPGRADE_CONF,
+  type UpgradeConf,
+  writeUpgradeConf,
+  writeUserLists,
+} from './folders-files.js';
 import type { FoldersOptions } from './folders-options.js';
 import { aboveAndAt, type ChosenPath } from './folders-partitions.js';
 import { createRecorder, type FoldersReport, type Recorder } from './folders-report.js';
@@ -30,7 +36,7 @@ import type { StorePlan } from './folders-users.js';
 import { createChangeWriter } from './folders-write.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
 import { settingsFrom, warningsOf } from './setup.js';
-import type { MappingDatabase, MappingMeta } from './types.js';
+import type { MappingDatabase, MappingMeta, MappingUser } from './types.js';
 
 export type { FoldersOptions } from './folders-options.js';
 
@@ -148,7 +154,8 @@ async function write(
     begin(log, recorder, site);
     await recordSource(instance, site);
     makePartitions(site, work);
-    writeUpgradeConf(workDir, upgradeConfOf(site, work.plan), owner);
+    // With the users of before: if the run is killed ahead of the next step, the mapping is finished, and theirs.
+    writeUpgradeConf(workDir, upgradeConfOf(site, work.plan, site.mapping?.users() ?? []), owner);
     const mapping =
       site.mapping ?? (await openMappingDatabase(workDir, MAPPING_DATABASE_FILE, { owner, create: true }));
     if (site.mapping === undefined) closers.push(() => mapping.close());
@@ -174,7 +181,7 @@ async function write(
       leave();
     }
     await setOptions(instance, options, site, work.paths);
-    writeLists(site, work.plan, mapping, report);
+    writeFiles(site, work.plan, mapping, report);
     await mapping.update((writes) => writes.putMeta({ ...meta, finished: Math.floor(Date.now() / 1000) }));
     recorder.notice(summary(report));
   } finally {
@@ -231,7 +238,7 @@ function makePartitions(site: Site, work: CheckedWork): void {
   }
 }
 
-function upgradeConfOf(site: Site, plan: StorePlan): Parameters<typeof writeUpgradeConf>[1] {
+function upgradeConfOf(site: Site, plan: StorePlan, users: Iterable<MappingUser>): UpgradeConf {
   return {
     instance: site.instancePath,
     from: site.from,
@@ -240,21 +247,9 @@ function upgradeConfOf(site: Site, plan: StorePlan): Parameters<typeof writeUpgr
     workDir: site.workDir.path,
     serverUser: site.account.user,
     serverGroup: site.account.group,
-    partitions: partitionsOnRecord(site, plan),
+    partitions: partitionsOnRecord(storePathsOf(plan), users),
     removeMessages: site.upgradeConf.get('upgrade.removemessages') === 'yes',
   };
-}
-
-/**
- * Those of this run, `primary` first, then those that only users of earlier runs have: nobody lists them now, or their
- * store path is not mounted.
- */
-function partitionsOnRecord(site: Site, plan: StorePlan): { name: string; storePath: string }[] {
-  const partitions = new Map(plan.partitions.map(({ name, path }) => [name, path]));
-  for (const { partition, storePath } of site.mapping?.users() ?? []) {
-    if (!partitions.has(partition)) partitions.set(partition, storePath);
-  }
-  return Array.from(partitions, ([name, storePath]) => ({ name, storePath }));
 }
 
 async function setOptions(
@@ -272,10 +267,16 @@ async function setOptions(
   await instance.config.update(changes);
 }
 
-function writeLists(site: Site, plan: StorePlan, mapping: MappingDatabase, report: FoldersReport): void {
+/** 3.x store paths by partition name. */
+function storePathsOf(plan: StorePlan): ReadonlyMap<string, string> {
+  return new Map(plan.partitions.map(({ name, path }) => [name, path]));
+}
+
+/** The lists, and once more `upgrade4x.conf`: now it is known who has followed the partition, and who has not. */
+function writeFiles(site: Site, plan: StorePlan, mapping: MappingDatabase, report: FoldersReport): void {
   mapping.refresh();
-  const partitions = new Map(plan.partitions.map(({ name, path }) => [name, path]));
-  const lists = writeUserLists(site.workDir, partitions, mapping.users(), site.owner);
+  writeUpgradeConf(site.workDir, upgradeConfOf(site, plan, mapping.users()), site.owner);
+  const lists = writeUserLists(site.workDir, storePathsOf(plan), mapping.users(), site.owner);
   report.files.push(...[MAPPING_DATABASE_FILE, UPGRADE_CONF, ...lists].map((name) => `${site.workDir.path}/${name}`));
 }
 

@@ -27,7 +27,7 @@ const LEFTOVER = 'a killed run left it: `upgrade -m` once more; what is still th
 const DATABASES =
   'restore `store/mboxlist` and `__upfolder.db` together from a backup; `upgrade -s` makes missing entries again';
 const CONFIGURE =
-  '`upgrade -s` writes `upgrade4x.conf` and the partition paths anew; if the user is wrong, restore both databases from a backup';
+  'if the mapping has a wrong store path for the user, restore both databases from a backup; else `upgrade -s` writes `upgrade4x.conf` and the partition paths anew';
 const RIGHTS = 'set it again in 4.x as it is in 3.x, unless somebody changed it there on purpose';
 const NOTHING = 'nothing';
 const SPACE = 'nothing is lost, but the message takes space more than once';

@@ -7,7 +7,7 @@ import { statSync } from 'node:fs';
 import { type Instance, OPTION, partitionPathOption } from '../../config/instance.js';
 import { describeError, hasErrno } from '../../errors.js';
 import type { Dir } from '../../fs/dir.js';
-import { readUpgradeConf, UPGRADE_CONF } from '../folders-files.js';
+import { readUpgradeConf, storePathsOnRecord, UPGRADE_CONF } from '../folders-files.js';
 import type { Session } from '../session.js';
 import { rethrowDefect } from './context.js';
 import { type Findings, NO_SUBJECT } from './findings.js';
@@ -19,15 +19,19 @@ export interface Configuration {
   partitionPath(name: string): string | undefined;
   /** Options of `upgrade4x.conf`; undefined: it is not there, or cannot be read, which is reported. */
   readonly upgradeConf: ReadonlyMap<string, string> | undefined;
+  /** The 3.x store paths that it has for each partition, former ones too. */
+  readonly storePaths: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 export function readConfiguration(findings: Findings, instance: Instance, workDir: Dir): Configuration {
   const paths = new Map(
     instance.config.getByPrefix('store.partition.').map(({ option, value }) => [option.toLowerCase(), value]),
   );
+  const upgradeConf = readConf(findings, workDir);
   return {
     partitionPath: (name) => paths.get(partitionPathOption(name).toLowerCase()),
-    upgradeConf: readConf(findings, workDir),
+    upgradeConf,
+    storePaths: storePathsOnRecord(upgradeConf ?? new Map()),
   };
 }
 

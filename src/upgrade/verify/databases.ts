@@ -6,7 +6,6 @@
  */
 import { INBOX, legacyPath, parseMailboxName } from '../../store/names.js';
 import type { MailboxDatabase, MailboxRecord, QuotaRecord } from '../../store/types.js';
-import { storePathOption } from '../folders-files.js';
 import { pathKey } from '../folders-names.js';
 import { needsNoMailbox } from '../originals.js';
 import type { MappingDatabase, MappingFolder, MappingUser } from '../types.js';
@@ -83,7 +82,10 @@ export function verifyDatabases(databases: Databases, known: KnownUser): void {
   verifyQuotaLimit(databases, uid, user);
 }
 
-/** The user's partition, and the 3.x store path from which it came. */
+/**
+ * The user's partition, and the 3.x store path from which it came: that of the partition, or a former one of it, where
+ * users have their mail who have not followed.
+ */
 function verifyPlace({ findings, configuration }: Databases, about: Subject, user: MappingUser): void {
   const { uid, partition, storePath } = user;
   if (configuration.partitionPath(partition) === undefined) {
@@ -91,9 +93,10 @@ function verifyPlace({ findings, configuration }: Databases, about: Subject, use
     findings.add(about, 'VERIFY_DATABASES', `user ${uid}`, text);
   }
   if (configuration.upgradeConf === undefined) return;
-  const wanted = configuration.upgradeConf.get(storePathOption(partition));
-  if (wanted === storePath) return;
-  const text = `Its 3.x store path is ${storePath}; upgrade4x.conf has ${wanted ?? 'none'} for partition ${partition}.`;
+  const known = configuration.storePaths.get(partition);
+  if (known?.has(storePath) === true) return;
+  const others = known === undefined ? 'none' : [...known].join(', ');
+  const text = `Its 3.x store path is ${storePath}; upgrade4x.conf has ${others} for partition ${partition}.`;
   findings.add(about, 'VERIFY_CONFIGURATION', `user ${uid}`, text);
 }
 
