@@ -168,8 +168,10 @@ export function own(fd: number, mode: number, owner?: Ownership): void {
 /**
  * Makes `name` (mode 0700) when it is missing; opens it without following a link. One that belongs to root is given
  * to `owner`: a run as root that was killed after it made the directory had no time to.
+ *
+ * @param onMade told when this call made it
  */
-export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700): Dir {
+export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700, onMade?: () => void): Dir {
   try {
     return withOwner(openDir(dir, name), owner);
   } catch (error) {
@@ -184,6 +186,7 @@ export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700)
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     return withOwner(openDir(dir, name), owner);
   }
+  onMade?.();
   return withOwner(openDir(dir, name), owner, mode);
 }
 
@@ -206,13 +209,13 @@ export function adoptDir(dir: Dir, owner: Ownership | undefined): void {
   if (seen.uid === 0n) own(dir.fd, Number(seen.mode & 0o777n), owner);
 }
 
-/** Walks `names` below `dir`, making what is missing. */
-export function ensureDirs(dir: Dir, names: readonly Name[], owner?: Ownership): Dir {
+/** Walks `names` below `dir`, making what is missing; `onMade` is told of each. */
+export function ensureDirs(dir: Dir, names: readonly Name[], owner?: Ownership, onMade?: () => void): Dir {
   let current: Dir | undefined;
   for (const name of names) {
     const parent: Dir = current ?? dir;
     try {
-      current = ensureDir(parent, name, owner);
+      current = ensureDir(parent, name, owner, undefined, onMade);
     } finally {
       if (parent !== dir) closeDir(parent);
     }

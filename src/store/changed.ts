@@ -8,22 +8,40 @@ import { readOpen } from '../fs/descriptor.js';
 import { type Dir, openFile, stat } from '../fs/dir.js';
 import { INDEX_FILE, JOURNAL_FILE } from './layout.js';
 
-/** Offset of the generation in the index header. */
+/** Offsets in the index header. */
+const UIDNEXT_AT = 28;
 const GENERATION_AT = 80;
+const HEAD_BYTES = 84;
 
 /** False also for a mailbox without an index: nothing was published there. */
 export function changedSinceMigration(mailbox: Dir): boolean {
-  if (stat(mailbox, JOURNAL_FILE) !== undefined) return true;
+  return stat(mailbox, JOURNAL_FILE) !== undefined || (headOf(mailbox)?.generation ?? 0) !== 0;
+}
+
+/**
+ * The same of a directory that no database has as a mailbox, by its names. A createMailbox that was killed before it
+ * entered the mailbox leaves an index of generation 1 that never had a message: it says nothing.
+ */
+export function isChangedByServices(mailbox: Dir, names: readonly string[]): boolean {
+  if (names.includes(JOURNAL_FILE)) return true;
+  if (!names.includes(INDEX_FILE) || stat(mailbox, INDEX_FILE)?.isFile() !== true) return false;
+  const head = headOf(mailbox);
+  return head !== undefined && head.generation !== 0 && head.uidnext > 1;
+}
+
+/** Undefined without an index, and of one that is too short to have a head. */
+function headOf(mailbox: Dir): { readonly uidnext: number; readonly generation: number } | undefined {
   let fd: number;
   try {
     fd = openFile(mailbox, INDEX_FILE);
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false;
+    if (hasErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
   try {
-    const generation = Buffer.alloc(4);
-    return readOpen(fd, generation, GENERATION_AT) === 4 && generation.readUInt32LE() !== 0;
+    const head = Buffer.alloc(HEAD_BYTES);
+    if (readOpen(fd, head, 0) !== HEAD_BYTES) return undefined;
+    return { uidnext: head.readUInt32LE(UIDNEXT_AT), generation: head.readUInt32LE(GENERATION_AT) };
   } finally {
     closeSync(fd);
   }

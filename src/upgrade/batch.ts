@@ -12,6 +12,7 @@ import type { MailboxRecord, NameChange } from '../store/types.js';
 import type { Committer } from './committer.js';
 import { disagreement } from './disagree.js';
 import { isDisplaced, settleDisplaced } from './displaced.js';
+import { EMPTIED_CODES } from './emptied.js';
 import { fileName } from './failures.js';
 import type { Postponed } from './messages.js';
 import { recordOf } from './plan.js';
@@ -201,7 +202,7 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
       if (result.kind === 'ready') {
         sourceWorks(run, storePathOf(run, folder));
         outcome = accept(run, folder, places, result, failed, changes);
-      } else if (result.failure.code === 'FOLDER_EMPTIED') {
+      } else if (EMPTIED_CODES.includes(result.failure.code)) {
         outcome = emptied(run, folder, result);
       } else {
         folderStops(run, folder, places.rootPath, result);
@@ -219,14 +220,14 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
 }
 
 /**
- * A folder that was empty when we had its lock: another process published it before, with `-r`; or its databases do not
- * fit each other, which tells more. Nobody publishes it from then on, so it does not matter that the lock is gone.
+ * A folder that is not what its databases said: another process has had it since, or they do not fit each other, which
+ * tells more. Nobody publishes it from then on, or it is planned again: it does not matter that the lock is gone.
  */
 function emptied(run: Run, folder: MappingFolder, { failure }: FailedFolder): NotPrepared {
   try {
     const mailbox = mailboxToFill(run, folder);
     if (typeof mailbox === 'string') return mailbox;
-    if (mailbox.state !== 'TRANSITION') return 'stale';
+    if (mailbox.state !== 'TRANSITION' || hasNewAttempt(run, folder)) return 'stale';
     folderFailed(run, folder, failure);
   } catch (error) {
     folderFailed(run, folder, failureOf(error, folder.mailbox));
@@ -244,6 +245,11 @@ function mailboxToFill(run: Run, folder: MappingFolder): MailboxRecord | 'skippe
   return 'failed';
 }
 
+/** Another process has made a record since the one that the plan rests on. */
+function hasNewAttempt({ mapping }: Run, { id, attempts }: MappingFolder): boolean {
+  return mapping.folder(id)?.attempts !== attempts;
+}
+
 /** What becomes of a folder that holds its lock. */
 function accept(
   run: Run,
@@ -259,7 +265,7 @@ function accept(
   try {
     const mailbox = mailboxToFill(run, folder);
     if (typeof mailbox === 'string') return mailbox;
-    if (run.mapping.folder(folder.id)?.attempts !== folder.attempts || mailbox.name !== places.mailbox) return 'stale';
+    if (hasNewAttempt(run, folder) || mailbox.name !== places.mailbox) return 'stale';
     if ((mailbox.state === 'NON-TRANSITION') !== (additions !== null) || isDisplaced(changes, run, folder))
       return 'stale';
     if (additions !== null) {

@@ -1,91 +1,122 @@
 /**
- * The last line of defence of a folder in TRANSITION whose messages are in 4.x alone. That is what `-r` leaves, or a
- * 3.x disk that is not mounted below the store path; databases that were both restored from a backup made while the
- * folder was migrated, before it was published, say nothing of it. To the engines the 4.x files would be leftovers of
- * an attempt before, of messages that 3.x has deleted since, and be swept.
+ * The last line of defence of a folder in TRANSITION whose mailbox directory holds what is nowhere else: databases that
+ * were both restored from a backup made before the folder was published say nothing of it, and a 3.x disk may have lost
+ * names, or not be mounted. To the engines the 4.x files would be leftovers of an attempt before, of messages that 3.x
+ * has deleted since, and be swept.
  *
- *     a file of the record is in 3.x, under its name or as its inode     go on
- *     3.x has an index, and no line of the record's files in it          they were deleted in 3.x: go on
- *     no file of the record is in 4.x                                    go on: there is nothing to lose
- *     else                                                               FOLDER_EMPTIED
+ *     a service has changed the mailbox, or a retry of it was stopped    MAILBOX_AHEAD
+ *     no record, and messages: it is durable before the first link       MAILBOX_AHEAD
+ *     a message on record that is not in 3.x, by name or as its inode:
+ *       it is not in 4.x                                                 there is nothing to lose
+ *       3.x has an index, without a line of it                           it was deleted in 3.x
+ *       else                                                             FOLDER_EMPTIED
+ *
+ * Other names of the 4.x file do not count: they may be another user's, or of the registry of shared copies.
  */
 import type { DirectoryScan } from '../engine/types.js';
-import { describeError, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, stat, walkIfThere } from '../fs/dir.js';
+import { MailhaulError } from '../errors.js';
+import { closeDir, type Dir, list, stat, walkIfThere } from '../fs/dir.js';
 import type { FolderIndex } from '../source/types.js';
+import { isChangedByServices } from '../store/changed.js';
 import { HashDirectories } from '../store/hashDirectories.js';
-import { messageFile } from '../store/layout.js';
-import { placePath, rootOf } from './places.js';
-import { type NameTable, nameTable } from './plan-names.js';
-import type { Place, PrepareFolder } from './tasks.js';
+import { hashDirectory, isHashDirectory, messageFile, parseMessageFile, RETRY_DIRECTORY } from '../store/layout.js';
+import { nameTable } from './plan-names.js';
+import type { PrepareFolder } from './tasks.js';
 import type { MigrationRecord } from './types.js';
 
-/** @throws MailhaulError FOLDER_EMPTIED, FOLDER_TARGET: a failure of the folder */
-export function refuseEmptied(task: PrepareFolder, index: FolderIndex | undefined, scan: DirectoryScan): void {
-  const { previous, failed, target } = task;
-  // Of a published folder nothing is swept (additions.ts).
-  if (previous === null || previous.count === 0 || failed !== null || target.rootFd < 0) return;
-  if (isAnyIn(previous, scan) || isDeleted(previous, index) || !hasMessages(target, previous)) return;
+const RESTORE =
+  'Nothing was removed. Restore store/mboxlist and __upfolder.db from the latest backups of one moment; if 3.x has all ' +
+  'that is wanted, move the 4.x directory away.';
+
+/** Failures of a folder that is not what its databases say; another process may have published it (batch.ts). */
+export const EMPTIED_CODES: readonly string[] = ['MAILBOX_AHEAD', 'FOLDER_EMPTIED'];
+
+/**
+ * @param index undefined: there is none
+ * @param mailbox the directory of a folder in TRANSITION, which was there before
+ * @throws MailhaulError MAILBOX_AHEAD, FOLDER_EMPTIED; the file system's errors
+ */
+export function refuseEmptied(
+  { previous }: Pick<PrepareFolder, 'previous'>,
+  index: FolderIndex | undefined,
+  scan: DirectoryScan,
+  mailbox: Dir,
+): void {
+  const names = list(mailbox).map((name) => name.toString('latin1'));
+  if (names.includes(RETRY_DIRECTORY) || isChangedByServices(mailbox, names)) {
+    throw ahead('Its mailbox directory is that of a published mailbox, with changes that are nowhere else', mailbox);
+  }
+  if (previous === null) {
+    if (names.some((name) => hasMessages(mailbox, name))) {
+      throw ahead('No attempt of it is on record, and its mailbox directory holds messages', mailbox);
+    }
+    return;
+  }
+  const lost = firstIn4x(mailbox, previous, goneFrom3x(previous, index, scan));
+  if (lost === undefined) return;
   throw new MailhaulError(
     'FOLDER_EMPTIED',
-    'None of the 3.x files that an earlier attempt found is there any more, and their 4.x files are. Nothing was ' +
-      'removed. Is a disk not mounted, or were databases restored that are older than a migration with -r? Restore both ' +
-      'to what they were; if the messages were deleted in 3.x on purpose, move the 4.x files away.',
-    { where: placePath(target) },
+    '3.x files that an earlier attempt found are not there any more, and 3.x does not say that they were deleted; their ' +
+      '4.x files may be the only ones. Nothing was removed. Is a disk not mounted, or repaired with losses, or were ' +
+      'databases restored that are older than a migration with -r? Restore what is missing, in 3.x or of both databases; ' +
+      'if the messages were deleted in 3.x on purpose, move their 4.x files away.',
+    { where: `${mailbox.path}/${hashDirectory(lost)}/${messageFile(lost)}` },
   );
 }
 
-function isAnyIn(record: MigrationRecord, scan: DirectoryScan): boolean {
-  if (isAnyNamed(record, nameTable(scan))) return true;
-  const inodes = new Set(scan.inodes);
-  return record.inodes.some((inode) => inodes.has(inode));
+function ahead(what: string, { path }: Dir): MailhaulError {
+  const message = `The databases have this folder waiting. ${what}: they were restored from an older backup. ${RESTORE}`;
+  return new MailhaulError('MAILBOX_AHEAD', message, { where: path });
 }
 
-function isAnyNamed({ count, names, nameOffsets }: MigrationRecord, table: NameTable): boolean {
-  for (let row = 0; row < count; row++) {
-    if (table.find(names, nameOffsets[row] ?? 0, nameOffsets[row + 1] ?? 0) >= 0) return true;
-  }
-  return false;
-}
-
-/** An index without header and lines is lost, and tells nothing (plan-vanished.ts). */
-function isDeleted(record: MigrationRecord, index: FolderIndex | undefined): boolean {
-  if (index === undefined || (index.header === undefined && index.count === 0)) return false;
-  if (isAnyNamed(record, nameTable(index))) return false;
-  // A copy through another system adds a CR to names (plan.ts, matchLines).
-  const table = nameTable(record);
-  for (let line = 0; line < index.count; line++) {
-    const [start, end] = [index.nameOffsets[line] ?? 0, index.nameOffsets[line + 1] ?? 0];
-    if (index.names[end - 1] === 0x0d && table.find(index.names, start, end - 1) >= 0) return false;
-  }
-  return true;
-}
-
-/** Whether 4.x has a message file under a uid of the record. */
-function hasMessages(target: Place, { uids }: MigrationRecord): boolean {
-  let mailbox: Dir | undefined;
-  let hashes: HashDirectories | undefined;
+function hasMessages(mailbox: Dir, name: string): boolean {
+  const dir = isHashDirectory(name) ? openOurs(mailbox, name) : undefined;
+  if (dir === undefined) return false;
   try {
-    mailbox = openOurs(rootOf(target), target.components);
-    if (mailbox === undefined) return false;
-    hashes = new HashDirectories(mailbox, (dir, name) => openOurs(dir, [name]));
-    for (const uid of uids) {
-      const dir = hashes.of(uid);
-      if (dir !== undefined && stat(dir, messageFile(uid)) !== undefined) return true;
-    }
-    return false;
-  } catch (error) {
-    // Without its cause: the caller takes causes for trouble of the 3.x disk.
-    throw new MailhaulError('FOLDER_TARGET', `${describeError(error)}.`, { where: placePath(target) });
+    return list(dir).some((file) => parseMessageFile(name, file.toString('latin1')) !== undefined);
   } finally {
-    hashes?.close();
-    if (mailbox !== undefined) closeDir(mailbox);
+    closeDir(dir);
   }
 }
 
-/**
- * Where no directory of ours is, none of our files are: prepareFolder and the engine tell what stands in the way.
- */
-function openOurs(dir: Dir, names: Place['components']): Dir | undefined {
-  return walkIfThere(dir, names, 'ENOTDIR', 'ELOOP');
+/** Rows of the record whose file is not in 3.x, and which no index of 3.x has given up. */
+function goneFrom3x(record: MigrationRecord, index: FolderIndex | undefined, scan: DirectoryScan): readonly number[] {
+  const { count, names, nameOffsets } = record;
+  const files = nameTable(scan);
+  const unnamed: number[] = [];
+  for (let row = 0; row < count; row++) {
+    if (files.find(names, nameOffsets[row] ?? 0, nameOffsets[row + 1] ?? 0) < 0) unnamed.push(row);
+  }
+  if (unnamed.length === 0) return unnamed;
+  const inodes = new Set(scan.inodes);
+  const gone = unnamed.filter((row) => !inodes.has(record.inodes[row] ?? 0n));
+  // An index without header and lines is lost, and tells nothing (plan-vanished.ts).
+  if (gone.length === 0 || index === undefined || (index.header === undefined && index.count === 0)) return gone;
+  const lines = nameTable(index);
+  return gone.filter((row) => {
+    const name = names.subarray(nameOffsets[row], nameOffsets[row + 1]);
+    // A copy through another system adds a CR to names (plan.ts, matchLines).
+    const copied = Uint8Array.of(...name, 0x0d);
+    return lines.find(name, 0, name.length) >= 0 || lines.find(copied, 0, copied.length) >= 0;
+  });
+}
+
+/** The first uid of these rows whose message file is in 4.x. */
+function firstIn4x(mailbox: Dir, { uids }: MigrationRecord, rows: readonly number[]): number | undefined {
+  const hashes = new HashDirectories(mailbox, openOurs);
+  try {
+    const found = rows.find((row) => {
+      const uid = uids[row] ?? 0;
+      const dir = hashes.of(uid);
+      return dir !== undefined && stat(dir, messageFile(uid)) !== undefined;
+    });
+    return found === undefined ? undefined : uids[found];
+  } finally {
+    hashes.close();
+  }
+}
+
+/** Where no directory of ours is, none of our files are: the engine tells what stands in the way. */
+function openOurs(dir: Dir, name: string): Dir | undefined {
+  return walkIfThere(dir, [name], 'ENOTDIR', 'ELOOP');
 }

@@ -75,8 +75,9 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
   const opened = openSource(task);
   if (opened === 'missing') {
     if (!isEmptyInbox(task)) return gone(task);
-    return holdTarget(tools, task, { sourceFd: -1, lockFd: -1, stamp: null }, () =>
-      planOf(tools, task, undefined, emptyScan()),
+    const nothing = { index: undefined, scan: emptyScan() };
+    return holdTarget(tools, task, { sourceFd: -1, lockFd: -1, stamp: null }, nothing, () =>
+      planOf(tools, task, nothing),
     );
   }
   if ('kind' in opened) return opened;
@@ -93,9 +94,11 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
     const lockFd = lock.target === 'file' ? lock.fd : -1;
     // Taken before anything is read: what changes from here on is seen before the commit (publish.ts).
     const held = { sourceFd: opened.fd, lockFd, stamp: stampOf(opened) };
-    const planned = readAndPlan(tools, task, opened);
+    const found = readFolder(tools, opened);
+    const planned = planOf(tools, task, found);
     if (addTo === undefined) {
-      result = holdTarget(tools, task, held, () => ({ ...planned, messages: shareTable(planned.messages) }));
+      const plan = (): FolderPlan => ({ ...planned, messages: shareTable(planned.messages) });
+      result = holdTarget(tools, task, held, found, plan);
       return result;
     }
     const retry = tryAddTo(addTo, tools, task, planned);
@@ -127,21 +130,29 @@ function tryAddTo(
   }
 }
 
-/** Makes and locks the mailbox directory; with it, what is held is complete. */
+/**
+ * Makes and locks the mailbox directory; with it, what is held is complete. One that was there is looked into: nothing
+ * in it may be the only one of its kind (emptied.ts).
+ */
 function holdTarget(
   tools: StepTools,
   task: PrepareFolder,
   held: Pick<ReadyFolder, 'sourceFd' | 'lockFd' | 'stamp'>,
+  { index, scan }: FoundFolder,
   plan: () => FolderPlan,
 ): PrepareResult {
   let target: Dir | undefined;
+  let isNew = false;
   try {
-    target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(tools.context));
+    target = ensureDirs(rootOf(task.target), task.target.components, ownerOf(tools.context), () => {
+      isNew = true;
+    });
     if (!tryFlock(target.fd, 'exclusive')) {
       const holders = flockPids(target.fd);
       closeDir(target);
       return { kind: 'busy', id: task.id, holders };
     }
+    if (!isNew) refuseEmptied(task, index, scan, target);
     return { kind: 'ready', id: task.id, ...held, targetFd: target.fd, plan: plan(), additions: null };
   } catch (error) {
     if (target !== undefined) closeDir(target);
@@ -219,18 +230,18 @@ function stampOf(dir: Dir): SourceStamp {
   };
 }
 
-function readAndPlan(tools: StepTools, task: PrepareFolder, dir: Dir): FolderPlan {
-  const [index, scan] = [tools.source.readIndex(dir, tools.context.ownerUid), tools.engine.scan(dir.fd)];
-  refuseEmptied(task, index, scan);
-  return planOf(tools, task, index, scan);
+/** What is in a 3.x folder. */
+export interface FoundFolder {
+  /** undefined: there is none. */
+  readonly index: FolderIndex | undefined;
+  readonly scan: DirectoryScan;
 }
 
-export function planOf(
-  { context }: StepTools,
-  task: PrepareFolder,
-  index: FolderIndex | undefined,
-  scan: DirectoryScan,
-): FolderPlan {
+export function readFolder({ source, engine, context }: StepTools, dir: Dir): FoundFolder {
+  return { index: source.readIndex(dir, context.ownerUid), scan: engine.scan(dir.fd) };
+}
+
+export function planOf({ context }: StepTools, task: PrepareFolder, { index, scan }: FoundFolder): FolderPlan {
   const { previous, failed, endWithFile } = task;
   const retried = previous === null || failed === null ? null : { previous, failed, endWithFile };
   // Of a folder that came after `-s` the mapping has no more than the time of an `-s`; its header counts, as for `-s`.

@@ -7,26 +7,39 @@ import { closeDir, type Dir, fstat, list, stat, walk, walkIfThere } from '../fs/
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { refuseEmptied } from './emptied.js';
 import { exceptFailed } from './failures.js';
-import { rootOf } from './places.js';
+import { placePath, rootOf } from './places.js';
 import { blocksOf } from './space.js';
-import { failure, gone, isEmptyInbox, lateRights, openSource, planOf, type StepTools } from './steps.js';
-import type { CopySpace, Place, PrepareFolder, SurveyResult } from './tasks.js';
+import {
+  emptyScan,
+  type FoundFolder,
+  failure,
+  gone,
+  isEmptyInbox,
+  lateRights,
+  openSource,
+  planOf,
+  readFolder,
+  type StepTools,
+} from './steps.js';
+import type { CopySpace, FailedFolder, Place, PrepareFolder, SurveyResult } from './tasks.js';
 
 /** The plan of a folder as `prepareFolder` would make it now. */
 export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResult {
   const opened = openSource(task);
   if (opened === 'missing') {
     if (!isEmptyInbox(task)) return gone(task);
+    const emptied = emptiedIn(task, { index: undefined, scan: emptyScan() });
+    if (emptied !== undefined) return emptied;
     return { kind: 'planned', id: task.id, messages: 0, bytes: 0, copy: NOTHING_TO_COPY, warnings: 0, refused: [] };
   }
   if ('kind' in opened) return opened;
   try {
     const late = lateRights(task, opened);
     if (late !== undefined) return late;
-    const scan = tools.engine.scan(opened.fd);
-    const index = tools.source.readIndex(opened, tools.context.ownerUid);
-    refuseEmptied(task, index, scan);
-    const plan = planOf(tools, task, index, scan);
+    const found = readFolder(tools, opened);
+    const emptied = emptiedIn(task, found);
+    if (emptied !== undefined) return emptied;
+    const plan = planOf(tools, task, found);
     const adding = toBeAdded(task, plan.messages);
     let [messages, bytes] = [0, 0];
     for (let i = 0; i < adding.length; i++) {
@@ -39,7 +52,7 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
       id: task.id,
       messages,
       bytes,
-      copy: copySpace(task, fstat(opened).dev, scan, plan.messages, adding),
+      copy: copySpace(task, fstat(opened).dev, found.scan, plan.messages, adding),
       warnings: plan.warnings.length,
       refused: refusedOf(plan.messages, adding),
     };
@@ -47,6 +60,21 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
     return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_UNREADABLE', opened.path) };
   } finally {
     closeDir(opened);
+  }
+}
+
+/** What prepareFolder would refuse in the mailbox directory, if it is there. */
+function emptiedIn(task: PrepareFolder, { index, scan }: FoundFolder): FailedFolder | undefined {
+  if (task.failed !== null || task.target.rootFd < 0) return undefined;
+  let mailbox: Dir | undefined;
+  try {
+    mailbox = walkIfThere(rootOf(task.target), task.target.components, 'ENOTDIR', 'ELOOP');
+    if (mailbox !== undefined) refuseEmptied(task, index, scan, mailbox);
+    return undefined;
+  } catch (error) {
+    return { kind: 'failed', id: task.id, failure: failure(error, 'FOLDER_TARGET', placePath(task.target)) };
+  } finally {
+    if (mailbox !== undefined) closeDir(mailbox);
   }
 }
 

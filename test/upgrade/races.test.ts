@@ -126,6 +126,25 @@ describe('a folder that another process has begun meanwhile', () => {
     expect(publishedUids()).toEqual([7, 41]);
   });
 
+  it('is planned again, not refused for what that process has brought into 4.x', async () => {
+    const folder = session.mapping.folderByMailbox(MAILBOX);
+    if (folder === undefined) throw new Error('no such folder');
+    let begun = false;
+    const ours = await runWith(
+      async () => {},
+      async (task) => {
+        if (task.kind !== 'prepare' || begun) return;
+        begun = true;
+        fs.chmodSync(join(inbox, 'lineless'), 0o602);
+        expect((await migrateMailbox(session, MAILBOX)).messages).toMatchObject({ done: 1, failed: 1 });
+        fs.chmodSync(join(inbox, 'lineless'), 0o600);
+      },
+    );
+    await migrateFolders(ours, [folder.id]);
+    closeRoots(ours.roots);
+    expect(ours.report).toMatchObject({ folders: { done: 1, failed: 0 }, errors: [] });
+  });
+
   it('lets go of every lock when the log cannot be written', async () => {
     const folder = session.mapping.folderByMailbox(MAILBOX);
     const ours = await runWith(() => Promise.resolve());

@@ -1,0 +1,170 @@
+/** A folder in TRANSITION whose mailbox directory holds what is nowhere else: nothing of it is swept. */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { closeDir, openRoot } from '../../src/fs/dir.js';
+import { loadDigest } from '../../src/store/digest.js';
+import { foldJournal } from '../../src/store/index/fold.js';
+import { fileSink } from '../../src/store/index/io.js';
+import { IndexBuilder } from '../../src/store/index/writer.js';
+import { mailboxPathComponents } from '../../src/store/names.js';
+import { migrateMailbox, type OnAccessOptions } from '../../src/upgrade/onAccess.js';
+import type { MessagesReport } from '../../src/upgrade/report.js';
+import { openSession } from '../../src/upgrade/session.js';
+import { asService } from '../campaign/support/service.js';
+import { MAIL, putMail } from '../e2e/hand-site.js';
+import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
+
+const WORK = 'user/anna/Work';
+const INBOX = 'user/anna/INBOX';
+const LINES = ['one', 'two', 'three'].map((name, i) => `${i + 1} 9 - ${MAIL(name).length} ${name}\n`);
+
+let store: SmallStore;
+let work: string;
+
+/** After `-s`: anna has Work with three messages, and gets an empty INBOX. */
+beforeEach(async () => {
+  await loadDigest();
+  store = smallStore();
+  store.user('anna');
+  work = store.folder(store.mailbox, 'anna', 'Work', INDEX(9, 4) + LINES.join(''));
+  for (const name of ['one', 'two', 'three']) putMail(work, name);
+  store.finish();
+  await run(store);
+});
+
+afterEach(() => store.remove());
+
+async function migrate(mailbox = WORK, options: OnAccessOptions = {}): Promise<MessagesReport> {
+  const session = await openSession({ instance: store.instance }, 'test');
+  try {
+    return await migrateMailbox(session, mailbox, options);
+  } finally {
+    await session.close();
+  }
+}
+
+const codesOf = ({ errors }: MessagesReport): string[] => errors.map(({ code }) => code);
+
+/** The first attempt, of which `three` failed: the folder waits, with two messages in 4.x. */
+async function begin(): Promise<void> {
+  fs.chmodSync(join(work, 'three'), 0o602);
+  expect((await migrate()).messages.failed).toBe(1);
+  fs.chmodSync(join(work, 'three'), 0o600);
+  expect(messages()).toEqual(['1.msg', '2.msg']);
+}
+
+/** Backs both databases up; what is returned brings them back. */
+function backUp(): () => void {
+  const files = [join(store.instance, 'store/mboxlist/mboxlist.mdb'), join(store.mailbox, '__upfolder.db')];
+  const contents = files.map((file) => fs.readFileSync(file));
+  return () => {
+    for (const [i, file] of files.entries()) fs.writeFileSync(file, contents[i] ?? '');
+  };
+}
+
+function directory(mailbox = WORK): string {
+  return join(store.instance, 'store/partition/primary', ...mailboxPathComponents('anna', mailbox));
+}
+
+/** Message files of a mailbox directory. */
+function messages(mailbox = WORK): string[] {
+  return fs.existsSync(join(directory(mailbox), '00')) ? fs.readdirSync(join(directory(mailbox), '00')).sort() : [];
+}
+
+describe('databases from before the folder was published', () => {
+  it('mail and flags that came through a service since stay', async () => {
+    await begin();
+    const restore = backUp();
+    expect((await migrate()).folders.done).toBe(1);
+    await asService(store.instance, async (service) => {
+      await service.append(WORK, MAIL('new in 4.x'));
+      await service.flag(WORK, 1, 4);
+    });
+    restore();
+    expect(codesOf(await migrate())).toEqual(['MAILBOX_AHEAD']);
+    expect(messages()).toEqual(['1.msg', '2.msg', '3.msg', '4.msg']);
+    expect(fs.existsSync(join(directory(), 'store.jnl'))).toBe(true);
+  });
+
+  it('so do they when they are in the index', async () => {
+    await begin();
+    const restore = backUp();
+    expect((await migrate()).folders.done).toBe(1);
+    await asService(store.instance, (service) => service.append(WORK, MAIL('new in 4.x')));
+    const dir = openRoot(directory());
+    foldJournal(dir);
+    closeDir(dir);
+    expect(fs.existsSync(join(directory(), 'store.jnl'))).toBe(false);
+    restore();
+    expect(codesOf(await migrate())).toEqual(['MAILBOX_AHEAD']);
+    expect(messages()).toContain('4.msg');
+  });
+
+  it('so does the mail of an INBOX that 3.x never had', async () => {
+    const restore = backUp();
+    expect((await migrate(INBOX)).folders.done).toBe(1);
+    await asService(store.instance, (service) => service.append(INBOX, MAIL('new in 4.x')));
+    restore();
+    expect(codesOf(await migrate(INBOX))).toEqual(['MAILBOX_AHEAD']);
+    expect(messages(INBOX)).toEqual(['1.msg']);
+  });
+
+  it('and before its first attempt: what -r left in 4.x alone stays', async () => {
+    const restore = backUp();
+    expect((await migrate(WORK, { remove: true })).removed.messages).toBe(3);
+    restore();
+    expect(codesOf(await migrate())).toEqual(['MAILBOX_AHEAD']);
+    expect(messages()).toEqual(['1.msg', '2.msg', '3.msg']);
+  });
+});
+
+it('the empty index of a createMailbox that was killed is in nobody’s way', async () => {
+  fs.mkdirSync(directory(), { recursive: true, mode: 0o700 });
+  const index = join(directory(), 'store.idx');
+  const fd = fs.openSync(index, 'w', 0o600);
+  const admin = Buffer.from('{}');
+  new IndexBuilder(fileSink(fd), { uidvalidity: 5, uidnext: 1, generation: 1, keywords: [], admin }, 0).finish();
+  fs.closeSync(fd);
+  for (let path = directory(); !path.endsWith('primary'); path = join(path, '..')) {
+    fs.chownSync(path, ACCOUNT.uid, ACCOUNT.gid);
+  }
+  expect(await migrate()).toMatchObject({ folders: { done: 1 }, errors: [] });
+});
+
+describe('a 3.x disk that has lost the name of one message of a folder that was begun', () => {
+  it('its 4.x file stays, whatever other names it has', async () => {
+    await begin();
+    fs.linkSync(join(work, 'one'), join(store.root, 'of another user'));
+    fs.unlinkSync(join(work, 'one'));
+    const report = await migrate();
+    expect(codesOf(report)).toEqual(['FOLDER_EMPTIED']);
+    expect(report.errors[0]?.message).toContain(join(directory(), '00/1.msg'));
+    expect(messages()).toEqual(['1.msg', '2.msg']);
+    putMail(work, 'one');
+    fs.chownSync(join(work, 'one'), ACCOUNT.uid, ACCOUNT.gid);
+    expect(await migrate()).toMatchObject({ folders: { done: 1 }, messages: { done: 3 } });
+  });
+
+  it('it stays as well where the index is lost', async () => {
+    await begin();
+    for (const name of ['one', '.mailbox']) fs.unlinkSync(join(work, name));
+    expect(codesOf(await migrate())).toEqual(['FOLDER_EMPTIED']);
+    expect(messages()).toContain('1.msg');
+  });
+
+  it('it is swept where 3.x has deleted the message, with its line', async () => {
+    await begin();
+    fs.unlinkSync(join(work, 'one'));
+    fs.writeFileSync(join(work, '.mailbox'), INDEX(9, 4) + LINES.slice(1).join(''));
+    expect(await migrate()).toMatchObject({ folders: { done: 1 }, messages: { done: 2 } });
+    expect(messages()).toEqual(['2.msg', '3.msg']);
+  });
+
+  it('it is not the only one where 3.x has it under another name', async () => {
+    await begin();
+    fs.renameSync(join(work, 'one'), join(work, 'renamed'));
+    expect(await migrate()).toMatchObject({ folders: { done: 1 }, messages: { done: 3 } });
+    expect(messages()).toEqual(['2.msg', '3.msg', '4.msg']);
+  });
+});
