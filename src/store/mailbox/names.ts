@@ -44,6 +44,7 @@ import type { AclEntry, MailboxRecord, NameChange } from '../types.js';
 import { concerns, someChange } from './changing.js';
 import { busy, type HeldMailbox, holdMailbox, leadsTo, lockUnclaimed, type MailStore } from './held.js';
 import { countOf } from './merge.js';
+import { refuseMounts } from './mounts.js';
 import { finishNameChange, finishNameChanges, syncWay } from './unfinished.js';
 
 /** Times that a creation or rename begins anew because mailboxes or directories came or went meanwhile. */
@@ -192,7 +193,7 @@ export async function deleteMailbox(store: MailStore, oldName: string): Promise<
 /**
  * Renames a mailbox and all below it (RFC 3501 6.3.5), within its owner's mailboxes; subscriptions stay as they are.
  * Errors: NO_MAILBOX, MAILBOX_EXISTS, MAILBOX_INBOX, MAILBOX_TRANSITION (also of one below it), MAILBOX_BUSY,
- * NAME_INVALID.
+ * MAILBOX_MOUNT (mounts.ts), NAME_INVALID.
  */
 export async function renameMailbox(store: MailStore, oldName: string, newName: string): Promise<void> {
   const [name, to] = [canonicalMailboxName(oldName), canonicalMailboxName(newName)];
@@ -215,7 +216,11 @@ async function tryRename(store: MailStore, name: string, to: string): Promise<bo
   if (held === undefined) return false;
   try {
     const byRoot = firstOfEachRoot(held);
-    for (const mailbox of byRoot) checkDirectoryFree(mailbox, to);
+    for (const mailbox of byRoot) {
+      checkDirectoryFree(mailbox, to);
+      const { owner } = mailbox.record;
+      refuseMounts(mailbox.root, mailboxPathComponents(owner, name), mailboxPathComponents(owner, to));
+    }
     // Directories are moved a tree at a time, and a user's mailboxes may lie in several partitions.
     const changes = byRoot.map(({ record }) => ({ ...changeOf(record, to), name }));
     const begun = await store.mailboxes.update((writes) => {

@@ -27,11 +27,12 @@ import { openPartition } from '../partitions.js';
 import type { NameChange } from '../types.js';
 import type { MailStore } from './held.js';
 import { mergeDirectory } from './merge.js';
+import { refuseUnmounted } from './mounts.js';
 
 /**
  * Finishes the changes on record, all of them or those that `which` picks. Each is tried, whatever becomes of the
  * others: one on a disk that is not mounted keeps nobody else's. Returns the pids that hold a directory which has to
- * follow, when some are locked; undefined when nothing is left. Errors: PARTITION_*,
+ * follow, when some are locked; undefined when nothing is left. Errors: PARTITION_*, MAILBOX_DIRECTORY (mounts.ts),
  * MAILBOX_IN_THE_WAY (merge.ts), the first once all were tried, or with `failed` each to it; DB_* at once.
  */
 export async function finishNameChanges(
@@ -77,15 +78,24 @@ export async function finishNameChange(
     own ??= walkIfThere(root, components);
     if (own !== undefined) {
       if (held === undefined && !tryFlock(own.fd, 'exclusive')) return flockPids(own.fd);
-      store.mailboxes.refresh();
-      if (![...store.mailboxes.nameChanges()].some(({ id }) => id === change.id)) return undefined;
+      if (!isOnRecord(store, change)) return undefined;
       if (change.to === null) removeMailboxDirectory(root, components, own);
       else {
         const to = mailboxPathComponents(change.owner, change.to);
         const holders = moveDirectory(root, components, to, store.owner);
         if (holders !== undefined) return holders;
       }
-    } else syncPlaces(root, components, change);
+    } else {
+      if (!isOnRecord(store, change)) return undefined;
+      try {
+        refuseUnmounted(store.mailboxes, root, change);
+      } catch (error) {
+        // Another process may have ended it since, and a later rename have moved the directory on.
+        if (!isOnRecord(store, change)) return undefined;
+        throw error;
+      }
+      syncPlaces(root, components, change);
+    }
     removeWayTo(store, root, change.name, components);
     await store.mailboxes.update((writes) => writes.endNameChange(change.id));
     return undefined;
@@ -93,6 +103,11 @@ export async function finishNameChange(
     if (own !== undefined && own !== held) closeDir(own);
     closeDir(root);
   }
+}
+
+function isOnRecord({ mailboxes }: MailStore, { id }: NameChange): boolean {
+  mailboxes.refresh();
+  return [...mailboxes.nameChanges()].some((change) => change.id === id);
 }
 
 /** Returns the pids that hold the new place when it is there already, and locked. */
@@ -222,12 +237,12 @@ function emptyDirectory(parent: Dir, name: string, isOurs: (file: string) => boo
   removeIfEmpty(parent, name);
 }
 
-/** False when there is something in it. One that is gone already was removed by another process. */
+/** False when it stays: there is something in it, or a disk is mounted on it. One that is gone already was removed by another process. */
 function removeIfEmpty(parent: Dir, name: string): boolean {
   try {
     removeDir(parent, name);
   } catch (error) {
-    if (hasErrno(error, 'ENOTEMPTY', 'EEXIST')) return false;
+    if (hasErrno(error, 'ENOTEMPTY', 'EEXIST', 'EBUSY')) return false;
     if (!hasErrno(error, 'ENOENT')) throw error;
   }
   return true;

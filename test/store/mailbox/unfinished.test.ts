@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { closeDir, openRoot } from '../../../src/fs/dir.js';
 import { tryFlock } from '../../../src/fs/flock.js';
-import { finishNameChanges } from '../../../src/store/mailbox/unfinished.js';
+import { finishNameChange, finishNameChanges } from '../../../src/store/mailbox/unfinished.js';
 import type { NameChange } from '../../../src/store/types.js';
 import { codeOfAsync } from '../../upgrade/small-store.js';
 import { type TestStore, testStore } from './support.js';
@@ -49,6 +49,75 @@ it('goes on after one whose directory is locked, and returns who holds it', asyn
   } finally {
     closeDir(dir);
   }
+});
+
+describe('a change whose directory is in neither place', () => {
+  const home = (): string => store.directory('user/anna/INBOX');
+  /** The bare mount point in place of the user's disk. */
+  const unmount = (): void => {
+    fs.renameSync(home(), `${home()}.disk`);
+    fs.mkdirSync(home(), { mode: 0o700 });
+  };
+  const mount = (): void => {
+    fs.rmdirSync(home());
+    fs.renameSync(`${home()}.disk`, home());
+  };
+  const killedDelete = (name: string): Promise<void> =>
+    store.mailboxes.update((writes) => {
+      writes.remove(name);
+      writes.beginNameChange({ id: 3, name, to: null, owner: 'anna', partition: 'test', root: store.partition });
+    });
+
+  it('is a rename that waits for its disk', async () => {
+    await killedRename(1, A, B);
+    unmount();
+    expect(await codeOfAsync(() => finishNameChanges(store))).toBe('MAILBOX_DIRECTORY');
+    expect(left()).toEqual([A]);
+    mount();
+    expect(await finishNameChanges(store)).toBeUndefined();
+    expect(store.content()).toEqual({ [B]: ['1 one', '2 two'] });
+  });
+
+  it('is nothing when another process has ended the rename since', async () => {
+    await store.make(LOST);
+    const change = { id: 9, name: A, to: B, owner: 'anna', partition: 'test', root: store.partition };
+    fs.rmSync(store.directory(A), { recursive: true });
+    expect(await finishNameChange(store, change)).toBeUndefined();
+    // The first look was from before.
+    let looks = 0;
+    const nameChanges = () => (looks++ === 0 ? [change] : store.mailboxes.nameChanges());
+    expect(
+      await finishNameChange({ ...store, mailboxes: { ...store.mailboxes, nameChanges } }, change),
+    ).toBeUndefined();
+    expect(looks).toBe(2);
+  });
+
+  it.each([A, 'user/anna/A/x'])(
+    'is a delete of %s that waits where the mailbox above is not there either',
+    async (name) => {
+      await store.make('user/anna/INBOX');
+      if (name !== A) await store.make(name, 'x');
+      await killedDelete(name);
+      unmount();
+      expect(await codeOfAsync(() => finishNameChanges(store))).toBe('MAILBOX_DIRECTORY');
+      expect(left()).toEqual([name]);
+      mount();
+      expect(await finishNameChanges(store)).toBeUndefined();
+      expect(fs.existsSync(path.join(store.directory(name), 'store.idx'))).toBe(false);
+    },
+  );
+
+  it('is a delete that was done where that is there, or no mailbox is above', async () => {
+    await killedDelete(A);
+    fs.rmSync(store.directory(A), { recursive: true });
+    expect(await finishNameChanges(store)).toBeUndefined();
+    await store.make('user/anna/INBOX');
+    await store.make(A);
+    await killedDelete(A);
+    fs.rmSync(store.directory(A), { recursive: true });
+    expect(await finishNameChanges(store)).toBeUndefined();
+    expect(left()).toEqual([]);
+  });
 });
 
 it('tells of each failure where somebody wants to know', async () => {
