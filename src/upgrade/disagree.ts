@@ -5,7 +5,7 @@
 import { EXIT, MailhaulError } from '../errors.js';
 import type { MailboxDatabase, MailboxRecord } from '../store/types.js';
 import type { FolderFailure } from './tasks.js';
-import type { MappingDatabase } from './types.js';
+import type { MappingDatabase, MappingFolder } from './types.js';
 
 const RESTORE = 'Restore store/mboxlist and __upfolder.db from backups of the same moment, the latest that there are';
 
@@ -27,6 +27,30 @@ export function disagreement(
     `The mapping database has this folder as migrated, the mailbox database ${has}: one of them was restored without ` +
     `the other. Nothing of it was touched. ${RESTORE}; \`upgrade --verify\` says what does not fit.`;
   return { code: 'DATABASES_DISAGREE', message, where: folder.mailbox };
+}
+
+/**
+ * A folder that the mailbox database has as published, and of which the mapping has no attempt. Whoever publishes one
+ * has made its record durable before its first link, also of an empty one; so no kill leaves this behind. Which of its
+ * messages failed, and what its files were, is forgotten: nothing could be retried, and no original removed.
+ */
+export function unrecorded({ mailbox }: Pick<MappingFolder, 'mailbox'>): FolderFailure {
+  const message =
+    'The mailbox database has this folder as migrated, the mapping database has no attempt of it: one of them was ' +
+    `restored without the other. Nothing of it was touched. ${RESTORE}.`;
+  return { code: 'DATABASES_DISAGREE', message, where: mailbox };
+}
+
+/**
+ * Those of `seen`, published folders without an attempt, that are so for good: another process may have migrated one
+ * between the snapshots of the two databases.
+ */
+export function stillUnrecorded(
+  mapping: Pick<MappingDatabase, 'refresh' | 'folder'>,
+  seen: readonly MappingFolder[],
+): MappingFolder[] {
+  if (seen.length > 0) mapping.refresh();
+  return seen.filter(({ id }) => mapping.folder(id)?.attempts === 0);
 }
 
 /**

@@ -11,6 +11,7 @@
  */
 import { INBOX, inboxName } from '../store/names.js';
 import type { MailboxRecord } from '../store/types.js';
+import { unrecorded } from './disagree.js';
 import {
   type Earlier,
   type FolderChange,
@@ -152,6 +153,12 @@ class UserMerge {
     if (old !== undefined && this.isPublished(old)) {
       this.counts.migrated += 1;
       if (!this.earlier.mailboxes.wasPublished(old.id)) this.disagrees(old);
+      else if (old.attempts === 0) {
+        // Whatever else could be said of it rests on a record that is not there.
+        const { code, message } = unrecorded(old);
+        this.errors.push({ user: this.user.uid, folder: old.legacyName, code, message });
+        return;
+      }
       if (!hasOriginals(this.earlier.mapping, old)) {
         const message =
           'The folder appeared in 3.x after an empty one was made for it in 4.x; its mail is not migrated.';

@@ -10,6 +10,7 @@ import { errnoName } from '../errors.js';
 import { fstat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { folderStops, placesOf } from './batch.js';
+import { unrecorded } from './disagree.js';
 import { hasOriginals } from './originals.js';
 import { failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } from './run.js';
 import { mailboxOf } from './selection.js';
@@ -46,7 +47,10 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
   run.mapping.refresh();
   for (const folder of batch) {
     const record = run.mapping.record(folder.id);
-    if (record === undefined) continue;
+    if (record === undefined) {
+      folderFailed(run, folder, unrecorded(folder));
+      continue;
+    }
     try {
       const places = placesOf(run, folder);
       const failed = Uint32Array.from(run.mapping.failures(folder.id), ({ uid }) => uid);

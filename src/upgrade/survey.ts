@@ -12,13 +12,14 @@ import { closeDir, type Dir, statfs } from '../fs/dir.js';
 import { mailboxPathComponents } from '../store/names.js';
 import { openPartition } from '../store/partitions.js';
 import { prepareTaskOf } from './batch.js';
-import { disagreement, refuseOldMapping } from './disagree.js';
+import { disagreement, refuseOldMapping, stillUnrecorded, unrecorded } from './disagree.js';
 import { startPool, type WorkerPool } from './pool.js';
 import { closeRoots, emptyRoots, openStorePaths, storeRoot } from './roots.js';
 import { isDue, mailboxOf, selectFolders } from './selection.js';
 import { openSession } from './session.js';
 import { type DeviceSpace, indexSpace, isShort, type SharedInodes, spaceLedger } from './space.js';
 import { addCopy, addIndexes, surveyFolders, wayOf } from './spaceCheck.js';
+import type { FolderFailure } from './tasks.js';
 import { addWork, type Workload } from './trouble.js';
 import type { MappingFolder } from './types.js';
 import type { MessagesOptions } from './upgradeMessages.js';
@@ -129,12 +130,18 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       return !known;
     };
     const work = new Map<string, Workload>();
+    const disagrees = ({ uid, legacyName }: MappingFolder, { code, message }: FolderFailure): void =>
+      problem({ user: uid, folder: legacyName, file: '', code, message });
+    const withoutAttempt: MappingFolder[] = [];
     const worklist = buildWorklist(selection.folders(), (folder) => {
+      if (folder.attempts === 0 && mailboxes.wasPublished(folder.id)) {
+        withoutAttempt.push(folder);
+        return false;
+      }
       const due = isDue(mapping, mailboxes, folder);
-      const disagrees = due ? disagreement(mapping, mailboxOf(mailboxes, folder), folder.id) : undefined;
-      if (disagrees !== undefined) {
-        const { code, message } = disagrees;
-        problem({ user: folder.uid, folder: folder.legacyName, file: '', code, message });
+      const failure = due ? disagreement(mapping, mailboxOf(mailboxes, folder), folder.id) : undefined;
+      if (failure !== undefined) {
+        disagrees(folder, failure);
         return false;
       }
       const root = folder.root ?? instance.partitionPath(folder.partition) ?? '';
@@ -143,6 +150,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       if (due) addWork(work, storePath, root, folder);
       return due;
     });
+    for (const folder of stillUnrecorded(mapping, withoutAttempt)) disagrees(folder, unrecorded(folder));
     pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), {
       engine: engine.name,
       progress: new Int32Array(new SharedArrayBuffer(64)),

@@ -10,7 +10,7 @@ import { describeError, EXIT, MailhaulError } from '../errors.js';
 import { armedFaults } from '../fs/seam.js';
 import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
-import { disagreement } from './disagree.js';
+import { disagreement, stillUnrecorded, unrecorded } from './disagree.js';
 import { migrateFolders } from './messages.js';
 import { hasOriginals, needsNoMailbox } from './originals.js';
 import type { WorkerPool } from './pool.js';
@@ -23,7 +23,7 @@ import { isDue, mailboxOf, type Selection, type SelectionOptions, selectFolders 
 import { openSession, type Session, type SessionOptions } from './session.js';
 import { removeSharedCopies } from './singles.js';
 import { checkSpace } from './spaceCheck.js';
-import type { WorkerContext } from './tasks.js';
+import type { FolderFailure, WorkerContext } from './tasks.js';
 import { noteTombstones } from './tombstones.js';
 import { addWork, noTroubles, settleTroubles, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, troubleOf } from './trouble-kinds.js';
@@ -216,9 +216,14 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
   const folderCountByPartition = new Map<string, number>();
   const storePathOf = new Map<string, string>();
   const work = new Map<string, Workload>();
+  const withoutAttempt: MappingFolder[] = [];
   let additions = false;
   for (const user of mapping.users()) storePathOf.set(user.uid, user.storePath);
   const worklist = buildWorklist(selection.folders(), (folder) => {
+    if (folder.attempts === 0 && mailboxes.wasPublished(folder.id)) {
+      withoutAttempt.push(folder);
+      return false;
+    }
     const due = isDue(mapping, mailboxes, folder);
     const removalDue = remove && !folder.sourcesRemoved && hasOriginals(mapping, folder);
     if (mailboxes.wasPublished(folder.id)) {
@@ -251,6 +256,9 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
     }
     return due;
   });
+  const lost = stillUnrecorded(mapping, withoutAttempt);
+  for (const folder of lost) cannotBegin(session, report, folder, unrecorded(folder));
+  report.folders.skipped += withoutAttempt.length - lost.length;
   return {
     ids: worklist.ids,
     all,
@@ -293,10 +301,19 @@ function failuresStay(session: Session, report: MessagesReport, folder: MappingF
 
 /** A folder that was never published and is in no mailbox database: its mail would stay behind unnoticed. */
 function withoutMailbox(session: Session, report: MessagesReport, folder: MappingFolder): void {
-  const { code, message } = disagreement(session.mapping, undefined, folder.id) ?? {
+  const missing = {
     code: 'MAILBOX_MISSING',
     message: 'The mailbox database has no entry of this folder. Run `upgrade -s` again, which makes it.',
   };
+  cannotBegin(session, report, folder, disagreement(session.mapping, undefined, folder.id) ?? missing);
+}
+
+function cannotBegin(
+  session: Session,
+  report: MessagesReport,
+  folder: MappingFolder,
+  { code, message }: Pick<FolderFailure, 'code' | 'message'>,
+): void {
   report.folders.failed += 1;
   addError(report, { user: folder.uid, folder: folder.legacyName, file: '', code, message });
   session.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);

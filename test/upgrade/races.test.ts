@@ -179,6 +179,21 @@ describe('-r', () => {
   });
 });
 
+describe('late -r', () => {
+  it('says of a folder without a migration record that the databases disagree', async () => {
+    const folder = session.mapping.folderByMailbox(MAILBOX);
+    if (folder === undefined) throw new Error('no such folder');
+    await session.mailboxes.update((writes) => {
+      const summary = { messages: 0, bytes: 0, lastAppend: 0, seen: 0, answered: 0, flagged: 0, deleted: 0, draft: 0 };
+      writes.publish(MAILBOX, { summary, uidvalidity: 100, uidnext: 8, root: '/p' });
+    });
+    const ours = await runWith(() => Promise.resolve());
+    await removePublishedOriginals(ours, [folder.id]);
+    closeRoots(ours.roots);
+    expect(ours.report.errors).toMatchObject([{ code: 'DATABASES_DISAGREE' }]);
+  });
+});
+
 describe('migrateMailbox', () => {
   it('leaves a folder alone that was published although a message failed', async () => {
     fs.renameSync(join(inbox, 'lineless'), join(inbox, '.aside'));

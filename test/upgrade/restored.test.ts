@@ -134,6 +134,30 @@ describe('the mailbox database', () => {
   });
 });
 
+describe('the mapping database alone, from before the migration', () => {
+  it('is refused folder by folder: it has forgotten what failed, and what the originals were', () => {
+    const made = upgraded();
+    const restore = backUp(mappingDatabase(made));
+    fs.chmodSync(path.join(made.store.mailbox, 'anna/Work/two'), 0o602);
+    expect(made.messages('--accept-failures').status).toBe(1);
+    const bringBack = backUp(mappingDatabase(made));
+    restore();
+    const both = ['DATABASES_DISAGREE', 'DATABASES_DISAGREE'];
+    for (const more of [[], ['-r']]) {
+      const again = made.messages(...more);
+      expect([again.status, codesOf(again)], again.stderr).toEqual([1, both]);
+    }
+    const dry = made.messages('--dry-run');
+    expect([dry.status, dry.stdout.match(/"DATABASES_DISAGREE"/g)]).toEqual([1, both.map((code) => `"${code}"`)]);
+    const folders = made.folders();
+    expect([folders.status, foldersResult(folders).errors.map(({ code }) => code)]).toEqual([1, both]);
+    expect(made.run('upgrade', '--verify').status).toBe(1);
+    bringBack();
+    expect(codesOf(made.messages('-r'))).toEqual(['MSG_WRITABLE_BY_OTHERS']);
+    expect(fs.readdirSync(path.join(made.store.mailbox, 'anna/INBOX'))).not.toContain('one');
+  });
+});
+
 describe('the mapping database alone, from before the last -s', () => {
   it('is refused, since it would give ids of migrated folders again; with the newer one all goes on', () => {
     const made = upgraded();
