@@ -20,7 +20,7 @@ import {
 } from './folders-partitions.js';
 import type { FoldersReport, Recorder } from './folders-report.js';
 import type { Site } from './folders-site.js';
-import { collectUsers, planStores, type StorePlan, type UserTable } from './folders-users.js';
+import { addUnfinished, collectUsers, planStores, type StorePlan, type UserTable } from './folders-users.js';
 import { DIRECTORY_OPTION } from './setup.js';
 
 interface Checked {
@@ -59,6 +59,8 @@ export async function readDirectory(
   const defaultStorePath = configuration.mailboxDirectory;
   try {
     const { table, skipped } = await collectUsers(directory, defaultStorePath, recorder, site.mapping, options.signal);
+    const isEmpty = table.uids.length === 0;
+    if (site.mapping !== undefined) addUnfinished(table, site.mapping, site.mailboxes);
     const inUse = partitionsInUse(site.mapping, site.mailboxes);
     const places = placesOf4x(site.instancePath, site.instance, inUse.roots);
     const plan = planStores({
@@ -71,7 +73,7 @@ export async function readDirectory(
       known: site.mapping?.users() ?? [],
     });
     report.users.skipped = skipped;
-    if (table.uids.length === 0) {
+    if (isEmpty) {
       const message = `${directory.description} holds no user of ${configuration.hostName}.`;
       recorder.warning({ user: '', folder: '', code: 'DIR_NO_USERS', message });
     }

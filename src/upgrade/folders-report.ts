@@ -47,7 +47,7 @@ export interface FoldersReport {
   /** The 4.x instance did not exist before. */
   readonly instanceCreated: boolean;
   readonly users: {
-    /** Valid entries of the directory whose store path can be used. */
+    /** Valid entries of the directory whose store path can be used, and users who left it with work undone. */
     found: number;
     /** Not in the mapping database before. */
     added: number;

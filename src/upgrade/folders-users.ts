@@ -6,12 +6,14 @@ import type { DirectoryItem, UserDirectory } from '../directory/types.js';
 import { MailhaulError } from '../errors.js';
 import { type PartitionPlan, planPartitions } from '../store/partitions.js';
 import { checkDistinct, checkOutside, checkStorePath, type StorePathIdentity } from '../store/storePaths.js';
+import type { MailboxDatabase } from '../store/types.js';
 import type { Recorder } from './folders-report.js';
-import type { MappingDatabase, MappingUser } from './types.js';
+import { lacksMailbox } from './originals.js';
+import type { MappingDatabase, MappingFolder, MappingUser } from './types.js';
 
 /**
- * The valid users in directory order: one string, two numbers each, so that 1,000,000 users take some 60 MB.
- * Column i of each array belongs to one user.
+ * The valid users in directory order, behind them those who left with work undone (addUnfinished): one string, two
+ * numbers each, so that 1,000,000 users take some 60 MB. Column i of each array belongs to one user.
  */
 export interface UserTable {
   readonly uids: string[];
@@ -23,6 +25,8 @@ export interface UserTable {
   readonly paths: string[];
   /** Users of each path. */
   readonly usersOf: number[];
+  /** Those of the paths that only users who left have. */
+  readonly formerPaths: Set<string>;
 }
 
 /**
@@ -38,7 +42,7 @@ export async function collectUsers(
   mapping: Pick<MappingDatabase, 'user' | 'users'> | undefined,
   signal?: AbortSignal,
 ): Promise<{ table: UserTable; skipped: number }> {
-  const table: UserTable = { uids: [], quotas: [], pathOf: [], paths: [], usersOf: [] };
+  const table: UserTable = { uids: [], quotas: [], pathOf: [], paths: [], usersOf: [], formerPaths: new Set() };
   const known = new Map<string, string>();
   for (const { uid } of mapping?.users() ?? []) known.set(uid.toLowerCase(), uid);
   const indexOf = new Map<string, number>();
@@ -73,7 +77,7 @@ function caseChanged(uid: string, before: string): string {
 function addUser(
   table: UserTable,
   indexOf: Map<string, number>,
-  user: Extract<DirectoryItem, { kind: 'user' }>,
+  user: Pick<Extract<DirectoryItem, { kind: 'user' }>, 'uid' | 'storePath' | 'quota'>,
   defaultStorePath: string,
 ): void {
   const path = user.storePath ?? defaultStorePath;
@@ -88,6 +92,27 @@ function addUser(
   table.pathOf.push(index);
   table.usersOf[index]! += 1;
 }
+
+/**
+ * Users who left the directory since a run that was stopped between its databases: `-m` migrates users who left, and
+ * cannot where a folder has no mailbox. They take part as they are on record.
+ */
+export function addUnfinished(
+  table: UserTable,
+  mapping: Pick<MappingDatabase, 'users' | 'foldersOf' | 'record'>,
+  mailboxes: Pick<MailboxDatabase, 'get' | 'wasPublished'> | undefined,
+): void {
+  const present = new Set(table.uids);
+  const indexOf = new Map(table.paths.map((path, index) => [path, index]));
+  const isUnfinished = (folder: MappingFolder): boolean => lacksMailbox(mapping, mailboxes ?? NO_MAILBOXES, folder);
+  for (const user of mapping.users()) {
+    if (present.has(user.uid) || !mapping.foldersOf(user.uid).some(isUnfinished)) continue;
+    if (!indexOf.has(user.storePath)) table.formerPaths.add(user.storePath);
+    addUser(table, indexOf, user, user.storePath);
+  }
+}
+
+const NO_MAILBOXES = { get: () => undefined, wasPublished: () => false };
 
 export interface StorePlan {
   /** Every usable store path; `primary` first. */
@@ -131,31 +156,56 @@ export function planStores(input: StorePlanInput): StorePlan {
   for (const path of table.paths) {
     if (path === defaultStorePath) continue;
     try {
-      identities.set(path, check(path));
+      const identity = check(path);
+      if (table.formerPaths.has(path)) checkFormer(path, identity, identities);
+      identities.set(path, identity);
     } catch (error) {
       if (!(error instanceof MailhaulError)) throw error;
       refused.set(path, error);
     }
   }
-  // A path that is not there (an unmounted disk) takes part in the names: all collisions are told at once.
+  const { onRecord, left } = earlierPaths(input);
+  // A path that is not there (an unmounted disk) takes part in the names: all collisions are told at once. So does one
+  // that is refused now and was not before: its name is that of the partition in which its users' mail is.
+  const takesPart = (path: string): boolean =>
+    (refused.get(path)?.code ?? 'STORE_PATH_MISSING') === 'STORE_PATH_MISSING' || onRecord.has(path);
   const uses = table.paths
     .map((path, index) => ({ path, users: table.usersOf[index]! }))
-    .filter(({ path }) => (refused.get(path)?.code ?? 'STORE_PATH_MISSING') === 'STORE_PATH_MISSING');
-  const named = planPartitions([...uses, ...earlierPaths(input)], { defaultStorePath, primaryPath: input.primaryPath });
+    .filter(({ path }) => takesPart(path));
+  const named = planPartitions([...uses, ...left], { defaultStorePath, primaryPath: input.primaryPath });
   checkDistinct(identities);
   const partitions = named.filter(({ path }) => identities.has(path));
   return { partitions, byPath: new Map(partitions.map((plan) => [plan.path, plan])), identities, refused };
 }
 
-/** Store paths that only users of earlier runs have, who are in the directory no more. */
-function earlierPaths(input: StorePlanInput): { path: string; users: number }[] {
-  const current = new Set(input.table.paths);
+/** Nobody can correct the entry of a user who left: that its store path is another's too refuses nobody else. */
+function checkFormer(path: string, identity: StorePathIdentity, others: ReadonlyMap<string, StorePathIdentity>): void {
+  try {
+    checkDistinct(new Map([...others, [path, identity]]));
+  } catch (error) {
+    if (!(error instanceof MailhaulError)) throw error;
+    const hint = 'Only users who left the directory have it.';
+    throw new MailhaulError(error.code, error.message, { where: path, hint, cause: error });
+  }
+}
+
+interface EarlierPaths {
+  /** Store paths of all users of earlier runs. */
+  readonly onRecord: ReadonlySet<string>;
+  /** Those that only users have who are in the directory no more. */
+  readonly left: readonly { readonly path: string; readonly users: number }[];
+}
+
+function earlierPaths({ table, defaultStorePath, known }: StorePlanInput): EarlierPaths {
+  const current = new Set(table.paths);
+  const onRecord = new Set<string>();
   const counts = new Map<string, number>();
   let uids: Set<string> | undefined;
-  for (const user of input.known) {
-    if (current.has(user.storePath) || user.storePath === input.defaultStorePath) continue;
-    uids ??= new Set(input.table.uids);
-    if (!uids.has(user.uid)) counts.set(user.storePath, (counts.get(user.storePath) ?? 0) + 1);
+  for (const { uid, storePath } of known) {
+    onRecord.add(storePath);
+    if (current.has(storePath) || storePath === defaultStorePath) continue;
+    uids ??= new Set(table.uids);
+    if (!uids.has(uid)) counts.set(storePath, (counts.get(storePath) ?? 0) + 1);
   }
-  return [...counts].map(([path, users]) => ({ path, users }));
+  return { onRecord, left: [...counts].map(([path, users]) => ({ path, users })) };
 }

@@ -23,3 +23,13 @@ export function needsNoMailbox(
   if (folder.root !== null || hasOriginals(mapping, folder)) return false;
   return !folder.isInbox || isAnothers(mailboxes.get(folder.mailbox), folder.id);
 }
+
+/** Whether a folder that was never published waits for a mailbox that `-s` has not made, or that was lost since. */
+export function lacksMailbox(
+  mapping: Pick<MappingDatabase, 'record'>,
+  mailboxes: Pick<MailboxDatabase, 'get' | 'wasPublished'>,
+  folder: MappingFolder,
+): boolean {
+  if (folder.migrated || mailboxes.get(folder.mailbox)?.mappingId === folder.id) return false;
+  return !mailboxes.wasPublished(folder.id) && !needsNoMailbox(mapping, mailboxes, folder);
+}
