@@ -28,8 +28,8 @@ export interface MailStore {
   /** How long another holder is waited for, milliseconds. */
   readonly lockWaitMs?: number;
   /**
-   * Told of upkeep that did not succeed (MAILBOX_FOLD, MAILBOX_COUNTS, MAILBOX_FILE) after a change that did: no reason
-   * to do the change again. Without it they are warnings of the process.
+   * Told of upkeep that did not succeed (MAILBOX_FOLD, MAILBOX_COUNTS, MAILBOX_FILE, MAILBOX_DIRECTORY_LEFT) after a
+   * change that did: no reason to do the change again. Without it they are warnings of the process.
    */
   readonly notice?: (problem: MailhaulError) => void;
 }

@@ -5,7 +5,8 @@
  *     delete    transaction: entry and quota use go, NameChange on record ─▶ directory ─▶ NameChange goes
  *     rename    transaction: entries get their names, NameChange on record ─▶ directory ─▶ NameChange goes
  *
- * Killed anywhere, the next one finishes it (unfinished.ts). No mailbox gets a name that a change on record concerns
+ * Killed anywhere, the next one finishes it (unfinished.ts); so what fails after the transaction is told as upkeep
+ * (upkeep.ts): the mailbox has its new name, or is gone. No mailbox gets a name that a change on record concerns
  * (changing.ts): a directory may still be where the name leads. What was seen before a lock or the transaction is looked
  * at again within. A folder that was migrated stays migrated: its tombstone goes by its mapping id, not its name
  * (docs/formats/mboxlist.md).
@@ -46,6 +47,7 @@ import { busy, type HeldMailbox, holdMailbox, leadsTo, lockUnclaimed, type MailS
 import { countOf } from './merge.js';
 import { refuseMounts } from './mounts.js';
 import { finishNameChange, finishNameChanges, syncWay } from './unfinished.js';
+import { upkeepFailed } from './upkeep.js';
 
 /** Times that a creation or rename begins anew because mailboxes or directories came or went meanwhile. */
 const ATTEMPTS = 20;
@@ -184,9 +186,18 @@ export async function deleteMailbox(store: MailStore, oldName: string): Promise<
       writes.remove(name);
       writes.beginNameChange(change);
     });
-    await finishNameChange(store, change, held.dir);
+    await follow(store, change, held.dir);
   } finally {
     held.release();
+  }
+}
+
+/** What comes after the transaction of a delete or rename. */
+async function follow(store: MailStore, change: NameChange, held: Dir | undefined): Promise<void> {
+  try {
+    await finishNameChange(store, change, held);
+  } catch (error) {
+    upkeepFailed(store, 'MAILBOX_DIRECTORY_LEFT', change.to ?? change.name, error);
   }
 }
 
@@ -237,8 +248,7 @@ async function tryRename(store: MailStore, name: string, to: string): Promise<bo
     });
     if (!begun) return false;
     // Only the first one's directory is that of `name`; in the other partitions it is no more than the way.
-    for (const [i, change] of changes.entries())
-      await finishNameChange(store, change, i === 0 ? byRoot[0]?.dir : undefined);
+    for (const [i, change] of changes.entries()) await follow(store, change, i === 0 ? byRoot[0]?.dir : undefined);
     return true;
   } finally {
     for (const mailbox of held) mailbox.release();
@@ -262,7 +272,11 @@ async function holdAll(store: MailStore, mailboxes: readonly string[]): Promise<
     if (held.length === 0 || refused === undefined || !(error instanceof MailhaulError)) throw error;
     if (error.code === 'NO_MAILBOX') return undefined;
     if (error.code !== 'MAILBOX_BUSY') throw error;
-    (await holdMailbox(store, refused)).release();
+    try {
+      (await holdMailbox(store, refused)).release();
+    } catch (gone) {
+      if (!(gone instanceof MailhaulError && gone.code === 'NO_MAILBOX')) throw gone;
+    }
     return undefined;
   }
 }

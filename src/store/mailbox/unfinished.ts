@@ -110,6 +110,9 @@ function isOnRecord({ mailboxes }: MailStore, { id }: NameChange): boolean {
   return [...mailboxes.nameChanges()].some((change) => change.id === id);
 }
 
+/** Times that the way to the new place is made again. */
+const ATTEMPTS = 20;
+
 /** Returns the pids that hold the new place when it is there already, and locked. */
 function moveDirectory(
   root: Dir,
@@ -117,27 +120,46 @@ function moveDirectory(
   to: readonly string[],
   owner: Ownership,
 ): readonly number[] | undefined {
-  const parent = walk(root, from.slice(0, -1));
-  const newParent = ensureDirs(root, to.slice(0, -1), owner);
-  try {
-    const [source, target] = [
-      { parent, name: from.at(-1) ?? '' },
-      { parent: newParent, name: to.at(-1) ?? '' },
-    ];
+  for (let attempt = 1; ; attempt++) {
     try {
-      rename(parent, source.name, newParent, target.name);
+      return tryMove(root, from, to, owner);
     } catch (error) {
-      if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
-      const holders = mergeDirectory(source, target);
-      if (holders !== undefined) return holders;
+      // The end of another change removes empty directories that led to its mailbox: ours may be among them.
+      if (!hasErrno(error, 'ENOENT') || attempt === ATTEMPTS) throw error;
     }
-    sync(parent.fd);
-    syncWay(root, to);
-    return undefined;
+  }
+}
+
+function tryMove(
+  root: Dir,
+  from: readonly string[],
+  to: readonly string[],
+  owner: Ownership,
+): readonly number[] | undefined {
+  const parent = walk(root, from.slice(0, -1));
+  try {
+    const newParent = ensureDirs(root, to.slice(0, -1), owner);
+    try {
+      const [source, target] = [
+        { parent, name: from.at(-1) ?? '' },
+        { parent: newParent, name: to.at(-1) ?? '' },
+      ];
+      try {
+        rename(parent, source.name, newParent, target.name);
+      } catch (error) {
+        if (!hasErrno(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+        const holders = mergeDirectory(source, target);
+        if (holders !== undefined) return holders;
+      }
+      sync(parent.fd);
+    } finally {
+      closeDir(newParent);
+    }
   } finally {
-    closeDir(newParent);
     closeDir(parent);
   }
+  syncWay(root, to);
+  return undefined;
 }
 
 /**

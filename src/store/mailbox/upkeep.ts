@@ -1,6 +1,7 @@
 /**
- * What is left to do when a change of a mailbox is durable. It is done again with later changes, so its failure is told
- * and is none of the change: a message that was appended, and whose sender is told otherwise, is sent again.
+ * What is left to do when a change of a mailbox, or of its name, is durable. It is done again with later changes, so its
+ * failure is told and is none of the change: a message that was appended, and whose sender is told otherwise, is sent
+ * again; a rename is made again, and there is no such mailbox.
  */
 import { describeError, MailhaulError } from '../../errors.js';
 import type { MailStore } from './held.js';
@@ -17,6 +18,10 @@ const LEFT = {
   MAILBOX_FILE: {
     message: 'The file of an expunged message could not be removed',
     hint: 'It is in no index; `upgrade --verify` lists it.',
+  },
+  MAILBOX_DIRECTORY_LEFT: {
+    message: 'The mailbox was deleted or renamed, but its directory could not follow yet',
+    hint: 'Nothing is lost: it is on record, and done by whoever comes to the mailbox next.',
   },
 } as const;
 

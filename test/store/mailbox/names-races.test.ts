@@ -1,8 +1,10 @@
 /** What others do to names while a mailbox is made, deleted or renamed: no mail is covered, removed or out of reach. */
 import * as fs from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { MailhaulError } from '../../../src/errors.js';
 import { closeDir, openRoot } from '../../../src/fs/dir.js';
 import { tryFlock } from '../../../src/fs/flock.js';
 import { changeMailbox } from '../../../src/store/mailbox/change.js';
@@ -168,6 +170,47 @@ describe('renameMailbox', () => {
     expect(store.content()).toEqual({ [INBOX]: ['1 in'], [B]: ['1 one', '2 delivered'], 'user/anna/B/x': ['1 two'] });
   });
 
+  it('goes on without a mailbox below that is deleted while it waits for it', async () => {
+    await store.make(A, 'one');
+    await store.make(X, 'two');
+    const busy = openRoot(store.directory(X));
+    expect(tryFlock(busy.fd, 'exclusive')).toBe(true);
+    const renamed = renameMailbox({ ...store, lockWaitMs: 10_000 }, A, B);
+    await sleep(100);
+    await store.mailboxes.update((writes) => {
+      writes.remove(X);
+      writes.beginNameChange({ id: 9, name: X, to: null, owner: 'anna', partition: 'test', root: store.partition });
+    });
+    closeDir(busy);
+    await renamed;
+    expect(store.content()).toEqual({ [INBOX]: ['1 in'], [B]: ['1 one'] });
+    expect(store.files().filter((file) => file.endsWith('.msg'))).toHaveLength(2);
+  });
+
+  it('makes the way to its new place again when the end of another change has taken it along', async () => {
+    await store.make(A, 'one');
+    const fs = createRequire(import.meta.url)('node:fs') as typeof import('node:fs');
+    const { renameSync } = fs;
+    let taken = 0;
+    fs.renameSync = (from, to) => {
+      if (taken === 0 && to.toString().endsWith('/=place')) {
+        taken += 1;
+        fs.rmdirSync(path.dirname(store.directory('user/anna/new/place')));
+      }
+      renameSync(from, to);
+    };
+    syncBuiltinESMExports();
+    try {
+      await renameMailbox(store, A, 'user/anna/new/place');
+    } finally {
+      fs.renameSync = renameSync;
+      syncBuiltinESMExports();
+    }
+    expect(taken).toBe(1);
+    expect([...store.mailboxes.nameChanges()]).toEqual([]);
+    expect(store.content()).toEqual({ [INBOX]: ['1 in'], 'user/anna/new/place': ['1 one'] });
+  });
+
   it('gives no mailbox the name of one whose delete has not ended', async () => {
     const [from, below] = ['user/anna/C', 'user/anna/C/x'];
     await store.make(X, 'old');
@@ -183,8 +226,10 @@ describe('renameMailbox', () => {
       if (calls === 2) throw new Error('killed');
       return store.mailboxes.update(change);
     };
-    const dying = { ...store, mailboxes: { ...store.mailboxes, update } };
-    await expect(deleteMailbox(dying, X)).rejects.toThrow('killed');
+    const told: string[] = [];
+    const notice = ({ code }: MailhaulError) => told.push(code);
+    await deleteMailbox({ ...store, notice, mailboxes: { ...store.mailboxes, update } }, X);
+    expect(told).toEqual(['MAILBOX_DIRECTORY_LEFT']);
     expect(fs.existsSync(store.directory(A))).toBe(false);
     closeDir(busy);
     expect(await renamed).toBe('MAILBOX_BUSY');
@@ -214,6 +259,20 @@ describe('a tree of mailboxes in two partitions', () => {
     [fileOf(store.partition, name), fileOf(second, `${name}/x`), fileOf(store.partition, `${name}/x/y`)]
       .map((file) => (fs.existsSync(file) ? fs.readFileSync(file, 'latin1') : ''))
       .join(' ') === 'one two three';
+
+  it('follows in one where it cannot in the other', async () => {
+    await tree(A);
+    const told: string[] = [];
+    const late = beforeUpdate(1, async () => {
+      // Mail in the new place, since it was looked at.
+      fs.mkdirSync(store.directory(B), { mode: 0o700 });
+      fs.writeFileSync(path.join(store.directory(B), 'store.jnl'), 'mail');
+    });
+    await renameMailbox({ ...late, notice: ({ message }) => told.push(message) }, A, B);
+    expect(told).toEqual([expect.stringContaining('MAILBOX_IN_THE_WAY')]);
+    expect([...store.mailboxes.nameChanges()]).toMatchObject([{ name: A, to: B, root: store.partition }]);
+    expect(fs.existsSync(fileOf(second, `${B}/x`))).toBe(true);
+  });
 
   it('gets its new name in both, also when the rename is stopped at any call', async () => {
     let calls = 0;

@@ -1,7 +1,7 @@
 /** What fails when a change is durable is told, and is no failure of the change: who is told of one makes it again. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MailhaulError } from '../../../src/errors.js';
 import { closeDir, openRoot } from '../../../src/fs/dir.js';
 import { armFaults } from '../../../src/fs/seam.js';
@@ -9,8 +9,10 @@ import { foldJournal } from '../../../src/store/index/fold.js';
 import { openMailboxIndex } from '../../../src/store/index/mailboxIndex.js';
 import { changeMailbox, type MailboxChanges } from '../../../src/store/mailbox/change.js';
 import type { MailStore } from '../../../src/store/mailbox/held.js';
+import { deleteMailbox, renameMailbox } from '../../../src/store/mailbox/names.js';
+import { finishNameChanges } from '../../../src/store/mailbox/unfinished.js';
 import { codeOf, codeOfAsync } from '../../upgrade/small-store.js';
-import { type TestStore, testStore } from './support.js';
+import { failingAt, type TestStore, testStore } from './support.js';
 
 const A = 'user/anna/A';
 /** More of them than a journal is let grow to. */
@@ -113,6 +115,37 @@ it('an expunge is done though the file cannot be removed', async () => {
   fs.renameSync(path.join(store.directory(A), 'moved'), path.join(store.directory(A), '00'));
   expect(told).toEqual(['MAILBOX_FILE']);
   expect(messages()).toEqual(['1 one', '3 three']);
+});
+
+describe('a delete or rename', () => {
+  const B = 'user/anna/B';
+  it.each([
+    ['delete', (to: MailStore) => deleteMailbox(to, A)],
+    ['rename', (to: MailStore) => renameMailbox(to, A, B)],
+  ])('has failed only where nothing has happened: %s', async (_what, action) => {
+    let after = 0;
+    for (let n = 1; ; n++) {
+      told = [];
+      let failed = false;
+      const there = await failingAt(n, async () => {
+        failed = true;
+        await action(telling);
+        failed = false;
+      });
+      expect(store.mailboxes.get(A) !== undefined).toBe(failed);
+      if (!there) break;
+      expect(told).toEqual(failed ? [] : ['MAILBOX_DIRECTORY_LEFT']);
+      if (!failed) after += 1;
+      expect(await finishNameChanges(store)).toBeUndefined();
+      for (const name of [A, B]) {
+        store.mailboxes.refresh();
+        if (store.mailboxes.get(name) !== undefined) await deleteMailbox(store, name);
+      }
+      await store.make(A, 'one');
+    }
+    expect(told).toEqual([]);
+    expect(after).toBeGreaterThan(3);
+  });
 });
 
 it('without anybody to tell it is a warning of the process', async () => {
