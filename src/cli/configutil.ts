@@ -15,7 +15,6 @@ import {
   CONFIGDB,
   type ConfigDb,
   type ConfigEntry,
-  checkValue,
   matchesPrefix,
   type OptionKey,
   openConfigDb,
@@ -23,9 +22,8 @@ import {
   parseLanguage,
   parseOptionKey,
 } from '../config/configdb.js';
-import { checkOptionChange, type PartitionInUse } from '../config/rules.js';
 import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError, messageOf } from '../errors.js';
-import { closeDir, type Dir, fstat, openRootOr, readFile, stat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, openRootOr, readFile, stat } from '../fs/dir.js';
 import { DEFAULT_LOG_LEVEL, openLog, parseLogLevel } from '../log/log.js';
 import {
   type CommonFlags,
@@ -38,6 +36,7 @@ import {
   usageError,
   visible,
 } from './common.js';
+import { type ChangeSet, changeSet, ownerOf, refuseUnfinishedReset } from './configutil-changes.js';
 
 interface Flags extends CommonFlags {
   readonly file?: string;
@@ -99,8 +98,6 @@ async function run(flags: Flags, args: readonly string[]): Promise<ExitCode> {
     if (input !== undefined) return await readOptions(target, input, flags);
     if (key === undefined) return list(target.db, prefix, language, flags);
     if (value === undefined) return show(target.db, key, flags);
-    checkValue(key.option, value);
-    await refuseUnfinishedReset(target);
     await change(target, { ...key, value });
     if (flags.json) standardOutput.json({ changed: [spell(key)], errors: [] });
     recordChanges(target, [key], flags);
@@ -133,7 +130,6 @@ interface Target {
   readonly directory: Dir;
   /** Undefined with -f. */
   readonly instance: Dir | undefined;
-  readonly partitionInUse: PartitionInUse;
 }
 
 function openTarget(flags: Flags): Target {
@@ -149,7 +145,6 @@ function openTarget(flags: Flags): Target {
       db: openConfigDb(directory, { name: basename(file), owner: ownerOf(directory) }),
       directory,
       instance: undefined,
-      partitionInUse: () => false,
     };
   }
   const path = instanceOf(flags);
@@ -169,54 +164,10 @@ function openTarget(flags: Flags): Target {
       db: openConfigDb(directory, { owner: ownerOf(directory) }),
       directory,
       instance,
-      partitionInUse: async (partition) =>
-        (await holdsMigratedMail(instance, partition)) || (await isBegun(instance, partition)),
     };
   } catch (error) {
     closeDir(instance);
     throw error;
-  }
-}
-
-/** Partition paths, and where 3.x is, are what a reset that was stopped goes on with: RESET_UNFINISHED (exit 3). */
-async function refuseUnfinishedReset({ instance }: Target): Promise<void> {
-  if (instance === undefined) return;
-  // LMDB is loaded for this question only.
-  const { refuseDuringReset } = await import('../upgrade/reset-mark.js');
-  await refuseDuringReset(instance.path);
-}
-
-/** Asks the mapping database: `-m` has noted where folders go before the mailbox database knows of any. */
-async function isBegun(instance: Dir, partition: string): Promise<boolean> {
-  const { isPartitionBegun } = await import('../upgrade/reset-mark.js');
-  return isPartitionBegun(instance.path, partition);
-}
-
-/** Asks the mailbox database; one that does not exist knows of no mail. */
-async function holdsMigratedMail(instance: Dir, partition: string): Promise<boolean> {
-  // LMDB is loaded for this question only.
-  const { MAILBOX_DATABASE_FILE, openMailboxDatabase } = await import('../store/database.js');
-  let mboxlist: Dir;
-  try {
-    mboxlist = walk(instance, ['store', 'mboxlist']);
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false;
-    throw error;
-  }
-  try {
-    if (stat(mboxlist, MAILBOX_DATABASE_FILE) === undefined) return false;
-    const mailboxes = await openMailboxDatabase(mboxlist, { owner: ownerOf(instance), readOnly: true });
-    try {
-      for (const mailbox of mailboxes.list()) {
-        const migrated = mailbox.state === 'NON-TRANSITION' || mailbox.root !== null;
-        if (migrated && mailbox.partition.toLowerCase() === partition) return true;
-      }
-      return false;
-    } finally {
-      await mailboxes.close();
-    }
-  } finally {
-    closeDir(mboxlist);
   }
 }
 
@@ -234,11 +185,6 @@ function openExisting(path: string, code: string, message: string): Dir {
       cause,
     });
   });
-}
-
-function ownerOf(directory: Dir): { uid: number; gid: number } {
-  const { uid, gid } = fstat(directory);
-  return { uid: Number(uid), gid: Number(gid) };
 }
 
 function list(db: ConfigDb, prefix: string | undefined, language: string | null, flags: Flags): ExitCode {
@@ -272,18 +218,36 @@ function shown(value: string): string {
   return isatty(1) ? visible(value) : value;
 }
 
-async function change(target: Target, entry: ConfigEntry): Promise<void> {
-  const current = target.db.get(entry.option, entry.language) ?? '';
-  await checkOptionChange(entry.option, entry.value, current, target.partitionInUse);
-  await target.db.update([entry]);
+async function change({ db, instance }: Target, entry: ConfigEntry): Promise<void> {
+  // First: a reset is the reason for whatever else would refuse the change.
+  if (instance !== undefined) await refuseUnfinishedReset(instance);
+  const changes = changeSet(db, instance);
+  try {
+    await changes.add(entry);
+    await changes.commit();
+  } finally {
+    changes.release();
+  }
 }
 
 /** Lines that cannot be taken are reported with their number; all others are set in one change. */
 async function readOptions(target: Target, input: string | true, flags: Flags): Promise<ExitCode> {
   const content = input === true ? await readStandardInput() : readInputFile(resolve(input));
   const name = input === true ? 'standard input' : input;
-  const present = new Map(target.db.entries().map((entry) => [spell(entry).toLowerCase(), entry.value]));
-  const changes: ConfigEntry[] = [];
+  const changes = changeSet(target.db, target.instance);
+  try {
+    const problems = await addLines(changes, content, name);
+    await changes.commit();
+    if (flags.json) standardOutput.json({ changed: changes.entries.map(spell), errors: problems });
+    recordChanges(target, changes.entries, flags);
+    return problems.length > 0 ? EXIT.partial : EXIT.ok;
+  } finally {
+    changes.release();
+  }
+}
+
+/** @returns what is wrong with lines that were not taken in */
+async function addLines(changes: ChangeSet, content: Buffer, name: string): Promise<Problem[]> {
   const problems: Problem[] = [];
   let number = 0;
   for (let start = 0; start < content.length; ) {
@@ -295,21 +259,14 @@ async function readOptions(target: Target, input: string | true, flags: Flags): 
     try {
       const entry = parseConfigLine(raw);
       if (entry === undefined) throw new MailhaulError('CONF_LINE', 'This is not an option|value line.');
-      checkValue(entry.option, entry.value);
-      const current = present.get(spell(entry).toLowerCase()) ?? '';
-      await checkOptionChange(entry.option, entry.value, current, target.partitionInUse);
-      changes.push(entry);
+      await changes.add(entry);
     } catch (error) {
       const problem = { ...toProblem(error), where: `${name}:${number}` };
       problems.push(problem);
       printError('configutil', new MailhaulError(problem.code, problem.message, { where: problem.where }));
     }
   }
-  if (changes.length > 0) await refuseUnfinishedReset(target);
-  if (changes.length > 0) await target.db.update(changes);
-  if (flags.json) standardOutput.json({ changed: changes.map(spell), errors: problems });
-  recordChanges(target, changes, flags);
-  return problems.length > 0 ? EXIT.partial : EXIT.ok;
+  return problems;
 }
 
 function readInputFile(path: string): Buffer {
