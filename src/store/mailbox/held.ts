@@ -49,8 +49,8 @@ const LONGEST_PAUSE_MS = 200;
 /**
  * Locks a migrated mailbox. Whoever changes messages waits for changes that displace it only: one of a sub-mailbox that
  * cannot be finished keeps no mail from the mailboxes above. Whoever changes names waits for all that concern it. Errors:
- * NO_MAILBOX, MAILBOX_TRANSITION, MAILBOX_DIRECTORY, MAILBOX_BUSY (with the pids that hold it), PARTITION_* and those of
- * the database.
+ * NO_MAILBOX, MAILBOX_TRANSITION, MAILBOX_DIRECTORY, MAILBOX_BUSY (with the pids that hold it), PARTITION_*, those of the
+ * database, EMFILE and ENFILE.
  */
 export function holdMailbox(store: MailStore, name: string, waitsFor: About = concerns): Promise<HeldMailbox> {
   const mailbox = canonicalMailboxName(name);
@@ -93,7 +93,8 @@ async function tryHold(store: MailStore, name: string, waitsFor: About): Promise
       dir = walk(root, components);
     } catch (error) {
       if (hasErrno(error, 'ENOENT') && hasMoved(store, record, () => walk(root, components))) return { holders: [] };
-      throw noDirectory(name, error);
+      // The limit of the process, no damage of the mailbox.
+      throw hasErrno(error, 'EMFILE', 'ENFILE') ? error : noDirectory(name, error);
     }
     if (!tryFlock(dir.fd, 'exclusive')) return { holders: flockPids(dir.fd) };
     store.mailboxes.refresh();

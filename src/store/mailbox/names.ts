@@ -24,8 +24,10 @@ import {
   list,
   openDir,
   rename,
+  stat,
   sync,
   unlink,
+  walkIfThere,
 } from '../../fs/dir.js';
 import { encodeAdminRecord } from '../adminRecord.js';
 import { loadDigest } from '../digest.js';
@@ -322,10 +324,27 @@ function checkDirectoryFree({ root, record }: HeldMailbox, to: string): void {
   }
 }
 
-/** There is nothing in it, or what a createMailbox left that was killed before it entered the mailbox (merge.ts). */
+/**
+ * There is nothing in it, or what a createMailbox left that was killed before it entered the mailbox, or one below. An
+ * index below may be that of a mailbox (merge.ts).
+ */
 function isEmptyMailbox(dir: Dir): boolean {
-  const names = list(dir).map((entry) => entry.toString('latin1'));
-  return names.every((name) => name === `${INDEX_FILE}.new` || (name === INDEX_FILE && countOf(dir) === 0));
+  return list(dir).every((entry) => {
+    return (entry.toString('latin1') === INDEX_FILE && countOf(dir) === 0) || isNothing(dir, entry);
+  });
+}
+
+function isNothing(parent: Dir, entry: Buffer): boolean {
+  const name = entry.toString('latin1');
+  if (name === `${INDEX_FILE}.new`) return true;
+  if (!name.startsWith('=')) return false;
+  const dir = walkIfThere(parent, [entry], 'ENOTDIR', 'ELOOP');
+  if (dir === undefined) return stat(parent, entry) === undefined;
+  try {
+    return list(dir).every((below) => isNothing(dir, below));
+  } finally {
+    closeDir(dir);
+  }
 }
 
 /** A directory may still be where the name leads. */

@@ -1,5 +1,6 @@
 /** Holding a mailbox beside deletes and renames on record: those that displace it are waited for, and no others. */
 import * as fs from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDir, type Dir, openRoot } from '../../../src/fs/dir.js';
@@ -108,4 +109,22 @@ it('a directory that is not there is damage where no change explains it', async 
   await store.make(A, 'one');
   fs.renameSync(store.directory(A), `${store.directory(A)}-gone`);
   expect(await codeOfAsync(() => append(A))).toBe('MAILBOX_DIRECTORY');
+});
+
+it.each(['EMFILE', 'ENFILE'])('a limit of open files is told as what it is: %s', async (code) => {
+  await store.make(A, 'one');
+  const fs = createRequire(import.meta.url)('node:fs') as typeof import('node:fs');
+  const { openSync } = fs;
+  fs.openSync = (file, ...rest) => {
+    if (file.toString().endsWith('/=+a'))
+      throw Object.assign(new Error(`${code}: too many`), { code, syscall: 'open' });
+    return openSync(file, ...rest);
+  };
+  syncBuiltinESMExports();
+  try {
+    await expect(append(A)).rejects.toMatchObject({ code });
+  } finally {
+    fs.openSync = openSync;
+    syncBuiltinESMExports();
+  }
 });

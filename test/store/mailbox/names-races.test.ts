@@ -131,6 +131,19 @@ describe('renameMailbox', () => {
     expect(store.content()).toEqual({ [INBOX]: ['1 in'], [B]: ['1 one'] });
   });
 
+  it('takes a name below which a createMailbox was killed before it had an index', async () => {
+    await store.make(A, 'one');
+    const deep = store.directory('user/anna/B/x/y');
+    fs.mkdirSync(deep, { recursive: true, mode: 0o700 });
+    fs.writeFileSync(path.join(deep, 'store.idx.new'), 'half');
+    fs.writeFileSync(path.join(deep, '=z'), 'unknown');
+    expect(await codeOfAsync(() => renameMailbox(store, A, B))).toBe('MAILBOX_EXISTS');
+    fs.rmSync(path.join(deep, '=z'));
+    await renameMailbox(store, A, B);
+    await store.make('user/anna/B/x/y', 'two');
+    expect(store.content()).toEqual({ [INBOX]: ['1 in'], [B]: ['1 one'], 'user/anna/B/x/y': ['1 two'] });
+  });
+
   it('takes along what was made below while it waited', async () => {
     await store.make(A, 'one');
     await renameMailbox(
