@@ -17,8 +17,8 @@ const MAX_LINKS = 40;
 /** Opens nothing, so that no fifo or device notices (asm-generic/fcntl.h; Node has no name for it). */
 const O_PATH = 0o10000000;
 const AS_LINK = O_PATH | fs.constants.O_NOFOLLOW;
-/** With O_DIRECTORY an automount point is mounted, which O_PATH alone would not do. */
-const AS_DIRECTORY = AS_LINK | fs.constants.O_DIRECTORY;
+/** A directory to pass through. With O_DIRECTORY an automount point is mounted, which O_PATH alone would not do. */
+export const PASSING = AS_LINK | fs.constants.O_DIRECTORY;
 
 /** How often a link of root is looked at while its target is read: the chance to be deceived is 1 in 2^LOOKS. */
 const LOOKS = 64;
@@ -45,7 +45,7 @@ export function walkTo(path: string): Way {
   const pending = componentsOf(path);
   // For messages: where the walk really is.
   let here = absolute ? '' : '.';
-  let fd = openAt(absolute ? '/' : '.', AS_DIRECTORY, path);
+  let fd = openAt(absolute ? '/' : '.', PASSING, path);
   const enter = (next: number): void => {
     fs.closeSync(fd);
     fd = next;
@@ -54,7 +54,7 @@ export function walkTo(path: string): Way {
     for (let links = 0; pending.length > 0; ) {
       const name = pending.shift() as string;
       const place = `/proc/self/fd/${fd}/${name}`;
-      const child = openAt(place, AS_DIRECTORY, path, 'ENOTDIR', 'ELOOP');
+      const child = openAt(place, PASSING, path, 'ENOTDIR', 'ELOOP');
       if (child !== undefined) {
         enter(child);
         here = `${here}/${name}`;
@@ -70,7 +70,7 @@ export function walkTo(path: string): Way {
         throw new MailhaulError('FS_LINK_LOOP', 'Too many symbolic links lead to it.', { where: path });
       }
       if (target.startsWith('/')) {
-        enter(openAt('/', AS_DIRECTORY, path));
+        enter(openAt('/', PASSING, path));
         here = '';
       }
       pending.unshift(...componentsOf(target));

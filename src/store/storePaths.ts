@@ -8,8 +8,9 @@
  */
 import { type BigIntStats, readlinkSync } from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, fstat, openDir, openRoot, stat, statfs } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, stat, statfs } from '../fs/dir.js';
 import { mindsLinks, readRootLink } from '../fs/links.js';
+import { checkReadable, passInto, passRoot } from '../fs/passing.js';
 
 /** What a store path is, found by walking it one name at a time. */
 export interface StorePathIdentity {
@@ -25,12 +26,30 @@ const MAX_LINKS = 40;
 /**
  * Looks whether a store path may be used: it and every parent (every symbolic link on the way too) is owned by
  * root or the server account and not writable by others; a sticky directory counts as not (3x-profile.md). Root, who
- * would follow a link of the account to what that account may not touch, follows only links of root.
+ * would follow a link of the account to what that account may not touch, follows only links of root. The parents must be
+ * passable, only the store path itself readable.
  *
  * @param exempt named with `--store-path`: the rule does not apply, the path must still be a directory
- * @throws MailhaulError STORE_PATH_MISSING, STORE_PATH_NOT_DIRECTORY, STORE_PATH_UNTRUSTED, FS_FOREIGN_LINK
+ * @throws MailhaulError STORE_PATH_MISSING, STORE_PATH_NOT_DIRECTORY, STORE_PATH_UNTRUSTED, STORE_PATH_UNREADABLE,
+ *   FS_FOREIGN_LINK
  */
 export function checkStorePath(path: string, accountUid: number, exempt: boolean): StorePathIdentity {
+  return walkPath(path, accountUid, exempt, (dir) => {
+    try {
+      checkReadable(dir);
+    } catch (error) {
+      throw unreadable(dir.path, error);
+    }
+  });
+}
+
+/** @param arrived what else is asked of the directory that the path leads to */
+function walkPath(
+  path: string,
+  accountUid: number,
+  exempt: boolean,
+  arrived: (dir: Dir) => void = () => {},
+): StorePathIdentity {
   const held: { dir: Dir; id: string }[] = [];
   const enter = (dir: Dir): void => {
     const status = fstat(dir);
@@ -43,7 +62,7 @@ export function checkStorePath(path: string, accountUid: number, exempt: boolean
     }
   };
   try {
-    enter(openRoot('/'));
+    enter(passRoot());
     const pending = path.split('/').filter((name) => name !== '');
     for (let links = 0; pending.length > 0; ) {
       const name = pending.shift()!;
@@ -69,6 +88,7 @@ export function checkStorePath(path: string, accountUid: number, exempt: boolean
       if (target.startsWith('/')) while (held.length > 1) closeDir(held.pop()!.dir);
       pending.unshift(...target.split('/').filter((part) => part !== ''));
     }
+    arrived(held.at(-1)!.dir);
     const ids = held.map(({ id }) => id);
     return { id: ids.at(-1)!, parents: ids.slice(0, -1) };
   } finally {
@@ -76,10 +96,10 @@ export function checkStorePath(path: string, accountUid: number, exempt: boolean
   }
 }
 
-/** What a path is, whoever owns it; undefined when it is not there or cannot be reached. */
+/** What a path is, whoever owns it and may read it; undefined when it is not there or cannot be reached. */
 export function identityOf(path: string): StorePathIdentity | undefined {
   try {
-    return checkStorePath(path, 0, true);
+    return walkPath(path, 0, true);
   } catch (error) {
     if (error instanceof MailhaulError) return undefined;
     throw error;
@@ -138,10 +158,10 @@ function followable(dir: Dir, name: string, here: string, status: BigIntStats): 
   return mindsLinks() ? readRootLink(place, status, here) : readlinkSync(place);
 }
 
-/** `openDir`, with a plain path for messages and errors that say which store path it was. */
+/** `passInto`, with a plain path for messages and errors that say which store path it was. */
 function openChild(dir: Dir, name: string, here: string, path: string): Dir {
   try {
-    return { ...openDir(dir, name), path: here };
+    return { ...passInto(dir, name), path: here };
   } catch (error) {
     if (hasErrno(error, 'ENOTDIR', 'ELOOP')) throw notDirectory(path, here);
     if (hasErrno(error, 'ENOENT')) throw missing(path, here);

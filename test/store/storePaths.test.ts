@@ -3,8 +3,9 @@ import * as fs from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { checkDistinct, checkStorePath } from '../../src/store/storePaths.js';
-import { codeOf, needRoot } from '../upgrade/small-store.js';
+import { asAccount } from '../../src/config/privileges.js';
+import { checkDistinct, checkStorePath, identityOf } from '../../src/store/storePaths.js';
+import { ACCOUNT, codeOf, needRoot } from '../upgrade/small-store.js';
 
 const { uid } = userInfo();
 
@@ -64,6 +65,48 @@ describe('store paths on disk', () => {
     for (const exempt of [false, true]) {
       expect(codeOf(() => checkStorePath(join(root, 'link'), 12345, exempt))).toBe('FS_FOREIGN_LINK');
     }
+  });
+
+  describe('for the server account', () => {
+    const isRoot = uid === 0;
+    const asServer = <T>(action: () => T): T => (isRoot ? asAccount(ACCOUNT, action) : action());
+    /** May be passed through by the account, not listed. */
+    const passable = isRoot ? 0o711 : 0o311;
+    const code = (path: string, exempt = false): string | undefined =>
+      asServer(() => codeOf(() => checkStorePath(path, ACCOUNT.uid, exempt)));
+    let path: string;
+    beforeEach(() => {
+      path = make('disk/store');
+      fs.chownSync(path, ACCOUNT.uid, ACCOUNT.gid);
+      for (const parent of [root, join(root, 'disk')]) fs.chmodSync(parent, passable);
+    });
+    afterEach(() => {
+      for (const parent of [root, join(root, 'disk'), path]) fs.chmodSync(parent, 0o700);
+    });
+
+    it('need no more of a parent than to be passed through', () => {
+      expect(() => asServer(() => fs.readdirSync(root))).toThrow(/EACCES/);
+      const here = fs.statSync(path);
+      const { id, parents } = asServer(() => checkStorePath(path, ACCOUNT.uid, false));
+      expect(id).toBe(`${here.dev}:${here.ino}`);
+      expect(parents.at(-1)).toBe(`${here.dev}:${fs.statSync(join(root, 'disk')).ino}`);
+      expect(asServer(() => identityOf(path))?.id).toBe(id);
+    });
+
+    it('must be readable themselves; what they are can be told nevertheless', () => {
+      fs.chmodSync(path, 0o300);
+      expect([code(path), code(path, true)]).toEqual(['STORE_PATH_UNREADABLE', 'STORE_PATH_UNREADABLE']);
+      expect(() => asServer(() => checkStorePath(path, ACCOUNT.uid, true))).toThrow(
+        expect.objectContaining({ where: path, hint: expect.stringContaining(`'${path}'`) }),
+      );
+      expect(asServer(() => identityOf(path))?.id).toBeTruthy();
+    });
+
+    it('below a directory that cannot be passed through are unreadable', () => {
+      fs.chmodSync(join(root, 'disk'), isRoot ? 0o744 : 0o644);
+      expect(code(path)).toBe('STORE_PATH_UNREADABLE');
+      expect(asServer(() => identityOf(path))).toBeUndefined();
+    });
   });
 
   it('are walked through relative links, links to links and dot-dot, and not round a loop', () => {
