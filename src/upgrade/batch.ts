@@ -13,7 +13,7 @@ import type { Committer } from './committer.js';
 import { disagreement } from './disagree.js';
 import { isDisplaced, settleDisplaced } from './displaced.js';
 import { EMPTIED_CODES } from './emptied.js';
-import { fileName } from './failures.js';
+import { failuresToAdd, sameUids } from './failures.js';
 import type { Postponed } from './messages.js';
 import { recordOf } from './plan.js';
 import { partitionRoot, storeRoot } from './roots.js';
@@ -29,10 +29,10 @@ import {
   release,
 } from './run.js';
 import { isDue, mailboxOf } from './selection.js';
-import type { AddedRows, FailedFolder, MoveFolder, Place, PrepareFolder, Trouble } from './tasks.js';
+import type { FailedFolder, MoveFolder, Place, PrepareFolder, Trouble } from './tasks.js';
 import { countUnreadable, isPathStopped, messagesReadable, sourceStrike, sourceWorks, stopDevice } from './trouble.js';
 import { isProcessTrouble } from './trouble-kinds.js';
-import type { FolderPlan, MappingFolder, MessageFailure, MigrationRecord } from './types.js';
+import type { MappingFolder, MessageFailure, MigrationRecord } from './types.js';
 
 /** Makes migration records durable; many batches share one transaction. */
 export type RecordWriter = (items: readonly RecordItem[]) => Promise<void>;
@@ -113,6 +113,8 @@ export function prepareTaskOf(
     uidvalidity: folder.uidvalidity,
     uidvalidityChosen: folder.uidvalidityChosen === true,
     missing: folder.missing,
+    inode: folder.inode,
+    indexBytes: folder.indexBytes,
     previous: mapping.record(folder.id) ?? null,
     failed: published ? Uint32Array.from(failures, ({ uid }) => uid) : null,
     endWithFile: Uint32Array.from(
@@ -322,25 +324,6 @@ function foundNow(
   const inode = String(statOpenExactly(sourceFd).ino);
   const uidvalidityChosen = plan.uidvalidity === uidvalidity;
   return { missing: false, inode, uidvalidity: plan.uidvalidity, uidvalidityChosen };
-}
-
-function sameUids(recorded: readonly MessageFailure[], failed: Uint32Array | null): boolean {
-  return recorded.length === failed?.length && recorded.every(({ uid }, i) => uid === failed[i]);
-}
-
-/**
- * The failures on record while a retry runs: everything it is about to add, under the uids given now, so that a run
- * that is stopped leaves no message that nobody looks for.
- */
-function failuresToAdd(plan: FolderPlan, additions: AddedRows, recorded: readonly MessageFailure[]): MessageFailure[] {
-  const byUid = new Map(recorded.map((failure) => [failure.uid, failure]));
-  return [...additions.rows].map((row, k): MessageFailure => {
-    const uid = plan.messages.uids[row] ?? 0;
-    const earlier = byUid.get(additions.recordedUids[k] ?? 0);
-    if (earlier !== undefined) return { ...earlier, uid };
-    const message = 'A new file that a retry was about to add; the next run adds it.';
-    return { uid, file: fileName(plan.messages, row), code: 'MSG_ADDING', message };
-  });
 }
 
 function adminOf(run: Run, folder: MappingFolder, mailbox: MailboxRecord): Uint8Array {

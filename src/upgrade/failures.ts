@@ -1,7 +1,8 @@
 /** What an engine reported about single messages, in words. */
 import { type EngineOutput, MESSAGE_ERRORS, type MessageTable } from '../engine/types.js';
 import { errnoName } from '../errors.js';
-import type { MessageFailure } from './types.js';
+import type { AddedRows } from './tasks.js';
+import type { FolderPlan, MessageFailure } from './types.js';
 
 /** Index 1 … of MESSAGE_ERRORS: what was found, and what to do. */
 const EXPLANATIONS: Readonly<Record<(typeof MESSAGE_ERRORS)[number], string>> = {
@@ -52,4 +53,28 @@ export function exceptFailed(uids: Uint32Array, failed: Uint32Array): Uint8Array
 export function fileName(messages: MessageTable, index: number): string {
   const name = messages.names.subarray(messages.nameOffsets[index], messages.nameOffsets[index + 1]);
   return Buffer.from(name).toString('utf8');
+}
+
+/** Whether a folder's failures are still those that a plan rests on. */
+export function sameUids(recorded: readonly MessageFailure[], failed: Uint32Array | null): boolean {
+  return recorded.length === failed?.length && recorded.every(({ uid }, i) => uid === failed[i]);
+}
+
+/**
+ * The failures on record while a retry runs: everything it is about to add, under the uids given now, so that a run
+ * that is stopped leaves no message that nobody looks for.
+ */
+export function failuresToAdd(
+  plan: FolderPlan,
+  additions: AddedRows,
+  recorded: readonly MessageFailure[],
+): MessageFailure[] {
+  const byUid = new Map(recorded.map((failure) => [failure.uid, failure]));
+  return [...additions.rows].map((row, k): MessageFailure => {
+    const uid = plan.messages.uids[row] ?? 0;
+    const earlier = byUid.get(additions.recordedUids[k] ?? 0);
+    if (earlier !== undefined) return { ...earlier, uid };
+    const message = 'A new file that a retry was about to add; the next run adds it.';
+    return { uid, file: fileName(plan.messages, row), code: 'MSG_ADDING', message };
+  });
 }

@@ -96,6 +96,7 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
     const held = { sourceFd: opened.fd, lockFd, stamp: stampOf(opened) };
     const found = readFolder(tools, opened);
     const planned = planOf(tools, task, found);
+    if (isMountPoint(task, opened, planned)) return gone(task);
     if (addTo === undefined) {
       const plan = (): FolderPlan => ({ ...planned, messages: shareTable(planned.messages) });
       result = holdTarget(tools, task, held, found, plan);
@@ -186,6 +187,17 @@ export function openSource(task: { id: number; source: Place }): Dir | 'missing'
 export function gone(task: PrepareFolder): FailedFolder {
   const message = 'The 3.x folder is not there any more; upgrade -s saw it. Is its disk mounted?';
   return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_GONE', message, where: placePath(task.source) } };
+}
+
+/**
+ * There is nothing in it, not even an index, of what `-s` or an attempt found in another directory at its place: a disk of
+ * the folder's own is not mounted. Published empty, its mail would stay behind unnoticed.
+ */
+export function isMountPoint(task: PrepareFolder, dir: Dir, { messages }: FolderPlan): boolean {
+  const { missing, inode, indexBytes, previous, failed } = task;
+  if (failed !== null || missing || messages.count > 0) return false;
+  if (indexBytes === 0 && (previous?.count ?? 0) === 0) return false;
+  return stat(dir, '.mailbox') === undefined && String(fstat(dir).ino) !== inode;
 }
 
 /** `-s` found no 3.x folder, and no attempt since has found messages of it: one that is not there is empty. */

@@ -49,6 +49,9 @@ export interface PrepareFolder {
   readonly uidvalidityChosen: boolean;
   /** `-s` found no 3.x directory: an empty folder is made. */
   readonly missing: boolean;
+  /** Inode of the 3.x directory when `-s` saw it, decimal, and bytes of its `.mailbox`. */
+  readonly inode: string;
+  readonly indexBytes: number;
   readonly previous: MigrationRecord | null;
   /**
    * uids with a failure on record of a folder that is published already, of which `-r` may have taken all the others;

@@ -1,16 +1,22 @@
-/** A folder in TRANSITION whose mailbox directory holds what is nowhere else: nothing of it is swept. */
+/** Folders in TRANSITION that are not what their databases say: nothing is swept, nothing published empty. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { selectEngine } from '../../src/engine/engines.js';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
+import { nsms3 } from '../../src/source/nsms3/source.js';
 import { loadDigest } from '../../src/store/digest.js';
 import { foldJournal } from '../../src/store/index/fold.js';
 import { fileSink } from '../../src/store/index/io.js';
 import { IndexBuilder } from '../../src/store/index/writer.js';
 import { mailboxPathComponents } from '../../src/store/names.js';
+import { placesOf, prepareTaskOf } from '../../src/upgrade/batch.js';
 import { migrateMailbox, type OnAccessOptions } from '../../src/upgrade/onAccess.js';
 import type { MessagesReport } from '../../src/upgrade/report.js';
+import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import { openSession } from '../../src/upgrade/session.js';
+import { surveyFolder } from '../../src/upgrade/survey-folder.js';
+import type { WorkerContext } from '../../src/upgrade/tasks.js';
 import { asService } from '../campaign/support/service.js';
 import { MAIL, putMail } from '../e2e/hand-site.js';
 import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
@@ -168,3 +174,70 @@ describe('a 3.x disk that has lost the name of one message of a folder that was 
     expect(messages()).toEqual(['2.msg', '3.msg', '4.msg']);
   });
 });
+
+describe('a folder with a disk of its own', () => {
+  /** In place of its mount point and the file system on it: two directories. */
+  function unmount(): void {
+    fs.renameSync(work, join(store.root, 'disk'));
+    fs.mkdirSync(work);
+    fs.chownSync(work, ACCOUNT.uid, ACCOUNT.gid);
+  }
+
+  it('that is not mounted is not published empty', async () => {
+    unmount();
+    expect(codesOf(await migrate())).toEqual(['FOLDER_GONE']);
+    expect(await surveyed()).toBe('FOLDER_GONE');
+    fs.rmSync(work, { recursive: true });
+    fs.renameSync(join(store.root, 'disk'), work);
+    expect(await migrate()).toMatchObject({ folders: { done: 1 }, messages: { done: 3 } });
+  });
+
+  it('nor when an attempt was made, of which nothing is in 4.x', async () => {
+    for (const name of ['one', 'two', 'three']) fs.chmodSync(join(work, name), 0o602);
+    expect((await migrate()).messages.failed).toBe(3);
+    unmount();
+    expect(codesOf(await migrate())).toEqual(['FOLDER_GONE']);
+  });
+
+  it('is empty where its directory is the one that `-s` saw', async () => {
+    for (const name of ['one', 'two', 'three', '.mailbox']) fs.unlinkSync(join(work, name));
+    expect(await migrate()).toMatchObject({ folders: { done: 1 }, errors: [] });
+  });
+});
+
+it('--dry-run refuses what -m would', async () => {
+  await begin();
+  fs.unlinkSync(join(work, 'one'));
+  expect(await surveyed()).toBe('FOLDER_EMPTIED');
+});
+
+/** What --dry-run has against the folder. */
+async function surveyed(): Promise<string | undefined> {
+  const session = await openSession({ instance: store.instance }, 'test');
+  const roots = emptyRoots();
+  try {
+    const { mapping, mailboxes, instance } = session;
+    const folder = mapping.folderByMailbox(WORK);
+    if (folder === undefined) throw new Error('no such folder');
+    const { owner } = instance;
+    const partitionPath = (name: string): string => instance.partitionPath(name) ?? '';
+    const places = placesOf({ mapping, mailboxes, roots, owner, partitionPath }, folder);
+    const engine = await selectEngine('auto');
+    const context: WorkerContext = {
+      engine: engine.name,
+      progress: new Int32Array(new SharedArrayBuffer(64)),
+      faults: null,
+      ownerUid: owner.uid,
+      ownerGid: owner.gid,
+      setOwner: false,
+      takeForeign: false,
+      publishWithFailures: false,
+      additions: false,
+    };
+    const result = surveyFolder({ engine, source: nsms3, context }, prepareTaskOf(session, folder, places));
+    return result.kind === 'failed' ? result.failure.code : undefined;
+  } finally {
+    closeRoots(roots);
+    await session.close();
+  }
+}
