@@ -132,7 +132,9 @@ export async function settleRemovals(run: Run): Promise<void> {
     await run.mapping.update((writes) => {
       for (const id of ids.slice(first, first + NOTED_AT_ONCE)) {
         const folder = run.mapping.folder(id);
-        if (folder !== undefined) writes.putFolder({ ...folder, migrated: true, sourcesRemoved: true });
+        // A retry that was stopped may still find what fails, and nobody would look for that any more (selection.ts).
+        if (folder === undefined || folder.retrying === true) continue;
+        writes.putFolder({ ...folder, migrated: true, sourcesRemoved: true });
       }
     });
   }

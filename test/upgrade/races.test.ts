@@ -180,6 +180,25 @@ describe('-r', () => {
 });
 
 describe('late -r', () => {
+  it('is not done with a folder of which a retry was stopped: what that finds to fail must stay due', async () => {
+    expect((await migrateMailbox(session, MAILBOX)).folders.done).toBe(1);
+    const id = session.mapping.folderByMailbox(MAILBOX)?.id ?? 0;
+    const note = (retrying: boolean) =>
+      session.mapping.update((writes) => {
+        const folder = session.mapping.folder(id);
+        if (folder !== undefined) writes.putFolder({ ...folder, retrying });
+      });
+    for (const retrying of [true, false]) {
+      await note(retrying);
+      const ours = await runWith(() => Promise.resolve());
+      await removePublishedOriginals(ours, [id]);
+      await settleRemovals(ours);
+      closeRoots(ours.roots);
+      expect(fs.existsSync(join(inbox, 'seven'))).toBe(false);
+      expect(session.mapping.folder(id)?.sourcesRemoved).toBe(!retrying);
+    }
+  });
+
   it('says of a folder without a migration record that the databases disagree', async () => {
     const folder = session.mapping.folderByMailbox(MAILBOX);
     if (folder === undefined) throw new Error('no such folder');
