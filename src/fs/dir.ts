@@ -92,14 +92,14 @@ export function openRoot(path: string): Dir {
 }
 
 /**
- * The same, or what `failed` makes of the file system's error. A link that is not followed is no disk that is missing:
- * FS_FOREIGN_LINK is thrown as it is.
+ * The same, or what `failed` makes of the error. A link that is not followed is no disk that is missing: FS_FOREIGN_LINK
+ * is thrown as it is. A loop of links is the file system's error, to root as to others (FS_LINK_LOOP, caused by ELOOP).
  */
 export function openRootOr<T>(path: string, failed: (error: unknown) => T): Dir | T {
   try {
     return openRoot(path);
   } catch (error) {
-    if (error instanceof MailhaulError) throw error;
+    if (error instanceof MailhaulError && error.code === 'FS_FOREIGN_LINK') throw error;
     return failed(error);
   }
 }

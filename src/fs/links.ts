@@ -67,7 +67,8 @@ export function walkTo(path: string): Way {
       }
       links += 1;
       if (links > MAX_LINKS) {
-        throw new MailhaulError('FS_LINK_LOOP', 'Too many symbolic links lead to it.', { where: path });
+        const cause = openError('ELOOP', 'too many symbolic links encountered', path);
+        throw new MailhaulError('FS_LINK_LOOP', 'Too many symbolic links lead to it.', { where: path, cause });
       }
       if (target.startsWith('/')) {
         enter(openAt('/', PASSING, path));
@@ -158,8 +159,13 @@ function naming(error: unknown, place: string, path: string): unknown {
 }
 
 function notDirectory(path: string): Error {
-  const details = { code: 'ENOTDIR', errno: -constants.errno.ENOTDIR, syscall: 'open', path };
-  return Object.assign(new Error(`ENOTDIR: not a directory, open '${path}'`), details);
+  return openError('ENOTDIR', 'not a directory', path);
+}
+
+/** As Node has it of an open(2) that the kernel refuses. */
+function openError(code: 'ENOTDIR' | 'ELOOP', text: string, path: string): Error {
+  const details = { code, errno: -constants.errno[code], syscall: 'open', path };
+  return Object.assign(new Error(`${code}: ${text}, open '${path}'`), details);
 }
 
 /** Opens the directory that `path` leads to, for reading. */

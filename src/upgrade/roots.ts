@@ -48,13 +48,21 @@ export function openStorePaths(roots: Roots, paths: Iterable<string>): Map<strin
     try {
       storeRoot(roots, path);
     } catch (error) {
-      const cause = (error instanceof MailhaulError ? error.cause : error) as NodeJS.ErrnoException | undefined;
-      const { errno, syscall } = cause ?? {};
-      if (typeof errno !== 'number' || isProcessTrouble(Math.abs(errno))) throw error;
-      troubles.set(path, { side: 'source', errno: Math.abs(errno), call: syscall ?? 'open' });
+      const failed = failedCall(error);
+      if (failed === undefined || isProcessTrouble(failed.errno)) throw error;
+      troubles.set(path, { side: 'source', ...failed });
     }
   }
   return troubles;
+}
+
+/** The system call behind an error; undefined: there is none. */
+function failedCall(error: unknown): Pick<Trouble, 'errno' | 'call'> | undefined {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
+    const { errno, syscall } = cause as NodeJS.ErrnoException;
+    if (typeof errno === 'number') return { errno: Math.abs(errno), call: syscall ?? 'open' };
+  }
+  return undefined;
 }
 
 /** The held root of a partition. The directory itself is never made here (4x-store.md, Layout). */
