@@ -7,6 +7,7 @@
  *     peruser    per-user flags (written by services)
  *     subscr     uid → subscribed mailbox names
  *     published  mapping id → mailbox name: the tombstone, this folder was published once
+ *     uidvalidity  uid → the highest that a mailbox of the user had that was made, deleted or renamed
  *     pending    id → NameChange: a delete or rename whose directory may not have followed yet (mailbox/names.ts)
  */
 import type { IndexSummary } from '../engine/types.js';
@@ -29,6 +30,9 @@ import { decodeValue, encodeValue, textArray } from './values.js';
 /** Data file in `store/mboxlist`; its lock file is `mboxlist.mdb-lock`. */
 export const MAILBOX_DATABASE_FILE = 'mboxlist.mdb';
 
+/** Names of the tables. */
+export const MAILBOX_TABLES = ['folder', 'quota', 'subscr', 'published', 'pending', 'peruser', 'uidvalidity'] as const;
+
 /** 64 GiB of address space: ten million mailboxes take about 5. */
 const MAP_SIZE = 64 * 2 ** 30;
 
@@ -50,6 +54,7 @@ interface Tables {
   readonly peruser: Table;
   readonly published: Table;
   readonly pending: Table;
+  readonly uidvalidity: Table;
 }
 
 /**
@@ -65,7 +70,7 @@ export async function openMailboxDatabase(
     const environment = await openEnvironment(dir, MAILBOX_DATABASE_FILE, {
       ...options,
       mapSize: MAP_SIZE,
-      tables: ['folder', 'quota', 'subscr', 'published', 'pending', 'peruser'],
+      tables: MAILBOX_TABLES,
     });
     return mailboxDatabase(environment);
   } finally {
@@ -82,6 +87,7 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
     peruser: environment.table('peruser'),
     published: environment.table('published'),
     pending: environment.table('pending'),
+    uidvalidity: environment.table('uidvalidity'),
   };
   const writes = mailboxWrites(tables);
   return {
@@ -102,6 +108,7 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
       const value = tables.subscr.get(nameKey(uid));
       return value === undefined ? [] : decodeValue(value, `${tables.path}, subscriptions of ${uid}`, textArray);
     },
+    highestUidvalidity: (owner) => highestUidvalidity(tables, owner),
     nameChanges: () => listNameChanges(tables),
     keys: (table) => listKeys(tables[table]),
     update: (change) => environment.update(() => change(writes)),
@@ -139,6 +146,11 @@ function getQuota(tables: Tables, uid: string): QuotaRecord | undefined {
   return value === undefined ? undefined : decodeQuota(value, `${tables.path}, quota of ${uid}`);
 }
 
+function highestUidvalidity({ path, uidvalidity }: Tables, owner: string): number {
+  const value = uidvalidity.get(nameKey(owner));
+  return value === undefined ? 0 : decodeValue(value, `${path}, uidvalidity of ${owner}`, uint32);
+}
+
 function mailboxWrites(tables: Tables): MailboxWrites {
   const get = (name: string): MailboxRecord | undefined => {
     const value = tables.folder.get(nameKey(name));
@@ -146,9 +158,18 @@ function mailboxWrites(tables: Tables): MailboxWrites {
   };
   const put = (record: MailboxRecord): void => tables.folder.put(nameKey(record.name), encodeMailbox(record));
   const setQuota = (uid: string, quota: QuotaRecord): void => tables.quota.put(nameKey(uid), encodeQuota(quota));
+  const noteUidvalidity = (owner: string, uidvalidity: number): void => {
+    if (uidvalidity <= highestUidvalidity(tables, owner)) return;
+    tables.uidvalidity.put(nameKey(owner), encodeValue(uidvalidity));
+  };
+  /** Clients know that of a published mailbox. */
+  const noteOf = ({ state, owner, uidvalidity }: MailboxRecord): void => {
+    if (state === 'NON-TRANSITION') noteUidvalidity(owner, uidvalidity);
+  };
   return {
     get,
     put,
+    noteUidvalidity,
     setQuota,
     setQuotaLimit(uid, limit) {
       const { usedBytes, usedMessages } = getQuota(tables, uid) ?? { usedBytes: 0, usedMessages: 0 };
@@ -159,6 +180,7 @@ function mailboxWrites(tables: Tables): MailboxWrites {
       const before = get(name);
       if (before === undefined) return;
       tables.folder.remove(nameKey(name));
+      noteOf(before);
       if (before.state === 'NON-TRANSITION') {
         setQuota(before.owner, addUse(getQuota(tables, before.owner), before, NO_USE));
       }
@@ -167,6 +189,7 @@ function mailboxWrites(tables: Tables): MailboxWrites {
       const before = get(name);
       if (before === undefined) return;
       tables.folder.remove(nameKey(name));
+      noteOf(before);
       put({ ...before, name: to });
       if (before.mappingId !== null) tables.published.put(idKey(before.mappingId), encodeValue(to));
     },
@@ -188,6 +211,12 @@ function mailboxWrites(tables: Tables): MailboxWrites {
 
 function text(value: unknown): string {
   if (typeof value !== 'string') throw new TypeError('it is no name');
+  return value;
+}
+
+function uint32(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 0xffffffff)
+    throw new TypeError('it is no uidvalidity');
   return value;
 }
 

@@ -64,6 +64,8 @@ export interface MailboxWrites {
   rename(name: string, to: string): void;
   beginNameChange(change: NameChange): void;
   endNameChange(id: number): void;
+  /** The number is taken among the owner's mailboxes, for ever. `remove` and `rename` say so of a published mailbox. */
+  noteUidvalidity(owner: string, uidvalidity: number): void;
   setQuota(uid: string, quota: QuotaRecord): void;
   /** The limit alone; what is used is as it is now. */
   setQuotaLimit(uid: string, limit: number | null): void;
@@ -88,6 +90,8 @@ export interface MailboxDatabase {
   highestPublished(): number;
   quota(uid: string): QuotaRecord | undefined;
   subscriptions(uid: string): string[];
+  /** The highest uidvalidity on record of the owner's mailboxes that were made, deleted or renamed; 0 for none. */
+  highestUidvalidity(owner: string): number;
   /** Deletes and renames whose directories may not have followed. */
   nameChanges(): Iterable<NameChange>;
   /** Keys of a table, ascending: uids, or of a very long uid its name key (docs/formats/mboxlist.md). */

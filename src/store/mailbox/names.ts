@@ -54,12 +54,17 @@ import { upkeepFailed } from './upkeep.js';
 /** Times that a creation or rename begins anew because mailboxes or directories came or went meanwhile. */
 const ATTEMPTS = 20;
 
+const MAX_UIDVALIDITY = 0xffffffff;
+
 export interface NewMailbox {
   readonly owner: string;
   readonly partition: string;
   /** Absolute path of the partition, which must be there. */
   readonly root: string;
-  /** Above that of any earlier mailbox of the name; the time in seconds when it is left out. */
+  /**
+   * Above that of any earlier mailbox of the name. When it is left out it is the time in seconds, or the next number above
+   * all that the owner's mailboxes had which were made, deleted or renamed.
+   */
   readonly uidvalidity?: number;
   readonly acl?: readonly AclEntry[];
 }
@@ -73,7 +78,7 @@ export async function createMailbox(store: MailStore, newName: string, made: New
   await loadDigest();
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     try {
-      return await tryCreate(store, name, made);
+      if (await tryCreate(store, name, made)) return;
     } catch (error) {
       // The end of a delete or rename removes empty directories that led to the mailbox: one of ours may be among them.
       if (!hasErrno(error, 'ENOENT')) throw error;
@@ -82,11 +87,12 @@ export async function createMailbox(store: MailStore, newName: string, made: New
   throw busy(name, []);
 }
 
-async function tryCreate(store: MailStore, name: string, made: NewMailbox): Promise<void> {
+/** False when another mailbox of the owner has got the uidvalidity meanwhile; then nothing was made. */
+async function tryCreate(store: MailStore, name: string, made: NewMailbox): Promise<boolean> {
   await settled(store, name);
   checkFree(store, name);
   const components = mailboxPathComponents(made.owner, name);
-  const uidvalidity = made.uidvalidity ?? Math.floor(Date.now() / 1000);
+  const uidvalidity = made.uidvalidity ?? nextUidvalidity(store, made.owner);
   const record: MailboxRecord = {
     name,
     owner: made.owner,
@@ -117,19 +123,37 @@ async function tryCreate(store: MailStore, name: string, made: NewMailbox): Prom
         if (writes.get(name) !== undefined) return exists(name);
         // One of a mailbox above has taken the directory along, or leaves it behind.
         if (isChanging(store, name) || !leadsTo(root, components, dir)) return busy(name, []);
+        if (made.uidvalidity === undefined && isTaken(store, made.owner, uidvalidity)) return 'taken';
         writes.put(record);
+        writes.noteUidvalidity(record.owner, uidvalidity);
         return undefined;
       });
       if (refused !== undefined) {
         unlink(dir, INDEX_FILE);
-        throw refused;
+        if (refused !== 'taken') throw refused;
       }
+      return refused === undefined;
     } finally {
       closeDir(dir);
     }
   } finally {
     closeDir(root);
   }
+}
+
+/**
+ * Clients keep what they know of a mailbox by its name and this number: none comes twice, also within one second. Where no
+ * number is left above (one of 3.x may be any), it is the time alone.
+ */
+function nextUidvalidity({ mailboxes }: MailStore, owner: string): number {
+  const now = Math.floor(Date.now() / 1000);
+  const highest = mailboxes.highestUidvalidity(owner);
+  return highest >= MAX_UIDVALIDITY ? now : Math.max(now, highest + 1);
+}
+
+function isTaken({ mailboxes }: MailStore, owner: string, uidvalidity: number): boolean {
+  const highest = mailboxes.highestUidvalidity(owner);
+  return uidvalidity <= highest && highest < MAX_UIDVALIDITY;
 }
 
 /** Mail of which this database knows nothing is not covered with an empty index. */

@@ -2,7 +2,7 @@
 import { writeSync } from 'node:fs';
 import { MailhaulError } from '../../errors.js';
 import { closeDir, openRoot } from '../../fs/dir.js';
-import { MAILBOX_DATABASE_FILE } from '../../store/database.js';
+import { MAILBOX_DATABASE_FILE, MAILBOX_TABLES } from '../../store/database.js';
 import { openEnvironment } from '../../store/environment.js';
 import { MAPPING_DATABASE_FILE } from '../mapping/database.js';
 
@@ -27,7 +27,7 @@ async function readAll(directory: string, file: string, tables: readonly string[
 const [mboxlist = '', workDir = '', uid = '', gid = ''] = process.argv.slice(2);
 const owner = { uid: Number(uid), gid: Number(gid) };
 try {
-  await readAll(mboxlist, MAILBOX_DATABASE_FILE, ['folder', 'quota', 'subscr', 'published', 'peruser', 'pending']);
+  await readAll(mboxlist, MAILBOX_DATABASE_FILE, MAILBOX_TABLES);
   await readAll(workDir, MAPPING_DATABASE_FILE, ['meta', 'user', 'folder', 'mailbox', 'owned', 'record', 'failure']);
 } catch (error) {
   // What openEnvironment finds by itself it will say again, where it belongs.

@@ -286,3 +286,40 @@ it('createMailbox refuses a name that is taken', async () => {
   const made = { owner: 'anna', partition: 'test', root: store.partition };
   expect(await codeOfAsync(() => createMailbox(store, A, made))).toBe('MAILBOX_EXISTS');
 });
+
+describe('the uidvalidity that createMailbox gives', () => {
+  const made = () => ({ owner: 'anna', partition: 'test', root: store.partition });
+  const create = async (name: string): Promise<number> => {
+    await createMailbox(store, name, made());
+    return store.mailboxes.get(name)?.uidvalidity ?? 0;
+  };
+
+  it('is none that the name had before, whatever became of the mailbox, within a second too', async () => {
+    const given: number[] = [];
+    for (let i = 0; i < 6; i++) {
+      given.push(await create(B));
+      if (i % 2 === 0) await deleteMailbox(store, B);
+      else await renameMailbox(store, B, `user/anna/was${i}`);
+    }
+    expect(given).toEqual([...new Set(given)].sort((a, b) => a - b));
+  });
+
+  it('is above that of a mailbox from 3.x, which may be any', async () => {
+    const record = store.mailboxes.get(A);
+    if (record === undefined) throw new Error('no record');
+    const ahead = Math.floor(Date.now() / 1000) + 1_000_000_000;
+    await store.mailboxes.update((writes) => writes.put({ ...record, uidvalidity: ahead }));
+    await deleteMailbox(store, A);
+    expect(await create(A)).toBe(ahead + 1);
+  });
+
+  it('is the time where no number is above', async () => {
+    await store.mailboxes.update((writes) => writes.noteUidvalidity('anna', 0xffffffff));
+    expect(Math.abs((await create(B)) - Date.now() / 1000)).toBeLessThan(60);
+  });
+
+  it('is another one for each of those that are made at once', async () => {
+    const names = ['user/anna/m1', 'user/anna/m2', 'user/anna/m3', 'user/anna/m4'];
+    expect(new Set(await Promise.all(names.map(create))).size).toBe(4);
+  });
+});
