@@ -96,9 +96,12 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
     const held = { sourceFd: opened.fd, lockFd, stamp: stampOf(opened) };
     const found = readFolder(tools, opened);
     const planned = planOf(tools, task, found);
-    if (isMountPoint(task, opened, planned)) return gone(task);
     if (addTo === undefined) {
-      const plan = (): FolderPlan => ({ ...planned, messages: shareTable(planned.messages) });
+      // With the lock of the mailbox: whoever holds that may have renamed the folder.
+      const plan = (): FolderPlan => {
+        if (isMountPoint(task, opened, planned)) throw goneError(task);
+        return { ...planned, messages: shareTable(planned.messages) };
+      };
       result = holdTarget(tools, task, held, found, plan);
       return result;
     }
@@ -185,8 +188,12 @@ export function openSource(task: { id: number; source: Place }): Dir | 'missing'
 }
 
 export function gone(task: PrepareFolder): FailedFolder {
+  return failed(task.id, goneError(task), 'FOLDER_GONE', placePath(task.source), 'source');
+}
+
+function goneError({ source }: PrepareFolder): MailhaulError {
   const message = 'The 3.x folder is not there any more; upgrade -s saw it. Is its disk mounted?';
-  return { kind: 'failed', id: task.id, failure: { code: 'FOLDER_GONE', message, where: placePath(task.source) } };
+  return new MailhaulError('FOLDER_GONE', message, { where: placePath(source) });
 }
 
 /**

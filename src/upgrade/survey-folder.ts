@@ -38,10 +38,10 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
     const late = lateRights(task, opened);
     if (late !== undefined) return late;
     const found = readFolder(tools, opened);
-    const plan = planOf(tools, task, found);
-    if (isMountPoint(task, opened, plan)) return gone(task);
     const emptied = emptiedIn(task, found);
     if (emptied !== undefined) return emptied;
+    const plan = planOf(tools, task, found);
+    if (isMountPoint(task, opened, plan)) return gone(task);
     const adding = toBeAdded(task, plan.messages);
     let [messages, bytes] = [0, 0];
     for (let i = 0; i < adding.length; i++) {
