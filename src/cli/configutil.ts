@@ -23,7 +23,8 @@ import {
   parseOptionKey,
 } from '../config/configdb.js';
 import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError, messageOf } from '../errors.js';
-import { closeDir, type Dir, openRootOr, readFile, stat } from '../fs/dir.js';
+import { closeDir, type Dir, openRootOr, stat } from '../fs/dir.js';
+import { readFile } from '../fs/file.js';
 import { DEFAULT_LOG_LEVEL, openLog, parseLogLevel } from '../log/log.js';
 import {
   type CommonFlags,

@@ -12,7 +12,8 @@ import { isUtf8 } from 'node:buffer';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailhaulError } from '../errors.js';
 import { replaceFile } from '../fs/atomic.js';
-import { closeDir, type Dir, type Ownership, readFile, stat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, type Ownership, stat, walk } from '../fs/dir.js';
+import { readFile } from '../fs/file.js';
 import { tryFlock } from '../fs/flock.js';
 
 export const CONFIGDB = 'configdb';

@@ -4,7 +4,8 @@
  */
 import { spawnSync } from 'node:child_process';
 import type { AccountIds } from '../fs/addon.js';
-import { closeDir, openRoot, readFile } from '../fs/dir.js';
+import { closeDir, openRoot } from '../fs/dir.js';
+import { readFile } from '../fs/file.js';
 
 /** What `accountIds` of the addon answers, without the addon. Both names must be plausible (account.ts). */
 export function accountIdsByCommand(user: string, group: string): AccountIds {

@@ -9,7 +9,8 @@
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { onDescriptor, readOpen, statOpen, statOpenExactly } from '../fs/descriptor.js';
-import { createFile, type Dir, type Ownership, openFile, openSoleFile, own, stat, walk } from '../fs/dir.js';
+import { createFile, type Dir, type Ownership, own, stat, walk } from '../fs/dir.js';
+import { openFile, openSoleFile } from '../fs/file.js';
 import { tryFlock } from '../fs/flock.js';
 import { describeHolder, flockPids, holdersText, isAlive, type LockHolder } from '../fs/holders.js';
 import { effect } from '../fs/seam.js';

@@ -2,7 +2,8 @@
 import * as fs from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { MailhaulError } from '../errors.js';
-import { closeDir, type Dir, openFile, openRoot } from './dir.js';
+import { closeDir, type Dir, openRoot } from './dir.js';
+import { openFile } from './file.js';
 import { mindsLinks, walkTo } from './links.js';
 
 /**

@@ -13,17 +13,8 @@ import * as fs from 'node:fs';
 import { hostname } from 'node:os';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { statOpen } from '../fs/descriptor.js';
-import {
-  closeDir,
-  createFile,
-  type Dir,
-  ensureDirs,
-  type Ownership,
-  openFile,
-  openSoleFile,
-  own,
-  writeAll,
-} from '../fs/dir.js';
+import { closeDir, createFile, type Dir, ensureDirs, type Ownership, own, writeAll } from '../fs/dir.js';
+import { openFile, openSoleFile } from '../fs/file.js';
 import { tryFlock } from '../fs/flock.js';
 
 /** From silent to everything; the order of the product's `nsmsgLogLevel`. */

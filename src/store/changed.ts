@@ -5,7 +5,8 @@
 import { closeSync } from 'node:fs';
 import { hasErrno } from '../errors.js';
 import { readOpen } from '../fs/descriptor.js';
-import { type Dir, openFile, stat } from '../fs/dir.js';
+import { type Dir, stat } from '../fs/dir.js';
+import { openFile } from '../fs/file.js';
 import { INDEX_FILE, JOURNAL_FILE } from './layout.js';
 
 /** Offsets in the index header. */

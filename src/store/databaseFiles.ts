@@ -5,19 +5,8 @@
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { statOpen, statOpenExactly } from '../fs/descriptor.js';
-import {
-  at,
-  createFile,
-  type Dir,
-  displayPath,
-  fstat,
-  type Ownership,
-  openFile,
-  openSoleFile,
-  own,
-  stat,
-  sync,
-} from '../fs/dir.js';
+import { at, createFile, type Dir, displayPath, fstat, type Ownership, own, stat, sync } from '../fs/dir.js';
+import { openFile, openSoleFile } from '../fs/file.js';
 import { checkDatabaseFile } from './lmdbHeader.js';
 
 /** Whose the files are and what they are opened for. */

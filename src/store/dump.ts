@@ -9,7 +9,8 @@ import { type ImapValue, parseImapValue } from '../engine/message/imapvalue.js';
 import { FLAG } from '../engine/types.js';
 import { MailhaulError, messageOf } from '../errors.js';
 import { readOpen } from '../fs/descriptor.js';
-import { closeDir, type Dir, displayPath, openDir, openFile } from '../fs/dir.js';
+import { closeDir, type Dir, displayPath, openDir } from '../fs/dir.js';
+import { openFile } from '../fs/file.js';
 import { openMailboxIndex } from './index/mailboxIndex.js';
 import { hashDirectory, messageFile } from './layout.js';
 

@@ -17,7 +17,8 @@
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
 import { readOpen, statOpen } from '../fs/descriptor.js';
-import { type Dir, displayPath, openFile, withFile } from '../fs/dir.js';
+import { type Dir, displayPath } from '../fs/dir.js';
+import { openFile, withFile } from '../fs/file.js';
 import { effect } from '../fs/seam.js';
 import { treesLieWithin } from './lmdbPages.js';
 

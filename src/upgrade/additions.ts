@@ -16,17 +16,8 @@
  */
 import * as fs from 'node:fs';
 import type { EngineOutput, IndexSummary } from '../engine/types.js';
-import {
-  closeDir,
-  createOver,
-  type Dir,
-  ensureDir,
-  type Ownership,
-  openDir,
-  openFile,
-  rename,
-  sync,
-} from '../fs/dir.js';
+import { closeDir, createOver, type Dir, ensureDir, type Ownership, openDir, rename, sync } from '../fs/dir.js';
+import { openFile } from '../fs/file.js';
 import { loadDigest } from '../store/digest.js';
 import { fileSink } from '../store/index/io.js';
 import { openMailboxIndex } from '../store/index/mailboxIndex.js';

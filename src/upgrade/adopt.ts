@@ -7,7 +7,8 @@
 import { closeSync } from 'node:fs';
 import { hasErrno } from '../errors.js';
 import { statOpen } from '../fs/descriptor.js';
-import { adoptDir, closeDir, type Dir, list, type Name, openDir, openFile, own, stat } from '../fs/dir.js';
+import { adoptDir, closeDir, type Dir, list, type Name, openDir, own, stat } from '../fs/dir.js';
+import { openFile } from '../fs/file.js';
 import { isHashDirectory, RETRY_DIRECTORY } from '../store/layout.js';
 import { mailboxPathComponents } from '../store/names.js';
 import type { Roots } from './roots.js';

@@ -5,7 +5,8 @@
  */
 import { MailhaulError } from '../errors.js';
 import { replaceFile } from '../fs/atomic.js';
-import { type Dir, entries, type Ownership, readFile, unlinkIfThere } from '../fs/dir.js';
+import { type Dir, entries, type Ownership, unlinkIfThere } from '../fs/dir.js';
+import { readFile } from '../fs/file.js';
 import type { MappingUser } from './types.js';
 import { formerListFileName, isFormerList, userListFileName, userListHeader } from './userlists.js';
 

@@ -8,7 +8,7 @@ import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lockHolders, STORE_LOCK_FILE } from '../config/store-lock.js';
 import { hasErrno } from '../errors.js';
-import { openFile } from '../fs/dir.js';
+import { openFile } from '../fs/file.js';
 import type { LockHolder } from '../fs/holders.js';
 import { isDue } from './selection.js';
 import { openSession, type Session, type SessionOptions } from './session.js';

@@ -7,7 +7,8 @@
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { statOpenExactly } from '../../fs/descriptor.js';
-import { type Dir, type Name, openSeenFile, stat } from '../../fs/dir.js';
+import { type Dir, type Name, stat } from '../../fs/dir.js';
+import { openSeenFile } from '../../fs/file.js';
 import type { MessageTable } from '../types.js';
 import { MessageFailed, sourceFailure } from './outcome.js';
 import { isFileName, isRecorded } from './table.js';

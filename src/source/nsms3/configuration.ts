@@ -4,7 +4,8 @@
  * a setting that is only carried along and cannot be read is left at its default with a warning.
  */
 import { MailhaulError, messageOf } from '../../errors.js';
-import { closeDir, type Dir, displayPath, openDir, readFile } from '../../fs/dir.js';
+import { closeDir, type Dir, displayPath, openDir } from '../../fs/dir.js';
+import { readFile } from '../../fs/file.js';
 import type { SourceConfiguration, SourceSettings } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
 

@@ -8,7 +8,8 @@
 import { type BigIntStats, closeSync, constants } from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import { statOpenExactly } from '../../fs/descriptor.js';
-import { type Dir, displayPath, fstat, type Name, openFile, stat } from '../../fs/dir.js';
+import { type Dir, displayPath, fstat, type Name, stat } from '../../fs/dir.js';
+import { openFile } from '../../fs/file.js';
 
 /** Mode bit: everybody may read it. */
 const S_IROTH = 0o004n;

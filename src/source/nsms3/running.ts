@@ -4,7 +4,8 @@
  * administrator, who can look, says `--pid-is-stale`.
  */
 import { describeError, hasErrno, MailhaulError } from '../../errors.js';
-import { type Dir, displayPath, readFile } from '../../fs/dir.js';
+import { type Dir, displayPath } from '../../fs/dir.js';
+import { readFile } from '../../fs/file.js';
 import type { ServerState } from '../types.js';
 import { quoteBytes } from '../warnings.js';
 

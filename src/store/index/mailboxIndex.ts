@@ -5,7 +5,8 @@
 import { FLAG, type IndexSummary } from '../../engine/types.js';
 import { hasErrno } from '../../errors.js';
 import { statOpenExactly } from '../../fs/descriptor.js';
-import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
+import { type Dir, displayPath, stat } from '../../fs/dir.js';
+import { openFile } from '../../fs/file.js';
 import { check32 } from '../digest.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../layout.js';
 import { type ByteSource, OpenFiles } from './io.js';

@@ -17,13 +17,12 @@ import {
   list,
   type Ownership,
   openDir,
-  openFile,
-  readFile,
   removeDir,
   stat,
   unlinkIfThere,
   walkIfThere,
 } from '../../fs/dir.js';
+import { openFile, readFile } from '../../fs/file.js';
 import { openMailboxIndex } from '../index/mailboxIndex.js';
 import { type IndexReader, openIndex } from '../index/reader.js';
 import { hashDirectory, INDEX_FILE, isHashDirectory, messageFile, RETRY_DIRECTORY } from '../layout.js';

@@ -2,7 +2,8 @@
 import * as fs from 'node:fs';
 import { crlfForm } from '../../engine/message/crlf.js';
 import { readOpen } from '../../fs/descriptor.js';
-import { type Dir, type Name, openFile } from '../../fs/dir.js';
+import type { Dir, Name } from '../../fs/dir.js';
+import { openFile } from '../../fs/file.js';
 import { digestOf } from '../../store/digest.js';
 
 const PIECE_BYTES = 1 << 20;

@@ -18,7 +18,8 @@
 import { closeSync } from 'node:fs';
 import { rowOfUid } from '../../engine/rows.js';
 import { describeError } from '../../errors.js';
-import { type Dir, displayPath, openFile, stat } from '../../fs/dir.js';
+import { type Dir, displayPath, stat } from '../../fs/dir.js';
+import { openFile } from '../../fs/file.js';
 import { INDEX_FILE, JOURNAL_FILE } from '../../store/layout.js';
 import { rawKey } from '../../store/names.js';
 import { fileDigest, sameDigest } from './content.js';

@@ -10,7 +10,8 @@
  */
 
 import { rowOfUid } from '../../engine/rows.js';
-import { closeDir, type Dir, openDir, stat, withFile } from '../../fs/dir.js';
+import { closeDir, type Dir, openDir, stat } from '../../fs/dir.js';
+import { withFile } from '../../fs/file.js';
 import { fileSource } from '../../store/index/io.js';
 import { type JournalChange, JournalReader, journalIndexOf } from '../../store/index/journal.js';
 import { JOURNAL_FILE, RETRY_DIRECTORY } from '../../store/layout.js';

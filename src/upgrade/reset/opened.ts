@@ -7,7 +7,8 @@
  */
 import type { BigIntStats } from 'node:fs';
 import { describeError, hasErrno, MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, fstat, openDir, openFile, stat, walkIfThere } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, openDir, stat, walkIfThere } from '../../fs/dir.js';
+import { openFile } from '../../fs/file.js';
 import { recordedMtime } from '../../fs/times.js';
 import { HashDirectories } from '../../store/hashDirectories.js';
 import { OpenFiles } from '../../store/index/io.js';

@@ -17,14 +17,13 @@ import {
   entries,
   link,
   type Name,
-  openFile,
   own,
   stat,
   unlink,
   unlinkIfThere,
-  withFile,
   writeAll,
 } from '../../fs/dir.js';
+import { openFile, withFile } from '../../fs/file.js';
 import { syncFileSystem, syncWritten } from '../../fs/syncfs.js';
 import { setModificationTime } from '../../fs/times.js';
 import type { FolderLock } from '../../source/types.js';

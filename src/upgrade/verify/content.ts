@@ -7,7 +7,8 @@
 import * as fs from 'node:fs';
 import { EXIT, MailhaulError } from '../../errors.js';
 import { readOpen, statOpen } from '../../fs/descriptor.js';
-import { type Dir, displayPath, openSeenFile } from '../../fs/dir.js';
+import { type Dir, displayPath } from '../../fs/dir.js';
+import { openSeenFile } from '../../fs/file.js';
 import { stopped, type VerifyContext } from './context.js';
 
 const KEPT_BYTES = 16 << 20;

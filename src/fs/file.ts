@@ -1,0 +1,77 @@
+/** Regular files, opened by one name in a held directory: what else has the name is not even opened. */
+import * as fs from 'node:fs';
+import { MailhaulError } from '../errors.js';
+import { onDescriptor, statOpen } from './descriptor.js';
+import { at, type Dir, displayPath, type Name } from './dir.js';
+
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+
+/** Opens a regular file for reading; anything else (link, fifo, device, directory) throws FS_NOT_REGULAR. */
+export function openFile(dir: Dir, name: Name, flags = O_RDONLY): number {
+  const path = at(dir, name);
+  // A device or fifo must not even be opened, so the type is looked at first and checked again on the descriptor.
+  if (!fs.lstatSync(path).isFile()) throw notRegular(dir, name);
+  const fd = fs.openSync(path, flags | O_NOFOLLOW | O_NONBLOCK);
+  if (!statOpen(fd).isFile()) {
+    fs.closeSync(fd);
+    throw notRegular(dir, name);
+  }
+  return fd;
+}
+
+/**
+ * `openFile` for a file that only this package makes and never links. Another link of it may be any file of the
+ * system, which root must neither write to nor give away: FS_LINKED.
+ */
+export function openSoleFile(dir: Dir, name: Name, flags = O_RDONLY): number {
+  const fd = openFile(dir, name, flags);
+  if (statOpen(fd).nlink <= 1) return fd;
+  fs.closeSync(fd);
+  throw new MailhaulError('FS_LINKED', 'The file is a hard link of another file.', {
+    where: displayPath(dir, name),
+    hint: 'Somebody put it there: find out who, and remove it.',
+  });
+}
+
+/**
+ * Opens for reading a name that the caller has just seen to be a regular file: `openFile` without its own
+ * looks, for calls by the hundred thousand. The caller compares what it opened with what it saw.
+ */
+export function openSeenFile(dir: Dir, name: Name): number {
+  return fs.openSync(at(dir, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+}
+
+function notRegular(dir: Dir, name: Name): MailhaulError {
+  return new MailhaulError('FS_NOT_REGULAR', 'A regular file was expected.', { where: displayPath(dir, name) });
+}
+
+/** Opens a regular file for `use` and closes it. Throws what openFile and `use` throw. */
+export function withFile<T>(dir: Dir, name: Name, use: (fd: number) => T): T {
+  const fd = openFile(dir, name);
+  try {
+    return use(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** The whole content of a regular file; undefined when there is none. `limit` bytes at most, else FS_TOO_LARGE. */
+export function readFile(dir: Dir, name: Name, limit = 1 << 30): Buffer | undefined {
+  let fd: number;
+  try {
+    fd = openFile(dir, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    if (statOpen(fd).size > limit) {
+      throw new MailhaulError('FS_TOO_LARGE', `The file is larger than ${limit} bytes.`, {
+        where: displayPath(dir, name),
+      });
+    }
+    return onDescriptor(fd, () => fs.readFileSync(fd));
+  } finally {
+    fs.closeSync(fd);
+  }
+}
