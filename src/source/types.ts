@@ -172,7 +172,10 @@ export interface MailSource {
   readAcl(folder: Dir): SourceAcl;
   /** `mailbox` is the user's mailbox directory. */
   readSubscriptions(mailbox: Dir): SourceSubscriptions;
-  /** Tries once, never waits; when `busy`, close `folder`. Throws MailhaulError FOLDER_LOCK when the lock cannot be used at all. */
+  /**
+   * Tries once, never waits; when `busy`, close `folder`. Throws MailhaulError FOLDER_LOCK when the lock cannot be used at
+   * all.
+   */
   tryLockFolder(folder: Dir, owner: Ownership): FolderLock | 'busy';
   /** Processes that hold the folder's lock, where the system tells; for messages only. */
   lockHolders(folder: Dir): number[];

@@ -224,7 +224,8 @@ function sameAs(scan: DirectoryScan, record: MigrationRecord): (file: number, i:
 
 /**
  * Whether lines number the same folder as the record. They do not after a uid overflow, when the record has a
- * uidvalidity of its own. Under the uidvalidity that `-s` chose, the header says nothing. Without a header a file whose line and record differ shows it.
+ * uidvalidity of its own. Under the uidvalidity that `-s` chose, the header says nothing. Without a header a file whose
+ * line and record differ shows it.
  */
 function linesApply(input: UidInput, previous: MigrationRecord, wanted: Uint32Array, recorded: Uint32Array): boolean {
   return (

@@ -64,9 +64,10 @@ const FOLD_BYTES = 1 << 20;
 const MAX_UID = 0xffffffff;
 
 /**
- * Locks a mailbox, lets `change` change it until its promise is settled, brings the database up to date. Opening alone makes the journal, which
- * tells a later `upgrade` that a service was here (4x-store.md, promise 4). Errors: those of holdMailbox, IDX_ and
- * JNL_ damage, NO_MESSAGE, UIDS_EXHAUSTED, CHANGE_INVALID; of a call that `change` makes when it has ended MAILBOX_CLOSED.
+ * Locks a mailbox, lets `change` change it until its promise is settled, brings the database up to date. Opening alone
+ * makes the journal, which tells a later `upgrade` that a service was here (4x-store.md, promise 4). Errors: those of
+ * holdMailbox, IDX_ and JNL_ damage, NO_MESSAGE, UIDS_EXHAUSTED, CHANGE_INVALID; of a call that `change` makes when it
+ * has ended MAILBOX_CLOSED.
  */
 export async function changeMailbox<T>(
   store: MailStore,

@@ -259,7 +259,10 @@ function emptyDirectory(parent: Dir, name: string, isOurs: (file: string) => boo
   removeIfEmpty(parent, name);
 }
 
-/** False when it stays: there is something in it, or a disk is mounted on it. One that is gone already was removed by another process. */
+/**
+ * False when it stays: there is something in it, or a disk is mounted on it. One that is gone already was removed by
+ * another process.
+ */
 function removeIfEmpty(parent: Dir, name: string): boolean {
   try {
     removeDir(parent, name);

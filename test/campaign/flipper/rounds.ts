@@ -11,7 +11,10 @@ export interface Round {
   readonly name: string;
   /** Kept state that it begins with. */
   readonly state: State;
-  /** The first command is in the middle of its work when names begin to be exchanged: it would refuse what is flipped before it begins. */
+  /**
+   * The first command is in the middle of its work when names begin to be exchanged: it would refuse what is flipped
+   * before it begins.
+   */
   readonly late?: boolean;
   plan(site: Site, decoys: Decoys): void;
   /** What runs while the flipper does. */
