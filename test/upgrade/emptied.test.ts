@@ -2,9 +2,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { selectEngine } from '../../src/engine/engines.js';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
-import { nsms3 } from '../../src/source/nsms3/source.js';
 import { loadDigest } from '../../src/store/digest.js';
 import { foldJournal } from '../../src/store/index/fold.js';
 import { fileSink } from '../../src/store/index/io.js';
@@ -16,10 +14,10 @@ import type { MessagesReport } from '../../src/upgrade/report.js';
 import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import { openSession } from '../../src/upgrade/session.js';
 import { surveyFolder } from '../../src/upgrade/survey-folder.js';
-import type { WorkerContext } from '../../src/upgrade/tasks.js';
 import { asService } from '../campaign/support/service.js';
 import { MAIL, putMail } from '../e2e/hand-site.js';
 import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
+import { threadTools } from './thread-support.js';
 
 const WORK = 'user/anna/Work';
 const INBOX = 'user/anna/INBOX';
@@ -222,19 +220,8 @@ async function surveyed(): Promise<string | undefined> {
     const { owner } = instance;
     const partitionPath = (name: string): string => instance.partitionPath(name) ?? '';
     const places = placesOf({ mapping, mailboxes, roots, owner, partitionPath }, folder);
-    const engine = await selectEngine('auto');
-    const context: WorkerContext = {
-      engine: engine.name,
-      progress: new Int32Array(new SharedArrayBuffer(64)),
-      faults: null,
-      ownerUid: owner.uid,
-      ownerGid: owner.gid,
-      setOwner: false,
-      takeForeign: false,
-      publishWithFailures: false,
-      additions: false,
-    };
-    const result = surveyFolder({ engine, source: nsms3, context }, prepareTaskOf(session, folder, places));
+    const tools = await threadTools({ setOwner: false });
+    const result = surveyFolder(tools, prepareTaskOf(session, folder, places));
     return result.kind === 'failed' ? result.failure.code : undefined;
   } finally {
     closeRoots(roots);

@@ -3,16 +3,15 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { selectEngine } from '../../src/engine/engines.js';
-import { nsms3 } from '../../src/source/nsms3/source.js';
 import { placesOf, prepareTaskOf } from '../../src/upgrade/batch.js';
 import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import { release } from '../../src/upgrade/run.js';
 import { openSession, type Session } from '../../src/upgrade/session.js';
 import { prepareFolder } from '../../src/upgrade/steps.js';
-import type { PrepareFolder, PrepareResult, WorkerContext } from '../../src/upgrade/tasks.js';
+import type { PrepareFolder, PrepareResult } from '../../src/upgrade/tasks.js';
 import { commandFile } from '../support/process.js';
 import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
+import { threadTools } from './thread-support.js';
 
 const UPGRADE = commandFile('upgrade');
 const MESSAGE = 'Subject: x\r\n\r\ntext\r\n';
@@ -48,19 +47,7 @@ function task(): PrepareFolder {
 
 /** What a process that wants INBOX is told. */
 async function prepare(): Promise<PrepareResult> {
-  const engine = await selectEngine('auto');
-  const context: WorkerContext = {
-    engine: engine.name,
-    progress: new Int32Array(new SharedArrayBuffer(64)),
-    faults: null,
-    ownerUid: ACCOUNT.uid,
-    ownerGid: ACCOUNT.gid,
-    setOwner: process.geteuid?.() === 0,
-    takeForeign: false,
-    publishWithFailures: false,
-    additions: false,
-  };
-  return prepareFolder({ engine, source: nsms3, context }, task());
+  return prepareFolder(await threadTools(), task());
 }
 
 async function holdFirst(): Promise<Extract<PrepareResult, { kind: 'ready' }>> {

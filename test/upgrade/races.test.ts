@@ -2,8 +2,6 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { selectEngine } from '../../src/engine/engines.js';
-import { nsms3 } from '../../src/source/nsms3/source.js';
 import { loadDigest } from '../../src/store/digest.js';
 import { openIndex } from '../../src/store/index/reader.js';
 import { migrateFolders } from '../../src/upgrade/messages.js';
@@ -15,9 +13,10 @@ import { emptyReport } from '../../src/upgrade/report.js';
 import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import type { Run } from '../../src/upgrade/run.js';
 import { openSession, type Session } from '../../src/upgrade/session.js';
-import type { Task, WorkerContext } from '../../src/upgrade/tasks.js';
+import type { Task } from '../../src/upgrade/tasks.js';
 import { noTroubles } from '../../src/upgrade/trouble.js';
 import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
+import { threadTools } from './thread-support.js';
 
 const MAILBOX = 'user/anna/INBOX';
 
@@ -47,22 +46,11 @@ async function runWith(
   after: (task: Task) => Promise<void>,
   before: (task: Task) => Promise<void> = async () => {},
 ): Promise<Run> {
-  const engine = await selectEngine('auto');
-  const context: WorkerContext = {
-    engine: engine.name,
-    progress: new Int32Array(new SharedArrayBuffer(64)),
-    faults: null,
-    ownerUid: ACCOUNT.uid,
-    ownerGid: ACCOUNT.gid,
-    setOwner: process.geteuid?.() === 0,
-    takeForeign: false,
-    publishWithFailures: false,
-    additions: false,
-  };
+  const tools = await threadTools();
   const pool: WorkerPool = {
     async run<K extends Task['kind']>(task: Extract<Task, { kind: K }>): Promise<TaskResults[K]> {
       await before(task);
-      const result = (await perform({ engine, source: nsms3, context }, task)) as TaskResults[K];
+      const result = (await perform(tools, task)) as TaskResults[K];
       await after(task);
       return result;
     },
@@ -76,8 +64,8 @@ async function runWith(
     pool,
     roots: emptyRoots(),
     log: session.log,
-    report: emptyReport(engine.name),
-    progress: context.progress,
+    report: emptyReport(tools.context.engine),
+    progress: tools.context.progress,
     swept: new Set(),
     removed: new Set(),
     troubles: noTroubles(),

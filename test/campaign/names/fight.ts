@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { EXIT } from '../../../src/errors.js';
 import type { Random } from '../../support/generate/random.js';
 import { commandFile } from '../../support/process.js';
-import { continueAfter, signal } from '../support/stopping.js';
+import { type ChildEnd, continueAfter, endOf, signal } from '../support/stopping.js';
 import { answersOf, type Line, readDiary } from './diary.js';
 import type { Ground } from './ground.js';
 import { drawTasks, type Order } from './order.js';
@@ -121,11 +121,8 @@ function writeOrder(
   return { file: `${base}.json`, order };
 }
 
-interface End {
+interface End extends ChildEnd {
   readonly fate: Fate | undefined;
-  readonly killed: boolean;
-  readonly code: number | null;
-  readonly output: string;
 }
 
 function runCommand(command: readonly string[], random: Random, calm: boolean): Promise<End> {
@@ -145,29 +142,15 @@ function unexpected({ killed, code, fate, output }: End): string[] {
   return [`upgrade ended with ${code}: ${output.slice(0, 2_000)}`];
 }
 
-function run(args: readonly string[], fate: Fate | undefined): Promise<End> {
+async function run(args: readonly string[], fate: Fate | undefined): Promise<End> {
   const child = spawn(process.execPath, args, {
     detached: true,
     env: { ...process.env, ...(fate?.fault === undefined ? {} : { MAILHAUL_FAULT: fate.fault }) },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const end = (): void => signal(child, 'SIGKILL', true);
-  process.once('exit', end);
   const timers = [
-    setTimeout(end, PATIENCE_MS),
+    setTimeout(() => signal(child, 'SIGKILL', true), PATIENCE_MS),
     ...(fate?.fault?.startsWith('stop') ? [continueAfter(child, fate.forMs)] : []),
   ];
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code, ending) => {
-      for (const timer of timers) clearTimeout(timer);
-      process.removeListener('exit', end);
-      resolve({ fate, killed: ending !== null, code, output });
-    });
-  });
+  return { fate, ...(await endOf(child, timers)) };
 }

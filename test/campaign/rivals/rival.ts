@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { loadAddon } from '../../../src/fs/addon.js';
 import type { Random } from '../../support/generate/random.js';
-import { continueAfter, signal } from '../support/stopping.js';
+import { type ChildEnd, continueAfter, endOf, signal } from '../support/stopping.js';
 import { argv, type Ground } from './ground.js';
 
 /** How many fight at a time. */
@@ -72,13 +72,9 @@ export interface Fate {
   readonly killCall?: number;
 }
 
-export interface End {
+export interface End extends ChildEnd {
   readonly kind: Kind;
   readonly fate: Fate;
-  /** The signal ended it. */
-  readonly killed: boolean;
-  readonly code: number | null;
-  readonly output: string;
 }
 
 /** Nothing happens to it. */
@@ -115,7 +111,7 @@ export function drawLag(random: Random, { workMs, calls }: Pace): Fate {
 }
 
 /** Runs it to its end, whichever that is. */
-export function runRival(
+export async function runRival(
   kind: Kind,
   ground: Ground,
   random: Random,
@@ -136,29 +132,15 @@ export function runRival(
   });
   const group = random.chance(0.5);
   const timers = [
-    later(fate.kill, () => signal(child, 'SIGKILL', group)),
-    later(fate.stop, () => signal(child, 'SIGSTOP', false)),
-    later(fate.go, () => signal(child, 'SIGCONT', false)),
-    later(PATIENCE_MS, () => signal(child, 'SIGKILL', true)),
+    ...later(fate.kill, () => signal(child, 'SIGKILL', group)),
+    ...later(fate.stop, () => signal(child, 'SIGSTOP', false)),
+    ...later(fate.go, () => signal(child, 'SIGCONT', false)),
+    ...later(PATIENCE_MS, () => signal(child, 'SIGKILL', true)),
     ...(fate.lag === undefined ? [] : [continueAfter(child, fate.lag.forMs)]),
   ];
-  const end = (): void => signal(child, 'SIGKILL', true);
-  process.once('exit', end);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (code, ending) => {
-      for (const timer of timers) clearTimeout(timer);
-      process.removeListener('exit', end);
-      resolve({ kind, fate, killed: ending !== null, code, output });
-    });
-  });
+  return { kind, fate, ...(await endOf(child, timers)) };
 }
 
-function later(afterMs: number | undefined, act: () => void): NodeJS.Timeout | undefined {
-  return afterMs === undefined ? undefined : setTimeout(act, afterMs);
+function later(afterMs: number | undefined, act: () => void): NodeJS.Timeout[] {
+  return afterMs === undefined ? [] : [setTimeout(act, afterMs)];
 }
