@@ -95,6 +95,12 @@ describe('a whole configuration', () => {
     expect(configuration.warnings.map((w) => [w.code, w.where])).toEqual([['CONF_UNKNOWN_KEY', 'line 4']]);
   });
 
+  test('an unknown key of any length makes a short warning', () => {
+    const [warning] = parseMore(`${'X'.repeat(4000)}: b`, '').warnings;
+    expect(warning).toMatchObject({ code: 'CONF_UNKNOWN_KEY' });
+    expect(warning?.message.length).toBeLessThan(300);
+  });
+
   test('a line without a key is reported, not fatal', () => {
     expect(parseMore('what is this', ': 5').warnings.map((w) => w.code)).toEqual(['CONF_LINE', 'CONF_LINE']);
   });
