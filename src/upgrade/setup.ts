@@ -33,6 +33,9 @@ export const DIRECTORY_OPTION = {
 /** Prefix of options that hold 3.x keys this package does not know. */
 const UNKNOWN_PREFIX = 'local.upgrade.unknown.';
 
+/** Lines that one message lists. */
+const LINES_LISTED = 20;
+
 /** In the report of `msg-setup`, in place of a value that may be a secret. */
 const NOT_SHOWN = '…';
 
@@ -58,10 +61,7 @@ export function carriedOptions(configuration: SourceConfiguration): Map<string, 
     ['store.singlecopy', yesNo(settings.singleCopy)],
     ['logfile.default.loglevel', level ?? null],
     ['local.upgrade.postofficedirectory', configuration.postOfficeDirectory],
-    ...configuration.unknown.map(({ key, value }): [string, string] => [
-      `${UNKNOWN_PREFIX}${key.toLowerCase()}`,
-      value,
-    ]),
+    ...configuration.unknown.map(({ key, value }): [string, string] => [unknownOption(key), value]),
   ];
   const options = new Map<string, string>();
   for (const [option, value] of wanted) {
@@ -206,11 +206,28 @@ function readSource(source: MailSource, from: string): SourceConfiguration {
   }
 }
 
-/** What the reader of NscpMail.conf complained about; unknown keys, which are kept as options, are among it. */
+function unknownOption(key: string): string {
+  return `${UNKNOWN_PREFIX}${key.toLowerCase()}`;
+}
+
+/**
+ * What the reader of NscpMail.conf complained about; unknown keys, which are kept as options, are among it, and those that
+ * no option can be.
+ */
 export function warningsOf(configuration: SourceConfiguration | undefined): string[] {
-  return (configuration?.warnings ?? []).map(({ where, message }) =>
+  if (configuration === undefined) return [];
+  const carried = carriedOptions(configuration);
+  const told = configuration.warnings.map(({ where, message }) =>
     where === '' ? `NscpMail.conf: ${message}` : `NscpMail.conf, ${where}: ${message}`,
   );
+  const lost = configuration.unknown.filter(({ key }) => !carried.has(unknownOption(key)));
+  if (lost.length === 0) return told;
+  const lines = lost.slice(0, LINES_LISTED).map(({ line }) => line);
+  const more = lost.length > lines.length ? ' and more' : '';
+  return [
+    ...told,
+    `NscpMail.conf, lines ${lines.join(', ')}${more}: these keys cannot be kept, no option has such a name or value.`,
+  ];
 }
 
 function newSettings(

@@ -51,6 +51,18 @@ describe('set-up', () => {
     instance.close();
   });
 
+  it('says which unknown 3.x keys no option can keep', async () => {
+    store.configure({ Kept: 'x', 'Odd..Key': 'x', Bell: 'a\x07b' });
+    store.finish();
+    const { options, warnings } = await setUpInstance({ instance: store.instance, from: store.from });
+    expect(Object.keys(options).filter((option) => option.includes('.unknown.'))).toEqual([
+      'local.upgrade.unknown.kept',
+    ]);
+    expect(warnings.filter((text) => text.includes('cannot be kept'))).toEqual([
+      expect.stringMatching(/^NscpMail\.conf, lines \d+, \d+: /),
+    ]);
+  });
+
   it('shows the names of unknown 3.x keys, not what may be secrets in them or in the URL', async () => {
     store.configure({ LdapBindPassword: 'hush1', LdapUrl: 'ldap://cn=a:hu/sh2@x@ldap.example.com/' });
     store.finish();

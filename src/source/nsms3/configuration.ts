@@ -133,7 +133,7 @@ function parseLines(content: Uint8Array, path: string, warnings: WarningList): P
     if (name === undefined) {
       const entry = { key, value: valueBytes.toString('utf8'), line: number };
       unknown.push(entry);
-      const text = `The key ${quoteBytes(Buffer.from(key))} is not known; it is kept, not used.`;
+      const text = `The key ${quoteBytes(Buffer.from(key))} is not known and not used.`;
       warnings.add('CONF_UNKNOWN_KEY', number, text);
       continue;
     }
