@@ -25,13 +25,16 @@ const LIMIT_MILLISECONDS = 30 * 60_000;
  * Everything dirty is written out before the clock starts, so that no run pays for another's pages.
  *
  * @param syncPath file system whose sync ends `secondsSynced`
+ * @param cold nothing of any file system is in memory when it starts; needs root
  */
 export async function measure(
   command: readonly string[],
   syncPath: string,
-  env: NodeJS.ProcessEnv = process.env,
+  { cold = false, env = process.env }: { readonly cold?: boolean; readonly env?: NodeJS.ProcessEnv } = {},
 ): Promise<Measured> {
   spawnSync('sync');
+  // Page cache, directory entries and inodes (Linux, Documentation/admin-guide/sysctl/vm.rst, drop_caches).
+  if (cold) fs.writeFileSync('/proc/sys/vm/drop_caches', '3');
   const [file, ...args] = command;
   const started = process.hrtime.bigint();
   const limit = { timeout: LIMIT_MILLISECONDS, killSignal: 'SIGKILL' } as const;

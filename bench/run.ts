@@ -1,149 +1,120 @@
 /**
- * `npm run bench`: how fast is a migration here, beside `cp -a` and `cp -al` of the same tree?
+ * `npm run bench`: how fast is a migration here, beside programs that only copy, link or read the same tree, and beside
+ * the floor of the machine?
  *
  * One round: a fresh file system; the same 3.x store (same seed) made on it once for the competitors and once for
- * each engine; then, each after a `sync` and warm: cp -a, cp -al, `upgrade -m` with each engine. Competitors come
- * first, on trees that nothing was removed from. Figures compare within one run of this program only.
+ * each migration; then, each after a `sync`, warm or cold: competitors, `upgrade -m` with each engine and number of
+ * threads, and last the floor, which writes as many index bytes as they did. Competitors come first, on trees that
+ * nothing was removed from. Figures compare within one round only (report.ts).
  */
-import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { isHashDirectory } from '../src/store/layout.js';
 import { generateInstallation, type Installation } from '../test/support/generate/index.js';
+import { type Competitor, competitors, floor } from './competitors.js';
 import { loopFileSystem, plainDirectory, type Workspace } from './filesystem.js';
-import { type Measured, measure, median } from './measure.js';
+import { type Measured, measure } from './measure.js';
+import { type Sample, summarize, table } from './report.js';
+import { HELP, type Settings, settingsOf } from './settings.js';
 
-const PROJECT = fileURLToPath(new URL('..', import.meta.url));
-const UPGRADE = path.join(PROJECT, 'dist/cli/upgrade.js');
-
-const HELP = `usage: npm run bench -- [options]
-
-  --messages <n>    (100000)
-  --size <bytes>    of each message (8192)
-  --folders <n>     in all (50)
-  --threads <n>     -t of upgrade (2)
-  --rounds <n>      medians of so many rounds (3)
-  --engines <list>  native,portable
-  --fs ext4|xfs|btrfs  a fresh loop file system each round (root; ext4)
-  --image-dir <dir> where the loop file system's image lies (/var/tmp)
-  --dir <dir>       measure in this directory instead
-  --json <file>     write the figures there as well
-`;
-
-interface Settings {
-  readonly messages: number;
-  readonly size: number;
-  readonly folders: number;
-  readonly threads: number;
-  readonly rounds: number;
-  readonly engines: readonly string[];
-  readonly fileSystem: 'ext4' | 'xfs' | 'btrfs';
-  readonly imageDirectory: string;
-  readonly directory: string | null;
-}
-
-interface Sample {
-  readonly name: string;
-  readonly command: string;
-  readonly seconds: number;
-  readonly secondsSynced: number;
-  readonly peakAnonymous: number;
-  readonly cpuSeconds: number;
-}
+const UPGRADE = fileURLToPath(new URL('../dist/cli/upgrade.js', import.meta.url));
 
 async function main(): Promise<void> {
-  const text = (value: string) => ({ type: 'string', default: value }) as const;
-  const { values } = parseArgs({
-    options: {
-      messages: text('100000'),
-      size: text('8192'),
-      folders: text('50'),
-      threads: text('2'),
-      rounds: text('3'),
-      engines: text('native,portable'),
-      fs: text('ext4'),
-      'image-dir': text('/var/tmp'),
-      dir: { type: 'string' },
-      json: { type: 'string' },
-      help: { type: 'boolean' },
-    },
-  });
-  if (values.help) {
+  const settings = settingsOf(process.argv.slice(2));
+  if (settings === undefined) {
     process.stdout.write(HELP);
     return;
   }
-  const settings: Settings = {
-    messages: Number(values.messages),
-    size: Number(values.size),
-    folders: Number(values.folders),
-    threads: Number(values.threads),
-    rounds: Number(values.rounds),
-    engines: values.engines.split(',').filter((engine) => engine !== ''),
-    fileSystem: values.fs === 'xfs' || values.fs === 'btrfs' ? values.fs : 'ext4',
-    imageDirectory: values['image-dir'],
-    directory: values.dir ?? null,
-  };
   if (settings.engines.length > 0 && !fs.existsSync(UPGRADE))
     throw new Error('dist/cli/upgrade.js is missing: npm run build');
-  const samples: Sample[] = [];
+  const installed = competitors((name) => process.stderr.write(`${name} is not installed and left out\n`));
+  const others = installed.filter(({ name }) => isWanted(settings, name));
+  const rounds: Sample[][] = [];
   let where = '';
-  for (let round = 1; round <= settings.rounds; round++) {
-    const space = workspace(settings);
+  for (let number = 1; number <= settings.rounds; number++) {
+    const space = workspace(settings, others.length);
     where = space.description;
     try {
-      process.stderr.write(`round ${round} of ${settings.rounds} on ${where}\n`);
-      samples.push(...(await oneRound(space, settings)));
+      process.stderr.write(`round ${number} of ${settings.rounds} on ${where}\n`);
+      const round = new Round(space, settings);
+      await round.run(others);
+      rounds.push(round.samples);
     } finally {
       space.remove();
     }
   }
-  const report = summarize(samples, settings, where);
+  const report = summarize(rounds, settings, where);
   process.stdout.write(table(report));
-  if (values.json !== undefined) fs.writeFileSync(values.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (settings.json !== null) fs.writeFileSync(settings.json, `${JSON.stringify(report, undefined, 2)}\n`);
 }
 
-function workspace(settings: Settings): Workspace {
+function isWanted({ competitors: wanted }: Settings, name: string): boolean {
+  return wanted === undefined || wanted.includes(name);
+}
+
+function workspace(settings: Settings, copies: number): Workspace {
   if (settings.directory !== null) return plainDirectory(settings.directory);
   if (process.geteuid?.() !== 0) throw new Error('A loop file system needs root; name a directory with --dir.');
-  // Three sources, two copies, and as much again for metadata and head room.
-  const bytes = settings.messages * (settings.size + 4096) * 6;
+  // A store for each migration, one for the competitors with its copies, and as much again for metadata and head room.
+  const stores = 1 + copies + settings.engines.length * settings.threads.length;
+  const bytes = settings.messages * (settings.size + 4096) * (stores + 1);
   return loopFileSystem(settings.imageDirectory, Math.max(2, Math.ceil(bytes / 2 ** 30)), settings.fileSystem);
 }
 
-async function oneRound(space: Workspace, settings: Settings): Promise<Sample[]> {
-  const source = makeStore(space, 'source', settings);
-  const stores = settings.engines.map((engine) => ({ engine, store: makeStore(space, engine, settings) }));
-  const tree = source.storePaths[0]!;
-  const samples: Sample[] = [];
-  const add = (name: string, command: readonly string[], measured: Measured) => {
-    if (measured.status !== 0) {
-      throw new Error(`${command.join(' ')}: exit code ${measured.status}\n${measured.stdout}${measured.stderr}`);
+/** One round on a fresh file system. */
+class Round {
+  readonly samples: Sample[] = [];
+  /** Bytes that the migrations wrote into indexes, for each message. */
+  private indexBytes = 0;
+
+  constructor(
+    private readonly space: Workspace,
+    private readonly settings: Settings,
+  ) {}
+
+  async run(others: readonly Competitor[]): Promise<void> {
+    const { settings, space } = this;
+    const tree = makeStore(space, 'source', settings).storePaths[0] ?? '';
+    const migrations = settings.engines.flatMap((engine) =>
+      settings.threads.map((threads) => {
+        const name = `${engine}-t${threads}`;
+        return { engine, threads, name, store: makeStore(space, name, settings) };
+      }),
+    );
+    for (const [i, other] of others.entries()) await this.compete(other, tree, `copy${i}`);
+    for (const { engine, threads, name, store } of migrations) await this.migrate(engine, threads, name, store);
+    if (!isWanted(settings, 'floor')) return;
+    for (const threads of settings.threads) {
+      await this.compete(floor(space.path, threads, this.indexBytes), tree, `floor-t${threads}`);
     }
-    const { seconds, secondsSynced, peakAnonymous, cpuSeconds } = measured;
-    samples.push({ name, command: shortened(command), seconds, secondsSynced, peakAnonymous, cpuSeconds });
-    process.stderr.write(`  ${name.padEnd(28)} ${seconds.toFixed(2)} s, ${cpuSeconds.toFixed(2)} s of processors\n`);
-  };
-  for (const [name, option] of [
-    ['cp -a', '-a'],
-    ['cp -al', '-al'],
-  ] as const) {
-    const command = ['cp', option, tree, path.join(space.path, `copy${option}`)];
-    add(name, command, await measure(command, space.path));
   }
-  for (const { engine, store } of stores) {
-    const instance = path.join(space.path, `server4-${engine}`, 'msg-tango');
+
+  private async compete({ name, command }: Competitor, tree: string, target: string): Promise<void> {
+    await this.measured(name, command(tree, path.join(this.space.path, target)));
+  }
+
+  private async migrate(engine: string, threads: number, name: string, store: Installation): Promise<void> {
+    const instance = path.join(this.space.path, `server4-${name}`, 'msg-tango');
     const run = (args: readonly string[]) => [process.execPath, UPGRADE, ...args, '--instance', instance, '--json'];
-    const folders = run(['-s', '--from', store.instance, '--directory', store.ldif]);
-    add(`upgrade -s (${engine})`, folders, await measure(folders, space.path));
+    const row = `${engine}, -t ${threads}`;
+    await this.measured(`upgrade -s (${row})`, run(['-s', '--from', store.instance, '--directory', store.ldif]));
     const choice = engine === 'native' ? '--native' : '--no-native';
-    const messages = run(['-m', choice, '-t', String(settings.threads)]);
-    const measured = await measure(messages, space.path);
-    add(`upgrade -m (${engine})`, messages, measured);
-    checkDone(measured.stdout, settings.messages);
+    const { stdout } = await this.measured(`upgrade -m (${row})`, run(['-m', choice, '-t', String(threads)]));
+    checkDone(stdout, this.settings.messages);
+    this.indexBytes = indexBytesBelow(this.space.path, instance, store) / this.settings.messages;
   }
-  return samples;
+
+  private async measured(name: string, command: readonly string[]): Promise<Measured> {
+    const result = await measure(command, this.space.path, { cold: this.settings.cold });
+    if (result.status !== 0) {
+      throw new Error(`${command.join(' ')}: exit code ${result.status}\n${result.stdout}${result.stderr}`);
+    }
+    const { seconds, secondsSynced, peakAnonymous, cpuSeconds } = result;
+    this.samples.push({ name, command: shortened(command), seconds, secondsSynced, peakAnonymous, cpuSeconds });
+    process.stderr.write(`  ${name.padEnd(32)} ${seconds.toFixed(2)} s, ${cpuSeconds.toFixed(2)} s of processors\n`);
+    return result;
+  }
 }
 
 function makeStore(space: Workspace, name: string, settings: Settings): Installation {
@@ -175,68 +146,27 @@ function checkDone(stdout: string, messages: number): void {
   }
 }
 
-interface Report {
-  readonly machine: string;
-  readonly data: string;
-  readonly rounds: number;
-  /** Load averages at the end: above the number of processors, the machine was busy with other work. */
-  readonly load: string;
-  readonly settings: Settings;
-  readonly results: readonly (Sample & { readonly factor: number; readonly messagesPerSecond: number })[];
-}
-
-function summarize(samples: readonly Sample[], settings: Settings, where: string): Report {
-  const cpu = os.cpus();
-  const names = [...new Set(samples.map(({ name }) => name))];
-  const rows = names.map((name) => {
-    const own = samples.filter((sample) => sample.name === name);
-    return {
-      name,
-      command: own[0]!.command,
-      seconds: median(own.map(({ seconds }) => seconds)),
-      secondsSynced: median(own.map(({ secondsSynced }) => secondsSynced)),
-      peakAnonymous: Math.max(...own.map(({ peakAnonymous }) => peakAnonymous)),
-      cpuSeconds: median(own.map(({ cpuSeconds }) => cpuSeconds)),
-    };
-  });
-  const copy = rows.find(({ name }) => name === 'cp -a')?.seconds ?? Number.NaN;
-  return {
-    machine: `${cpu.length} × ${cpu[0]?.model.trim()}, ${Math.round(os.totalmem() / 2 ** 30)} GiB, Linux ${os.release()}, Node ${process.versions.node}, ${where}`,
-    data: `${settings.messages} messages of ${settings.size} bytes in ${settings.folders} folders, warm`,
-    rounds: settings.rounds,
-    load: os
-      .loadavg()
-      .map((value) => value.toFixed(1))
-      .join(' '),
-    settings,
-    results: rows.map((row) => ({
-      ...row,
-      factor: copy / row.seconds,
-      messagesPerSecond: settings.messages / row.seconds,
-    })),
+/** Bytes of all store.idx of a migrated store, in the instance's partition and in those below its store paths. */
+function indexBytesBelow(space: string, instance: string, { storePaths }: Installation): number {
+  let bytes = 0;
+  const visit = (directory: string): void => {
+    for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
+      const at = path.join(directory, entry.name);
+      // Hash directories hold messages alone.
+      if (entry.isDirectory() && !isHashDirectory(entry.name)) visit(at);
+      else if (entry.name === 'store.idx') bytes += fs.statSync(at).size;
+    }
   };
-}
-
-function table(report: Report): string {
-  const lines = [
-    report.machine,
-    `${report.data}; median of ${report.rounds}; commit ${commit()}; load ${report.load}`,
-    '',
-    '| what | seconds | and synced | processor seconds | times as fast as cp -a | peak anonymous memory |',
-    '| --- | --- | --- | --- | --- | --- |',
-    ...report.results.map(({ name, seconds, secondsSynced, cpuSeconds, factor, peakAnonymous }) => {
-      const memory = name.startsWith('upgrade') ? `${(peakAnonymous / 1e6).toFixed(0)} MB` : '';
-      return `| ${name} | ${seconds.toFixed(2)} | ${secondsSynced.toFixed(2)} | ${cpuSeconds.toFixed(2)} | ${factor.toFixed(1)} | ${memory} |`;
-    }),
-    '',
-    ...report.results.map(({ name, command }) => `${name}: ${command}`),
-  ];
-  return `${lines.join('\n')}\n`;
-}
-
-function commit(): string {
-  const run = spawnSync('git', ['rev-parse', '--short', 'HEAD'], { cwd: PROJECT, encoding: 'utf8' });
-  return run.status === 0 ? run.stdout.trim() : 'unknown';
+  const partitions = storePaths.flatMap((storePath) =>
+    fs
+      .readdirSync(storePath)
+      .filter((name) => name.startsWith('.0004x.'))
+      .map((name) => path.join(storePath, name)),
+  );
+  for (const partition of [path.join(instance, 'store/partition/primary'), ...partitions]) {
+    if (partition.startsWith(space) && fs.existsSync(partition)) visit(partition);
+  }
+  return bytes;
 }
 
 /** A command as a reader would type it. */

@@ -1,0 +1,190 @@
+// The floor of the machine: what no migration can be faster than. Every file of a tree is opened, read whole, digested,
+// closed and linked into another tree; for each as many bytes as an index record has are written; one syncfs at the
+// end. No parsing, no records, no database, no checks.
+//
+//     floor <source> <target> <threads> <index bytes a message> [copy]
+//
+//     <source>/…/<folder>/<file>   ─▶   <target>/<n>/<nn>/<file>,  <target>/<n>/index
+//
+// The directories with files are listed first, by one thread; then the threads take folders, largest first, each alone:
+// what a mover does that has perfect knowledge. Prints messages, bytes and seconds. `copy`: the bytes that were read
+// are written to a new file in place of the link, as across file systems. Exit 1 names what failed.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#define XXH_INLINE_ALL
+#include "xxhash/xxhash.h"
+
+namespace {
+
+// Messages of a 4.x hash directory (4x-store.md, Layout).
+constexpr std::size_t kMessagesPerDirectory = 100;
+
+struct Entry {
+  std::string name;
+  ino_t inode;
+};
+
+struct Folder {
+  std::string path;
+  std::vector<Entry> files;
+};
+
+[[noreturn]] void fail(const char* call, const std::string& path) {
+  std::fprintf(stderr, "floor: %s %s: %s\n", call, path.c_str(), std::strerror(errno));
+  std::_Exit(1);
+}
+
+void listFolders(const std::string& path, std::vector<Folder>& folders) {
+  DIR* dir = ::opendir(path.c_str());
+  if (dir == nullptr) fail("opendir", path);
+  Folder folder{path, {}};
+  std::vector<std::string> below;
+  while (const dirent* entry = ::readdir(dir)) {
+    if (entry->d_name[0] == '.') continue;
+    if (entry->d_type == DT_DIR) below.push_back(path + '/' + entry->d_name);
+    if (entry->d_type == DT_REG) folder.files.push_back({entry->d_name, entry->d_ino});
+  }
+  ::closedir(dir);
+  if (!folder.files.empty()) folders.push_back(std::move(folder));
+  for (const std::string& one : below) listFolders(one, folders);
+}
+
+struct Job {
+  std::string target;
+  std::size_t indexBytes;
+  bool copies;
+};
+
+class Worker {
+ public:
+  explicit Worker(const Job& job) : job_(job), buffer_(std::size_t{1} << 20) {}
+
+  std::uint64_t bytes = 0;
+
+  void move(Folder& folder, std::size_t number) {
+    const std::string target = job_.target + '/' + std::to_string(number);
+    if (::mkdir(target.c_str(), 0700) != 0) fail("mkdir", target);
+    const int source = ::open(folder.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int to = ::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (source < 0 || to < 0) fail("open", folder.path);
+    std::sort(folder.files.begin(), folder.files.end(),
+              [](const Entry& a, const Entry& b) { return a.inode < b.inode; });
+    int hash = -1;
+    std::vector<std::uint8_t> index;
+    index.reserve(folder.files.size() * job_.indexBytes);
+    for (std::size_t i = 0; i < folder.files.size(); ++i) {
+      const std::string& name = folder.files[i].name;
+      const std::size_t size = read(source, name);
+      const XXH128_hash_t digest = XXH3_128bits(buffer_.data(), size);
+      index.resize(index.size() + job_.indexBytes, static_cast<std::uint8_t>(digest.low64));
+      if (i % kMessagesPerDirectory == 0) {
+        if (hash >= 0) ::close(hash);
+        hash = makeHash(to, i / kMessagesPerDirectory);
+      }
+      if (job_.copies) {
+        write(hash, name, {buffer_.data(), size});
+      } else if (::linkat(source, name.c_str(), hash, name.c_str(), 0) != 0) {
+        fail("linkat", name);
+      }
+      bytes += size;
+    }
+    write(to, "index", {index.data(), index.size()});
+    if (hash >= 0) ::close(hash);
+    ::close(to);
+    ::close(source);
+  }
+
+ private:
+  struct Bytes {
+    const std::uint8_t* data;
+    std::size_t size;
+  };
+
+  std::size_t read(int dir, const std::string& name) {
+    const int fd = ::openat(dir, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) fail("openat", name);
+    std::size_t size = 0;
+    for (;;) {
+      const ssize_t got = ::read(fd, buffer_.data() + size, buffer_.size() - size);
+      if (got < 0) fail("read", name);
+      size += static_cast<std::size_t>(got);
+      // A read that does not fill the buffer was the last one of a regular file.
+      if (size < buffer_.size()) break;
+      buffer_.resize(buffer_.size() * 2);
+    }
+    ::close(fd);
+    return size;
+  }
+
+  static int makeHash(int to, std::size_t number) {
+    const std::string name = std::to_string(number);
+    if (::mkdirat(to, name.c_str(), 0700) != 0) fail("mkdirat", name);
+    const int fd = ::openat(to, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) fail("openat", name);
+    return fd;
+  }
+
+  static void write(int dir, const std::string& name, Bytes content) {
+    const int fd = ::openat(dir, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) fail("openat", name);
+    for (std::size_t done = 0; done < content.size;) {
+      const ssize_t put = ::write(fd, content.data + done, content.size - done);
+      if (put < 0) fail("write", name);
+      done += static_cast<std::size_t>(put);
+    }
+    ::close(fd);
+  }
+
+  const Job& job_;
+  std::vector<std::uint8_t> buffer_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 5) {
+    std::fprintf(stderr, "usage: floor <source> <target> <threads> <index bytes a message> [copy]\n");
+    return 2;
+  }
+  const auto started = std::chrono::steady_clock::now();
+  const Job job{argv[2], static_cast<std::size_t>(std::atol(argv[4])), argc > 5 && std::strcmp(argv[5], "copy") == 0};
+  if (::mkdir(job.target.c_str(), 0700) != 0) fail("mkdir", job.target);
+  std::vector<Folder> folders;
+  listFolders(argv[1], folders);
+  std::sort(folders.begin(), folders.end(),
+            [](const Folder& a, const Folder& b) { return a.files.size() > b.files.size(); });
+  std::atomic<std::size_t> next{0};
+  std::atomic<std::uint64_t> bytes{0};
+  std::uint64_t messages = 0;
+  for (const Folder& folder : folders) messages += folder.files.size();
+  std::vector<std::thread> threads;
+  for (long t = std::max(1L, std::atol(argv[3])); t > 0; --t) {
+    threads.emplace_back([&] {
+      Worker worker(job);
+      for (std::size_t i = next++; i < folders.size(); i = next++) worker.move(folders[i], i);
+      bytes += worker.bytes;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const int target = ::open(job.target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (target < 0 || ::syncfs(target) != 0) fail("syncfs", job.target);
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - started;
+  std::printf("{\"messages\":%llu,\"bytes\":%llu,\"seconds\":%.6f}\n", static_cast<unsigned long long>(messages),
+              static_cast<unsigned long long>(bytes.load()), taken.count());
+  return 0;
+}
