@@ -5,8 +5,9 @@
 import { closeSync } from 'node:fs';
 import { hasErrno } from '../errors.js';
 import { readOpen } from '../fs/descriptor.js';
-import { type Dir, stat } from '../fs/dir.js';
+import { type Dir, fstat, stat, withPath } from '../fs/dir.js';
 import { openFile } from '../fs/file.js';
+import { openOwnedFile } from '../fs/ownedFile.js';
 import { INDEX_FILE, JOURNAL_FILE } from './layout.js';
 
 /** Offsets in the index header. */
@@ -21,20 +22,30 @@ export function changedSinceMigration(mailbox: Dir): boolean {
 
 /**
  * The same of a directory that no database has as a mailbox, by its names. A createMailbox that was killed before it
- * entered the mailbox leaves an index of generation 1 that never had a message: it says nothing.
+ * entered the mailbox leaves an index of generation 1 that never had a message: it says nothing. Nor does one that is
+ * neither the server account's nor for it to read: no service has made that.
  */
 export function isChangedByServices(mailbox: Dir, names: readonly string[]): boolean {
   if (names.includes(JOURNAL_FILE)) return true;
-  if (!names.includes(INDEX_FILE) || stat(mailbox, INDEX_FILE)?.isFile() !== true) return false;
-  const head = headOf(mailbox);
-  return head !== undefined && head.generation !== 0 && head.uidnext > 1;
+  const found = names.includes(INDEX_FILE) ? stat(mailbox, INDEX_FILE) : undefined;
+  if (found?.isFile() !== true) return false;
+  try {
+    const head = headOf(mailbox, openOwnedFile);
+    return head !== undefined && head.generation !== 0 && head.uidnext > 1;
+  } catch (error) {
+    if (hasErrno(error, 'EACCES') && found.uid !== fstat(mailbox).uid) return false;
+    throw withPath(error, mailbox, INDEX_FILE);
+  }
 }
 
 /** Undefined without an index, and of one that is too short to have a head. */
-function headOf(mailbox: Dir): { readonly uidnext: number; readonly generation: number } | undefined {
+function headOf(
+  mailbox: Dir,
+  open: (dir: Dir, name: string) => number = openFile,
+): { readonly uidnext: number; readonly generation: number } | undefined {
   let fd: number;
   try {
-    fd = openFile(mailbox, INDEX_FILE);
+    fd = open(mailbox, INDEX_FILE);
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return undefined;
     throw error;

@@ -16,7 +16,7 @@ import { openSession } from '../../src/upgrade/session.js';
 import { surveyFolder } from '../../src/upgrade/survey-folder.js';
 import { asService } from '../campaign/support/service.js';
 import { MAIL, putMail } from '../e2e/hand-site.js';
-import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
+import { ACCOUNT, INDEX, needRoot, run, type SmallStore, smallStore } from './small-store.js';
 import { threadTools } from './thread-support.js';
 
 const WORK = 'user/anna/Work';
@@ -76,6 +76,14 @@ function messages(mailbox = WORK): string[] {
   return fs.existsSync(join(directory(mailbox), '00')) ? fs.readdirSync(join(directory(mailbox), '00')).sort() : [];
 }
 
+it('an index of root that nobody else may read is no trace of a service: it is replaced', async (ctx) => {
+  needRoot(ctx);
+  await begin();
+  fs.writeFileSync(join(directory(), 'store.idx'), Buffer.alloc(200, 1), { mode: 0o600 });
+  expect((await migrate()).folders.done).toBe(1);
+  expect(messages()).toEqual(['1.msg', '2.msg', '3.msg']);
+});
+
 describe('databases from before the folder was published', () => {
   it('mail and flags that came through a service since stay', async () => {
     await begin();
@@ -97,7 +105,7 @@ describe('databases from before the folder was published', () => {
     expect((await migrate()).folders.done).toBe(1);
     await asService(store.instance, (service) => service.append(WORK, MAIL('new in 4.x')));
     const dir = openRoot(directory());
-    foldJournal(dir);
+    foldJournal(dir, { uid: ACCOUNT.uid, gid: ACCOUNT.gid });
     closeDir(dir);
     expect(fs.existsSync(join(directory(), 'store.jnl'))).toBe(false);
     restore();

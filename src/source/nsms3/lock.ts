@@ -14,8 +14,8 @@ import { statOpenExactly } from '../../fs/descriptor.js';
 import { createFile, type Dir, displayPath, type Ownership, stat } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
+import { openOwnedFile } from '../../fs/ownedFile.js';
 import type { FolderLock } from '../types.js';
-import { openFolderFile } from './folderFile.js';
 
 const NAME = '.lock';
 
@@ -54,7 +54,7 @@ export function lockHolders(folder: Dir): number[] {
   if (ofDirectory.length > 0) return ofDirectory;
   let fd: number;
   try {
-    fd = openFolderFile(folder, NAME);
+    fd = openOwnedFile(folder, NAME);
   } catch {
     return [];
   }
@@ -82,10 +82,10 @@ function openExisting(folder: Dir, accountUid: number | undefined): number | und
   try {
     if (stat(folder, NAME) === undefined) return undefined;
     try {
-      return openFolderFile(folder, NAME, { accountUid, write: true });
+      return openOwnedFile(folder, NAME, { accountUid, write: true });
     } catch (error) {
       if (!hasErrno(error, 'EROFS', 'EACCES', 'EPERM')) throw error;
-      return openFolderFile(folder, NAME, { accountUid });
+      return openOwnedFile(folder, NAME, { accountUid });
     }
   } catch (cause) {
     if (hasErrno(cause, 'ENOENT')) return undefined;

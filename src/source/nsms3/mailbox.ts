@@ -12,10 +12,10 @@ import { FLAG } from '../../engine/types.js';
 import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
 import { statOpen } from '../../fs/descriptor.js';
 import { type Dir, displayPath, stat } from '../../fs/dir.js';
+import { openOwnedFile } from '../../fs/ownedFile.js';
 import type { FolderIndex, IndexHeader } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
 import { IndexColumns, LIMITS, INDEX_NAME as NAME, tooLarge } from './columns.js';
-import { openFolderFile } from './folderFile.js';
 import { readLines } from './lines.js';
 
 const MAX_UINT32 = 4294967295;
@@ -71,7 +71,7 @@ export function indexBytes(folder: Dir): number {
 function openIndex(folder: Dir, accountUid?: number): number | undefined {
   try {
     if (stat(folder, NAME) === undefined) return undefined;
-    return openFolderFile(folder, NAME, { accountUid });
+    return openOwnedFile(folder, NAME, { accountUid });
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return undefined;
     throw unreadable(folder, error);

@@ -5,8 +5,8 @@
 import * as fs from 'node:fs';
 import { hasErrno, messageOf } from '../../errors.js';
 import { type Dir, stat } from '../../fs/dir.js';
+import { openOwnedFile } from '../../fs/ownedFile.js';
 import type { WarningList } from '../warnings.js';
-import { openFolderFile } from './folderFile.js';
 import { readLines } from './lines.js';
 
 export interface TextLine {
@@ -36,7 +36,7 @@ export function readTextLines(
   let allCr = true;
   let fd: number | undefined;
   try {
-    fd = openFolderFile(dir, name);
+    fd = openOwnedFile(dir, name);
     const read = readLines(
       fd,
       limits,

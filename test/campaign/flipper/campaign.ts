@@ -72,9 +72,9 @@ async function flip(options: CampaignOptions): Promise<CampaignOutcome> {
     let cases = 0;
     for (const [which, engine] of chosen.entries()) {
       const until = performance.now() + seconds * 1000;
-      // The sample is every other round, as the seed has it, and the engines share them; the whole campaign goes round
+      // The sample is every third round, as the seed has it, and the engines share them; the whole campaign goes round
       // until its time is over.
-      const some = rounds.length === 1 ? chosen.length : 2 * chosen.length;
+      const some = rounds.length === 1 ? chosen.length : 3 * chosen.length;
       const first = (n: number) => n < rounds.length && (seconds > 0 || (n + which + turn) % some === 0);
       for (let n = 0; n < rounds.length || performance.now() < until; n++) {
         if (n < rounds.length && !first(n)) continue;

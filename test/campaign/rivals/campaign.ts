@@ -30,7 +30,7 @@ interface Tally {
 export const campaign: Campaign = {
   about: 'three competing processes of mixed kinds, killed at random times: nothing lost, nothing doubled',
   async run(options) {
-    const [rounds = options.long ? 200 : 6, messages = options.long ? 20_000 : 2_000] = options.args.map(Number);
+    const [rounds = options.long ? 200 : 4, messages = options.long ? 20_000 : 2_000] = options.args.map(Number);
     const { root, remove } = memoryGround('rivals', '4g');
     try {
       return await fight(makeGround(root, options.seed, messages), rounds, options);
