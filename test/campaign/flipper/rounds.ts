@@ -111,9 +111,16 @@ function instanceDecoys(site: Site, decoys: Decoys): void {
   }
 }
 
+/**
+ * LMDB opens its two files by name and follows links, with the rights of the server account (docs/operations.md, Security).
+ * Between our look and its open a link can lead it to a file that is the account's anyhow, never to another.
+ */
+const LMDB_FILE = /\.(mdb|db)(-lock)?$/;
+
 function fileIfThere(directory: string, name: string, decoys: Decoys): void {
   if (!fs.existsSync(path.join(directory, name))) return;
-  decoys.file(Buffer.from(directory), Buffer.from(name), ['link', 'link-to-secret']);
+  const kinds: FileDecoy[] = LMDB_FILE.test(name) ? ['link-to-secret'] : ['link', 'link-to-secret'];
+  decoys.file(Buffer.from(directory), Buffer.from(name), kinds);
 }
 
 /** Siblings into each other: users, folders, messages. */
