@@ -17,6 +17,9 @@ import { escapeLogText } from '../log/log.js';
 import type { DirectoryProblemCode, SourceItem } from './types.js';
 import { isUserOf, KEPT_ATTRIBUTES, problem, validateEntry, warning } from './validate.js';
 
+/** Characters of somebody else's word that a message shows. */
+const SHOWN = 40;
+
 /** Bytes kept of one logical line; what is longer cannot be a value that matters here. */
 const LINE_LIMIT = 65536;
 /** Bytes of kept values in one record. */
@@ -55,7 +58,12 @@ export function* readLdif(file: number, hostName: string): Generator<SourceItem>
       first = false;
       const version = line.bytes.toString('latin1', 8, 40).trim();
       if (version !== '1') {
-        yield problem(null, 'DIR_LDIF', '', at(line.number, `LDIF version “${escapeLogText(version)}” is not 1.`));
+        yield problem(
+          null,
+          'DIR_LDIF',
+          '',
+          at(line.number, `LDIF version “${escapeLogText(version.slice(0, SHOWN))}” is not 1.`),
+        );
       }
       continue;
     }
@@ -227,7 +235,8 @@ class LdifRecord {
     } else if (description === 'changetype') {
       const type = this.#value(line, colon)?.toString('latin1').trim().toLowerCase() ?? '';
       // Nothing else in such a record is worth a report.
-      if (type !== 'add') this.fail(line.number, 'DIR_LDIF_CHANGE', `A change of type “${escapeLogText(type)}”.`);
+      if (type !== 'add')
+        this.fail(line.number, 'DIR_LDIF_CHANGE', `A change of type “${escapeLogText(type.slice(0, SHOWN))}”.`);
     } else if (KEPT_ATTRIBUTES.has(description)) {
       this.#keep(line, description, colon);
     }
