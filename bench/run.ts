@@ -86,12 +86,13 @@ class Round {
     for (const { engine, threads, name, store } of migrations) await this.migrate(engine, threads, name, store);
     if (!isWanted(settings, 'floor')) return;
     for (const threads of settings.threads) {
-      await this.compete(floor(space.path, threads, this.indexBytes), tree, `floor-t${threads}`);
+      const { stdout } = await this.compete(floor(space.path, threads, this.indexBytes), tree, `floor-t${threads}`);
+      checkMoved('floor', (JSON.parse(stdout) as { messages: number }).messages, settings.messages);
     }
   }
 
-  private async compete({ name, command }: Competitor, tree: string, target: string): Promise<void> {
-    await this.measured(name, command(tree, path.join(this.space.path, target)));
+  private async compete({ name, command }: Competitor, tree: string, target: string): Promise<Measured> {
+    return await this.measured(name, command(tree, path.join(this.space.path, target)));
   }
 
   private async migrate(engine: string, threads: number, name: string, store: Installation): Promise<void> {
@@ -141,9 +142,11 @@ function makeStore(space: Workspace, name: string, settings: Settings): Installa
 function checkDone(stdout: string, messages: number): void {
   const last = stdout.trim().split('\n').at(-1) ?? '';
   const result = JSON.parse(stdout.trim().startsWith('{') ? stdout : last) as { messages: { done: number } };
-  if (result.messages.done !== messages) {
-    throw new Error(`upgrade -m moved ${result.messages.done} messages of ${messages}`);
-  }
+  checkMoved('upgrade -m', result.messages.done, messages);
+}
+
+function checkMoved(name: string, moved: number, messages: number): void {
+  if (moved !== messages) throw new Error(`${name} moved ${moved} messages of ${messages}`);
 }
 
 /** Bytes of all store.idx of a migrated store, in the instance's partition and in those below its store paths. */

@@ -2,13 +2,13 @@
 // closed and linked into another tree; for each as many bytes as an index record has are written; one syncfs at the
 // end. No parsing, no records, no database, no checks.
 //
-//     floor <source> <target> <threads> <index bytes a message> [copy]
+//     floor <source> <target> <threads> <index bytes a message>
 //
 //     <source>/…/<folder>/<file>   ─▶   <target>/<n>/<nn>/<file>,  <target>/<n>/index
 //
 // The directories with files are listed first, by one thread; then the threads take folders, largest first, each alone:
-// what a mover does that has perfect knowledge. Prints messages, bytes and seconds. `copy`: the bytes that were read
-// are written to a new file in place of the link, as across file systems. Exit 1 names what failed.
+// what a mover does that has perfect knowledge. Prints messages, bytes and seconds. Exit 1 names what
+// failed.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +67,6 @@ void listFolders(const std::string& path, std::vector<Folder>& folders) {
 struct Job {
   std::string target;
   std::size_t indexBytes;
-  bool copies;
 };
 
 class Worker {
@@ -96,9 +95,7 @@ class Worker {
         if (hash >= 0) ::close(hash);
         hash = makeHash(to, i / kMessagesPerDirectory);
       }
-      if (job_.copies) {
-        write(hash, name, {buffer_.data(), size});
-      } else if (::linkat(source, name.c_str(), hash, name.c_str(), 0) != 0) {
+      if (::linkat(source, name.c_str(), hash, name.c_str(), 0) != 0) {
         fail("linkat", name);
       }
       bytes += size;
@@ -157,12 +154,12 @@ class Worker {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5) {
-    std::fprintf(stderr, "usage: floor <source> <target> <threads> <index bytes a message> [copy]\n");
+  if (argc != 5) {
+    std::fprintf(stderr, "usage: floor <source> <target> <threads> <index bytes a message>\n");
     return 2;
   }
   const auto started = std::chrono::steady_clock::now();
-  const Job job{argv[2], static_cast<std::size_t>(std::atol(argv[4])), argc > 5 && std::strcmp(argv[5], "copy") == 0};
+  const Job job{argv[2], static_cast<std::size_t>(std::atol(argv[4]))};
   if (::mkdir(job.target.c_str(), 0700) != 0) fail("mkdir", job.target);
   std::vector<Folder> folders;
   listFolders(argv[1], folders);

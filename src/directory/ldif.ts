@@ -20,6 +20,10 @@ import { isUserOf, KEPT_ATTRIBUTES, problem, validateEntry, warning } from './va
 /** Characters of somebody else's word that a message shows. */
 const SHOWN = 40;
 
+function shown(word: string): string {
+  return escapeLogText(word.slice(0, SHOWN));
+}
+
 /** Bytes kept of one logical line; what is longer cannot be a value that matters here. */
 const LINE_LIMIT = 65536;
 /** Bytes of kept values in one record. */
@@ -58,12 +62,7 @@ export function* readLdif(file: number, hostName: string): Generator<SourceItem>
       first = false;
       const version = line.bytes.toString('latin1', 8, 40).trim();
       if (version !== '1') {
-        yield problem(
-          null,
-          'DIR_LDIF',
-          '',
-          at(line.number, `LDIF version “${escapeLogText(version.slice(0, SHOWN))}” is not 1.`),
-        );
+        yield problem(null, 'DIR_LDIF', '', at(line.number, `LDIF version “${shown(version)}” is not 1.`));
       }
       continue;
     }
@@ -235,8 +234,7 @@ class LdifRecord {
     } else if (description === 'changetype') {
       const type = this.#value(line, colon)?.toString('latin1').trim().toLowerCase() ?? '';
       // Nothing else in such a record is worth a report.
-      if (type !== 'add')
-        this.fail(line.number, 'DIR_LDIF_CHANGE', `A change of type “${escapeLogText(type.slice(0, SHOWN))}”.`);
+      if (type !== 'add') this.fail(line.number, 'DIR_LDIF_CHANGE', `A change of type “${shown(type)}”.`);
     } else if (KEPT_ATTRIBUTES.has(description)) {
       this.#keep(line, description, colon);
     }

@@ -63,7 +63,7 @@ function ownPath(dir: Dir): string {
  * Makes a call on `name` in `dir`, or on `dir` itself. What it throws names the path that people know, not
  * `/proc/self/fd/…`; calls on a descriptor name none by themselves.
  */
-function naming<T>(dir: Dir, name: Name | undefined, call: () => T): T {
+export function naming<T>(dir: Dir, name: Name | undefined, call: () => T): T {
   try {
     return call();
   } catch (error) {

@@ -2,16 +2,18 @@
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
 import { onDescriptor, statOpen } from './descriptor.js';
-import { at, type Dir, displayPath, type Name } from './dir.js';
+import { at, type Dir, displayPath, type Name, naming } from './dir.js';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 
 /** Opens a regular file for reading; anything else (link, fifo, device, directory) throws FS_NOT_REGULAR. */
 export function openFile(dir: Dir, name: Name, flags = O_RDONLY): number {
-  const path = at(dir, name);
   // A device or fifo must not even be opened, so the type is looked at first and checked again on the descriptor.
-  if (!fs.lstatSync(path).isFile()) throw notRegular(dir, name);
-  const fd = fs.openSync(path, flags | O_NOFOLLOW | O_NONBLOCK);
+  const fd = naming(dir, name, () => {
+    const path = at(dir, name);
+    if (!fs.lstatSync(path).isFile()) throw notRegular(dir, name);
+    return fs.openSync(path, flags | O_NOFOLLOW | O_NONBLOCK);
+  });
   if (!statOpen(fd).isFile()) {
     fs.closeSync(fd);
     throw notRegular(dir, name);

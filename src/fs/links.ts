@@ -163,7 +163,7 @@ function notDirectory(path: string): Error {
 }
 
 /** As Node has it of an open(2) that the kernel refuses. */
-function openError(code: 'ENOTDIR' | 'ELOOP', text: string, path: string): Error {
+export function openError(code: 'ENOTDIR' | 'ELOOP' | 'EACCES', text: string, path: string): Error {
   const details = { code, errno: -constants.errno[code], syscall: 'open', path };
   return Object.assign(new Error(`${code}: ${text}, open '${path}'`), details);
 }

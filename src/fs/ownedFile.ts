@@ -7,10 +7,10 @@
  * root's rights when it looks (4x-store.md, promise 6).
  */
 import { type BigIntStats, closeSync, constants } from 'node:fs';
-import { constants as osConstants } from 'node:os';
 import { statOpenExactly } from './descriptor.js';
 import { type Dir, displayPath, fstat, type Name, stat } from './dir.js';
 import { openFile } from './file.js';
+import { openError } from './links.js';
 
 /** Mode bit: everybody may read it. */
 const S_IROTH = 0o004n;
@@ -46,7 +46,5 @@ export function openOwnedFile(dir: Dir, name: Name, { accountUid, write = false 
 
 /** What the system would say, with the reason. */
 function denied(dir: Dir, name: Name, uid: bigint): Error {
-  const path = displayPath(dir, name);
-  const text = `EACCES: it belongs to uid ${uid}, who does not own the directory, open '${path}'`;
-  return Object.assign(new Error(text), { code: 'EACCES', errno: -osConstants.errno.EACCES, syscall: 'open', path });
+  return openError('EACCES', `it belongs to uid ${uid}, who does not own the directory`, displayPath(dir, name));
 }

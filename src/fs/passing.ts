@@ -6,7 +6,7 @@
  * What is opened here works with `fstat`, `statfs` and as the directory of `stat`, `openDir` and the functions below.
  */
 import * as fs from 'node:fs';
-import { at, type Dir, displayPath, type Name, withPath } from './dir.js';
+import { at, type Dir, displayPath, type Name, naming } from './dir.js';
 import { PASSING } from './links.js';
 
 /** Elsewhere than on Linux there is no such thing, and a directory must be readable to be passed through. */
@@ -20,19 +20,12 @@ export function passRoot(): Dir {
 
 /** The sub-directory `name`; a symbolic link in its place is ELOOP or ENOTDIR, never followed. */
 export function passInto(dir: Dir, name: Name): Dir {
-  try {
-    return { fd: fs.openSync(at(dir, name), FLAGS), path: displayPath(dir, name) };
-  } catch (error) {
-    throw withPath(error, dir, name);
-  }
+  return { fd: naming(dir, name, () => fs.openSync(at(dir, name), FLAGS)), path: displayPath(dir, name) };
 }
 
 /** Throws the file system's error when the directory cannot be opened for reading. */
 export function checkReadable(dir: Dir): void {
   const own = process.platform === 'linux' ? `/proc/self/fd/${dir.fd}` : dir.path;
-  try {
-    fs.closeSync(fs.openSync(own, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | fs.constants.O_NONBLOCK));
-  } catch (error) {
-    throw withPath(error, dir);
-  }
+  const flags = fs.constants.O_RDONLY | fs.constants.O_DIRECTORY | fs.constants.O_NONBLOCK;
+  fs.closeSync(naming(dir, undefined, () => fs.openSync(own, flags)));
 }

@@ -5,7 +5,7 @@
 import { closeSync } from 'node:fs';
 import { hasErrno } from '../errors.js';
 import { readOpen } from '../fs/descriptor.js';
-import { type Dir, fstat, stat, withPath } from '../fs/dir.js';
+import { type Dir, fstat, stat } from '../fs/dir.js';
 import { openFile } from '../fs/file.js';
 import { openOwnedFile } from '../fs/ownedFile.js';
 import { INDEX_FILE, JOURNAL_FILE } from './layout.js';
@@ -34,7 +34,7 @@ export function isChangedByServices(mailbox: Dir, names: readonly string[]): boo
     return head !== undefined && head.generation !== 0 && head.uidnext > 1;
   } catch (error) {
     if (hasErrno(error, 'EACCES') && found.uid !== fstat(mailbox).uid) return false;
-    throw withPath(error, mailbox, INDEX_FILE);
+    throw error;
   }
 }
 

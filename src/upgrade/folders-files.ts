@@ -112,17 +112,10 @@ export function writeUpgradeConf(workDir: Dir, conf: UpgradeConf, owner: Ownersh
 /**
  * Writes `__up.<partition>.txt` for each partition, and one more list for each store path where users of a partition
  * have been left behind: every user of the mapping database is in exactly one. Returns the names.
- *
- * @param partitions store paths by partition name: lists to write, also when nobody is in them
  */
-export function writeUserLists(
-  workDir: Dir,
-  partitions: ReadonlyMap<string, string>,
-  users: Iterable<MappingUser>,
-  owner: Ownership,
-): string[] {
+export function writeUserLists(workDir: Dir, lists: ListsOfUsers, owner: Ownership): string[] {
   const names: string[] = [];
-  for (const [partition, byPath] of listsOf(partitions, users)) {
+  for (const [partition, byPath] of lists) {
     for (const [n, [storePath, uids]] of inListOrder(byPath).entries()) {
       const name = n === 0 ? userListFileName(partition) : formerListFileName(partition, n);
       const body = uids.length === 0 ? '' : `${uids.join('\n')}\n`;
@@ -137,14 +130,9 @@ export function writeUserLists(
 /**
  * The partitions of a run, then those that only users of earlier runs have: nobody lists them now, or their store path
  * is not mounted. `upgrade4x.conf` and the lists number former store paths alike.
- *
- * @param partitions store paths by partition name, `primary` first
  */
-export function partitionsOnRecord(
-  partitions: ReadonlyMap<string, string>,
-  users: Iterable<MappingUser>,
-): PartitionOnRecord[] {
-  return Array.from(listsOf(partitions, users), ([name, byPath]) => {
+export function partitionsOnRecord(lists: ListsOfUsers): PartitionOnRecord[] {
+  return Array.from(lists, ([name, byPath]) => {
     const [storePath, ...former] = inListOrder(byPath).map(([path]) => path);
     return { name, storePath: storePath!, former };
   });
@@ -157,10 +145,10 @@ function inListOrder<T>(byPath: ReadonlyMap<string, T>): [string, T][] {
 }
 
 /** Partition → store path → uids. The first path of a partition is that of the partition itself. */
-function listsOf(
-  partitions: ReadonlyMap<string, string>,
-  users: Iterable<MappingUser>,
-): Map<string, Map<string, string[]>> {
+export type ListsOfUsers = ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>;
+
+/** @param partitions store paths by partition name, `primary` first: they have a list also when nobody is in it */
+export function listsOf(partitions: ReadonlyMap<string, string>, users: Iterable<MappingUser>): ListsOfUsers {
   const lists = new Map<string, Map<string, string[]>>();
   for (const [name, storePath] of partitions) lists.set(name, new Map([[storePath, []]]));
   for (const { uid, partition, storePath } of users) {

@@ -22,6 +22,8 @@ import type { Earlier } from './folders-changes.js';
 import { checkPartitions, openStores, readDirectory } from './folders-check.js';
 import { type CheckedWork, eachUser } from './folders-each.js';
 import {
+  type ListsOfUsers,
+  listsOf,
   partitionsOnRecord,
   UPGRADE_CONF,
   type UpgradeConf,
@@ -36,7 +38,7 @@ import type { StorePlan } from './folders-users.js';
 import { createChangeWriter } from './folders-write.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
 import { settingsFrom, warningsOf } from './setup.js';
-import type { MappingDatabase, MappingMeta, MappingUser } from './types.js';
+import type { MappingDatabase, MappingMeta } from './types.js';
 
 export type { FoldersOptions } from './folders-options.js';
 
@@ -155,7 +157,11 @@ async function write(
     await recordSource(instance, site);
     makePartitions(site, work);
     // With the users of before: if the run is killed ahead of the next step, the mapping is finished, and theirs.
-    writeUpgradeConf(workDir, upgradeConfOf(site, work.plan, site.mapping?.users() ?? []), owner);
+    writeUpgradeConf(
+      workDir,
+      upgradeConfOf(site, listsOf(storePathsOf(work.plan), site.mapping?.users() ?? [])),
+      owner,
+    );
     const mapping =
       site.mapping ?? (await openMappingDatabase(workDir, MAPPING_DATABASE_FILE, { owner, create: true }));
     if (site.mapping === undefined) closers.push(() => mapping.close());
@@ -238,7 +244,7 @@ function makePartitions(site: Site, work: CheckedWork): void {
   }
 }
 
-function upgradeConfOf(site: Site, plan: StorePlan, users: Iterable<MappingUser>): UpgradeConf {
+function upgradeConfOf(site: Site, lists: ListsOfUsers): UpgradeConf {
   return {
     instance: site.instancePath,
     from: site.from,
@@ -247,7 +253,7 @@ function upgradeConfOf(site: Site, plan: StorePlan, users: Iterable<MappingUser>
     workDir: site.workDir.path,
     serverUser: site.account.user,
     serverGroup: site.account.group,
-    partitions: partitionsOnRecord(storePathsOf(plan), users),
+    partitions: partitionsOnRecord(lists),
     removeMessages: site.upgradeConf.get('upgrade.removemessages') === 'yes',
   };
 }
@@ -275,9 +281,10 @@ function storePathsOf(plan: StorePlan): ReadonlyMap<string, string> {
 /** The lists, and once more `upgrade4x.conf`: now it is known who has followed the partition, and who has not. */
 function writeFiles(site: Site, plan: StorePlan, mapping: MappingDatabase, report: FoldersReport): void {
   mapping.refresh();
-  writeUpgradeConf(site.workDir, upgradeConfOf(site, plan, mapping.users()), site.owner);
-  const lists = writeUserLists(site.workDir, storePathsOf(plan), mapping.users(), site.owner);
-  report.files.push(...[MAPPING_DATABASE_FILE, UPGRADE_CONF, ...lists].map((name) => `${site.workDir.path}/${name}`));
+  const lists = listsOf(storePathsOf(plan), mapping.users());
+  writeUpgradeConf(site.workDir, upgradeConfOf(site, lists), site.owner);
+  const names = writeUserLists(site.workDir, lists, site.owner);
+  report.files.push(...[MAPPING_DATABASE_FILE, UPGRADE_CONF, ...names].map((name) => `${site.workDir.path}/${name}`));
 }
 
 function summary({ users, folders }: FoldersReport): string {

@@ -64,6 +64,9 @@ interface Tables {
   readonly failure: Table;
 }
 
+/** Names of the tables. */
+export const MAPPING_TABLES = ['meta', 'user', 'folder', 'mailbox', 'owned', 'record', 'failure'] as const;
+
 /**
  * Opens `__upfolder.db` in the 3.x default mailbox directory, or in `--work-dir`. One thread of a process has it
  * open at a time. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_TRUNCATED, DB_OPEN, DB_LOCK_FORMAT, DB_BUSY.
@@ -73,8 +76,8 @@ export async function openMappingDatabase(
   name: string = MAPPING_DATABASE_FILE,
   options: MappingDatabaseOptions = {},
 ): Promise<MappingDatabase> {
-  const tables = ['meta', 'user', 'folder', 'mailbox', 'owned', 'record', 'failure'];
-  return mappingDatabase(await openEnvironment(directory, name, { ...options, mapSize: MAP_SIZE, tables }));
+  const environment = { ...options, mapSize: MAP_SIZE, tables: MAPPING_TABLES };
+  return mappingDatabase(await openEnvironment(directory, name, environment));
 }
 
 function mappingDatabase(environment: Environment): MappingDatabase {

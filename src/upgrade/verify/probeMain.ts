@@ -4,7 +4,7 @@ import { MailhaulError } from '../../errors.js';
 import { closeDir, openRoot } from '../../fs/dir.js';
 import { MAILBOX_DATABASE_FILE, MAILBOX_TABLES } from '../../store/database.js';
 import { openEnvironment } from '../../store/environment.js';
-import { MAPPING_DATABASE_FILE } from '../mapping/database.js';
+import { MAPPING_DATABASE_FILE, MAPPING_TABLES } from '../mapping/database.js';
 
 /** Address space; more than either database may have. */
 const MAP_SIZE = 128 * 2 ** 30;
@@ -28,7 +28,7 @@ const [mboxlist = '', workDir = '', uid = '', gid = ''] = process.argv.slice(2);
 const owner = { uid: Number(uid), gid: Number(gid) };
 try {
   await readAll(mboxlist, MAILBOX_DATABASE_FILE, MAILBOX_TABLES);
-  await readAll(workDir, MAPPING_DATABASE_FILE, ['meta', 'user', 'folder', 'mailbox', 'owned', 'record', 'failure']);
+  await readAll(workDir, MAPPING_DATABASE_FILE, MAPPING_TABLES);
 } catch (error) {
   // What openEnvironment finds by itself it will say again, where it belongs.
   if (!(error instanceof MailhaulError)) {

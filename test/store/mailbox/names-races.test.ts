@@ -5,7 +5,7 @@ import * as path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { MailhaulError } from '../../../src/errors.js';
-import { closeDir, openRoot } from '../../../src/fs/dir.js';
+import { closeDir, type Dir, openRoot } from '../../../src/fs/dir.js';
 import { tryFlock } from '../../../src/fs/flock.js';
 import { changeMailbox } from '../../../src/store/mailbox/change.js';
 import type { MailStore } from '../../../src/store/mailbox/held.js';
@@ -53,6 +53,17 @@ async function killed(action: (store: MailStore) => Promise<void>): Promise<void
 
 const append = (name: string, text: string): Promise<number> =>
   changeMailbox(store, name, (changes) => changes.append({ content: Buffer.from(text), internalDate: 5 }));
+
+/** A rename of A to B that waits, because somebody has X, which lies below; until `busy` is closed. */
+async function renameWhileBusy(): Promise<{ renamed: Promise<void>; busy: Dir }> {
+  await store.make(A, 'one');
+  await store.make(X, 'two');
+  const busy = openRoot(store.directory(X));
+  expect(tryFlock(busy.fd, 'exclusive')).toBe(true);
+  const renamed = renameMailbox({ ...store, lockWaitMs: 10_000 }, A, B);
+  await sleep(100);
+  return { renamed, busy };
+}
 
 describe('INBOX in another spelling', () => {
   it('is the INBOX: made again it is taken, and its mail stays', async () => {
@@ -171,12 +182,7 @@ describe('renameMailbox', () => {
   });
 
   it('waits for a mailbox below while it holds none, and then goes on', async () => {
-    await store.make(A, 'one');
-    await store.make(X, 'two');
-    const busy = openRoot(store.directory(X));
-    expect(tryFlock(busy.fd, 'exclusive')).toBe(true);
-    const renamed = renameMailbox({ ...store, lockWaitMs: 10_000 }, A, B);
-    await sleep(100);
+    const { renamed, busy } = await renameWhileBusy();
     expect(await append(A, 'delivered')).toBe(2);
     closeDir(busy);
     await renamed;
@@ -184,12 +190,7 @@ describe('renameMailbox', () => {
   });
 
   it('goes on without a mailbox below that is deleted while it waits for it', async () => {
-    await store.make(A, 'one');
-    await store.make(X, 'two');
-    const busy = openRoot(store.directory(X));
-    expect(tryFlock(busy.fd, 'exclusive')).toBe(true);
-    const renamed = renameMailbox({ ...store, lockWaitMs: 10_000 }, A, B);
-    await sleep(100);
+    const { renamed, busy } = await renameWhileBusy();
     await store.mailboxes.update((writes) => {
       writes.remove(X);
       writes.beginNameChange({ id: 9, name: X, to: null, owner: 'anna', partition: 'test', root: store.partition });

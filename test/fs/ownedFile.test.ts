@@ -2,12 +2,12 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readAcl } from '../../../src/source/nsms3/acl.js';
-import { tryLockFolder } from '../../../src/source/nsms3/lock.js';
-import { readHeader, readIndex } from '../../../src/source/nsms3/mailbox.js';
-import { readSubscriptions } from '../../../src/source/nsms3/subscriptions.js';
-import { codeOf, needRoot } from '../../upgrade/small-store.js';
-import { type TestFolder, testFolder } from './folder.js';
+import { readAcl } from '../../src/source/nsms3/acl.js';
+import { tryLockFolder } from '../../src/source/nsms3/lock.js';
+import { readHeader, readIndex } from '../../src/source/nsms3/mailbox.js';
+import { readSubscriptions } from '../../src/source/nsms3/subscriptions.js';
+import { type TestFolder, testFolder } from '../source/nsms3/folder.js';
+import { codeOf, needRoot } from '../upgrade/small-store.js';
 
 const [OWNER, ACCOUNT] = [12345, 12346];
 const SECRET = 'root:$6$secret:1:0:99999:7:::\n';
