@@ -13,12 +13,15 @@ Makes a Netscape Messaging Server 3.x installation in <dir>, the same bytes for 
   --users <n>               users with a mailbox (${DEFAULTS.users})
   --folders <n>             folders of each user, INBOX included (${DEFAULTS.folders})
   --messages <n>            messages in all (${DEFAULTS.messages})
-  --spread even|natural     the same number in every folder, or most in a few (${DEFAULTS.spread})
+  --spread even|natural|giant  the same number in every folder, most in a few, or half in one (${DEFAULTS.spread})
   --size <bytes>            size of a message: exact to a line, or the median (${DEFAULTS.size})
-  --sizes fixed|lognormal   lognormal has a tail of large messages (${DEFAULTS.sizes})
+  --sizes fixed|lognormal|mail  lognormal has a tail of large messages, mail one of 1 to 20 MiB (${DEFAULTS.sizes})
+  --attachments <share>     with mail: messages of that tail (${DEFAULTS.attachments})
+  --gaps <share>            messages that were deleted: their uids are missing (a few)
   --stores <n>              store paths <dir>/disk<i>/mail<i> (${DEFAULTS.storePaths})
   --store-path <path>       a store path, repeatable, instead of --stores; the first is MailboxDirectory
   --single-copy <share>     messages that are a hard link to one of another folder (${DEFAULTS.singleCopy})
+  --recipients <n>          the same folder of <n> users holds the same messages, one inode each (${DEFAULTS.recipients})
   --bare-lf <share>         message files with bare LF (${DEFAULTS.bareLf})
   --damage <share>          folders that get one kind of damage each, in turn (${DEFAULTS.damage})
   --damage-kind <kind>      only this kind, repeatable: ${DAMAGE.map(({ kind }) => kind).join(', ')}
@@ -50,6 +53,9 @@ function main(): void {
       spread: text,
       size: text,
       sizes: text,
+      attachments: text,
+      gaps: text,
+      recipients: text,
       stores: text,
       'store-path': many,
       'single-copy': text,
@@ -93,9 +99,12 @@ function main(): void {
     users: number(values.users, DEFAULTS.users),
     folders: number(values.folders, DEFAULTS.folders),
     messages: number(values.messages, DEFAULTS.messages),
-    spread: oneOf(values.spread, ['even', 'natural'], DEFAULTS.spread),
+    spread: oneOf(values.spread, ['even', 'natural', 'giant'], DEFAULTS.spread),
     size: number(values.size, DEFAULTS.size),
-    sizes: oneOf(values.sizes, ['fixed', 'lognormal'], DEFAULTS.sizes),
+    sizes: oneOf(values.sizes, ['fixed', 'lognormal', 'mail'], DEFAULTS.sizes),
+    attachments: number(values.attachments, DEFAULTS.attachments),
+    gaps: values.gaps === undefined ? DEFAULTS.gaps : number(values.gaps, 0),
+    recipients: number(values.recipients, DEFAULTS.recipients),
     storePaths: values['store-path'] ?? number(values.stores, 3),
     singleCopy: number(values['single-copy'], DEFAULTS.singleCopy),
     bareLf: number(values['bare-lf'], DEFAULTS.bareLf),

@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { makeMail } from './mail.js';
-import { type GenerateOptions, MAX_SIZE } from './options.js';
+import type { GenerateOptions } from './options.js';
 import { type Random, randomOf } from './random.js';
+import { sizeSource } from './sizes.js';
 import { makePools } from './text.js';
 
 export interface MessageContent {
@@ -12,7 +13,8 @@ export interface MessageContent {
   readonly stored: Buffer;
   /** Size and SHA-256 of the CRLF form. */
   readonly size: number;
-  readonly sha256: string;
+  /** null where no manifest asks for it. */
+  readonly sha256: string | null;
   readonly bareLf: boolean;
 }
 
@@ -28,22 +30,16 @@ export function contentSource(options: GenerateOptions): ContentSource {
 
 function madeUp(options: GenerateOptions): ContentSource {
   const pools = makePools(randomOf(options.seed, 'text'));
+  const sizeOf = sizeSource(options);
   return {
     count: null,
     next(random, about) {
-      const size = options.sizes === 'fixed' ? options.size : lognormalSize(random, options.size);
-      const crlf = makeMail(random, { pools, hostName: options.hostName, size, ...about });
+      const crlf = makeMail(random, { pools, hostName: options.hostName, size: sizeOf(random), ...about });
       const bareLf = random.chance(options.bareLf);
-      const sha256 = createHash('sha256').update(crlf).digest('hex');
+      const sha256 = options.manifest ? createHash('sha256').update(crlf).digest('hex') : null;
       return { stored: bareLf ? withBareLf(crlf, random) : crlf, size: crlf.length, sha256, bareLf };
     },
   };
-}
-
-/** Most messages near the median, one in a hundred with a large attachment. */
-function lognormalSize(random: Random, median: number): number {
-  const size = median * Math.exp(0.9 * random.normal()) * (random.chance(0.01) ? 40 : 1);
-  return Math.min(MAX_SIZE, Math.round(size));
 }
 
 /** The same message with bare LF at every line end, or at some (a file that two programs have written). */

@@ -20,7 +20,7 @@ interface Shared {
   readonly folder: Buffer;
   readonly bytes: number;
   readonly size: number;
-  readonly sha256: string;
+  readonly sha256: string | null;
   readonly mtime: number;
 }
 
@@ -29,6 +29,8 @@ export interface StorePath {
   readonly path: string;
   /** The latest messages that may be linked; a ring, so that memory stays bounded. */
   readonly shared: Shared[];
+  /** With `recipients`: messages of the first of the users who share them, by the number of the folder. */
+  readonly sent: Map<number, Shared[]>;
 }
 
 const SHARED_LIMIT = 64;
@@ -52,6 +54,9 @@ export interface FolderRequest {
   readonly directory: Buffer;
   readonly messages: number;
   readonly damage: DamageKind | null;
+  /** The user is the how-manieth of its store path, the folder the how-manieth of its user, both from 0. */
+  readonly userNumber: number;
+  readonly folderNumber: number;
 }
 
 export interface FolderMaker {
@@ -75,7 +80,7 @@ export function folderMaker(
 ): FolderMaker {
   let serial = 0;
 
-  function write(request: FolderRequest, item: Item, random: Random): Written {
+  function write(request: FolderRequest, item: Item, number: number, random: Random): Written {
     const path = join(request.directory, item.name);
     if (item.kind === 'absent') return { bytes: 100, size: 0, sha256: null };
     if (item.kind === 'empty') {
@@ -87,8 +92,8 @@ export function folderMaker(
       makeSpecial(request.directory, item.name, item.kind, owner, item.mtime);
       return { bytes: 100, size: 0, sha256: null };
     }
-    const linked = item.own ? undefined : linkShared(request, item, path, random);
-    if (linked !== undefined) return linked;
+    const other = item.own ? undefined : (sentBefore(request, number) ?? sharedWith(request, random));
+    if (other !== undefined) return link(other, item, path);
     serial++;
     const date = typeof item.date === 'number' ? item.date : item.mtime;
     const made = content.next(random, { uid: request.user, date, serial: `${serial.toString(36)}.${options.seed}` });
@@ -97,21 +102,50 @@ export function folderMaker(
     totals.bytes += made.stored.length;
     if (made.bareLf) totals.bareLf++;
     const { size, sha256 } = made;
-    if (!item.own && options.singleCopy > 0) {
-      const ring = request.store.shared;
-      if (ring.length >= SHARED_LIMIT) ring.shift();
-      ring.push({ path, folder: request.directory, bytes: made.stored.length, size, sha256, mtime: item.mtime });
+    if (!item.own) {
+      remember(request, {
+        path,
+        folder: request.directory,
+        bytes: made.stored.length,
+        size,
+        sha256,
+        mtime: item.mtime,
+      });
     }
     return { bytes: made.stored.length, size, sha256 };
   }
 
-  /** Single-copy mode: one more name for a message of another folder. */
-  function linkShared(request: FolderRequest, item: Item, path: Buffer, random: Random): Written | undefined {
+  function remember(request: FolderRequest, message: Shared): void {
+    const { store, userNumber, folderNumber } = request;
+    if (options.recipients > 1 && userNumber % options.recipients === 0) {
+      const sent = store.sent.get(folderNumber) ?? [];
+      store.sent.set(folderNumber, sent);
+      // The messages of the group before are not linked any more.
+      if (sent[0] !== undefined && !sent[0].folder.equals(message.folder)) sent.length = 0;
+      sent.push(message);
+    }
+    if (options.singleCopy === 0) return;
+    if (store.shared.length >= SHARED_LIMIT) store.shared.shift();
+    store.shared.push(message);
+  }
+
+  /** The message that the first of the recipients has at the same place. */
+  function sentBefore({ store, userNumber, folderNumber }: FolderRequest, number: number): Shared | undefined {
+    if (options.recipients <= 1 || userNumber % options.recipients === 0) return undefined;
+    return store.sent.get(folderNumber)?.[number];
+  }
+
+  /** A message of another folder that is to get one more name, by chance. */
+  function sharedWith(request: FolderRequest, random: Random): Shared | undefined {
     const ring = request.store.shared;
     // Given messages are all taken from their directory, so that each is there.
     if (content.count !== null || ring.length === 0 || !random.chance(options.singleCopy)) return undefined;
     const other = random.pick(ring);
-    if (other.folder.equals(request.directory)) return undefined;
+    return other.folder.equals(request.directory) ? undefined : other;
+  }
+
+  /** Single-copy mode: one more name for a message. */
+  function link(other: Shared, item: Item, path: Buffer): Written {
     fs.linkSync(other.path, path);
     item.mtime = other.mtime;
     totals.files++;
@@ -126,7 +160,7 @@ export function folderMaker(
       totals.damage[request.damage] = (totals.damage[request.damage] ?? 0) + 1;
     }
     makeDirectory(request.directory, 0o700, owner);
-    const written = draft.items.map((item) => write(request, item, random));
+    const written = draft.items.map((item, number) => write(request, item, number, random));
     writeIndex(request.directory, draft, written, owner);
     const acl = random.chance(0.2) ? aclLines(random, request.user) : null;
     if (acl !== null) {
@@ -148,8 +182,7 @@ function draftFolder(options: GenerateOptions, count: number, random: Random): F
   let date = random.int(FIRST_DAY, FIRST_DAY + 86_400 * 300);
   const step = Math.max(1, Math.floor((LAST_DAY - date) / (count + 1)));
   for (let number = 1; number <= count; number++) {
-    // Gaps are expunged messages.
-    uid += random.chance(0.9) ? 1 : random.int(2, 9);
+    uid += uidStep(options.gaps, random);
     date += random.int(0, step);
     const flags = random.chance(0.6) ? (random.chance(0.8) ? 'S' : random.pick(['SA', 'SF', 'SAF', 'SD', 'T'])) : '';
     const keywords = random.chance(options.keywords) ? [random.pick(KEYWORDS)] : [];
@@ -182,6 +215,14 @@ function draftFolder(options: GenerateOptions, count: number, random: Random): F
     mode: 0o700,
     damage: null,
   };
+}
+
+/** Gaps are expunged messages: each uid is missing with the probability `gaps`. */
+function uidStep(gaps: number | null, random: Random): number {
+  if (gaps === null) return random.chance(0.9) ? 1 : random.int(2, 9);
+  let step = 1;
+  while (random.chance(gaps)) step++;
+  return step;
 }
 
 /** The flags field of a line; `R` (recent) is on a few and means nothing after the migration. */

@@ -27,7 +27,8 @@ import { badEntries, baseEntries, userEntry } from './users.js';
 
 export { DAMAGE, type DamageKind } from './damage.js';
 export { HOSTILE_FOLDER_NAMES } from './names.js';
-export { DEFAULTS, type GenerateOptions } from './options.js';
+export { DEFAULTS, type GenerateOptions, type SizeClass } from './options.js';
+export { meanOfMail } from './sizes.js';
 
 export interface Installation extends Readonly<Totals> {
   readonly root: string;
@@ -69,7 +70,7 @@ export function generateInstallation(given: Partial<GenerateOptions> & { readonl
   const content = contentSource(options);
   const maker = folderMaker(options, owner, content, totals, manifest);
   const counts = messageCounts(options, content.count ?? options.messages, random);
-  const stores: StorePath[] = storePaths.map((storePath) => ({ path: storePath, shared: [] }));
+  const stores: StorePath[] = storePaths.map((storePath) => ({ path: storePath, shared: [], sent: new Map() }));
   const possible = DAMAGE.filter((damage) => options.damageKinds.includes(damage.kind));
   const kinds = possible.filter((damage) => !damage.root || owner.chown).map((damage) => damage.kind);
   let nextDamage = 0;
@@ -96,7 +97,9 @@ export function generateInstallation(given: Partial<GenerateOptions> & { readonl
       const wanted = messages >= 3 && kinds.length > 0 && own.chance(options.damage);
       const damage = wanted ? kinds[nextDamage++ % kinds.length]! : null;
       const directory = names.reduce(join, Buffer.from(mailbox));
-      const mode = maker.make({ user: uid, store, path: names, directory, messages, damage }, own);
+      const userNumber = Math.floor(index / stores.length);
+      const place = { user: uid, store, path: names, directory, userNumber, folderNumber: number };
+      const mode = maker.make({ ...place, messages, damage }, own);
       if (mode !== 0o700) modes.push([directory, mode]);
     });
     // Last, and sub-folders first: only root can work in a directory without permissions.
@@ -134,7 +137,14 @@ function check(options: GenerateOptions): void {
     if (!Number.isInteger(options[name]) || options[name] < 1)
       throw new Error(`${name} must be a whole number above 0`);
   }
-  for (const name of ['singleCopy', 'bareLf', 'damage', 'hostileNames', 'nested', 'keywords'] as const) {
+  if (!(Number.isInteger(options.recipients) && options.recipients >= 1)) {
+    throw new Error('recipients must be a whole number above 0');
+  }
+  if (options.gaps !== null && !(options.gaps >= 0 && options.gaps < 1)) throw new Error('gaps must be below 1');
+  if (options.counts !== null && options.counts.length !== options.users * options.folders) {
+    throw new Error('counts must have a number for each folder of each user');
+  }
+  for (const name of ['singleCopy', 'bareLf', 'damage', 'hostileNames', 'nested', 'keywords', 'attachments'] as const) {
     if (!(options[name] >= 0 && options[name] <= 1)) throw new Error(`${name} must be a share from 0 to 1`);
   }
 }
@@ -181,7 +191,7 @@ function writeConfiguration(
     'MaxQueueTime: 4',
     'LogLevel: Notice',
     `AllowBareLF: ${options.bareLf > 0 || options.fromEml !== null ? 'yes' : 'no'}`,
-    `SingleCopy: ${options.singleCopy > 0 ? 'yes' : 'no'}`,
+    `SingleCopy: ${options.singleCopy > 0 || options.recipients > 1 ? 'yes' : 'no'}`,
     'X-Site-Note: an unknown key, kept and reported',
   ];
   if (options.ldapUrl !== null) lines.push(`LdapUrl: ${options.ldapUrl}`, 'LdapBaseDN: o=example.com');
@@ -191,8 +201,11 @@ function writeConfiguration(
 
 /** Messages of every folder, user after user. */
 function messageCounts(options: GenerateOptions, total: number, random: Random): Uint32Array {
-  const weights = new Float64Array(options.users * options.folders).map((_, index) => {
+  if (options.counts !== null) return Uint32Array.from(options.counts);
+  const folders = options.users * options.folders;
+  const weights = new Float64Array(folders).map((_, index) => {
     if (options.spread === 'even') return 1;
+    if (options.spread === 'giant') return index === 0 ? Math.max(1, folders - 1) : 1;
     return Math.exp(random.normal()) * (index % options.folders === 0 ? 4 : 1);
   });
   return split(total, weights);

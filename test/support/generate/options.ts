@@ -15,15 +15,29 @@ export interface GenerateOptions {
   readonly folders: number;
   /** Messages in all; ignored with `fromEml` in mode `once`. */
   readonly messages: number;
-  /** `even`: every folder the same; `natural`: a few folders hold most. */
-  readonly spread: 'even' | 'natural';
-  /** Bytes a message: the size itself (fixed) or the median (lognormal). */
+  /** `even`: every folder the same; `natural`: a few folders hold most; `giant`: half of all is in the first. */
+  readonly spread: 'even' | 'natural' | 'giant';
+  /** Messages of every folder, user after user, instead of `messages` and `spread`. */
+  readonly counts: readonly number[] | null;
+  /** Bytes a message: the size itself (fixed) or the median (lognormal, and mail without attachment). */
   readonly size: number;
-  readonly sizes: 'fixed' | 'lognormal';
+  /** `mail`: lognormal, and a tail of attachments of 1 to 20 MiB; `classes`: as `sizeClasses` says. */
+  readonly sizes: 'fixed' | 'lognormal' | 'mail' | 'classes';
+  /** With `mail`: share of messages that carry such an attachment. */
+  readonly attachments: number;
+  /** With `classes`: a message is of a class with a probability in proportion to its weight. */
+  readonly sizeClasses: readonly SizeClass[];
+  /** Share of messages that were expunged: their uids are missing. null: a few, as in a mailbox that is used. */
+  readonly gaps: number | null;
   /** Number of store paths, or the paths themselves; the first is MailboxDirectory. */
   readonly storePaths: number | readonly string[];
   /** Share of messages that are one more hard link to a message of another folder of the same store path. */
   readonly singleCopy: number;
+  /**
+   * Above 1: the same folder of so many users of a store path holds the same messages, each one inode (single-copy
+   * mode, every message to so many recipients).
+   */
+  readonly recipients: number;
   /** Share of message files with bare LF line ends. */
   readonly bareLf: number;
   /** Share of folders that get one kind of damage each, the kinds taking turns. */
@@ -49,6 +63,13 @@ export interface GenerateOptions {
   readonly manifest: boolean;
 }
 
+export interface SizeClass {
+  /** Bytes, both included; sizes within are equally likely by order of magnitude. */
+  readonly low: number;
+  readonly high: number;
+  readonly weight: number;
+}
+
 export const DEFAULTS: Omit<GenerateOptions, 'root'> = {
   seed: '1',
   instance: 'tango',
@@ -58,10 +79,15 @@ export const DEFAULTS: Omit<GenerateOptions, 'root'> = {
   folders: 5,
   messages: 1000,
   spread: 'natural',
+  counts: null,
   size: 4096,
   sizes: 'lognormal',
+  attachments: 0.02,
+  sizeClasses: [],
+  gaps: null,
   storePaths: 3,
   singleCopy: 0.1,
+  recipients: 1,
   bareLf: 0.05,
   damage: 0.1,
   damageKinds: DAMAGE.map((damage) => damage.kind),
