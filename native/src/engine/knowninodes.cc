@@ -33,6 +33,7 @@ void KnownInodes::remember(const Key& key, Entry entry) {
   const std::size_t bytes = entry.cache.size() + kOverhead;
   if (bytes > kShardBytes / 4) return;
   auto shared = std::make_shared<const Entry>(std::move(entry));
+  hasAny_.store(true, std::memory_order_relaxed);
   Shard& shard = shardOf(key);
   const std::lock_guard lock(shard.mutex);
   if (!shard.entries.try_emplace(key, std::move(shared)).second) return;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -47,6 +48,8 @@ class KnownInodes {
   /// The one of this process.
   [[nodiscard]] static KnownInodes& ofProcess() noexcept;
 
+  /// Something was remembered.
+  [[nodiscard]] bool hasAny() const noexcept { return hasAny_.load(std::memory_order_relaxed); }
   /// Null when it is not known.
   [[nodiscard]] std::shared_ptr<const Entry> find(const Key& key);
   /// Throws std::bad_alloc.
@@ -71,6 +74,7 @@ class KnownInodes {
   [[nodiscard]] Shard& shardOf(const Key& key) noexcept { return shards_[Hash{}(key) % kShards]; }
 
   std::array<Shard, kShards> shards_;
+  std::atomic<bool> hasAny_{false};
 };
 
 }  // namespace mailhaul::engine

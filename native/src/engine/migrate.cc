@@ -147,16 +147,10 @@ class Migration {
   }
 
   [[nodiscard]] Outcome move(std::uint32_t i, Source& source, Parsed& parsed) {
-    // In a repeated attempt every message has two links; what is shared cannot be told from that.
-    const bool isShared = source.st().st_nlink > 1 && !folder_.resumed;
-    const KnownInodes::Key key = KnownInodes::keyOf(source.st());
     parsed.cacheAt = scratch_.cache.size();
     Known known;
     Method method = Method::failed;
-    if (isShared && (known = KnownInodes::ofProcess().find(key))) {
-      const Outcome linked = moveKnown(i, source, *known, method);
-      if (!linked.ok()) return linked;
-    }
+    if (const Outcome linked = moveKnown(i, source, known, method); !linked.ok()) return linked;
     if (method == Method::failed) {
       const Outcome moved = moveRead(i, source, known, parsed, method);
       scratch_.message.trim();
@@ -173,18 +167,28 @@ class Migration {
     result_.bytes += parsed.facts.size;
     if (!publishes()) return {};
     parsed.cacheBytes = scratch_.cache.size() - parsed.cacheAt;
-    if (isShared && (!known || known->facts.digest != parsed.facts.digest)) {
+    if (isShared(source) && (!known || known->facts.digest != parsed.facts.digest)) {
       const std::span<const std::uint8_t> cache = std::span(scratch_.cache).subspan(parsed.cacheAt);
-      KnownInodes::ofProcess().remember(key, {parsed.facts, {cache.begin(), cache.end()}});
+      KnownInodes::ofProcess().remember(KnownInodes::keyOf(source.st()),
+                                        {parsed.facts, {cache.begin(), cache.end()}});
     }
     return {};
   }
 
+  /// In a repeated attempt every message has two links; what is shared cannot be told from that.
+  [[nodiscard]] bool isShared(const Source& source) const noexcept {
+    return source.st().st_nlink > 1 && !folder_.resumed;
+  }
+
   /// Links a further name of an inode that was read before; `method` stays `failed` when that cannot be.
-  [[nodiscard]] Outcome moveKnown(std::uint32_t i, Source& source, const KnownInodes::Entry& known, Method& method) {
-    if (known.facts.rewritten) return {};
+  [[nodiscard]] Outcome moveKnown(std::uint32_t i, Source& source, Known& known, Method& method) {
+    // A store without shared messages is spared the look before the read.
+    if (folder_.resumed || !KnownInodes::ofProcess().hasAny()) return {};
     if (const Outcome same = source.check(); !same.ok()) return same;
-    return placer_.placeLink({table_.uids[i], &source, {}, false, known.facts.digest}, method);
+    if (!isShared(source)) return {};
+    known = KnownInodes::ofProcess().find(KnownInodes::keyOf(source.st()));
+    if (!known || known->facts.rewritten) return {};
+    return placer_.placeLink({table_.uids[i], &source, {}, false, known->facts.digest}, method);
   }
 
   /// Reads a message, adds its cache entry, and gives it its 4.x file.

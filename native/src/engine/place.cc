@@ -209,8 +209,10 @@ Outcome Placer::fill(const Message& message, NewFile& file, Method& method) {
 
 Outcome Placer::openEarlier(std::uint32_t uid, const Identity& record, Source& out) {
   int dir = -1;
-  if (const Outcome opened = directories_.open(uid, dir); !opened.ok()) return opened;
-  return out.open(dir, messageFileName(uid).data(), record, {folder_.owner.uid, false});
+  if (const Outcome found = directories_.open(uid, dir); !found.ok()) return found;
+  const Outcome opened = out.open(dir, messageFileName(uid).data(), record, {folder_.owner.uid, false});
+  // Another file than the one of the record does not make up for a name that is gone.
+  return opened.ok() ? out.check() : opened;
 }
 
 }  // namespace mailhaul::engine

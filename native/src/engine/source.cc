@@ -34,25 +34,37 @@ Identity recordOf(const MessageTable& messages, std::size_t i) noexcept {
 Outcome Source::open(int dir, const char* name, const Identity& record, const SourceRules& rules) noexcept {
   close();
   record_ = record;
+  rules_ = rules;
   cold_ = false;
-  // Looked at before it is opened: opening a fifo or a device can have an effect on others.
-  if (const int error = sys::statAt(dir, name, st_); error != 0) return sourceFailure(error, "fstatat");
-  if (!S_ISREG(st_.st_mode)) return Outcome::fail(MessageError::notRegular);
-  const bool foreign = st_.st_uid != rules.owner;
-  const bool writable = (st_.st_mode & S_IWOTH) != 0;
-  foreign_ = foreign || writable;
-  if (foreign && !rules.takeForeign) return Outcome::fail(MessageError::foreignOwner);
-  if (writable && !rules.takeForeign) return Outcome::fail(MessageError::writableByOthers);
-  if (!record.matches(st_)) return Outcome::fail(MessageError::changed);
-  if (const int error = sys::openRead(dir, name, fd_); error != 0) return sourceFailure(error, "openat2");
-  return {};
+  st_ = {};
+  const int error = sys::openMessage(dir, name, fd_);
+  if (error == 0) return {};
+  // A link (ELOOP), a socket (ENXIO), a file of another account (EACCES): what it is tells more than the errno.
+  struct stat found {};
+  if (const int looked = sys::statAt(dir, name, found); looked != 0) return sourceFailure(looked, "fstatat");
+  const Outcome refused = judge(found);
+  return refused.ok() ? sourceFailure(error, "openat2") : refused;
+}
+
+Outcome Source::judge(const struct stat& st) const noexcept {
+  if (!S_ISREG(st.st_mode)) return Outcome::fail(MessageError::notRegular);
+  if (!rules_.takeForeign && st.st_uid != rules_.owner) return Outcome::fail(MessageError::foreignOwner);
+  if (!rules_.takeForeign && (st.st_mode & S_IWOTH) != 0) return Outcome::fail(MessageError::writableByOthers);
+  return record_.matches(st) ? Outcome{} : Outcome::fail(MessageError::changed);
 }
 
 Outcome Source::read(Buffer& buffer) {
-  if (static_cast<std::uint64_t>(st_.st_size) >= kMessageLimit) return sourceFailure(EFBIG, "read");
-  const auto size = static_cast<std::size_t>(st_.st_size);
+  if (record_.size >= static_cast<double>(kMessageLimit)) return insteadOf(sourceFailure(EFBIG, "read"));
+  const auto size = static_cast<std::size_t>(record_.size);
   const Outcome got = size > kMapAbove ? mapWhole(size, buffer) : readWhole(size, buffer);
-  return got.ok() ? check() : got;
+  return got.ok() ? check() : insteadOf(got);
+}
+
+// A directory that cannot be read, a fifo that ends at once: what the file is says more than how reading it went.
+Outcome Source::insteadOf(const Outcome& failure) noexcept {
+  if (failure.halt != nullptr) return failure;
+  const Outcome now = check();
+  return now.ok() || now.halt != nullptr ? failure : now;
 }
 
 Outcome Source::readWhole(std::size_t size, Buffer& buffer) {
@@ -92,11 +104,10 @@ Outcome Source::mapWhole(std::size_t size, Buffer& buffer) {
 Outcome Source::check() noexcept {
   struct stat now {};
   if (const int error = sys::statFd(fd_.get(), now); error != 0) return sourceFailure(error, "fstat");
-  const bool same = now.st_dev == st_.st_dev && record_.matches(now) && S_ISREG(now.st_mode) &&
-                    now.st_uid == st_.st_uid && (now.st_mode & S_IWOTH) == (st_.st_mode & S_IWOTH);
-  if (!same) return Outcome::fail(MessageError::changed);
+  if (const Outcome judged = judge(now); !judged.ok()) return judged;
   if (mapping_.isBroken()) return sourceFailure(EIO, "mmap");
   st_ = now;
+  foreign_ = now.st_uid != rules_.owner || (now.st_mode & S_IWOTH) != 0;
   return {};
 }
 

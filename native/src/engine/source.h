@@ -1,7 +1,9 @@
 // The 3.x side: opens one message file, decides whether it may be migrated, and reads it once.
 //
-// A file is taken only if it is the one of the migration record (inode, size, time) before it is opened and still is
-// after it was read, so that the bytes in hand are the bytes of the file that gets linked.
+// A file is taken only if, after it was read, the open file is the one of the migration record (inode, size, time), is
+// regular and has an owner and a mode that the rules allow: then the bytes in hand are the bytes of the file that gets
+// linked. One look is enough, and a system call less a message. What the scan saw to be no regular file is never opened;
+// what is put in a message's place after that is opened without blocking, and nothing that was read of it is used.
 #pragma once
 
 #include <sys/stat.h>
@@ -47,13 +49,14 @@ struct SourceRules {
 /// An opened message file of the 3.x folder.
 class Source {
  public:
-  /// Looks at `name` and opens it when the rules allow.
+  /// Opens `name`. What cannot be opened is looked at, and fails for what it is.
   [[nodiscard]] Outcome open(int dir, const char* name, const Identity& record, const SourceRules& rules) noexcept;
 
-  /// Reads the whole file into `buffer` (which then holds `bytes()`), and looks again. Throws std::bad_alloc.
+  /// Reads the whole file into `buffer` (which then holds `bytes()`), and checks it. Throws std::bad_alloc.
   [[nodiscard]] Outcome read(Buffer& buffer);
 
-  /// Looks once more: MSG_CHANGED when the file is not what was opened, MSG_UNREADABLE when a part of it got lost.
+  /// Looks at the open file: MSG_CHANGED when it is not the one of the record, MSG_NOT_REGULAR, MSG_FOREIGN_OWNER or
+  /// MSG_WRITABLE_BY_OTHERS when the rules refuse it, MSG_UNREADABLE when a part of it got lost. `st()` is of now.
   [[nodiscard]] Outcome check() noexcept;
 
   void close() noexcept {
@@ -63,6 +66,7 @@ class Source {
 
   [[nodiscard]] bool isOpen() const noexcept { return fd_.isOpen(); }
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  /// Of the last check(); nothing before.
   [[nodiscard]] const struct stat& st() const noexcept { return st_; }
   /// Of another account or writable by others: it is copied, its inode never becomes a 4.x file.
   [[nodiscard]] bool isForeign() const noexcept { return foreign_; }
@@ -73,6 +77,8 @@ class Source {
   [[nodiscard]] bool wasCold() const noexcept { return cold_; }
 
  private:
+  [[nodiscard]] Outcome judge(const struct stat& st) const noexcept;
+  [[nodiscard]] Outcome insteadOf(const Outcome& failure) noexcept;
   [[nodiscard]] Outcome readWhole(std::size_t size, Buffer& buffer);
   [[nodiscard]] Outcome mapWhole(std::size_t size, Buffer& buffer);
 
@@ -80,6 +86,7 @@ class Source {
   sys::Mapping mapping_;
   struct stat st_ {};
   Identity record_;
+  SourceRules rules_;
   bool foreign_ = false;
   bool cold_ = false;
   std::span<const std::uint8_t> bytes_;
