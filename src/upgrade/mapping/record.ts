@@ -10,6 +10,7 @@
  *     32  u64 inode × n, u64 size × n, i64 mtime × n, u32 uid × n, u32 end of name × n, name bytes
  *     …   u32 CRC-32 of everything before
  */
+import { endianness } from 'node:os';
 import { crc32 } from 'node:zlib';
 import { MailhaulError } from '../../errors.js';
 import type { MigrationRecord } from '../types.js';
@@ -23,6 +24,7 @@ const HEADER_BYTES = 32;
 /** Bytes a message takes beside its name. */
 const MESSAGE_BYTES = 8 + 8 + 8 + 4 + 4;
 const CHECK_BYTES = 4;
+const HOST_IS_LITTLE = endianness() === 'LE';
 
 /** Chunks of a record, at least one: an empty folder has a record too. */
 export function encodeRecord(record: MigrationRecord): Buffer[] {
@@ -39,16 +41,41 @@ function encodeChunk(record: MigrationRecord, number: number, chunks: number): B
   const header = [MAGIC, VERSION, number, chunks, record.uidvalidity, record.uidnext, record.count, n];
   header.forEach((value, i) => void out.writeUInt32LE(value, i * 4));
   const at = columns(n);
-  for (let i = 0; i < n; i++) {
-    out.writeBigUInt64LE(record.inodes[from + i]!, at.inodes + i * 8);
-    out.writeBigUInt64LE(BigInt(record.sizes[from + i]!), at.sizes + i * 8);
-    out.writeBigInt64LE(record.mtimes[from + i]!, at.mtimes + i * 8);
-    out.writeUInt32LE(record.uids[from + i]!, at.uids + i * 4);
-    out.writeUInt32LE(record.nameOffsets[from + i + 1]! - namesFrom, at.nameEnds + i * 4);
-  }
+  const to = from + n;
+  const nameEnds = record.nameOffsets.slice(from + 1, to + 1);
+  for (let i = 0; i < n; i++) nameEnds[i] = nameEnds[i]! - namesFrom;
+  out.set(littleEndian(record.inodes.subarray(from, to)), at.inodes);
+  out.set(littleEndian(wideSizes(record.sizes.subarray(from, to))), at.sizes);
+  out.set(littleEndian(record.mtimes.subarray(from, to)), at.mtimes);
+  out.set(littleEndian(record.uids.subarray(from, to)), at.uids);
+  out.set(littleEndian(nameEnds), at.nameEnds);
   out.set(record.names.subarray(namesFrom, namesFrom + nameBytes), at.names);
   out.writeUInt32LE(crc32(out.subarray(0, -CHECK_BYTES)), out.length - CHECK_BYTES);
   return out;
+}
+
+type Column = Uint32Array | BigUint64Array | BigInt64Array;
+
+/**
+ * Bytes of a column as the chunk has them. A column is copied as one piece: a number at a time through a Buffer, and
+ * 64 bits as a BigInt, took the main thread 2 µs a message.
+ */
+function littleEndian(column: Column): Uint8Array {
+  const bytes = new Uint8Array(column.buffer, column.byteOffset, column.byteLength);
+  if (HOST_IS_LITTLE) return bytes;
+  return column.BYTES_PER_ELEMENT === 8 ? Buffer.from(bytes).swap64() : Buffer.from(bytes).swap32();
+}
+
+/** Numbers below 2^53 as u64. */
+function wideSizes(sizes: Float64Array): BigUint64Array {
+  const wide = new BigUint64Array(sizes.length);
+  const halves = new Uint32Array(wide.buffer);
+  const [low, high] = HOST_IS_LITTLE ? [0, 1] : [1, 0];
+  for (let i = 0; i < sizes.length; i++) {
+    halves[2 * i + low] = sizes[i]!;
+    halves[2 * i + high] = sizes[i]! / 2 ** 32;
+  }
+  return wide;
 }
 
 /** Offsets of the columns of a chunk with n messages. */
