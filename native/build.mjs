@@ -7,6 +7,8 @@
  *     node native/build.mjs --werror      warnings are errors (CI); implies --required
  *     node native/build.mjs --sanitize    builds and runs the C++ tests, and those of the addon in Node, under ASan and
  *                                         UBSan
+ *     node native/build.mjs --counted     builds build/counted/counted, whose instructions and system calls
+ *                                         bench/instructions counts
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -33,12 +35,12 @@ const log = join(build, 'native.log');
 
 const flags = new Set(process.argv.slice(2));
 for (const flag of flags) {
-  if (!['--required', '--werror', '--sanitize'].includes(flag)) {
+  if (!['--required', '--werror', '--sanitize', '--counted'].includes(flag)) {
     console.error(`mailhaul: native/build.mjs does not know ${flag}`);
     process.exit(2);
   }
 }
-const required = flags.has('--required') || flags.has('--werror') || flags.has('--sanitize');
+const required = flags.size > 0;
 
 /** True when a program of this name can be run. */
 function onPath(program) {
@@ -134,6 +136,18 @@ function buildAddon() {
   giveUp(required ? 'the build failed' : `the build failed, see ${log}`);
 }
 
+function buildCounted() {
+  const directory = join(build, 'counted');
+  forgetMoved(directory);
+  const options = ['-DMAILHAUL_COUNTED=ON', '-DMAILHAUL_WERROR=ON', '-DCMAKE_BUILD_TYPE=Release'];
+  for (const args of [
+    ['-S', native, '-B', directory, ...options],
+    ['--build', directory],
+  ]) {
+    if (run('cmake', args) !== undefined) process.exit(1);
+  }
+}
+
 function runSanitized() {
   const directory = join(build, 'sanitize');
   forgetMoved(directory);
@@ -159,4 +173,5 @@ function runSanitized() {
 }
 
 if (flags.has('--sanitize')) runSanitized();
+else if (flags.has('--counted')) buildCounted();
 else buildAddon();

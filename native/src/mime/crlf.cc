@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sys/processor.h"
+
 namespace mailhaul::mime {
 namespace {
 
@@ -46,7 +48,7 @@ __attribute__((target("avx2"))) bool hasBareLfAvx2(const std::uint8_t* data, std
 
 HasBareLf chooseHasBareLf() noexcept {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") != 0) return hasBareLfAvx2;
+  if (sys::vectors() == sys::Vectors::avx2) return hasBareLfAvx2;
 #endif
   return hasBareLf;
 }
@@ -54,9 +56,9 @@ HasBareLf chooseHasBareLf() noexcept {
 }  // namespace
 
 bool isCrlfForm(std::span<const std::uint8_t> data) noexcept {
-  static const HasBareLf search = chooseHasBareLf();
   if (data.empty()) return true;
   if (data[0] == '\n') return false;
+  const HasBareLf search = chooseHasBareLf();
   for (std::size_t from = 1; from < data.size(); from += kBlockBytes) {
     if (search(data.data(), from, std::min(data.size(), from + kBlockBytes))) return false;
   }

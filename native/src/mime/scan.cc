@@ -1,5 +1,7 @@
 #include "scan.h"
 
+#include "sys/processor.h"
+
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define MAILHAUL_MIME_AVX2 1
 #include <immintrin.h>
@@ -67,10 +69,7 @@ __attribute__((target("avx2,popcnt"))) std::size_t findDashLineAvx2(Bytes data, 
   return findDashLinePortable(data, at, end, lines);
 }
 
-bool hasAvx2() noexcept {
-  static const bool has = __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("popcnt") != 0;
-  return has;
-}
+bool hasAvx2() noexcept { return sys::vectors() == sys::Vectors::avx2; }
 
 #endif
 

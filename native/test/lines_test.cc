@@ -1,0 +1,78 @@
+// The loops over whole messages give the same with and without vector instructions, at every offset of a vector.
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "mime/crlf.h"
+#include "mime/scan.h"
+#include "sys/processor.h"
+#include "test.h"
+
+using mailhaul::mime::Bytes;
+using mailhaul::sys::Vectors;
+
+namespace {
+
+constexpr std::size_t kWindow = 150;  // more than two steps of the widest loop
+
+Bytes bytesOf(const std::string& text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+
+/// Restores what the processor has.
+class Limited {
+ public:
+  explicit Limited(Vectors limit) { mailhaul::sys::useVectors(limit); }
+  Limited(const Limited&) = delete;
+  Limited& operator=(const Limited&) = delete;
+  ~Limited() { mailhaul::sys::useVectors(Vectors::avx2); }
+};
+
+struct Answer {
+  std::size_t lfs;
+  std::size_t dashLine;
+  std::uint64_t linesBefore;
+  bool crlfForm;
+  bool operator==(const Answer&) const = default;
+};
+
+Answer answer(const std::string& text, std::size_t from, Vectors limit) {
+  const Limited limited(limit);
+  std::uint64_t lines = 0;
+  const std::size_t dashLine = mailhaul::mime::findDashLine(bytesOf(text), from, text.size(), lines);
+  return {mailhaul::mime::countLfs(bytesOf(text), from, text.size()), dashLine, lines,
+          mailhaul::mime::isCrlfForm(bytesOf(text))};
+}
+
+}  // namespace
+
+TEST(VectorsAreUsedOnlyUpToTheLimit) {
+  const Limited limited(Vectors::none);
+  CHECK(mailhaul::sys::vectors() == Vectors::none);
+}
+
+TEST(ADashLineIsFoundAtEveryOffset) {
+  for (std::size_t at = 2; at + 2 <= kWindow; ++at) {
+    std::string text(kWindow, 'x');
+    text.replace(at - 2, 2, "\r\n");
+    text.replace(at, 2, "--");
+    const Answer expected{1, at, 1, true};
+    for (const Vectors limit : {Vectors::none, Vectors::avx2}) CHECK(answer(text, 0, limit) == expected);
+  }
+}
+
+TEST(ABareLfIsFoundAtEveryOffset) {
+  for (std::size_t at = 0; at < kWindow; ++at) {
+    std::string text(kWindow, 'x');
+    text[at] = '\n';
+    for (const Vectors limit : {Vectors::none, Vectors::avx2}) {
+      CHECK(answer(text, 0, limit) == (Answer{1, kWindow, 1, false}));
+    }
+  }
+}
+
+TEST(LinesAreCountedFromEveryOffset) {
+  std::string text;
+  while (text.size() < kWindow) text += "-\r\n-x\n--y\r\n";
+  for (std::size_t from = 0; from < text.size(); ++from) {
+    CHECK(answer(text, from, Vectors::none) == answer(text, from, Vectors::avx2));
+  }
+}
