@@ -11,6 +11,7 @@ import { mailboxPathComponents } from '../store/names.js';
 import type { MailboxRecord, NameChange } from '../store/types.js';
 import type { Committer } from './committer.js';
 import { disagreement } from './disagree.js';
+import type { Lane } from './dispatch.js';
 import { isDisplaced, settleDisplaced } from './displaced.js';
 import { EMPTIED_CODES } from './emptied.js';
 import { failuresToAdd, sameUids } from './failures.js';
@@ -28,6 +29,7 @@ import {
   type Run,
   release,
 } from './run.js';
+import type { Amount } from './schedule.js';
 import { isDue, mailboxOf } from './selection.js';
 import type { FailedFolder, MoveFolder, Place, PrepareFolder, Trouble } from './tasks.js';
 import { countUnreadable, isPathStopped, messagesReadable, sourceStrike, sourceWorks, stopDevice } from './trouble.js';
@@ -128,18 +130,22 @@ export function prepareTaskOf(
 export async function processBatch(
   run: Run,
   batch: readonly MappingFolder[],
+  lane: Lane,
   postponed: Postponed,
   records: RecordWriter,
   committer: Committer<MovedFolder>,
-): Promise<void> {
-  const prepared = await prepare(run, batch, postponed);
-  if (prepared.length === 0) return;
+): Promise<Amount> {
+  const amount = { messages: 0, bytes: 0 };
+  const prepared = await prepare(run, batch, lane, postponed);
+  if (prepared.length === 0) return amount;
   const held = new Set(prepared);
   try {
     // Nothing of these is begun: when the run ends meanwhile they are let go.
-    if (halted(run)) return;
+    if (halted(run)) return amount;
     await records(prepared.map(({ folder, ready, failures }) => ({ folder, record: recordOf(ready.plan), failures })));
-    const results = await run.pool.run({ kind: 'move', folders: prepared.map((entry) => entry.move) });
+    const results = await lane.run('move', () =>
+      run.pool.run({ kind: 'move', folders: prepared.map((entry) => entry.move) }),
+    );
     const byId = new Map(prepared.map((entry) => [entry.folder.id, entry]));
     const moved: MovedFolder[] = [];
     for (const result of results) {
@@ -153,16 +159,24 @@ export async function processBatch(
       } else if (!result.output.stopped && isReadable(run, folder, ready, result.output)) {
         held.delete(entry);
         moved.push({ folder, ready, mailbox: entry.mailbox, rootPath, output: result.output });
+        amount.messages += result.output.methods.length;
+        amount.bytes += result.output.bytes;
       }
     }
     await committer.add(moved);
+    return amount;
   } finally {
     for (const entry of held) release(entry.ready);
   }
 }
 
 /** Locks, reads and plans the batch; returns the folders that go on, each holding its lock. */
-async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Postponed): Promise<PreparedFolder[]> {
+async function prepare(
+  run: Run,
+  batch: readonly MappingFolder[],
+  lane: Lane,
+  postponed: Postponed,
+): Promise<PreparedFolder[]> {
   const known = new Map<number, { folder: MappingFolder; places: FolderPlaces; failed: Uint32Array | null }>();
   const tasks: PrepareFolder[] = [];
   const changesBefore = [...run.mailboxes.nameChanges()];
@@ -184,7 +198,7 @@ async function prepare(run: Run, batch: readonly MappingFolder[], postponed: Pos
       folderFailed(run, folder, failureOf(error, folder.mailbox));
     }
   }
-  const results = await run.pool.run({ kind: 'prepare', folders: tasks });
+  const results = await lane.run('prepare', () => run.pool.run({ kind: 'prepare', folders: tasks }));
   const held = new Set(results.filter((result) => result.kind === 'ready'));
   const prepared: PreparedFolder[] = [];
   try {

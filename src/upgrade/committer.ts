@@ -1,18 +1,29 @@
 /**
- * Group commit: durability for many folders at the price of one sync a file system.
+ * Group commit: durability for many folders at the price of one sync a file system. Each device has groups of its own,
+ * which do not wait for those of another one: a slow disk's sync takes seconds.
  *
- *     moved folders ─▶ group ─▶ syncfs of every target ─▶ sources unchanged? ─▶ mailbox database (durable)
+ *     moved folders ─▶ group of the device ─▶ syncfs ─▶ sources unchanged? ─▶ mailbox database (durable)
  *                                                        ─▶ mapping database ─▶ -r ─▶ locks let go
  *
  * Invariants. A folder's lock is held until its group is committed. Nothing is published whose file system could not
- * be synced: those folders are thrown away and their device stops (a failed sync is never retried, design.md).
+ * be synced: those folders are thrown away and their device stops (a failed sync is never retried, design.md). So a
+ * device has one group under way at a time: the next one knows how the sync before it went.
  * 3.x files go only after the database commit that published their folder (4x-store.md, promise 1).
- * A group closes 250 ms after its first folder, at GROUP_FOLDERS, or when nothing else is under way.
+ * A group closes 250 ms after its first folder, at GROUP_FOLDERS, or when nothing else is under way. Transactions of
+ * several groups take turns in the databases (store/environment.ts).
  */
 
 /** Folders a group holds at most; with the time below it bounds how long locks are held. */
 const GROUP_FOLDERS = 256;
 const GROUP_MILLISECONDS = 250;
+
+/**
+ * Folders that are moved and not committed, of all devices: each holds three descriptors. A device has its share, at
+ * most a group under way and one that gathers meanwhile.
+ */
+const HELD_FOLDERS = 1_024;
+const HELD_AT_MOST = 2 * GROUP_FOLDERS;
+const HELD_AT_LEAST = 64;
 
 export interface Committer<T> {
   /** Hands over moved folders. Resolves at once, or when there is room again. */
@@ -21,70 +32,125 @@ export interface Committer<T> {
   drain(): Promise<void>;
 }
 
+export interface CommitterUse<T> {
+  /** Folders that are committed no more. */
+  discard?(folders: readonly T[]): void;
+  /** The device that has to be synced; without this there is one. */
+  deviceOf?(folder: T): bigint;
+}
+
+/** The groups of one device, one after the other. */
+interface Groups<T> {
+  readonly waiting: T[];
+  timer: NodeJS.Timeout | undefined;
+  running: Promise<void> | undefined;
+  /** Folders of the group under way. */
+  underWay: number;
+  /** Called when a group has ended. */
+  readonly ended: (() => void)[];
+  /** What waits may wait no longer: its moment passed, or somebody drains, while a group was under way. */
+  due: boolean;
+}
+
 /**
  * `commit` makes one group durable and publishes it; it must not throw for a reason that concerns one
- * folder only. What it throws reaches the next `add` or `drain`, and nothing more is committed: what waits then, and
- * what comes later, is handed to `discard`.
+ * folder only. What it throws reaches the next `add` or `drain`, and nothing more is committed, of no device: what
+ * waits then, and what comes later, is handed to `discard`.
  */
 export function createCommitter<T>(
   commit: (group: readonly T[]) => Promise<void>,
-  discard: (folders: readonly T[]) => void = () => {},
+  { discard = () => {}, deviceOf = () => 0n }: CommitterUse<T> = {},
 ): Committer<T> {
-  const waiting: T[] = [];
-  let timer: NodeJS.Timeout | undefined;
-  let running: Promise<void> | undefined;
-  /** What waits may wait no longer: its moment passed, or somebody drains, while a group was under way. */
-  let due = false;
+  const devices = new Map<bigint, Groups<T>>();
   let failure: { error: unknown } | undefined;
 
-  const flush = (): Promise<void> => {
-    clearTimeout(timer);
-    timer = undefined;
-    // Nothing to do: `run` would end before its promise is kept in `running`, and stay there for ever.
-    if (waiting.length === 0) return running ?? Promise.resolve();
-    if (running === undefined) running = run();
-    else due = true;
-    return running;
+  const groupsOf = (device: bigint): Groups<T> => {
+    const known = devices.get(device);
+    if (known !== undefined) return known;
+    const made: Groups<T> = { waiting: [], timer: undefined, running: undefined, underWay: 0, ended: [], due: false };
+    devices.set(device, made);
+    return made;
   };
 
-  const run = async (): Promise<void> => {
+  const flush = (groups: Groups<T>): Promise<void> => {
+    clearTimeout(groups.timer);
+    groups.timer = undefined;
+    // Nothing to do: `run` would end before its promise is kept in `running`, and stay there for ever.
+    if (groups.waiting.length === 0) return groups.running ?? Promise.resolve();
+    if (groups.running === undefined) groups.running = run(groups);
+    else groups.due = true;
+    return groups.running;
+  };
+
+  const run = async (groups: Groups<T>): Promise<void> => {
+    const { waiting } = groups;
     try {
       do {
-        due = false;
-        await commit(waiting.splice(0, GROUP_FOLDERS));
-      } while (waiting.length > 0 && (due || waiting.length >= GROUP_FOLDERS));
+        groups.due = false;
+        const group = waiting.splice(0, GROUP_FOLDERS);
+        groups.underWay = group.length;
+        await commit(group);
+        groups.underWay = 0;
+        for (const tell of groups.ended.splice(0)) tell();
+      } while (waiting.length > 0 && (groups.due || waiting.length >= GROUP_FOLDERS));
     } catch (error) {
-      failure = { error };
-      discard(waiting.splice(0));
+      failure ??= { error };
+      for (const other of devices.values()) {
+        discard(other.waiting.splice(0));
+        for (const tell of other.ended.splice(0)) tell();
+      }
     } finally {
-      running = undefined;
+      groups.underWay = 0;
+      groups.running = undefined;
       // Those that came meanwhile are the next group; committing them at once would make many small ones.
-      if (waiting.length > 0) timer ??= setTimeout(() => void flush(), GROUP_MILLISECONDS);
+      if (waiting.length > 0) closeLater(groups);
     }
+  };
+
+  const closeLater = (groups: Groups<T>): void => {
+    groups.timer ??= setTimeout(() => void flush(groups), GROUP_MILLISECONDS);
   };
 
   const rethrow = (): void => {
     if (failure !== undefined) throw failure.error;
   };
 
+  /** Whoever brings more than a device's share waits: this is the bound on folders that are moved and not committed. */
+  const room = async (groups: Groups<T>): Promise<void> => {
+    const share = Math.floor(HELD_FOLDERS / devices.size);
+    const atMost = Math.max(HELD_AT_LEAST, Math.min(HELD_AT_MOST, share));
+    while (groups.waiting.length + groups.underWay >= atMost && failure === undefined) {
+      const ended = new Promise<void>((resolve) => groups.ended.push(resolve));
+      void flush(groups);
+      await ended;
+    }
+  };
+
   return {
     async add(folders) {
       if (failure !== undefined) discard(folders);
       rethrow();
-      waiting.push(...folders);
-      if (waiting.length === 0) return;
-      if (waiting.length >= GROUP_FOLDERS) {
-        // Whoever fills a group pays for it: this is the bound on folders that are moved and not committed.
-        await flush();
-        rethrow();
-      } else {
-        timer ??= setTimeout(() => void flush(), GROUP_MILLISECONDS);
+      const touched = new Set<Groups<T>>();
+      for (const folder of folders) {
+        const groups = groupsOf(deviceOf(folder));
+        groups.waiting.push(folder);
+        touched.add(groups);
       }
+      for (const groups of touched) {
+        if (groups.waiting.length < GROUP_FOLDERS) closeLater(groups);
+        else void flush(groups);
+      }
+      for (const groups of touched) await room(groups);
+      if (touched.size > 0) rethrow();
     },
     async drain() {
-      while (waiting.length > 0 && failure === undefined) await flush();
-      clearTimeout(timer);
-      await running;
+      await Promise.all(
+        [...devices.values()].map(async (groups) => {
+          while (groups.waiting.length > 0 && failure === undefined) await flush(groups);
+          clearTimeout(groups.timer);
+          await groups.running;
+        }),
+      );
       rethrow();
     },
   };

@@ -1,29 +1,35 @@
 /**
  * `upgrade -m` and `upgrade -u`: the messages of every folder that is in TRANSITION.
  *
- * One producer hands batches of folders to lanes; a lane takes a batch through the steps of design.md, "One
- * folder, in order", with the heavy ones in transfer threads (tasks.ts) and every database call in this one:
+ * Batches of folders go through the steps of design.md, "One folder, in order", in the order that the schedule
+ * (schedule.ts) finds best, the heavy ones in transfer threads (tasks.ts) and every database call in this one:
  *
- *     lane   prepare ─▶ still TRANSITION? ─▶ record durable ─▶ move ─▶ committer        (batch.ts)
+ *     batch  prepare ─▶ still TRANSITION? ─▶ record durable ─▶ move ─▶ committer        (batch.ts)
  *     group  sync ─▶ unchanged? ─▶ publish ─▶ -r ─▶ unlock                              (publish.ts)
  *
  * A folder that another process holds is set aside and tried again when all else is done.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, MailhaulError } from '../errors.js';
+import { statOpenExactly } from '../fs/descriptor.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
 import { processBatch, type RecordItem, type RecordWriter } from './batch.js';
 import { type Committer, createBatcher, createCommitter } from './committer.js';
+import { dispatch } from './dispatch.js';
 import { commitGroup } from './publish.js';
+import { addDiskUse } from './report.js';
+import { routesOf } from './routes.js';
 import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
+import { Schedule } from './schedule.js';
 import { isStopped } from './trouble.js';
-import { batches, folderLoader } from './worklist.js';
+import type { MappingFolder } from './types.js';
+import { partOf, type Worklist } from './worklist.js';
 
 /** Folders set aside because another process or thread holds them, with the pids that do. */
 export type Postponed = Map<number, readonly number[]>;
 
-/** Migrates the folders of `ids`, in that order. Errors of folders are in the report; it throws only when halted. */
-export async function migrateFolders(run: Run, ids: Iterable<number>): Promise<void> {
+/** Migrates the folders of a list. Errors of folders are in the report; it throws only when halted. */
+export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
   const records = createBatcher((items: readonly RecordItem[]) =>
     run.mapping.update((writes) => {
       for (const { folder, record, failures } of items) {
@@ -33,13 +39,13 @@ export async function migrateFolders(run: Run, ids: Iterable<number>): Promise<v
       }
     }),
   );
-  const committer = createCommitter<MovedFolder>(
-    (group) => commitGroup(run, group),
-    (folders) => {
+  const committer = createCommitter<MovedFolder>((group) => commitGroup(run, group), {
+    discard(folders) {
       for (const { ready } of folders) release(ready);
     },
-  );
-  let postponed = await runLanes(run, ids, records, committer);
+    deviceOf: ({ ready }) => statOpenExactly(ready.targetFd).dev,
+  });
+  let postponed = await runLanes(run, list, records, committer);
   let waitedMs = 0;
   let told = false;
   for (let pauseMs = 20; postponed.size > 0 && !halted(run); pauseMs = Math.min(pauseMs * 2, 1_000)) {
@@ -52,7 +58,7 @@ export async function migrateFolders(run: Run, ids: Iterable<number>): Promise<v
       tellWaiting(run, postponed);
     }
     await sleep(pauseMs);
-    const again = await runLanes(run, postponed.keys(), records, committer);
+    const again = await runLanes(run, partOf(list, postponed), records, committer);
     if (again.size < postponed.size) told = false;
     waitedMs = again.size < postponed.size ? 0 : waitedMs + pauseMs;
     postponed = again;
@@ -63,41 +69,50 @@ export async function migrateFolders(run: Run, ids: Iterable<number>): Promise<v
 const TOLD_AFTER_MS = 5_000;
 const HOLDERS_TOLD = 10;
 
-/** Folders of a batch at most: each holds two descriptors until it is published. */
-const BATCH_FOLDERS = 64;
-
-/** Lanes: one more than there are threads, so that a thread always finds its next task waiting. */
+/** Takes every folder of a list once, in the order of the schedule. */
 async function runLanes(
   run: Run,
-  ids: Iterable<number>,
+  list: Worklist,
   records: RecordWriter,
   committer: Committer<MovedFolder>,
 ): Promise<Postponed> {
   const postponed: Postponed = new Map();
-  const lanes = Math.max(1, Math.min(run.options.threads + 1, run.options.queue));
-  const share = Math.max(1, Math.floor(run.options.queue / lanes));
-  const load = folderLoader(run.mapping);
-  const loadUnlessStopped: typeof load = (id) => {
-    const loaded = load(id);
-    return loaded !== undefined && isStopped(run, loaded.item) ? undefined : loaded;
+  const routes = routesOf(run, list);
+  const schedule = new Schedule(routes.works, run.options);
+  const load = (id: number): MappingFolder | undefined => {
+    const folder = run.mapping.folder(id);
+    return folder === undefined || isStopped(run, folder) ? undefined : folder;
   };
-  const source = batches(ids, loadUnlessStopped, Math.min(share, BATCH_FOLDERS));
-  const lane = async (): Promise<void> => {
-    while (!halted(run)) {
-      const next = source.next();
-      if (next.done === true) return;
-      await processBatch(run, next.value, postponed, records, committer);
-    }
-  };
-  const guarded = (work: Promise<void>): Promise<void> =>
-    work.catch((error: unknown) => {
-      // The first cause stops all lanes; folders in flight finish or are let go (exit 4, run again).
-      halt(run, error instanceof MailhaulError ? error.code : 'RUN_HALTED', describeError(error));
-    });
-  await Promise.all(Array.from({ length: lanes }, () => guarded(lane())));
-  await guarded(committer.drain());
+  // The first cause stops all lanes; folders in flight finish or are let go (exit 4, run again).
+  const halts = (error: unknown): void =>
+    halt(run, error instanceof MailhaulError ? error.code : 'RUN_HALTED', describeError(error));
+  await dispatch<readonly MappingFolder[]>(schedule, {
+    take(route, maxFolders) {
+      try {
+        return routes.take(route, maxFolders, load);
+      } catch (error) {
+        halts(error);
+        return undefined;
+      }
+    },
+    async process(batch, lane) {
+      try {
+        return await processBatch(run, batch, lane, postponed, records, committer);
+      } catch (error) {
+        halts(error);
+        return NOTHING;
+      }
+    },
+    isStopped: () => halted(run),
+  });
+  await committer.drain().catch(halts);
+  for (const use of schedule.devices(performance.now())) {
+    if (use.device !== '') addDiskUse(run.report, routes.paths.get(use.device), use);
+  }
   return postponed;
 }
+
+const NOTHING = { messages: 0, bytes: 0 };
 
 /** Who keeps the run waiting, when nothing else is left to do. */
 function tellWaiting(run: Run, postponed: Postponed): void {

@@ -16,6 +16,7 @@ import type { Session } from './session.js';
 import type { StepTools } from './steps.js';
 import type { Task, WorkerContext } from './tasks.js';
 import { noTroubles, settleTroubles } from './trouble.js';
+import { worklistOf } from './worklist.js';
 
 export interface OnAccessOptions {
   readonly engine?: 'native' | 'portable' | 'auto';
@@ -96,7 +97,7 @@ export async function migrateMailbox(
       owner,
       partitionPath: (name) => session.instance.partitionPath(name) ?? '',
     };
-    await migrateFolders(run, [folder.id]);
+    await migrateFolders(run, worklistOf([folder.id]));
     await settleRemovals(run);
     settleTroubles(run);
   } finally {

@@ -4,6 +4,7 @@
  */
 import { METHOD } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
+import type { DeviceUse } from './schedule.js';
 
 export interface RunError {
   readonly user: string;
@@ -54,6 +55,21 @@ export interface PartitionTotals {
   bytes: number;
 }
 
+/** How a device was used (schedule.ts). */
+export interface DiskUse {
+  /** Major and minor number as lsblk shows them; a path where it could not be opened. */
+  readonly device: string;
+  /** Its store paths and partitions. */
+  readonly paths: readonly string[];
+  /** Tasks at a time that measuring found best, at the end; `-t` caps it. */
+  limit: number;
+  /** Of folders that came from or went to it. */
+  messages: number;
+  bytes: number;
+  /** Time in which at least one task was under way. */
+  secondsBusy: number;
+}
+
 /** Fields may be added, never removed or renamed (the `--json` promise). */
 export interface MessagesReport {
   readonly folders: { done: number; skipped: number; failed: number };
@@ -69,6 +85,8 @@ export interface MessagesReport {
   readonly removed: { messages: number; kept: number };
   /** Devices that stopped; each is in `errors` as well. */
   readonly devices: DeviceReport[];
+  /** Every device that folders came from or went to. */
+  readonly disks: DiskUse[];
   halted: Halt | null;
 }
 
@@ -88,6 +106,7 @@ export function emptyReport(engine: string): MessagesReport {
     warnings: 0,
     removed: { messages: 0, kept: 0 },
     devices: [],
+    disks: [],
     halted: null,
   };
 }
@@ -129,6 +148,19 @@ export function partitionTotals(report: MessagesReport, name: string): Partition
   const made = { name, folders: 0, messages: 0, bytes: 0 };
   report.partitions.push(made);
   return made;
+}
+
+/** Adds what the run, or its look at folders that were busy, made of a device. */
+export function addDiskUse(report: MessagesReport, paths: Iterable<string> | undefined, use: DeviceUse): void {
+  const { device, limit, messages, bytes, busyMs } = use;
+  let disk = report.disks.find((known) => known.device === device);
+  if (disk === undefined) {
+    disk = { device, paths: [...(paths ?? [])], limit, messages: 0, bytes: 0, secondsBusy: 0 };
+    report.disks.push(disk);
+  }
+  disk.messages += messages;
+  disk.bytes += bytes;
+  disk.secondsBusy = Math.round(disk.secondsBusy * 1000 + busyMs) / 1000;
 }
 
 export function exitCodeOf(report: MessagesReport): ExitCode {

@@ -60,6 +60,8 @@ interface RefusedRemovals {
 
 /** Folders that still have to go from one store path to one partition path. */
 export interface Workload {
+  /** In the order of the first folders. */
+  readonly number: number;
   readonly storePath: string;
   readonly rootPath: string;
   readonly partition: string;
@@ -103,12 +105,18 @@ function workKey(storePath: string, rootPath: string): string {
   return `${storePath}\n${rootPath}`;
 }
 
-/** Counts a folder that is due. */
-export function addWork(work: Map<string, Workload>, storePath: string, rootPath: string, folder: MappingFolder): void {
+/** Counts a folder that is due; returns the number of its workload. */
+export function addWork(
+  work: Map<string, Workload>,
+  storePath: string,
+  rootPath: string,
+  folder: MappingFolder,
+): number {
   const key = workKey(storePath, rootPath);
   let known = work.get(key);
   if (known === undefined) {
     known = {
+      number: work.size,
       storePath,
       rootPath,
       partition: folder.partition,
@@ -121,9 +129,11 @@ export function addWork(work: Map<string, Workload>, storePath: string, rootPath
   const messages = estimateMessages(folder);
   known.folders += 1;
   known.messages += messages;
-  if (folder.attempts > 0) return;
-  known.fresh.folders += 1;
-  known.fresh.messages += messages;
+  if (folder.attempts === 0) {
+    known.fresh.folders += 1;
+    known.fresh.messages += messages;
+  }
+  return known.number;
 }
 
 /** Device of a held root; undefined when it is not held. */

@@ -28,7 +28,7 @@ import { noteTombstones } from './tombstones.js';
 import { addWork, noTroubles, settleTroubles, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, troubleOf } from './trouble-kinds.js';
 import type { MappingFolder } from './types.js';
-import { buildWorklist } from './worklist.js';
+import { buildWorklist, type Worklist } from './worklist.js';
 
 export interface MessagesOptions extends SessionOptions, SelectionOptions {
   readonly threads: number;
@@ -74,8 +74,9 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     checkIdentity(instance.account, instance.account.user);
     const selection = selectFolders(session.mapping, session.workDir, options);
     reportSelection(session, report, selection);
-    const scope = scopeOf(session, selection, report, options.remove);
-    const partitionPath = (name: string): string => pathOfPartition(session, name);
+    const pathOf = pathsInForce(session);
+    const scope = scopeOf(session, selection, report, options.remove, pathOf);
+    const partitionPath = (name: string): string => pathOf(name) ?? withoutPath(name);
     const unopened = openStorePaths(roots, scope.storePaths);
     const early = [...unopened].map(([path, trouble]) => ({ path, trouble }));
     for (const { name, recorded, storePaths } of scope.partitions) {
@@ -95,7 +96,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     const faults = armedFaults() ?? null;
     // A thread costs a tenth of a second to start: no more of them than there are folders, and not even their code
     // where there are none.
-    const threads = Math.min(options.threads, scope.ids.length + scope.all.length);
+    const threads = Math.min(options.threads, scope.list.ids.length + scope.all.length);
     pool = await poolOf(threads, {
       engine: engine.name,
       progress,
@@ -109,7 +110,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     });
     // Every thread must have loaded its code before the process gives up the right to read it.
     await pool.ready();
-    await settleOwners(session, roots, scope.ids, { takeForeign: options.takeForeign, partitionPath });
+    await settleOwners(session, roots, scope.list.ids, { takeForeign: options.takeForeign, partitionPath });
     if (!options.takeForeign) becomeAccount(instance.account);
     shown = startProgress(scope.totals, progress, options.progressOutput);
     const run: Run = {
@@ -140,11 +141,11 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       stopAtOnce: () => Atomics.store(progress, PROGRESS.cancel, 1),
       progressLine: () => shown?.line() ?? '',
     });
-    session.log.write('Store', 'Notice', startLine(options, engine.name, threads, scope.ids.length));
+    session.log.write('Store', 'Notice', startLine(options, engine.name, threads, scope.list.ids.length));
     for (const { path, trouble } of early) stopDevice(run, path, trouble);
     await noteTombstones(run.mapping, scope.untold);
-    if (await checkSpace(run, scope.ids)) {
-      await migrateFolders(run, scope.ids);
+    if (await checkSpace(run, scope.list.ids)) {
+      await migrateFolders(run, scope.list);
       if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
       await settleRemovals(run);
     }
@@ -180,8 +181,8 @@ async function poolOf(threads: number, context: WorkerContext): Promise<WorkerPo
 }
 
 interface Scope {
-  /** Mapping ids that are due, in working order. */
-  readonly ids: Uint32Array;
+  /** What is due. Its places are numbers of `work`. */
+  readonly list: Worklist;
   /** All ids in scope, for late removal. */
   readonly all: readonly number[];
   /** Published folders that the mapping does not show as migrated yet. */
@@ -206,7 +207,13 @@ interface NeededPartition {
 }
 
 /** Goes over the folders in scope once: what is due, and which roots it needs. */
-function scopeOf(session: Session, selection: Selection, report: MessagesReport, remove: boolean): Scope {
+function scopeOf(
+  session: Session,
+  selection: Selection,
+  report: MessagesReport,
+  remove: boolean,
+  pathOf: (partition: string) => string | undefined,
+): Scope {
   const { mapping, mailboxes } = session;
   const all: number[] = [];
   const untold: number[] = [];
@@ -219,7 +226,7 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
   const withoutAttempt: MappingFolder[] = [];
   let additions = false;
   for (const user of mapping.users()) storePathOf.set(user.uid, user.storePath);
-  const worklist = buildWorklist(selection.folders(), (folder) => {
+  const take = (folder: MappingFolder): boolean => {
     if (folder.attempts === 0 && mailboxes.wasPublished(folder.id)) {
       withoutAttempt.push(folder);
       return false;
@@ -249,18 +256,17 @@ function scopeOf(session: Session, selection: Selection, report: MessagesReport,
       if (storePath !== undefined) storePaths.add(storePath);
       if (storePath !== undefined) needed.storePaths.add(storePath);
     }
-    if (due) {
-      folderCountByPartition.set(folder.partition, (folderCountByPartition.get(folder.partition) ?? 0) + 1);
-      const rootPath = folder.root ?? session.instance.partitionPath(folder.partition) ?? '';
-      addWork(work, storePathOf.get(folder.uid) ?? '', rootPath, folder);
-    }
     return due;
+  };
+  const worklist = buildWorklist(selection.folders(), take, (folder) => {
+    folderCountByPartition.set(folder.partition, (folderCountByPartition.get(folder.partition) ?? 0) + 1);
+    return addWork(work, storePathOf.get(folder.uid) ?? '', folder.root ?? pathOf(folder.partition) ?? '', folder);
   });
   const lost = stillUnrecorded(mapping, withoutAttempt);
   for (const folder of lost) cannotBegin(session, report, folder, unrecorded(folder));
   report.folders.skipped += withoutAttempt.length - lost.length;
   return {
-    ids: worklist.ids,
+    list: worklist,
     all,
     untold,
     partitions: [...partitions.values()],
@@ -319,11 +325,19 @@ function cannotBegin(
   session.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);
 }
 
-function pathOfPartition(session: Session, name: string): string {
-  const path = session.instance.partitionPath(name);
-  if (path !== undefined && path !== '') return path;
-  throw new MailhaulError('PARTITION_PATH', `The path of partition ${name} is not set.`, {
-    where: `store.partition.${name}.path`,
+/** Looked up once a partition, not once a folder: no path changes while the store is in use (STORE_LOCKED). */
+function pathsInForce({ instance }: Session): (partition: string) => string | undefined {
+  const known = new Map<string, string>();
+  return (partition) => {
+    const path = known.get(partition) ?? instance.partitionPath(partition) ?? '';
+    known.set(partition, path);
+    return path === '' ? undefined : path;
+  };
+}
+
+function withoutPath(partition: string): never {
+  throw new MailhaulError('PARTITION_PATH', `The path of partition ${partition} is not set.`, {
+    where: `store.partition.${partition}.path`,
     hint: 'Set it with configutil, or run `upgrade -s` again.',
   });
 }

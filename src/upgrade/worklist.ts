@@ -1,14 +1,19 @@
 /**
  * Which folders a run takes, and in which order: INBOXes first (users read those first), then the largest
- * first, so that no giant folder is left for the end of the run. The list holds two numbers a folder, not
- * the folders, so that 400,000 folders cost a few megabytes.
+ * first, so that no giant folder is left for the end of the run. The list holds three numbers a folder, not
+ * the folders, so that 400,000 folders cost a few megabytes. The schedule (schedule.ts) takes each device's part of it
+ * in this order.
  */
 import type { MappingDatabase, MappingFolder } from './types.js';
 
 export interface Worklist {
-  /** Mapping ids in working order. */
+  /** Mapping ids in working order. Element i of the three belongs to the same folder. */
   readonly ids: Uint32Array;
-  /** Sum of the estimates, messages. */
+  /** Estimates. */
+  readonly messages: Uint32Array;
+  /** Where from and where to: numbers of Workloads (trouble.ts). */
+  readonly places: Uint32Array;
+  /** Sum of the estimates. */
   readonly estimatedMessages: number;
 }
 
@@ -19,21 +24,48 @@ export function estimateMessages(folder: Pick<MappingFolder, 'indexBytes'>): num
   return Math.ceil(folder.indexBytes / INDEX_LINE_BYTES);
 }
 
-/** Orders the folders that `take` accepts. */
-export function buildWorklist(folders: Iterable<MappingFolder>, take: (folder: MappingFolder) => boolean): Worklist {
-  const inboxes: { id: number; size: number }[] = [];
-  const others: { id: number; size: number }[] = [];
-  let estimatedMessages = 0;
+/** Orders the folders that `take` accepts; `placeOf` is asked for the place of each of those, once. */
+export function buildWorklist(
+  folders: Iterable<MappingFolder>,
+  take: (folder: MappingFolder) => boolean,
+  placeOf: (folder: MappingFolder) => number = () => 0,
+): Worklist {
+  const ids: number[] = [];
+  const messages: number[] = [];
+  const places: number[] = [];
+  const inboxes: boolean[] = [];
   for (const folder of folders) {
     if (!take(folder)) continue;
-    const size = estimateMessages(folder);
-    estimatedMessages += size;
-    (folder.isInbox ? inboxes : others).push({ id: folder.id, size });
+    ids.push(folder.id);
+    messages.push(estimateMessages(folder));
+    places.push(placeOf(folder));
+    inboxes.push(folder.isInbox);
   }
-  const largestFirst = (a: { id: number; size: number }, b: { id: number; size: number }) =>
-    b.size - a.size || a.id - b.id;
-  const ordered = [...inboxes.sort(largestFirst), ...others.sort(largestFirst)];
-  return { ids: Uint32Array.from(ordered, (entry) => entry.id), estimatedMessages };
+  const value = (column: readonly number[], at: number): number => column[at] ?? 0;
+  const order = Uint32Array.from(ids.keys()).sort(
+    (a, b) =>
+      Number(inboxes[b]) - Number(inboxes[a]) ||
+      value(messages, b) - value(messages, a) ||
+      value(ids, a) - value(ids, b),
+  );
+  const column = (values: readonly number[]): Uint32Array => order.map((at) => value(values, at));
+  const estimatedMessages = messages.reduce((sum, count) => sum + count, 0);
+  return { ids: column(ids), messages: column(messages), places: column(places), estimatedMessages };
+}
+
+/** A list of single folders. */
+export function worklistOf(ids: readonly number[]): Worklist {
+  const nothing = new Uint32Array(ids.length);
+  return { ids: Uint32Array.from(ids), messages: nothing, places: nothing, estimatedMessages: 0 };
+}
+
+/** The part of a list whose folders `keep` has, in the same order. */
+export function partOf({ ids, messages, places }: Worklist, keep: { has(id: number): boolean }): Worklist {
+  const at = Uint32Array.from(ids.keys()).filter((i) => keep.has(ids[i] ?? 0));
+  const column = (values: Uint32Array): Uint32Array => at.map((i) => values[i] ?? 0);
+  const estimates = column(messages);
+  const estimatedMessages = estimates.reduce((sum, count) => sum + count, 0);
+  return { ids: column(ids), messages: estimates, places: column(places), estimatedMessages };
 }
 
 /** Loads what `batches` takes: the folder of an id and its estimate; undefined for one that is gone. */
@@ -45,7 +77,7 @@ export function folderLoader(mapping: Pick<MappingDatabase, 'folder'>) {
 }
 
 /** Messages that a batch of several folders holds at most; a larger folder is a batch of its own. */
-const BATCH_MESSAGES = 1_000;
+export const BATCH_MESSAGES = 1_000;
 
 /**
  * Takes folders off the list in batches: tiny folders together, large ones alone, never more than

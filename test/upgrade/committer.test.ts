@@ -30,16 +30,19 @@ describe('createCommitter', () => {
     await committer.drain();
   });
 
-  it('makes the one who fills a group wait for it', async () => {
+  it('makes the one wait who brings more while a group is under way and the next one is full', async () => {
     let committed = 0;
     const committer = createCommitter<number>(async (group) => {
       await sleep(20);
       committed += group.length;
     });
-    await committer.add(Array.from({ length: 300 }, (_, i) => i));
-    expect(committed).toBe(256);
+    const folders = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+    await committer.add(folders(300));
+    expect(committed).toBe(0);
+    await committer.add(folders(300));
+    expect(committed).toBeGreaterThanOrEqual(256);
     await committer.drain();
-    expect(committed).toBe(300);
+    expect(committed).toBe(600);
   });
 
   it('lets what comes during a commit gather for the next group', async () => {
@@ -87,6 +90,94 @@ describe('createCommitter', () => {
   });
 });
 
+describe('a committer of several devices', () => {
+  /** Commits of device 1 end when `end` is called, those of others at once. */
+  function twoDevices() {
+    const committed: number[] = [];
+    let end: () => void = () => {};
+    let fail: (error: Error) => void = () => {};
+    let underWay = 0;
+    let mostUnderWay = 0;
+    const discarded: number[] = [];
+    const committer = createCommitter<number>(
+      async (group) => {
+        underWay += 1;
+        mostUnderWay = Math.max(mostUnderWay, underWay);
+        if (group[0] !== undefined && group[0] < 1_000) {
+          await new Promise<void>((resolve, reject) => {
+            end = resolve;
+            fail = reject;
+          });
+        }
+        underWay -= 1;
+        committed.push(...group);
+      },
+      { deviceOf: (folder) => (folder < 1_000 ? 1n : 2n), discard: (items) => void discarded.push(...items) },
+    );
+    const full = (first: number): number[] => Array.from({ length: 256 }, (_, i) => first + i);
+    return {
+      committer,
+      committed,
+      discarded,
+      full,
+      end: () => end(),
+      fail: (error: Error) => fail(error),
+      mostUnderWay: () => mostUnderWay,
+    };
+  }
+
+  it('commits those of one while the sync of another one goes on', async () => {
+    const { committer, committed, full, end } = twoDevices();
+    await committer.add(full(0));
+    for (let first = 1_000; first < 4_000; first += 256) await committer.add(full(first));
+    await sleep(0);
+    expect(committed.length).toBeGreaterThanOrEqual(2_560);
+    expect(committed.every((folder) => folder >= 1_000)).toBe(true);
+    end();
+    await committer.drain();
+    expect(committed).toHaveLength(256 + 12 * 256);
+  });
+
+  it('has one group of a device under way at a time', async () => {
+    const { committer, full, end, mostUnderWay } = twoDevices();
+    await committer.add(full(0));
+    const second = committer.add(full(256));
+    await sleep(1);
+    expect(mostUnderWay()).toBe(1);
+    end();
+    await second;
+    await sleep(1);
+    end();
+    await committer.drain();
+    expect(mostUnderWay()).toBe(1);
+  });
+
+  it('never has folders of two devices in one group', async () => {
+    const groups: number[][] = [];
+    const committer = createCommitter<number>(async (group) => void groups.push([...group]), {
+      deviceOf: (folder) => BigInt(folder % 2),
+    });
+    await committer.add([1, 2, 3, 4]);
+    await committer.drain();
+    expect(groups.sort()).toEqual([
+      [1, 3],
+      [2, 4],
+    ]);
+  });
+
+  it('commits nothing more of any device after a failure, and lets go of what waits everywhere', async () => {
+    const { committer, committed, discarded, full, fail } = twoDevices();
+    await committer.add(full(0));
+    await committer.add([1_000, 1_001]);
+    fail(new Error('the disk is full'));
+    await sleep(0);
+    await expect(committer.drain()).rejects.toThrow('the disk is full');
+    await expect(committer.add([1_002])).rejects.toThrow('the disk is full');
+    expect(committed).toEqual([]);
+    expect(discarded).toEqual([1_000, 1_001, 1_002]);
+  });
+});
+
 describe('createBatcher', () => {
   it('writes what comes during a write in one go', async () => {
     const writes: number[][] = [];
@@ -126,15 +217,14 @@ describe('a committer that failed', () => {
   it('hands back what waited and what comes later, once each', async () => {
     const discarded: number[] = [];
     let fail: (error: Error) => void = () => {};
-    const committer = createCommitter<number>(
-      () => new Promise((_resolve, reject) => (fail = reject)),
-      (items) => discarded.push(...items),
-    );
+    const committer = createCommitter<number>(() => new Promise((_resolve, reject) => (fail = reject)), {
+      discard: (items) => void discarded.push(...items),
+    });
     const group = Array.from({ length: 256 }, (_, i) => i);
-    const filled = committer.add(group);
+    await committer.add(group);
     await committer.add([1_000]);
     fail(new Error('the disk is full'));
-    await expect(filled).rejects.toThrow('the disk is full');
+    await sleep(0);
     await expect(committer.add([1_001])).rejects.toThrow('the disk is full');
     await expect(committer.drain()).rejects.toThrow('the disk is full');
     expect(discarded).toEqual([1_000, 1_001]);

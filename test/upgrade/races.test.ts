@@ -15,6 +15,7 @@ import type { Run } from '../../src/upgrade/run.js';
 import { openSession, type Session } from '../../src/upgrade/session.js';
 import type { Task } from '../../src/upgrade/tasks.js';
 import { noTroubles } from '../../src/upgrade/trouble.js';
+import { worklistOf } from '../../src/upgrade/worklist.js';
 import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
 import { threadTools } from './thread-support.js';
 
@@ -108,7 +109,7 @@ describe('a folder that another process has begun meanwhile', () => {
         });
       });
     });
-    await migrateFolders(ours, [folder.id]);
+    await migrateFolders(ours, worklistOf([folder.id]));
     closeRoots(ours.roots);
     expect(ours.report).toMatchObject({ folders: { done: 1, failed: 0 }, errors: [] });
     expect(publishedUids()).toEqual([7, 41]);
@@ -128,7 +129,7 @@ describe('a folder that another process has begun meanwhile', () => {
         fs.chmodSync(join(inbox, 'lineless'), 0o600);
       },
     );
-    await migrateFolders(ours, [folder.id]);
+    await migrateFolders(ours, worklistOf([folder.id]));
     closeRoots(ours.roots);
     expect(ours.report).toMatchObject({ folders: { done: 1, failed: 0 }, errors: [] });
   });
@@ -140,11 +141,11 @@ describe('a folder that another process has begun meanwhile', () => {
     const write = (): never => {
       throw full;
     };
-    await migrateFolders({ ...ours, log: { ...session.log, write } }, [folder?.id ?? 0]);
+    await migrateFolders({ ...ours, log: { ...session.log, write } }, worklistOf([folder?.id ?? 0]));
     closeRoots(ours.roots);
     expect(ours.report.halted).toMatchObject({ code: 'RUN_HALTED' });
     const again = await runWith(() => Promise.resolve());
-    await migrateFolders(again, [folder?.id ?? 0]);
+    await migrateFolders(again, worklistOf([folder?.id ?? 0]));
     closeRoots(again.roots);
     expect(again.report).toMatchObject({ folders: { done: 1, failed: 0 }, errors: [] });
   });
@@ -156,7 +157,7 @@ describe('-r', () => {
     const tasks: string[] = [];
     const made = await runWith(async ({ kind }) => void tasks.push(kind));
     const ours = { ...made, options: { ...made.options, remove: true } };
-    await migrateFolders(ours, [id]);
+    await migrateFolders(ours, worklistOf([id]));
     expect(fs.existsSync(join(inbox, 'seven'))).toBe(false);
     expect(session.mapping.folder(id)?.sourcesRemoved).toBe(false);
     await removePublishedOriginals(ours, [id]);
@@ -231,7 +232,7 @@ describe('a folder that another process published with -r before it is locked', 
         expect((await migrateMailbox(session, MAILBOX, { remove: true })).removed.messages).toBe(2);
       },
     );
-    await migrateFolders(ours, [folder.id]);
+    await migrateFolders(ours, worklistOf([folder.id]));
     closeRoots(ours.roots);
     expect(ours.report).toMatchObject({ folders: { done: 0, skipped: 1, failed: 0 }, errors: [] });
   });

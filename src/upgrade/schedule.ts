@@ -1,0 +1,395 @@
+/**
+ * Which work comes next: the one place that decides what a free thread takes. It is pure: who calls it has the threads
+ * and the clock (dispatch.ts; tests have simulated ones).
+ *
+ *     route    folders that go from one device to one other, in the order of the worklist
+ *     device   what is under way on it, how much may be (limit.ts), how much is left
+ *     ticket   a batch of folders on its way:
+ *
+ *         open ─▶ waits for a thread ─▶ prepare ─▶ recorded ─▶ waits for a thread ─▶ move ─▶ handed over
+ *                 (one read ahead)                 (no thread)
+ *
+ * A thread that is free takes
+ *
+ *     1. of a device that has nothing under way: so a slow disk is busy from the first moment to the last, and a fast
+ *        one never waits for it;
+ *     2. else of the device with the longest time to go for each task under way: the tail then keeps all threads busy.
+ *        But not the threads that other devices want now or in a moment, up to their equal share: a batch of a slow
+ *        disk keeps its thread for seconds, and a fast disk has gaps of milliseconds;
+ *     3. within a route a move before a prepare: what is locked is let go of soonest.
+ *
+ * Bounds, for each route: its batches under way, its share of the queue (`-q`, folders whose records are durable and
+ * that wait for a thread), and of the messages of which plans are in memory. A route without a plan may always have
+ * one, so no device waits for the queue of another one.
+ */
+import { InFlightLimit } from './limit.js';
+
+/** What is to be done between two devices. */
+export interface RouteWork {
+  /** Equal for the same device. */
+  readonly source: string;
+  readonly target: string;
+  readonly folders: number;
+  /** An estimate. */
+  readonly messages: number;
+}
+
+/** What was done. */
+export interface Amount {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+export type Step = 'prepare' | 'move';
+
+/** A batch on its way. */
+export interface Ticket {
+  readonly route: number;
+  readonly folders: number;
+  /** Estimate, messages. */
+  readonly messages: number;
+  /** What it waits for or does; undefined between its steps. */
+  step: Step | undefined;
+  /** It has a thread. */
+  running: boolean;
+  startedMs: number;
+  /** Milliseconds with a thread so far. */
+  threadMs: number;
+  /** Its plans are in memory, and nothing of it is being moved. */
+  planned: boolean;
+  /** It was not moved yet. */
+  wantsThread: boolean;
+  /** Versions of the limits of its devices when it began. */
+  readonly versions: number[];
+}
+
+export interface DeviceUse extends Amount {
+  readonly device: string;
+  /** Tasks at a time: what measuring has found so far. */
+  readonly limit: number;
+  /** Milliseconds in which at least one task was under way. */
+  readonly busyMs: number;
+}
+
+interface Device {
+  readonly key: string;
+  readonly limit: InFlightLimit;
+  active: number;
+  /** Batches that want a thread, now or for their next step, or have one. */
+  wanted: number;
+  busyMs: number;
+  changedMs: number;
+  /** Estimated messages that no batch has taken, and those of batches that are done. */
+  left: number;
+  estimateDone: number;
+  messages: number;
+  bytes: number;
+}
+
+interface Route {
+  /** Source and target; one of them when they are the same. */
+  readonly devices: readonly Device[];
+  readonly moves: Ticket[];
+  readonly prepares: Ticket[];
+  foldersLeft: number;
+  messagesLeft: number;
+  exhausted: boolean;
+  underWay: number;
+  /** Folders that wait for their move. */
+  queuedFolders: number;
+  /** Messages of which plans are made or wait. */
+  plannedMessages: number;
+}
+
+export interface ScheduleOptions {
+  /** `-t`: tasks at a time in all. */
+  readonly threads: number;
+  /** `-q` */
+  readonly queue: number;
+}
+
+/** A device begins with so many tasks at a time; with one where there are not twice as many threads as devices. */
+const FIRST_LIMIT = 2;
+/** Batches of a route beyond two for each task: being recorded, or read from the mapping. */
+const BATCHES_AHEAD = 2;
+/** Messages of which plans wait in memory, of all routes; 100 bytes each or so. */
+const PLANNED_MESSAGES = 100_000;
+/** Folders of a batch at most: each holds three descriptors until it is published, */
+const BATCH_FOLDERS = 64;
+/** and of all batches under way that have not been moved. */
+const FOLDERS_UNDER_WAY = 512;
+/** What a message costs beside its bytes, as bytes. */
+const MESSAGE_COST = 32_768;
+
+export class Schedule {
+  readonly #threads: number;
+  readonly #devices = new Map<string, Device>();
+  readonly #routes: readonly Route[];
+  readonly #queueShare: number;
+  readonly #messagesShare: number;
+  readonly #batchFolders: number;
+  readonly #firstLimit: number;
+  #active = 0;
+  #underWay = 0;
+
+  constructor(works: readonly RouteWork[], { threads, queue }: ScheduleOptions) {
+    this.#threads = threads;
+    const routes = Math.max(1, works.length);
+    this.#queueShare = Math.max(1, Math.floor(queue / routes));
+    this.#messagesShare = PLANNED_MESSAGES / routes;
+    const batches = 2 * threads + BATCHES_AHEAD * routes;
+    this.#batchFolders = Math.max(
+      1,
+      Math.min(BATCH_FOLDERS, this.#queueShare, Math.floor(FOLDERS_UNDER_WAY / batches)),
+    );
+    this.#firstLimit = Math.max(1, Math.min(FIRST_LIMIT, Math.floor(threads / devicesOf(works).size)));
+    this.#routes = works.map((work) => this.#routeOf(work));
+  }
+
+  /** The route that may take another batch off its list; undefined: none now. */
+  open(): number | undefined {
+    let best: number | undefined;
+    for (const [number, route] of this.#routes.entries()) {
+      if (route.exhausted || route.prepares.length > 0) continue;
+      const limit = Math.min(...route.devices.map((device) => device.limit.value));
+      if (route.underWay >= 2 * limit + BATCHES_AHEAD) continue;
+      if (best === undefined || this.#isBefore(route, this.#route(best))) best = number;
+    }
+    return best;
+  }
+
+  /**
+   * Folders of the next batch of a route at most. Towards the end batches get smaller, so that no thread has a long one
+   * when the others have nothing left.
+   */
+  batchFolders(number: number): number {
+    const route = this.#route(number);
+    const tail = Math.ceil(route.foldersLeft / (2 * this.#threads));
+    return Math.max(1, Math.min(this.#batchFolders, tail));
+  }
+
+  /** A batch was taken off the list of a route. */
+  begin(number: number, folders: number, messages: number): Ticket {
+    const route = this.#route(number);
+    route.foldersLeft = Math.max(0, route.foldersLeft - folders);
+    const taken = Math.min(messages, route.messagesLeft);
+    route.messagesLeft -= taken;
+    for (const device of route.devices) {
+      device.left -= taken;
+      device.wanted += 1;
+    }
+    route.underWay += 1;
+    this.#underWay += 1;
+    return {
+      route: number,
+      folders,
+      messages,
+      step: undefined,
+      running: false,
+      startedMs: 0,
+      threadMs: 0,
+      planned: false,
+      wantsThread: true,
+      versions: [],
+    };
+  }
+
+  /** The list of a route has nothing more. */
+  exhausted(number: number): void {
+    const route = this.#route(number);
+    for (const device of route.devices) device.left -= route.messagesLeft;
+    route.messagesLeft = 0;
+    route.foldersLeft = 0;
+    route.exhausted = true;
+  }
+
+  /** The batch waits for a thread. */
+  wait(ticket: Ticket, step: Step): void {
+    ticket.step = step;
+    const route = this.#route(ticket.route);
+    (step === 'move' ? route.moves : route.prepares).push(ticket);
+    if (step === 'move') route.queuedFolders += ticket.folders;
+  }
+
+  /** The batch that a free thread takes now, which is then its own; undefined: no thread is free, or nothing may start. */
+  grant(now: number): Ticket | undefined {
+    if (this.#active >= this.#threads) return undefined;
+    let best: Route | undefined;
+    for (const route of this.#routes) {
+      if (this.#isStartable(route) && (best === undefined || this.#isBefore(route, best))) best = route;
+    }
+    if (best === undefined) return undefined;
+    const ticket = best.moves.shift() ?? best.prepares.shift();
+    if (ticket === undefined) return undefined;
+    if (ticket.step === 'move') {
+      best.queuedFolders -= ticket.folders;
+      this.#forgetPlan(best, ticket);
+    } else {
+      ticket.planned = true;
+      best.plannedMessages += ticket.messages;
+    }
+    if (ticket.versions.length === 0) ticket.versions.push(...best.devices.map(({ limit }) => limit.version));
+    ticket.running = true;
+    ticket.startedMs = now;
+    this.#active += 1;
+    for (const device of best.devices) this.#activeOn(device, 1, now);
+    return ticket;
+  }
+
+  /** The batch gives its thread back. */
+  release(ticket: Ticket, now: number): void {
+    if (!ticket.running) return;
+    const route = this.#route(ticket.route);
+    ticket.running = false;
+    ticket.threadMs += now - ticket.startedMs;
+    this.#active -= 1;
+    for (const device of route.devices) this.#activeOn(device, -1, now);
+    if (ticket.step === 'move') this.#noMoreThreads(route, ticket);
+    ticket.step = undefined;
+  }
+
+  /** The batch is handed over, or ended in another way. */
+  end(ticket: Ticket, amount: Amount, now: number): void {
+    this.release(ticket, now);
+    const route = this.#route(ticket.route);
+    this.#forgetPlan(route, ticket);
+    this.#noMoreThreads(route, ticket);
+    route.underWay -= 1;
+    this.#underWay -= 1;
+    for (const [i, device] of route.devices.entries()) {
+      device.estimateDone += ticket.messages;
+      device.messages += amount.messages;
+      device.bytes += amount.bytes;
+      const units = amount.messages + amount.bytes / MESSAGE_COST;
+      device.limit.batchDone(ticket.versions[i] ?? -1, units, ticket.threadMs, now);
+    }
+  }
+
+  /** No batch is on its way. */
+  isIdle(): boolean {
+    return this.#underWay === 0;
+  }
+
+  devices(now: number): DeviceUse[] {
+    return [...this.#devices.values()].map((device) => {
+      this.#activeOn(device, 0, now);
+      const { key, limit, messages, bytes, busyMs } = device;
+      return { device: key, limit: limit.found, messages, bytes, busyMs };
+    });
+  }
+
+  #route(number: number): Route {
+    const route = this.#routes[number];
+    if (route === undefined) throw new RangeError(`There is no route ${number}.`);
+    return route;
+  }
+
+  #routeOf({ source, target, folders, messages }: RouteWork): Route {
+    const keys = source === target ? [source] : [source, target];
+    const devices = keys.map((key) => this.#device(key));
+    for (const device of devices) device.left += messages;
+    return {
+      devices,
+      moves: [],
+      prepares: [],
+      foldersLeft: folders,
+      messagesLeft: messages,
+      exhausted: false,
+      underWay: 0,
+      queuedFolders: 0,
+      plannedMessages: 0,
+    };
+  }
+
+  #device(key: string): Device {
+    const known = this.#devices.get(key);
+    if (known !== undefined) return known;
+    const device: Device = {
+      key,
+      limit: new InFlightLimit(this.#firstLimit, this.#threads),
+      active: 0,
+      wanted: 0,
+      busyMs: 0,
+      changedMs: 0,
+      left: 0,
+      estimateDone: 0,
+      messages: 0,
+      bytes: 0,
+    };
+    this.#devices.set(key, device);
+    return device;
+  }
+
+  #isStartable(route: Route): boolean {
+    if (route.devices.some((device) => device.active >= device.limit.value)) return false;
+    if (route.moves.length === 0 && (route.prepares.length === 0 || !this.#mayPrepare(route))) return false;
+    return isIdle(route) || this.#threads - this.#active > this.#reservedFrom(route);
+  }
+
+  /** Threads that other devices want, of their equal share. */
+  #reservedFrom(route: Route): number {
+    const others = [...this.#devices.values()].filter((device) => device.wanted > 0 || device.left > 0);
+    const share = Math.max(1, Math.floor(this.#threads / others.length));
+    return others.reduce((sum, device) => {
+      if (route.devices.includes(device)) return sum;
+      const wanted = device.left > 0 ? share : Math.min(share, device.wanted);
+      return sum + Math.max(0, Math.min(wanted, device.limit.value) - device.active);
+    }, 0);
+  }
+
+  #mayPrepare({ queuedFolders, plannedMessages }: Route): boolean {
+    return plannedMessages === 0 || (queuedFolders < this.#queueShare && plannedMessages < this.#messagesShare);
+  }
+
+  /** See 1 and 2 of the head comment. */
+  #isBefore(a: Route, b: Route): boolean {
+    if (isIdle(a) !== isIdle(b)) return isIdle(a);
+    return this.#urgency(a) > this.#urgency(b);
+  }
+
+  #urgency({ devices }: Route): number {
+    return Math.max(...devices.map((device) => this.#timeLeft(device) / (device.active + 1)));
+  }
+
+  /** Milliseconds, where something is known; else as if it were as fast as the others. */
+  #timeLeft(device: Device): number {
+    const pace = paceOf(device) ?? this.#meanPace();
+    return Math.max(1, device.left) * pace;
+  }
+
+  #meanPace(): number {
+    const known = [...this.#devices.values()].map(paceOf).filter((pace) => pace !== undefined);
+    return known.length === 0 ? 1 : known.reduce((sum, pace) => sum + pace, 0) / known.length;
+  }
+
+  #activeOn(device: Device, change: number, now: number): void {
+    if (device.active > 0) device.busyMs += now - device.changedMs;
+    device.changedMs = now;
+    device.active += change;
+    device.limit.activeNow(device.active, now);
+  }
+
+  #noMoreThreads(route: Route, ticket: Ticket): void {
+    if (ticket.wantsThread) for (const device of route.devices) device.wanted -= 1;
+    ticket.wantsThread = false;
+  }
+
+  #forgetPlan(route: Route, ticket: Ticket): void {
+    if (ticket.planned) route.plannedMessages -= ticket.messages;
+    ticket.planned = false;
+  }
+}
+
+function devicesOf(works: readonly RouteWork[]): Set<string> {
+  return new Set(works.flatMap(({ source, target }) => [source, target]));
+}
+
+/** One of its devices has nothing to do. */
+function isIdle({ devices }: Route): boolean {
+  return devices.some(({ active }) => active === 0);
+}
+
+/** Milliseconds for an estimated message; undefined: nothing of the device is done yet. */
+function paceOf({ busyMs, estimateDone }: Device): number | undefined {
+  return estimateDone > 0 && busyMs > 0 ? busyMs / estimateDone : undefined;
+}
