@@ -1,38 +1,43 @@
 /**
  * What a migration is compared with, on the same tree: programs that only copy, link or read it, and the machine's own
- * floor (floor/floor.cc).
+ * floor (floor/floor.cc). With several disks each program runs once a disk, all at the same time.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { PROJECT } from './project.js';
 
-const PROJECT = fileURLToPath(new URL('..', import.meta.url));
+/** A store path, and where what is made of it goes: not there yet. */
+export interface Journey {
+  readonly tree: string;
+  readonly target: string;
+}
 
 export interface Competitor {
   readonly name: string;
-  /** The command that works on `tree`; what it makes goes to `target`, which is not there yet. */
-  command(tree: string, target: string): readonly string[];
+  /** Between file systems nothing can be linked. */
+  readonly links: boolean;
+  /** Shell command on the parameters `tree` and `target`, quoted. */
+  readonly script: (tree: string, target: string) => string;
 }
 
-const COPYING: readonly Competitor[] = [
-  { name: 'cp -a', command: (tree, target) => ['cp', '-a', tree, target] },
-  { name: 'cp -al', command: (tree, target) => ['cp', '-al', tree, target] },
-  {
-    name: 'cat',
-    command: (tree) => ['sh', '-c', 'find "$0" -type f -print0 | xargs -0 cat > /dev/null', tree],
-  },
-  { name: 'rsync -a', command: (tree, target) => ['rsync', '-a', `${tree}/`, target] },
+export const COMPETITORS: readonly Competitor[] = [
+  { name: 'cat', links: false, script: (tree) => `find ${tree} -type f -print0 | xargs -0 cat > /dev/null` },
+  { name: 'cp -al', links: true, script: (tree, target) => `cp -al ${tree} ${target}` },
+  { name: 'cp -a', links: false, script: (tree, target) => `cp -a ${tree} ${target}` },
+  { name: 'rsync -a', links: false, script: (tree, target) => `rsync -a ${tree}/ ${target}` },
 ];
 
-/** Those that are installed; `missing` is told of the others. */
-export function competitors(missing: (name: string) => void): readonly Competitor[] {
-  return COPYING.filter((competitor) => {
-    const [program = ''] = competitor.command('', '');
-    const isThere = spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
-    if (!isThere) missing(competitor.name);
-    return isThere;
-  });
+export function isInstalled({ script }: Competitor): boolean {
+  return spawnSync('sh', ['-c', `command -v ${script('', '').split(' ')[0]}`]).status === 0;
+}
+
+/** One process a journey, all at the same time; fails when one of them does. */
+export function commandOf({ script }: Competitor, journeys: readonly Journey[]): readonly string[] {
+  const lines = journeys.map(({ tree, target }) => script(quoted(tree), quoted(target)));
+  if (lines.length === 1) return ['sh', '-c', lines[0]!];
+  const all = lines.map((line) => `{ ${line}; } & jobs="$jobs $!"`).join('; ');
+  return ['sh', '-c', `jobs=; ${all}; for job in $jobs; do wait $job || failed=1; done; exit \${failed:-0}`];
 }
 
 /**
@@ -40,15 +45,22 @@ export function competitors(missing: (name: string) => void): readonly Competito
  *
  * @param indexBytes bytes that are written for each message, as store.idx has them
  */
-export function floor(directory: string, threads: number, indexBytes: number): Competitor {
+export function floorCommand(
+  directory: string,
+  threads: number,
+  indexBytes: number,
+  journeys: readonly Journey[],
+): readonly string[] {
   const program = path.join(directory, 'floor');
   if (!fs.existsSync(program)) {
     const source = path.join(PROJECT, 'bench/floor/floor.cc');
     const options = ['-std=c++20', '-O3', '-pthread', '-isystem', path.join(PROJECT, 'native/third_party')];
     execFileSync(process.env.CXX ?? 'c++', [...options, source, '-o', program]);
   }
-  return {
-    name: `floor, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-    command: (tree, target) => [program, tree, target, String(threads), String(Math.round(indexBytes))],
-  };
+  const trees = journeys.flatMap(({ tree, target }) => [tree, target]);
+  return [program, String(threads), String(Math.round(indexBytes)), ...trees];
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }

@@ -1,8 +1,22 @@
-/** Runs a command and measures it: wall-clock time, and the anonymous memory of its whole process tree. */
-import { spawn, spawnSync } from 'node:child_process';
+/**
+ * Runs a command and measures it: wall-clock time, processor time and anonymous memory of its whole process tree, what
+ * it read and wrote by system calls, and what the disks did meanwhile.
+ */
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { runChild } from './children.js';
+import { type Device, type DeviceCounts, readCounts } from './devices.js';
 
-const STOPS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** At a moment of the run. Bytes since its start; `process` is what it read by calls, from memory or disk. */
+export interface Point {
+  readonly seconds: number;
+  readonly process: number;
+  readonly disks: readonly { readonly read: number; readonly written: number }[];
+}
+
+export interface DiskWork extends DeviceCounts {
+  readonly name: string;
+}
 
 export interface Measured {
   readonly seconds: number;
@@ -12,70 +26,122 @@ export interface Measured {
   readonly peakAnonymous: number;
   /** Processor time of the process tree, user and system, to the last sample: comparable on a busy machine too. */
   readonly cpuSeconds: number;
+  /** Bytes that it read by calls, to the last sample; 0 where /proc does not tell. */
+  readonly bytesRead: number;
+  readonly disks: readonly DiskWork[];
+  readonly series: readonly Point[];
   readonly status: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
+export interface MeasureOptions {
+  /** Nothing of any file system is in memory when it starts; needs root. */
+  readonly cold?: boolean;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly devices?: readonly Device[];
+}
+
 const SAMPLE_MILLISECONDS = 20;
-/** What takes longer hangs: it is killed, and the benchmark fails instead of waiting for ever. */
-const LIMIT_MILLISECONDS = 30 * 60_000;
+/** The series has a point every so many samples, and a longer distance the longer it gets. */
+const SAMPLES_A_POINT = 5;
+const MOST_POINTS = 600;
 
 /**
  * Everything dirty is written out before the clock starts, so that no run pays for another's pages.
  *
- * @param syncPath file system whose sync ends `secondsSynced`
- * @param cold nothing of any file system is in memory when it starts; needs root
+ * @param syncPaths file systems whose sync ends `secondsSynced`
  */
 export async function measure(
   command: readonly string[],
-  syncPath: string,
-  { cold = false, env = process.env }: { readonly cold?: boolean; readonly env?: NodeJS.ProcessEnv } = {},
+  syncPaths: readonly string[],
+  { cold = false, env = process.env, devices = [] }: MeasureOptions = {},
 ): Promise<Measured> {
   spawnSync('sync');
   // Page cache, directory entries and inodes (Linux, Documentation/admin-guide/sysctl/vm.rst, drop_caches).
   if (cold) fs.writeFileSync('/proc/sys/vm/drop_caches', '3');
-  const [file, ...args] = command;
-  const started = process.hrtime.bigint();
-  const limit = { timeout: LIMIT_MILLISECONDS, killSignal: 'SIGKILL' } as const;
-  const child = spawn(file!, args, { env, stdio: ['ignore', 'pipe', 'pipe'], ...limit });
-  // A benchmark that is stopped must not leave a migration running on a file system that it then removes.
-  const stop = () => void child.kill('SIGKILL');
-  for (const signal of STOPS) process.on(signal, stop);
-  const output = { stdout: '', stderr: '' };
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output.stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    output.stderr += text;
-  });
-  let peakAnonymous = 0;
-  let cpuSeconds = 0;
-  const timer = setInterval(() => {
-    const tree = sample(child.pid!);
-    peakAnonymous = Math.max(peakAnonymous, tree.anonymous);
-    cpuSeconds = Math.max(cpuSeconds, tree.cpuSeconds);
-  }, SAMPLE_MILLISECONDS);
-  const status = await new Promise<number | null>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', resolve);
-  });
-  clearInterval(timer);
-  for (const signal of STOPS) process.off(signal, stop);
-  const seconds = since(started);
-  spawnSync('sync', ['-f', syncPath]);
-  return { seconds, secondsSynced: since(started), peakAnonymous, cpuSeconds, status, ...output };
+  const watch = new Watch(devices);
+  const finished = await runChild(command, { env }, (pid) => watch.begin(pid)).finally(() => watch.end());
+  const seconds = watch.seconds();
+  for (const at of syncPaths) spawnSync('sync', ['-f', at]);
+  const { peakAnonymous, cpuSeconds, bytesRead, series } = watch;
+  return {
+    seconds,
+    secondsSynced: watch.seconds(),
+    peakAnonymous,
+    cpuSeconds,
+    bytesRead,
+    disks: watch.diskWork(),
+    series,
+    ...finished,
+  };
 }
 
-function since(start: bigint): number {
-  return Number(process.hrtime.bigint() - start) / 1e9;
+/** Looks at a process tree and at disks while it runs. */
+class Watch {
+  peakAnonymous = 0;
+  cpuSeconds = 0;
+  bytesRead = 0;
+  series: Point[] = [];
+  private readonly started = process.hrtime.bigint();
+  private readonly before: Map<string, DeviceCounts>;
+  private timer: NodeJS.Timeout | undefined;
+  private samples = 0;
+  private distance = SAMPLES_A_POINT;
+
+  constructor(private readonly devices: readonly Device[]) {
+    this.before = devices.length === 0 ? new Map() : readCounts();
+  }
+
+  begin(pid: number): void {
+    this.timer = setInterval(() => this.sample(pid), SAMPLE_MILLISECONDS);
+  }
+
+  end(): void {
+    clearInterval(this.timer);
+  }
+
+  seconds(): number {
+    return Number(process.hrtime.bigint() - this.started) / 1e9;
+  }
+
+  diskWork(): DiskWork[] {
+    const now = this.devices.length === 0 ? new Map<string, DeviceCounts>() : readCounts();
+    return this.devices.map(({ name }) => ({ name, ...difference(now.get(name), this.before.get(name)) }));
+  }
+
+  private sample(pid: number): void {
+    const tree = treeOf(pid);
+    this.peakAnonymous = Math.max(this.peakAnonymous, tree.anonymous);
+    this.cpuSeconds = Math.max(this.cpuSeconds, tree.cpuSeconds);
+    this.bytesRead = Math.max(this.bytesRead, bytesReadBy(pid));
+    if (this.samples++ % this.distance !== 0) return;
+    const disks = this.diskWork().map(({ readBytes, writtenBytes }) => ({ read: readBytes, written: writtenBytes }));
+    this.series.push({ seconds: this.seconds(), process: this.bytesRead, disks });
+    if (this.series.length < MOST_POINTS) return;
+    this.series = this.series.filter((_point, i) => i % 2 === 0);
+    this.distance *= 2;
+  }
+}
+
+function difference(now: DeviceCounts | undefined, before: DeviceCounts | undefined): DeviceCounts {
+  const of = (key: keyof DeviceCounts) => (now?.[key] ?? 0) - (before?.[key] ?? 0);
+  return { reads: of('reads'), readBytes: of('readBytes'), writes: of('writes'), writtenBytes: of('writtenBytes') };
+}
+
+/** Of the process and of its children that have ended (Linux, Documentation/filesystems/proc.rst, rchar). */
+function bytesReadBy(pid: number): number {
+  try {
+    return Number(/^rchar: (\d+)/m.exec(fs.readFileSync(`/proc/${pid}/io`, 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
 }
 
 /** Linux counts processor time in these on every architecture that Node runs on (USER_HZ). */
 const TICKS_PER_SECOND = 100;
 
-/** RssAnon in bytes and processor time of a process and all its descendants. */
-function sample(root: number): { anonymous: number; cpuSeconds: number } {
+function treeOf(root: number): { anonymous: number; cpuSeconds: number } {
   let anonymous = 0;
   let ticks = 0;
   const open = [root];
@@ -96,10 +162,4 @@ function sample(root: number): { anonymous: number; cpuSeconds: number } {
     }
   }
   return { anonymous, cpuSeconds: ticks / TICKS_PER_SECOND };
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }

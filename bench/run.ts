@@ -1,185 +1,190 @@
 /**
- * `npm run bench`: how fast is a migration here, beside programs that only copy, link or read the same tree, and beside
- * the floor of the machine?
- *
- * One round: a fresh file system; the same 3.x store (same seed) made on it once for the competitors and once for
- * each migration; then, each after a `sync`, warm or cold: competitors, `upgrade -m` with each engine and number of
- * threads, and last the floor, which writes as many index bytes as they did. Competitors come first, on trees that
- * nothing was removed from. Figures compare within one round only (report.ts).
+ * `msg-bench`, `npm run bench`: how fast is a migration here, beside programs that only copy, link or read the same
+ * tree, and beside the floor of the machine? Which parts run in each round, and what is told of them.
  */
 import * as fs from 'node:fs';
-import * as path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { isHashDirectory } from '../src/store/layout.js';
-import { generateInstallation, type Installation } from '../test/support/generate/index.js';
-import { type Competitor, competitors, floor } from './competitors.js';
-import { loopFileSystem, plainDirectory, type Workspace } from './filesystem.js';
-import { type Measured, measure } from './measure.js';
-import { type Sample, summarize, table } from './report.js';
-import { HELP, type Settings, settingsOf } from './settings.js';
+import { allCases, type Case } from './cases.js';
+import { answerSignals } from './children.js';
+import { COMPETITORS, isInstalled } from './competitors.js';
+import { loopFileSystems, plainDirectories, type Workspace } from './filesystem.js';
+import { pageOf } from './html/page.js';
+import { probes, windows } from './like.js';
+import { type Conditions, inFolders, type Migration, type Part, PLAIN_STORE, type Sample } from './plan.js';
+import { UPGRADE } from './project.js';
+import { type Report, summarize } from './report.js';
+import { PartRun } from './round.js';
+import { HELP, type Settings, settingsOf, UsageError } from './settings.js';
+import { readShape, type StoreShapeFound } from './shape.js';
+import { partBytes } from './stores.js';
+import { textOf } from './text.js';
+import { canThrottle } from './throttle.js';
 
-const UPGRADE = fileURLToPath(new URL('../dist/cli/upgrade.js', import.meta.url));
+const say = (line: string) => void process.stderr.write(`${line}\n`);
 
-async function main(): Promise<void> {
-  const settings = settingsOf(process.argv.slice(2));
+async function main(args: readonly string[]): Promise<void> {
+  const settings = settingsOf(args);
   if (settings === undefined) {
     process.stdout.write(HELP);
     return;
   }
-  if (settings.engines.length > 0 && !fs.existsSync(UPGRADE))
-    throw new Error('dist/cli/upgrade.js is missing: npm run build');
-  const installed = competitors((name) => process.stderr.write(`${name} is not installed and left out\n`));
-  const others = installed.filter(({ name }) => isWanted(settings, name));
+  if (settings.cases.includes('list')) {
+    for (const { name, title, bar } of allCases(1)) process.stdout.write(`${name}\n  ${title}\n  ${bar}\n`);
+    return;
+  }
+  if (!fs.existsSync(UPGRADE)) throw new Error('dist/cli/upgrade.js is missing: npm run build');
+  answerSignals();
+  const report = await benchmark(settings, `msg-bench ${args.join(' ')}`.trim());
+  process.stdout.write(textOf(report));
+  if (settings.json !== null) fs.writeFileSync(settings.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (settings.html !== null) fs.writeFileSync(settings.html, pageOf(report));
+  if (report.cases.some(({ reached }) => reached === false)) process.exitCode = 1;
+}
+
+async function benchmark(settings: Settings, command: string): Promise<Report> {
+  const cases = chosenCases(settings);
+  const shape = settings.like.length > 0 ? readShape(settings.like) : undefined;
+  if (shape !== undefined)
+    say(`${shape.messages} messages in ${shape.folders} folders, read in ${shape.seconds.toFixed(1)} s`);
+  const migrations = migrationsOf(settings);
+  const parts = cases.length > 0 ? partsOf(cases) : plannedParts(settings, shape, migrations);
+  const disks = Math.max(settings.disks, ...cases.map((one) => one.disks));
   const rounds: Sample[][] = [];
   let where = '';
   for (let number = 1; number <= settings.rounds; number++) {
-    const space = workspace(settings, others.length);
-    where = space.description;
-    try {
-      process.stderr.write(`round ${number} of ${settings.rounds} on ${where}\n`);
-      const round = new Round(space, settings);
-      await round.run(others);
-      rounds.push(round.samples);
-    } finally {
-      space.remove();
+    const samples: Sample[] = [];
+    for (const part of parts) {
+      const space = workspace(settings, part, disks);
+      where = space.description;
+      try {
+        say(`round ${number} of ${settings.rounds}, ${part.name}, on ${where}`);
+        const run = new PartRun(space, part, say);
+        await run.run(samples);
+        samples.push(...run.samples);
+      } finally {
+        space.remove();
+      }
+    }
+    rounds.push(samples);
+  }
+  const like = shape === undefined ? null : { shape, windows: windows(rounds, migrations, shape) };
+  return summarize({ rounds, parts, cases, scaled: settings.scale !== 1, where, command, like });
+}
+
+function chosenCases(settings: Settings): readonly Case[] {
+  if (settings.cases.length === 0) return [];
+  const all = allCases(settings.scale);
+  const unknown = settings.cases.find((name) => name !== 'all' && !all.some((one) => one.name === name));
+  if (unknown !== undefined)
+    throw new UsageError(`--case: ${unknown} is none of ${all.map(({ name }) => name).join(', ')}`);
+  const chosen = settings.cases.includes('all') ? all : all.filter(({ name }) => settings.cases.includes(name));
+  for (const { name, needsRoot, disks } of chosen) {
+    if (needsRoot && process.geteuid?.() !== 0) throw new UsageError(`--case ${name} needs root`);
+    if (name === 'throttled' && !canThrottle()) {
+      throw new Error('--case throttled: neither cgroup v1 blkio nor io.max of cgroup v2 is there to limit a disk');
+    }
+    if (settings.directories.length > 0 && settings.directories.length < disks) {
+      throw new UsageError(`--case ${name} needs ${disks} --dir, each on a disk of its own`);
     }
   }
-  const report = summarize(rounds, settings, where);
-  process.stdout.write(table(report));
-  if (settings.json !== null) fs.writeFileSync(settings.json, `${JSON.stringify(report, undefined, 2)}\n`);
+  return chosen;
 }
 
-function isWanted({ competitors: wanted }: Settings, name: string): boolean {
-  return wanted === undefined || wanted.includes(name);
-}
-
-function workspace(settings: Settings, copies: number): Workspace {
-  if (settings.directory !== null) return plainDirectory(settings.directory);
-  if (process.geteuid?.() !== 0) throw new Error('A loop file system needs root; name a directory with --dir.');
-  // A store for each migration, one for the competitors with its copies, and as much again for metadata and head room.
-  const stores = 1 + copies + settings.engines.length * settings.threads.length;
-  const bytes = settings.messages * (settings.size + 4096) * (stores + 1);
-  return loopFileSystem(settings.imageDirectory, Math.max(2, Math.ceil(bytes / 2 ** 30)), settings.fileSystem);
-}
-
-/** One round on a fresh file system. */
-class Round {
-  readonly samples: Sample[] = [];
-  /** Bytes that the migrations wrote into indexes, for each message. */
-  private indexBytes = 0;
-
-  constructor(
-    private readonly space: Workspace,
-    private readonly settings: Settings,
-  ) {}
-
-  async run(others: readonly Competitor[]): Promise<void> {
-    const { settings, space } = this;
-    const tree = makeStore(space, 'source', settings).storePaths[0] ?? '';
-    const migrations = settings.engines.flatMap((engine) =>
-      settings.threads.map((threads) => {
-        const name = `${engine}-t${threads}`;
-        return { engine, threads, name, store: makeStore(space, name, settings) };
-      }),
-    );
-    for (const [i, other] of others.entries()) await this.compete(other, tree, `copy${i}`);
-    for (const { engine, threads, name, store } of migrations) await this.migrate(engine, threads, name, store);
-    if (!isWanted(settings, 'floor')) return;
-    for (const threads of settings.threads) {
-      const { stdout } = await this.compete(floor(space.path, threads, this.indexBytes), tree, `floor-t${threads}`);
-      checkMoved('floor', (JSON.parse(stdout) as { messages: number }).messages, settings.messages);
-    }
+/** Parts that several cases have in common run once: with all that any of them measures on it. */
+export function partsOf(cases: readonly Case[]): Part[] {
+  const merged = new Map<string, Part>();
+  for (const part of cases.flatMap(({ parts }) => parts)) {
+    const known = merged.get(part.name);
+    merged.set(part.name, known === undefined ? part : { ...known, ...union(known, part) });
   }
-
-  private async compete({ name, command }: Competitor, tree: string, target: string): Promise<Measured> {
-    return await this.measured(name, command(tree, path.join(this.space.path, target)));
-  }
-
-  private async migrate(engine: string, threads: number, name: string, store: Installation): Promise<void> {
-    const instance = path.join(this.space.path, `server4-${name}`, 'msg-tango');
-    const run = (args: readonly string[]) => [process.execPath, UPGRADE, ...args, '--instance', instance, '--json'];
-    const row = `${engine}, -t ${threads}`;
-    await this.measured(`upgrade -s (${row})`, run(['-s', '--from', store.instance, '--directory', store.ldif]));
-    const choice = engine === 'native' ? '--native' : '--no-native';
-    const { stdout } = await this.measured(`upgrade -m (${row})`, run(['-m', choice, '-t', String(threads)]));
-    checkDone(stdout, this.settings.messages);
-    this.indexBytes = indexBytesBelow(this.space.path, instance, store) / this.settings.messages;
-  }
-
-  private async measured(name: string, command: readonly string[]): Promise<Measured> {
-    const result = await measure(command, this.space.path, { cold: this.settings.cold });
-    if (result.status !== 0) {
-      throw new Error(`${command.join(' ')}: exit code ${result.status}\n${result.stdout}${result.stderr}`);
-    }
-    const { seconds, secondsSynced, peakAnonymous, cpuSeconds } = result;
-    this.samples.push({ name, command: shortened(command), seconds, secondsSynced, peakAnonymous, cpuSeconds });
-    process.stderr.write(`  ${name.padEnd(32)} ${seconds.toFixed(2)} s, ${cpuSeconds.toFixed(2)} s of processors\n`);
-    return result;
-  }
+  return [...merged.values()];
 }
 
-function makeStore(space: Workspace, name: string, settings: Settings): Installation {
-  const foldersEach = 5;
-  return generateInstallation({
-    root: path.join(space.path, name),
-    seed: 'bench',
-    users: Math.max(1, Math.round(settings.folders / foldersEach)),
-    folders: Math.min(settings.folders, foldersEach),
-    messages: settings.messages,
-    spread: 'even',
-    size: settings.size,
-    sizes: 'fixed',
-    storePaths: 1,
-    singleCopy: 0,
-    bareLf: 0,
-    damage: 0,
-    hostileNames: 0,
-    manifest: false,
-  });
-}
-
-/** A fast run that moved nothing is no result. */
-function checkDone(stdout: string, messages: number): void {
-  const last = stdout.trim().split('\n').at(-1) ?? '';
-  const result = JSON.parse(stdout.trim().startsWith('{') ? stdout : last) as { messages: { done: number } };
-  checkMoved('upgrade -m', result.messages.done, messages);
-}
-
-function checkMoved(name: string, moved: number, messages: number): void {
-  if (moved !== messages) throw new Error(`${name} moved ${moved} messages of ${messages}`);
-}
-
-/** Bytes of all store.idx of a migrated store, in the instance's partition and in those below its store paths. */
-function indexBytesBelow(space: string, instance: string, { storePaths }: Installation): number {
-  let bytes = 0;
-  const visit = (directory: string): void => {
-    for (const entry of fs.readdirSync(directory, { withFileTypes: true })) {
-      const at = path.join(directory, entry.name);
-      // Hash directories hold messages alone.
-      if (entry.isDirectory() && !isHashDirectory(entry.name)) visit(at);
-      else if (entry.name === 'store.idx') bytes += fs.statSync(at).size;
-    }
+function union(a: Part, b: Part): Pick<Part, 'competitors' | 'floors' | 'migrations'> {
+  const all = <T>(one: readonly T[], other: readonly T[]) => [
+    ...new Map([...one, ...other].map((item) => [JSON.stringify(item), item])).values(),
+  ];
+  return {
+    competitors: all(a.competitors, b.competitors),
+    floors: all(a.floors, b.floors),
+    migrations: all(a.migrations, b.migrations),
   };
-  const partitions = storePaths.flatMap((storePath) =>
-    fs
-      .readdirSync(storePath)
-      .filter((name) => name.startsWith('.0004x.'))
-      .map((name) => path.join(storePath, name)),
-  );
-  for (const partition of [path.join(instance, 'store/partition/primary'), ...partitions]) {
-    if (partition.startsWith(space) && fs.existsSync(partition)) visit(partition);
-  }
-  return bytes;
 }
 
-/** A command as a reader would type it. */
-function shortened(command: readonly string[]): string {
-  return command.join(' ').replace(`${process.execPath} ${UPGRADE}`, 'upgrade');
+function plannedParts(settings: Settings, shape: StoreShapeFound | undefined, migrations: Migration[]): Part[] {
+  const isWanted = (name: string) => settings.competitors?.includes(name) ?? true;
+  const installed = COMPETITORS.filter((one) => isWanted(one.name)).filter((one) => {
+    const isThere = isInstalled(one);
+    if (!isThere) say(`${one.name} is not installed and left out`);
+    return isThere;
+  });
+  const disks = settings.directories.length > 0 ? settings.directories.length : settings.disks;
+  const base = {
+    disks: Array.from({ length: disks }, (_, i) => i),
+    competitors: installed.map(({ name }) => name),
+    floors: isWanted('floor') ? settings.threads : [],
+    conditions: conditionsOf(settings),
+    migrations,
+  };
+  if (shape !== undefined) return probes(shape, settings.likeMessages, settings.seed, base);
+  const { seed, messages, spread, size, sizes, attachments, gaps, recipients, bareLf } = settings;
+  const chosen = { seed, messages, spread, size, sizes, attachments, gaps, recipients, bareLf };
+  return [{ ...base, name: 'store', store: { ...PLAIN_STORE, ...chosen, ...inFolders(settings.folders) } }];
+}
+
+function conditionsOf({ cold, across }: Settings): Conditions[] {
+  const places = across ? [false, true] : [false];
+  return places.flatMap((place) => cold.map((isCold) => ({ cold: isCold, across: place })));
+}
+
+/** Every engine with every number of threads; -r and another file system with the first number only. */
+function migrationsOf(settings: Settings): Migration[] {
+  const { engines, threads, cold, across, remove } = settings;
+  const first = threads.slice(0, 1);
+  const variants = [
+    { threads, across: false, remove: false },
+    ...(remove ? [{ threads: first, across: false, remove: true }] : []),
+    ...(across ? [{ threads: first, across: true, remove: false }] : []),
+  ];
+  return engines.flatMap((engine) =>
+    variants.flatMap((variant) =>
+      cold.flatMap((isCold) => variant.threads.map((t) => ({ ...variant, engine, threads: t, cold: isCold }))),
+    ),
+  );
+}
+
+/** What a part takes, and as much again for metadata and head room. */
+const HEAD_ROOM = 1.3;
+const LEAST_GIGABYTES = 2;
+
+function workspace(settings: Settings, part: Part, disks: number): Workspace {
+  const { directories, partitionDirectories, imageDirectory, fileSystem } = settings;
+  const across = part.conditions.some((one) => one.across) || part.migrations.some((one) => one.across);
+  const bytes = partBytes(part);
+  if (directories.length > 0) {
+    checkRoom(directories[0]!, bytes.disk * HEAD_ROOM);
+    return plainDirectories(directories, across ? partitionDirectories : []);
+  }
+  const gigabytes = Math.max(
+    LEAST_GIGABYTES,
+    Math.ceil((Math.max(bytes.disk, bytes.across) * HEAD_ROOM) / 2 ** 30) + 1,
+  );
+  checkRoom(imageDirectory, (bytes.disk * part.disks.length + bytes.across) * 1.1);
+  return loopFileSystems(imageDirectory, fileSystem, { disks, across, gigabytes });
+}
+
+/** A disk that fills up in the middle is no result, and may be somebody's mail disk. */
+function checkRoom(directory: string, bytes: number): void {
+  const { bavail, bsize } = fs.statfsSync(directory);
+  if (bavail * bsize > bytes) return;
+  const gigabytes = (value: number) => (value / 1e9).toFixed(1);
+  throw new Error(
+    `${directory} has ${gigabytes(bavail * bsize)} GB free and this needs ${gigabytes(bytes)}: fewer --messages, --threads or --engines`,
+  );
 }
 
 try {
-  await main();
+  await main(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 1;
+  process.stderr.write(`msg-bench: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
 }

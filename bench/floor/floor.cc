@@ -1,8 +1,8 @@
 // The floor of the machine: what no migration can be faster than. Every file of a tree is opened, read whole, digested,
-// closed and linked into another tree; for each as many bytes as an index record has are written; one syncfs at the
-// end. No parsing, no records, no database, no checks.
+// closed and linked into another tree (written there, when that is on another file system); for each as many bytes as
+// an index record has are written; one syncfs a target at the end. No parsing, no records, no database, no checks.
 //
-//     floor <source> <target> <threads> <index bytes a message>
+//     floor <threads> <index bytes a message> <source> <target> [<source> <target> …]
 //
 //     <source>/…/<folder>/<file>   ─▶   <target>/<n>/<nn>/<file>,  <target>/<n>/index
 //
@@ -41,6 +41,7 @@ struct Entry {
 
 struct Folder {
   std::string path;
+  std::string target;
   std::vector<Entry> files;
 };
 
@@ -49,10 +50,10 @@ struct Folder {
   std::_Exit(1);
 }
 
-void listFolders(const std::string& path, std::vector<Folder>& folders) {
+void listFolders(const std::string& path, const std::string& target, std::vector<Folder>& folders) {
   DIR* dir = ::opendir(path.c_str());
   if (dir == nullptr) fail("opendir", path);
-  Folder folder{path, {}};
+  Folder folder{path, target, {}};
   std::vector<std::string> below;
   while (const dirent* entry = ::readdir(dir)) {
     if (entry->d_name[0] == '.') continue;
@@ -61,22 +62,17 @@ void listFolders(const std::string& path, std::vector<Folder>& folders) {
   }
   ::closedir(dir);
   if (!folder.files.empty()) folders.push_back(std::move(folder));
-  for (const std::string& one : below) listFolders(one, folders);
+  for (const std::string& one : below) listFolders(one, target, folders);
 }
-
-struct Job {
-  std::string target;
-  std::size_t indexBytes;
-};
 
 class Worker {
  public:
-  explicit Worker(const Job& job) : job_(job), buffer_(std::size_t{1} << 20) {}
+  explicit Worker(std::size_t indexBytes) : indexBytes_(indexBytes), buffer_(std::size_t{1} << 20) {}
 
   std::uint64_t bytes = 0;
 
   void move(Folder& folder, std::size_t number) {
-    const std::string target = job_.target + '/' + std::to_string(number);
+    const std::string target = folder.target + '/' + std::to_string(number);
     if (::mkdir(target.c_str(), 0700) != 0) fail("mkdir", target);
     const int source = ::open(folder.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     const int to = ::open(target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -85,18 +81,19 @@ class Worker {
               [](const Entry& a, const Entry& b) { return a.inode < b.inode; });
     int hash = -1;
     std::vector<std::uint8_t> index;
-    index.reserve(folder.files.size() * job_.indexBytes);
+    index.reserve(folder.files.size() * indexBytes_);
     for (std::size_t i = 0; i < folder.files.size(); ++i) {
       const std::string& name = folder.files[i].name;
       const std::size_t size = read(source, name);
       const XXH128_hash_t digest = XXH3_128bits(buffer_.data(), size);
-      index.resize(index.size() + job_.indexBytes, static_cast<std::uint8_t>(digest.low64));
+      index.resize(index.size() + indexBytes_, static_cast<std::uint8_t>(digest.low64));
       if (i % kMessagesPerDirectory == 0) {
         if (hash >= 0) ::close(hash);
         hash = makeHash(to, i / kMessagesPerDirectory);
       }
       if (::linkat(source, name.c_str(), hash, name.c_str(), 0) != 0) {
-        fail("linkat", name);
+        if (errno != EXDEV) fail("linkat", name);
+        write(hash, name.c_str(), {buffer_.data(), size});
       }
       bytes += size;
     }
@@ -147,22 +144,24 @@ class Worker {
     ::close(fd);
   }
 
-  const Job& job_;
+  std::size_t indexBytes_;
   std::vector<std::uint8_t> buffer_;
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::fprintf(stderr, "usage: floor <source> <target> <threads> <index bytes a message>\n");
+  if (argc < 5 || argc % 2 == 0) {
+    std::fprintf(stderr, "usage: floor <threads> <index bytes a message> <source> <target> [<source> <target> …]\n");
     return 2;
   }
   const auto started = std::chrono::steady_clock::now();
-  const Job job{argv[2], static_cast<std::size_t>(std::atol(argv[4]))};
-  if (::mkdir(job.target.c_str(), 0700) != 0) fail("mkdir", job.target);
+  const auto indexBytes = static_cast<std::size_t>(std::atol(argv[2]));
   std::vector<Folder> folders;
-  listFolders(argv[1], folders);
+  for (int i = 3; i < argc; i += 2) {
+    if (::mkdir(argv[i + 1], 0700) != 0) fail("mkdir", argv[i + 1]);
+    listFolders(argv[i], argv[i + 1], folders);
+  }
   std::sort(folders.begin(), folders.end(),
             [](const Folder& a, const Folder& b) { return a.files.size() > b.files.size(); });
   std::atomic<std::size_t> next{0};
@@ -170,16 +169,19 @@ int main(int argc, char** argv) {
   std::uint64_t messages = 0;
   for (const Folder& folder : folders) messages += folder.files.size();
   std::vector<std::thread> threads;
-  for (long t = std::max(1L, std::atol(argv[3])); t > 0; --t) {
+  for (long t = std::max(1L, std::atol(argv[1])); t > 0; --t) {
     threads.emplace_back([&] {
-      Worker worker(job);
+      Worker worker(indexBytes);
       for (std::size_t i = next++; i < folders.size(); i = next++) worker.move(folders[i], i);
       bytes += worker.bytes;
     });
   }
   for (std::thread& thread : threads) thread.join();
-  const int target = ::open(job.target.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (target < 0 || ::syncfs(target) != 0) fail("syncfs", job.target);
+  for (int i = 4; i < argc; i += 2) {
+    const int target = ::open(argv[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (target < 0 || ::syncfs(target) != 0) fail("syncfs", argv[i]);
+    ::close(target);
+  }
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - started;
   std::printf("{\"messages\":%llu,\"bytes\":%llu,\"seconds\":%.6f}\n", static_cast<unsigned long long>(messages),
               static_cast<unsigned long long>(bytes.load()), taken.count());

@@ -1,0 +1,258 @@
+/**
+ * Runs one part once, on its disks. All stores are made first; then, under each of the conditions: competitors,
+ * migrations, and the floor, which writes as many index bytes as they did. Warm comes before cold, so that nothing has
+ * to be read again, and -r last of all: after the removal of a big tree ext4 makes files more slowly for a while.
+ */
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { runChild } from './children.js';
+import { COMPETITORS, type Competitor, commandOf, floorCommand, type Journey } from './competitors.js';
+import type { Workspace } from './filesystem.js';
+import { type Measured, measure } from './measure.js';
+import { indexBytes, MessageInodes, partitionsOf } from './partitions.js';
+import type { Sample } from './plan.js';
+import { type Conditions, conditionsText, type Migration, messagesRow, type Part } from './plan.js';
+import { CONFIGUTIL, UPGRADE } from './project.js';
+import { type MadeStore, makeStores, partBytes, sharesTree } from './stores.js';
+import { type Throttle, throttle } from './throttle.js';
+
+/** Stores that fill more than this share of memory may have left it again: they are read once before a warm run. */
+const SHARE_OF_MEMORY = 0.3;
+
+type Row = Pick<Sample, 'name' | 'kind' | 'cold' | 'across' | 'engine' | 'threads'>;
+
+export class PartRun {
+  readonly samples: Sample[] = [];
+  /** Bytes that the migrations wrote into indexes, for each message. */
+  private indexBytesEach = 0;
+  private targets = 0;
+  private throttle: Throttle | undefined;
+  /** Stores may have left memory: they are read once before a warm run. */
+  private readFirst: boolean;
+
+  constructor(
+    private readonly space: Workspace,
+    private readonly part: Part,
+    private readonly say: (line: string) => void,
+  ) {
+    this.readFirst = partBytes(part).disk * part.disks.length > os.totalmem() * SHARE_OF_MEMORY;
+  }
+
+  /** @param earlier samples of this round */
+  async run(earlier: readonly Sample[]): Promise<void> {
+    const { part, space } = this;
+    const competes = part.competitors.length + part.floors.length > 0;
+    const migrations = part.foldersOnly ? 1 : part.migrations.length;
+    const names = Array.from({ length: migrations }, (_, i) => `store${i}`);
+    const withSource = competes && !sharesTree(part);
+    this.say(`  makes ${names.length + (withSource ? 1 : 0)} stores`);
+    const made = await makeStores(space.disks, part, withSource ? [...names, 'source'] : names);
+    space.settle();
+    const limit = part.limit?.(earlier, space.disks);
+    if (limit !== undefined) this.throttle = throttle(limit);
+    try {
+      if (part.foldersOnly) await this.makeFolders(made[0]!, 'server4-0');
+      for (const conditions of inOrder(part)) await this.runUnder(conditions, made);
+      await this.migrateAll(made, ({ remove }) => remove);
+    } finally {
+      this.throttle?.remove();
+    }
+  }
+
+  /** @param made the last of them is the one that competitors and floor work on */
+  private async runUnder(conditions: Conditions, made: readonly MadeStore[]): Promise<void> {
+    const { competitors, floors } = this.part;
+    for (const one of COMPETITORS) {
+      if (!competitors.includes(one.name) || !isPossible(one, conditions)) continue;
+      await this.compete(one, conditions, made.at(-1)!);
+    }
+    await this.migrateAll(made, ({ remove, ...own }) => !remove && isSame(own, conditions));
+    for (const threads of floors) await this.floor(threads, conditions, made.at(-1)!);
+  }
+
+  private async migrateAll(made: readonly MadeStore[], isMeant: (one: Migration) => boolean): Promise<void> {
+    for (const [i, migration] of this.part.migrations.entries()) {
+      if (isMeant(migration)) await this.migrate(migration, made[i]!, i);
+    }
+  }
+
+  private async compete(one: Competitor, conditions: Conditions, store: MadeStore): Promise<void> {
+    const row = { name: `${one.name}${conditionsText(conditions)}`, kind: 'competitor', ...conditions } as const;
+    const command = commandOf(one, this.journeys(store, conditions));
+    await this.measured({ ...row, engine: null, threads: null }, command, store);
+  }
+
+  private async floor(threads: number, conditions: Conditions, store: MadeStore): Promise<void> {
+    const journeys = this.journeys(store, conditions);
+    const command = floorCommand(this.space.disks[0]!.path, threads, this.indexBytesEach, journeys);
+    const name = `floor, ${threads} ${threads === 1 ? 'thread' : 'threads'}${conditionsText(conditions)}`;
+    const row = { name, kind: 'floor', ...conditions, engine: null, threads } as const;
+    const { stdout } = await this.measured(row, command, store);
+    const { messages } = JSON.parse(stdout) as { messages: number };
+    if (messages !== store.installation.messages) throw new Error(`the floor moved ${messages} messages`);
+  }
+
+  private journeys({ trees }: MadeStore, { across }: Conditions): Journey[] {
+    const number = this.targets++;
+    return trees.map(({ path: tree, disk }, i) => {
+      const home = across ? disk.across : disk.path;
+      if (home === null) throw new Error('there is no other file system: --across, or --partition-dir');
+      return { tree, target: path.join(home, `copy${number}-${i}`) };
+    });
+  }
+
+  private async migrate(migration: Migration, store: MadeStore, number: number): Promise<void> {
+    const { part } = this;
+    const instance = await this.makeFolders(store, `server4-${number}`);
+    const across = migration.across ? movePartitions(instance, store, `partition${number}`) : [];
+    const before = part.audit ? new MessageInodes(store) : undefined;
+    const command = upgradeCommand(instance, migration);
+    const { engine, threads, cold } = migration;
+    const row: Row = {
+      name: messagesRow(migration),
+      kind: 'messages',
+      cold,
+      across: migration.across,
+      engine,
+      threads,
+    };
+    const measured = await this.measured(row, command, store);
+    checkDone(measured.stdout, store.installation.messages);
+    const partitions = partitionsOf(instance, store, across);
+    this.indexBytesEach = indexBytes(partitions) / Math.max(1, store.installation.messages);
+    if (before === undefined) return;
+    // What is read by a run that finds everything done: code, configuration, databases.
+    const idle = await measure(command, []);
+    const read = measured.bytesRead - idle.bytesRead - before.indexBytes;
+    this.samples.push({
+      ...this.samples.pop()!,
+      extra: { readShare: read / before.bytes, newMessageBytes: before.newMessageBytes(partitions) },
+    });
+  }
+
+  /** `upgrade -s`; the 4.x instance lies on the first disk. */
+  private async makeFolders(store: MadeStore, server: string): Promise<string> {
+    const instance = path.join(this.space.disks[0]!.path, server, 'msg-tango');
+    const { instance: from, ldif } = store.installation;
+    const command = [process.execPath, UPGRADE, '-s', '--from', from, '--directory', ldif];
+    const row = {
+      name: 'upgrade -s',
+      kind: 'folders',
+      cold: false,
+      across: false,
+      engine: null,
+      threads: null,
+    } as const;
+    await this.measured(row, [...command, '--instance', instance, '--json'], store);
+    return instance;
+  }
+
+  private async measured(row: Row, command: readonly string[], store: MadeStore): Promise<Measured> {
+    if (this.readFirst && !row.cold && row.kind !== 'folders') await readAll(store);
+    const { devices, paths } = this.space;
+    const run = this.throttle === undefined ? command : this.throttle.wrap(command);
+    const result = await measure(run, paths, { cold: row.cold, devices });
+    // The page cache was emptied.
+    if (row.cold) this.readFirst = true;
+    if (result.status !== 0) {
+      throw new Error(`${command.join(' ')}: exit code ${result.status}\n${result.stdout}${result.stderr}`);
+    }
+    const { seconds, secondsSynced, peakAnonymous, cpuSeconds, bytesRead, disks, series } = result;
+    const { messages, folders, bytes } = store.installation;
+    this.samples.push({
+      ...row,
+      part: this.part.name,
+      command: this.shortened(command),
+      messages,
+      bytes,
+      folders,
+      ...{ seconds, secondsSynced, peakAnonymous, cpuSeconds, bytesRead, disks },
+      times: row.kind === 'messages' ? timesOf(result.stdout) : null,
+      series: row.kind === 'messages' ? series : [],
+      extra: {},
+    });
+    this.say(`  ${row.name.padEnd(36)} ${seconds.toFixed(2)} s, ${cpuSeconds.toFixed(2)} s of processors`);
+    return result;
+  }
+
+  /** A command as a reader would type it. */
+  private shortened(command: readonly string[]): string {
+    const short = command.join(' ').replace(`${process.execPath} ${UPGRADE}`, 'upgrade');
+    return this.space.disks.reduce((text, { path: own, across }, i) => {
+      const named = text.replaceAll(own, `<disk ${i + 1}>`);
+      return across === null ? named : named.replaceAll(across, `<disk ${i + 1}, across>`);
+    }, short);
+  }
+}
+
+/** Of competitors and of migrations; warm before cold. */
+function inOrder({ conditions, migrations }: Part): Conditions[] {
+  const all = [...conditions, ...migrations].map(({ cold, across }) => ({ cold, across }));
+  const distinct = all.filter((one, i) => all.findIndex((other) => isSame(one, other)) === i);
+  return distinct.sort((a, b) => Number(a.cold) - Number(b.cold));
+}
+
+function isSame(a: Conditions, b: Conditions): boolean {
+  return a.cold === b.cold && a.across === b.across;
+}
+
+/** Nothing is linked between file systems, and `cat` writes to none. */
+function isPossible({ name, links }: Competitor, { across }: Conditions): boolean {
+  return !across || (!links && name !== 'cat');
+}
+
+function upgradeCommand(instance: string, { engine, threads, remove }: Migration): readonly string[] {
+  const options = [engine === 'native' ? '--native' : '--no-native'];
+  if (threads !== null) options.push('-t', String(threads));
+  if (remove) options.push('-r');
+  return [process.execPath, UPGRADE, '-m', ...options, '--instance', instance, '--json'];
+}
+
+/** Gives each partition a directory on the other file system of its disk. */
+function movePartitions(instance: string, { installation, trees }: MadeStore, name: string): string[] {
+  return trees.map(({ path: storePath, disk }) => {
+    if (disk.across === null) throw new Error('there is no other file system: --across, or --partition-dir');
+    const partition = path.basename(storePath);
+    const directory = path.join(disk.across, `${name}-${partition}`);
+    fs.mkdirSync(directory, { mode: 0o700 });
+    const { chown, uid, gid } = installation.owner;
+    if (chown) fs.chownSync(directory, uid, gid);
+    const option = ['-o', `store.partition.${partition}.path`, '-v', directory];
+    execFileSync(process.execPath, [CONFIGUTIL, '--instance', instance, ...option], { stdio: 'pipe' });
+    return directory;
+  });
+}
+
+async function readAll({ trees }: MadeStore): Promise<void> {
+  const cat = COMPETITORS.find(({ name }) => name === 'cat')!;
+  await runChild(
+    commandOf(
+      cat,
+      trees.map(({ path: tree }) => ({ tree, target: '' })),
+    ),
+  );
+}
+
+interface UpgradeResult {
+  readonly messages: { readonly done: number };
+  /** Not every version tells. */
+  readonly times?: Readonly<Record<string, number>>;
+}
+
+function resultOf(stdout: string): UpgradeResult {
+  const text = stdout.trim();
+  return JSON.parse(text.startsWith('{') ? text : (text.split('\n').at(-1) ?? '')) as UpgradeResult;
+}
+
+function timesOf(stdout: string): Readonly<Record<string, number>> | null {
+  const { times } = resultOf(stdout);
+  return times !== undefined && typeof times === 'object' ? times : null;
+}
+
+/** A fast run that moved nothing is no result. */
+function checkDone(stdout: string, messages: number): void {
+  const { done } = resultOf(stdout).messages;
+  if (done !== messages) throw new Error(`upgrade -m moved ${done} messages of ${messages}`);
+}

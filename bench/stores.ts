@@ -1,0 +1,83 @@
+/** Makes the 3.x stores of a part, and says how much room they take. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Installation } from '../test/support/generate/index.js';
+import { meanOfMail } from '../test/support/generate/sizes.js';
+import { runChild } from './children.js';
+import type { Disk } from './filesystem.js';
+import type { Part, StorePlan } from './plan.js';
+
+/** The same sources through tsx, or compiled. */
+const MAKE_STORE = fileURLToPath(new URL(`make-store${path.extname(import.meta.url)}`, import.meta.url));
+
+export interface MadeStore {
+  readonly installation: Installation;
+  /** Store paths, each with the disk that it lies on. */
+  readonly trees: readonly { readonly path: string; readonly disk: Disk }[];
+}
+
+/** By name, each on the disks of the part; the 3.x instance and the LDIF lie on the first disk of all. */
+export async function makeStores(all: readonly Disk[], part: Part, names: readonly string[]): Promise<MadeStore[]> {
+  const homes = names.map((name) => treesOf(all, part, name));
+  const options = names.map((name, i) => {
+    const { users, foldersEach: folders, ...shape } = part.store;
+    const sound = { damage: 0, hostileNames: 0, manifest: false } as const;
+    const storePaths = homes[i]!.map((tree) => tree.path);
+    return { ...shape, ...sound, root: path.join(all[0]!.path, name), users, folders, storePaths };
+  });
+  const made = await runChild([process.execPath, ...process.execArgv, MAKE_STORE, JSON.stringify(options)]);
+  if (made.status !== 0) throw new Error(`the stores could not be made: ${made.stderr.trim()}`);
+  const installations = JSON.parse(made.stdout) as Installation[];
+  return installations.map((installation, i) => ({ installation, trees: homes[i]! }));
+}
+
+function treesOf(all: readonly Disk[], part: Part, name: string): MadeStore['trees'] {
+  return part.disks.map((number) => {
+    const disk = all[number];
+    if (disk === undefined) throw new Error(`${part.name} needs ${number + 1} disks: --disks, or more --dir`);
+    const home = path.join(disk.path, name);
+    fs.mkdirSync(home, { recursive: true });
+    // The server account must be able to pass.
+    fs.chmodSync(home, 0o755);
+    return { path: path.join(home, `disk${number + 1}`, `mail${number + 1}`), disk };
+  });
+}
+
+export function meanSize({ sizes, size, attachments, sizeClasses }: StorePlan): number {
+  if (sizes === 'fixed') return size;
+  if (sizes === 'mail') return meanOfMail(size, attachments);
+  const weights = sizeClasses.reduce((sum, { weight }) => sum + weight, 0);
+  return sizeClasses.reduce((sum, { low, high, weight }) => sum + ((low + high) / 2) * weight, 0) / weights;
+}
+
+const BLOCK = 4096;
+/** Blocks of a folder: directory, index, lock, lists, and of hash directories. */
+const BLOCKS_A_FOLDER = 8;
+
+/** Bytes of disk that one store takes, links counted once. */
+export function storeBytes(store: StorePlan): number {
+  const inodes = (store.messages / store.recipients) * (1 - store.singleCopy);
+  const folders = store.users * store.foldersEach;
+  // Names, links and an inode each, the index of 4.x, and the half of a block that a message wastes.
+  return inodes * (meanSize(store) + BLOCK / 2 + 256) + store.messages * 1024 + folders * BLOCKS_A_FOLDER * BLOCK;
+}
+
+/** A part whose one migration leaves its store as it is may compete on it, where nothing else writes. */
+export function sharesTree({ competitors, migrations }: Part): boolean {
+  return migrations.length === 1 && !migrations[0]!.remove && competitors.every((name) => name === 'cat');
+}
+
+/** Room for a part on each disk of a workspace, bytes. */
+export function partBytes(part: Part): { readonly disk: number; readonly across: number } {
+  const one = storeBytes(part.store) / part.disks.length;
+  const copies = (across: boolean) =>
+    part.conditions.filter((conditions) => conditions.across === across).length *
+    part.competitors.filter((name) => name === 'cp -a' || name === 'rsync -a').length;
+  const competes = part.competitors.length + part.floors.length > 0;
+  const source = competes && !sharesTree(part) ? 1 : 0;
+  const stores = part.foldersOnly ? 1 : part.migrations.length;
+  const acrossStores = part.migrations.filter(({ across }) => across).length;
+  const acrossFloors = part.conditions.some(({ across }) => across) ? part.floors.length : 0;
+  return { disk: one * (stores + source + copies(false)), across: one * (acrossStores + acrossFloors + copies(true)) };
+}

@@ -1,0 +1,52 @@
+/**
+ * Limits how fast a command may read from a device, by the kernel's own block controller: cgroup v1 (blkio.throttle) or
+ * v2 (io.max). Reads only: v1 does not know whose pages it writes. Needs root.
+ */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import type { Device } from './devices.js';
+
+export interface ReadLimit {
+  readonly device: Device;
+  readonly bytesPerSecond: number;
+  readonly readsPerSecond: number;
+}
+
+export interface Throttle {
+  /** The same command under the limit. */
+  wrap(command: readonly string[]): readonly string[];
+  remove(): void;
+}
+
+const V1 = '/sys/fs/cgroup/blkio';
+const V2 = '/sys/fs/cgroup';
+
+export function canThrottle(): boolean {
+  return process.geteuid?.() === 0 && (fs.existsSync(`${V1}/blkio.throttle.read_bps_device`) || hasIoMax());
+}
+
+export function throttle({ device, bytesPerSecond, readsPerSecond }: ReadLimit): Throttle {
+  const v1 = fs.existsSync(`${V1}/blkio.throttle.read_bps_device`);
+  const group = fs.mkdtempSync(path.join(v1 ? V1 : V2, 'msg-bench-'));
+  const id = `${device.major}:${device.minor}`;
+  const [bytes, reads] = [Math.max(1, Math.round(bytesPerSecond)), Math.max(1, Math.round(readsPerSecond))];
+  try {
+    if (v1) {
+      fs.writeFileSync(path.join(group, 'blkio.throttle.read_bps_device'), `${id} ${bytes}`);
+      fs.writeFileSync(path.join(group, 'blkio.throttle.read_iops_device'), `${id} ${reads}`);
+    } else fs.writeFileSync(path.join(group, 'io.max'), `${id} rbps=${bytes} riops=${reads}`);
+  } catch (error) {
+    fs.rmdirSync(group);
+    throw error;
+  }
+  return {
+    wrap: (command) => ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', group, ...command],
+    remove: () => fs.rmdirSync(group),
+  };
+}
+
+/** The controller must be handed to groups below the root; a benchmark does not change that. */
+function hasIoMax(): boolean {
+  const handed = path.join(V2, 'cgroup.subtree_control');
+  return fs.existsSync(handed) && /\bio\b/.test(fs.readFileSync(handed, 'utf8'));
+}
