@@ -31,6 +31,7 @@ export { mailboxPathComponents, userHash } from './store/names.js';
 export type { AclEntry, FolderState, MailboxDatabase, MailboxRecord, QuotaRecord } from './store/types.js';
 export { type FoldersOptions, upgradeFolders } from './upgrade/folders.js';
 export type { FolderProblem, FoldersReport, PartitionReport } from './upgrade/folders-report.js';
+export type { LimitsChange, RunLimits } from './upgrade/limits.js';
 // The databases of a migration.
 export { openMappingDatabase } from './upgrade/mapping/database.js';
 export { migrateMailbox, type OnAccessOptions } from './upgrade/onAccess.js';
@@ -46,6 +47,8 @@ export {
 export { openSession, type Session, type SessionOptions } from './upgrade/session.js';
 export { type StatusReport, upgradeStatus } from './upgrade/status.js';
 export { type SurveyReport, surveyExitCode, surveyMessages } from './upgrade/survey.js';
+export type { ThrottleReport } from './upgrade/throttle.js';
+export { type ThrottleChangeReport, throttleRunning } from './upgrade/throttleRunning.js';
 export type { MappingDatabase, MappingFolder, MappingUser, MessageFailure, MigrationRecord } from './upgrade/types.js';
 export { type MessagesOptions, type RunControls, upgradeMessages } from './upgrade/upgradeMessages.js';
 export { type VerifyOptions, type VerifyReport, verifyStore } from './upgrade/verify.js';

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/migrate.h"
@@ -22,22 +23,28 @@
 #include "sys/account.h"
 #include "sys/calls.h"
 #include "sys/fault.h"
+#include "sys/pace.h"
 
 namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 6;
+constexpr double kAbi = 7;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
   engine::Scratch scratch;
   Napi::Reference<Napi::Value> faultCounter;  ///< keeps the armed counter's memory alive
+  Napi::Reference<Napi::Value> pace;          ///< likewise
+  Napi::Reference<Napi::Value> cancel;
 
   Instance() = default;
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
-  ~Instance() { sys::armFault({}); }
+  ~Instance() {
+    sys::armFault({});
+    sys::armPace(nullptr, nullptr);
+  }
 };
 
 using Export = Napi::Value (*)(const Napi::CallbackInfo&);
@@ -251,6 +258,42 @@ Napi::Value setFault(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value setPace(const Napi::CallbackInfo& info) {
+  Instance& instance = *info.Env().GetInstanceData<Instance>();
+  if (info[0].IsNull()) {
+    sys::armPace(nullptr, nullptr);
+    return info.Env().Undefined();
+  }
+  const std::span<std::int32_t> pace = js::elements<std::int32_t>(info[0], "pace");
+  const std::span<std::int32_t> cancel = js::elements<std::int32_t>(info[1], "cancel");
+  if (isTransferable(info[0]) || isTransferable(info[1])) {
+    throw Napi::TypeError::New(info.Env(), "pace, cancel: shared memory was expected");
+  }
+  const bool aligned = reinterpret_cast<std::uintptr_t>(pace.data()) % alignof(std::int64_t) == 0;
+  if (pace.size() < sys::Pace::kSlots || !aligned || cancel.empty()) {
+    throw Napi::TypeError::New(info.Env(), "pace, cancel: more slots, aligned, were expected");
+  }
+  Napi::Reference<Napi::Value> keptPace = Napi::Reference<Napi::Value>::New(info[0], 1);
+  Napi::Reference<Napi::Value> keptCancel = Napi::Reference<Napi::Value>::New(info[1], 1);
+  // Nothing can be thrown from here on: what is armed and what is kept alive are the same.
+  sys::armPace(pace.data(), cancel.data());
+  instance.pace = std::move(keptPace);
+  instance.cancel = std::move(keptCancel);
+  return info.Env().Undefined();
+}
+
+Napi::Value startPacing(const Napi::CallbackInfo& info) {
+  sys::pacing.store(true);
+  return info.Env().Undefined();
+}
+
+/// ioprio_set(2) of a thread of this process: the idle class, or what the system gives.
+Napi::Value setIoIdle(const Napi::CallbackInfo& info) {
+  const int error = sys::setIoIdle(js::descriptor(info[0], "thread"), info[1].ToBoolean());
+  if (error != 0) throw js::systemError(info.Env(), error, "ioprio_set");
+  return info.Env().Undefined();
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(std::make_unique<Instance>().release());
   exports.Set("abi", Napi::Number::New(env, kAbi));
@@ -266,6 +309,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("crlfForm", Napi::Function::New<guarded<crlfForm>>(env, "crlfForm"));
   exports.Set("accountIds", Napi::Function::New<guarded<accountIds>>(env, "accountIds"));
   exports.Set("setFault", Napi::Function::New<guarded<setFault>>(env, "setFault"));
+  exports.Set("setPace", Napi::Function::New<guarded<setPace>>(env, "setPace"));
+  exports.Set("startPacing", Napi::Function::New<guarded<startPacing>>(env, "startPacing"));
+  exports.Set("setIoIdle", Napi::Function::New<guarded<setIoIdle>>(env, "setIoIdle"));
   return exports;
 }
 

@@ -37,9 +37,74 @@ async function effect() {
   }
 }
 
+/** The cheapest call that settles. */
+function scan() {
+  const fd = openSync(tmpdir(), 'r');
+  try {
+    addon.scan(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A pace with limits so high that nothing waits; large as above. */
+function paceOf() {
+  addon.startPacing();
+  const pace = new Int32Array(new SharedArrayBuffer(1 << 20));
+  new BigInt64Array(pace.buffer, 8, 2).fill(1n << 50n);
+  pace[0] = 1;
+  return pace;
+}
+
+const countedBy = (pace) => new BigInt64Array(pace.buffer, 48, 1)[0];
+
 const disarm = () => addon.setFault(counterOf(), NEVER, 0, 0);
 
 const tests = {
+  async 'an armed pace lives although nobody else holds it'() {
+    addon.setPace(paceOf(), counterOf());
+    await collect();
+    scan();
+    addon.setPace(null);
+  },
+
+  async 'a pace counts, until another takes its place or none'() {
+    const pace = paceOf();
+    const second = paceOf();
+    addon.setPace(pace, counterOf());
+    scan();
+    addon.setPace(second, counterOf());
+    const counted = countedBy(pace);
+    assert.ok(counted > 0n);
+    scan();
+    assert.ok(countedBy(second) > 0n);
+    addon.setPace(null);
+    await collect();
+    scan();
+    assert.equal(countedBy(pace), counted);
+  },
+
+  async 'a pace that is none is refused, and the one that was armed still is'() {
+    const pace = paceOf();
+    addon.setPace(pace, counterOf());
+    const wrong = [
+      [],
+      [pace],
+      [pace, null],
+      [new Int32Array(16), counterOf()],
+      [pace, new Int32Array(16)],
+      [new Int32Array(new SharedArrayBuffer(60)), counterOf()],
+      [new Int32Array(new SharedArrayBuffer(128), 4), counterOf()],
+      [pace, new Int32Array(new SharedArrayBuffer(0))],
+      [new BigInt64Array(new SharedArrayBuffer(64)), counterOf()],
+    ];
+    for (const values of wrong) assert.throws(() => addon.setPace(...values));
+    await collect();
+    scan();
+    assert.ok(countedBy(pace) > 0n);
+    addon.setPace(null);
+  },
+
   async 'an armed counter lives although nobody else holds it'() {
     addon.setFault(counterOf(), 3, FAIL, ENOSPC);
     await collect();

@@ -6,6 +6,7 @@
  *     upgrade -u <list>     messages of the users in a list
  *     upgrade --status      what is done, left and failed
  *     upgrade --verify      proves source and result equal
+ *     upgrade --throttle    other limits for the runs under way
  *     upgrade --reset       back to the state before the first -s, without losing a message
  *
  * This file parses, calls the library and prints; it decides nothing that a library caller would miss. Each mode
@@ -15,14 +16,15 @@ import { EXIT, type ExitCode, MailhaulError } from '../errors.js';
 import { armFaults, parseFaultPlan } from '../fs/seam.js';
 import { parseLogLevel } from '../log/log.js';
 import type { FoldersOptions } from '../upgrade/folders.js';
+import { NO_LIMITS } from '../upgrade/limits.js';
 import type { ProgressOutput } from '../upgrade/progress.js';
 import { exitCodeOf } from '../upgrade/report.js';
 import type { ResetOptions } from '../upgrade/reset.js';
 import type { MessagesOptions } from '../upgrade/upgradeMessages.js';
-import { instanceOf, printError, runCommand, standardOutput, visible } from './common.js';
+import { instanceOf, printError, runCommand, standardOutput, usageError, visible } from './common.js';
 import { signalsAreAnswered } from './early-signals.js';
-import { type Flags, makeProgram, modeOf } from './upgrade-options.js';
-import { foldersText, messagesText, statusText, surveyText } from './upgrade-text.js';
+import { type Flags, limitsOf, makeProgram, modeOf } from './upgrade-options.js';
+import { foldersText, messagesText, statusText, surveyText, throttleText } from './upgrade-text.js';
 
 async function perform(flags: Flags): Promise<ExitCode> {
   const mode = modeOf(flags);
@@ -81,7 +83,19 @@ async function perform(flags: Flags): Promise<ExitCode> {
     }
     case 'reset':
       return reset(flags, session);
+    case 'throttle':
+      return throttle(flags, session.instance);
   }
+}
+
+async function throttle(flags: Flags, instance: string): Promise<ExitCode> {
+  const change = limitsOf(flags);
+  if (Object.keys(change).length === 0)
+    throw usageError('upgrade', '--throttle needs --bwlimit, --iops, --nice or --no-nice.');
+  const { throttleRunning } = await import('../upgrade/throttleRunning.js');
+  const report = throttleRunning(instance, change);
+  show(flags, report, () => throttleText(report));
+  return EXIT.ok;
 }
 
 async function reset(flags: Flags, session: Omit<ResetOptions, 'confirm'>): Promise<ExitCode> {
@@ -137,6 +151,7 @@ async function messages(
     engine: flags.native === undefined ? 'auto' : flags.native ? 'native' : 'portable',
     acceptFailures: flags.acceptFailures === true,
     takeForeign: flags.takeForeign === true,
+    limits: { ...NO_LIMITS, ...limitsOf(flags) },
     lockWaitMs: flags.lockWait === undefined ? undefined : flags.lockWait * 1000,
     progressOutput: progressOutput(flags),
     notice: note,

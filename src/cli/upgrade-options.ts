@@ -2,6 +2,7 @@
  * The options of `upgrade` (commands.md): their names, values, help, and the modes that each belongs to.
  */
 import { InvalidArgumentError, Option } from 'commander';
+import { type LimitsChange, parseIops, parseRate } from '../upgrade/limits.js';
 import { makeCommand, usageError } from './common.js';
 
 export interface Flags {
@@ -40,9 +41,15 @@ export interface Flags {
   /** Seconds. */
   readonly lockWait?: number;
   readonly sampleSeed?: string;
+  readonly throttle?: boolean;
+  /** Bytes a second. */
+  readonly bwlimit?: number;
+  readonly iops?: number;
+  /** `--nice` true, `--no-nice` false. */
+  readonly nice?: boolean;
 }
 
-export type Mode = 's' | 'm' | 'u' | 'status' | 'verify' | 'reset';
+export type Mode = 's' | 'm' | 'u' | 'status' | 'verify' | 'reset' | 'throttle';
 
 /** Which modes an option belongs to; one that is given elsewhere is wrong usage, named. */
 const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
@@ -69,6 +76,9 @@ const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
   sample: ['verify'],
   lockWait: ['m', 'u'],
   sampleSeed: ['verify'],
+  bwlimit: ['m', 'u', 'throttle'],
+  iops: ['m', 'u', 'throttle'],
+  nice: ['m', 'u', 'throttle'],
 };
 
 function atLeastOne(text: string): number {
@@ -97,6 +107,28 @@ function percent(text: string): number {
   return value;
 }
 
+function rate(text: string): number {
+  const bytes = parseRate(text);
+  if (bytes === undefined)
+    throw new InvalidArgumentError('It must be bytes a second, such as 20M, 512K or 0 for none.');
+  return bytes;
+}
+
+function operations(text: string): number {
+  const count = parseIops(text);
+  if (count === undefined) throw new InvalidArgumentError('It must be a whole number a second, 0 for none.');
+  return count;
+}
+
+/** The limits that were given. */
+export function limitsOf({ bwlimit, iops, nice }: Flags): LimitsChange {
+  return {
+    ...(bwlimit !== undefined && { bwlimit }),
+    ...(iops !== undefined && { iops }),
+    ...(nice !== undefined && { nice }),
+  };
+}
+
 function collect(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), value];
 }
@@ -116,6 +148,7 @@ export function makeProgram() {
     .option('--status', 'show what is done, what is left and what failed')
     .option('--verify', 'prove source and result equal, message by message, by content')
     .option('--reset', 'clean up after a halted upgrade: messages go back to 3.x, then everything in 4.x goes')
+    .option('--throttle', 'change --bwlimit, --iops and --nice of the runs that are under way')
     .option('-i', 'INBOXes only')
     .option('-t <n>', 'transfer threads, or threads of --verify (default 5)', threads)
     .option('-q <n>', 'folder queue size (default 50)', atLeastOne)
@@ -149,6 +182,20 @@ export function makeProgram() {
       percent,
     )
     .option('--sample-seed <text>', 'with --sample: another text reads other messages')
+    .option(
+      '--bwlimit <rate>',
+      'bytes a second that all threads together read and write: 20M, 512K, 1.5G (K, M, G of 1024); 0 is no limit',
+      rate,
+    )
+    .option(
+      '--iops <n>',
+      'operations a second, likewise: names looked at, files opened, made, linked, renamed, removed',
+      operations,
+    )
+    .addOption(
+      new Option('--nice', 'behind all other processes: niceness 19 and the I/O class idle').default(undefined),
+    )
+    .option('--no-nice', 'with --throttle: no longer')
     .addHelpText(
       'after',
       `
@@ -158,24 +205,34 @@ A site with one server needs two commands:
 
 SIGINT, SIGTERM or SIGHUP stops a run once the folders under way are done; a second one stops it at once. SIGUSR1
 prints progress.
+
+For a server that is in use: upgrade -m --bwlimit 20M --nice. A message that is linked costs its bytes once and three
+operations; one that is copied its bytes twice and four; -r one operation more. While it runs:
+  upgrade --throttle --bwlimit 5M     slower; what is not named stays as it is
+  upgrade --throttle --bwlimit 0 --iops 0 --no-nice     as fast as it can
+
 Run again after any halt: nothing is migrated twice, nothing is lost.`,
     );
   // Both set one flag, of which the last would count.
-  const given = new Set<string>();
-  for (const option of ['native', 'no-native']) {
-    program.on(`option:${option}`, () => {
-      if (given.add(option).size > 1) throw usageError('upgrade', '--native does not go with --no-native.');
-    });
+  for (const name of ['native', 'nice']) {
+    const given = new Set<string>();
+    for (const option of [name, `no-${name}`]) {
+      program.on(`option:${option}`, () => {
+        if (given.add(option).size > 1) throw usageError('upgrade', `--${name} does not go with --no-${name}.`);
+      });
+    }
   }
   return program;
 }
 
 /** The one mode of this call, with every option that does not belong to it refused by name. */
 export function modeOf(flags: Flags): Mode {
-  const modes = (['s', 'm', 'u', 'status', 'verify', 'reset'] as const).filter((mode) => flags[mode] !== undefined);
+  const modes = (['s', 'm', 'u', 'status', 'verify', 'reset', 'throttle'] as const).filter(
+    (mode) => flags[mode] !== undefined,
+  );
   const [mode] = modes;
   if (mode === undefined || modes.length > 1)
-    throw usageError('upgrade', 'Exactly one of -s, -m, -u, --status, --verify and --reset is needed.');
+    throw usageError('upgrade', 'Exactly one of -s, -m, -u, --status, --verify, --reset and --throttle is needed.');
   for (const [option, allowed] of Object.entries(BELONGS)) {
     const given = (flags as Readonly<Record<string, unknown>>)[option] !== undefined;
     if (given && !allowed.includes(mode)) {

@@ -3,12 +3,15 @@
  * store: each line is made harmless as a whole, so that no name can begin a line of its own.
  */
 import type { FoldersReport } from '../upgrade/folders-report.js';
+import { rateText } from '../upgrade/limits.js';
 import { grouped } from '../upgrade/numbers.js';
 import { clockText } from '../upgrade/progress.js';
 import type { MessagesReport } from '../upgrade/report.js';
 import { isShort, spaceNeeded } from '../upgrade/space.js';
 import type { StatusReport } from '../upgrade/status.js';
 import type { SurveyReport } from '../upgrade/survey.js';
+import type { ThrottleReport } from '../upgrade/throttle.js';
+import type { ThrottleChangeReport } from '../upgrade/throttleRunning.js';
 import { visible } from './common.js';
 
 /** Errors and warnings shown on the terminal; all of them are in the log. */
@@ -87,6 +90,7 @@ export function messagesText(report: MessagesReport, acceptFailures: boolean): s
     ),
     ...(removed ? [`  3.x files removed: ${report.removed.messages}, kept: ${report.removed.kept}`] : []),
     ...(report.warnings > 0 ? [`  ${counted(report.warnings, 'warning')} in the log`] : []),
+    ...throttledLines(report.throttle),
     ...problemLines(report.errors, report.errorsNotListed, 'error'),
     ...(report.halted === null
       ? []
@@ -94,6 +98,31 @@ export function messagesText(report: MessagesReport, acceptFailures: boolean): s
     ...(messages.failed > 0 && report.halted === null
       ? [`${acceptFailures ? FAILED_STAY : FOLDERS_STAY} Repair the causes and run the same command again.`]
       : []),
+  ]
+    .map(visible)
+    .join('\n');
+}
+
+/** What the limits cost; nothing where there were none. */
+function throttledLines(throttle: ThrottleReport | null): string[] {
+  if (throttle === null || throttle.bytes + throttle.operations === 0) return [];
+  const { bytes, operations, waitedSeconds } = throttle;
+  return [
+    `  within limits: ${bytesText(bytes)} read and written, ${counted(operations, 'operation')}; ` +
+      `threads waited ${waitedSeconds.toFixed(1)} s in all`,
+  ];
+}
+
+export function throttleText({ file, limits, running }: ThrottleChangeReport): string {
+  const { bwlimit, iops, nice } = limits;
+  const changes = [
+    ...(bwlimit === null ? [] : [bwlimit === 0 ? 'no limit of bytes' : rateText(bwlimit)]),
+    ...(iops === null ? [] : [iops === 0 ? 'no limit of operations' : `${counted(iops, 'operation')}/s`]),
+    ...(nice === null ? [] : [nice ? 'nice' : 'not nice']),
+  ];
+  return [
+    `${changes.join(', ')}: each -m and -u that is under way goes by it within a second, and logs it. [${file}]`,
+    ...running.map(({ pid, command }) => `  uses the store: process ${pid}${command === '' ? '' : ` (${command})`}`),
   ]
     .map(visible)
     .join('\n');

@@ -169,6 +169,22 @@ export function lockHolders(fd: number): LockHolder[] {
   return pids.map((pid) => (note?.pid === pid ? told(note) : describeHolder(pid)));
 }
 
+/** Other processes that use the store now. */
+export function storeHolders(lockDir: Dir): LockHolder[] {
+  let fd: number;
+  try {
+    fd = openFile(lockDir, STORE_LOCK_FILE);
+  } catch (error) {
+    if (hasErrno(error, 'ENOENT')) return [];
+    throw error;
+  }
+  try {
+    return lockHolders(fd).filter(({ pid }) => pid !== process.pid);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
 /** An exclusive holder says itself what it does. */
 function told({ pid, command }: Note): LockHolder {
   return { ...describeHolder(pid), command };

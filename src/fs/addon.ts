@@ -37,6 +37,12 @@ export interface NativeAddon {
   accountIds(user: string, group: string): AccountIds;
   /** Arms the seam of the addon: counter in shared memory, 1-based call, action 0 none 1 kill 2 fail 3 stop, errno. */
   setFault(counter: Int32Array, at: number, action: number, errno: number): void;
+  /** Arms the pace of this thread (fs/pace.ts), both in shared memory; null disarms it. */
+  setPace(pace: Int32Array | null, cancel?: Int32Array): void;
+  /** A run of this process has a limit: from now on all threads count what they do. */
+  startPacing(): void;
+  /** ioprio_set(2) of a thread of this process: class idle, or none. */
+  setIoIdle(thread: number, idle: boolean): void;
 }
 
 export interface AccountIds {
@@ -45,7 +51,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 6;
+export const ADDON_ABI = 7;
 
 let loaded: NativeAddon | null | undefined;
 

@@ -11,6 +11,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { hasErrno } from '../errors.js';
+import { spent } from './pace.js';
 
 /** Makes a call on `fd`; what it throws names the path that the descriptor leads to, where the kernel tells. */
 export function onDescriptor<T>(fd: number, call: () => T): T {
@@ -48,7 +49,9 @@ const READ_LIMIT = 1 << 30;
 
 /** Reads into `into` from `position` (null: where the descriptor stands); how many bytes came, 0 at the end. */
 export function readOpen(fd: number, into: Uint8Array, position: number | null): number {
-  return onDescriptor(fd, () => readSync(fd, into, 0, Math.min(into.length, READ_LIMIT), position));
+  const count = onDescriptor(fd, () => readSync(fd, into, 0, Math.min(into.length, READ_LIMIT), position));
+  spent.bytes += count;
+  return count;
 }
 
 /**
@@ -65,6 +68,7 @@ export function closeSynced(fd: number): void {
 
 /** Another description of the file that `fd` has open, for writing, from its beginning. Needs /proc. */
 export function reopenForWriting(fd: number): number {
+  spent.operations += 1;
   return onDescriptor(fd, () => openSync(`/proc/self/fd/${fd}`, constants.O_RDWR | constants.O_NONBLOCK));
 }
 

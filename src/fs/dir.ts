@@ -13,6 +13,7 @@ import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { onDescriptor } from './descriptor.js';
 import { mindsLinks, openDirectoryAt } from './links.js';
+import { pieceOf, spent } from './pace.js';
 import { effect } from './seam.js';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_CREAT, O_EXCL, O_WRONLY } = fs.constants;
@@ -106,6 +107,7 @@ export function openRootOr<T>(path: string, failed: (error: unknown) => T): Dir 
 
 /** Opens the sub-directory `name`; a symbolic link in its place is ELOOP or ENOTDIR, never followed. */
 export function openDir(dir: Dir, name: Name): Dir {
+  spent.operations += 1;
   const fd = naming(dir, name, () => fs.openSync(at(dir, name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK));
   return { fd, path: displayPath(dir, name) };
 }
@@ -136,6 +138,7 @@ export function walkIfThere(dir: Dir, names: readonly Name[], ...others: readonl
 
 /** A second, independent descriptor of `dir`. */
 function reopen(dir: Dir): Dir {
+  spent.operations += 1;
   const path = throughProc ? `/proc/self/fd/${dir.fd}/.` : dir.path;
   return { fd: fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK), path: dir.path };
 }
@@ -179,6 +182,7 @@ export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700,
   }
   try {
     naming(dir, name, () => {
+      spent.operations += 1;
       effect('mkdir');
       fs.mkdirSync(at(dir, name), { mode });
     });
@@ -261,6 +265,7 @@ export function* entries(dir: Dir): Generator<fs.Dirent<Buffer>, void, undefined
 
 export function unlink(dir: Dir, name: Name): void {
   naming(dir, name, () => {
+    spent.operations += 1;
     effect('unlink');
     fs.unlinkSync(at(dir, name));
   });
@@ -277,12 +282,14 @@ export function unlinkIfThere(dir: Dir, name: Name): void {
 
 /** Removes an empty directory. */
 export function removeDir(dir: Dir, name: Name): void {
+  spent.operations += 1;
   effect('unlink');
   fs.rmdirSync(at(dir, name));
 }
 
 export function rename(from: Dir, name: Name, to: Dir, newName: Name): void {
   naming(to, newName, () => {
+    spent.operations += 1;
     effect('rename');
     fs.renameSync(at(from, name), at(to, newName));
   });
@@ -290,6 +297,7 @@ export function rename(from: Dir, name: Name, to: Dir, newName: Name): void {
 
 /** Hard link; like link(2) it does not follow a symbolic link in place of `name`. */
 export function link(from: Dir, name: Name, to: Dir, newName: Name): void {
+  spent.operations += 1;
   effect('link');
   fs.linkSync(at(from, name), at(to, newName));
 }
@@ -297,6 +305,7 @@ export function link(from: Dir, name: Name, to: Dir, newName: Name): void {
 /** Creates `name`, which must not exist, for writing. Mode and owner are set before anything is written. */
 export function createFile(dir: Dir, name: Name, owner?: Ownership, mode = 0o600): number {
   return naming(dir, name, () => {
+    spent.operations += 1;
     effect('create');
     const fd = fs.openSync(at(dir, name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     try {
@@ -320,16 +329,16 @@ export function createOver(dir: Dir, name: Name, owner?: Ownership, mode = 0o600
   }
 }
 
-/** Node refuses to write 2 GiB or more at once. */
-const WRITE_LIMIT = 1 << 30;
-
 /** Writes all of `data` at the descriptor's position. */
 export function writeAll(fd: number, data: Uint8Array): void {
   let done = 0;
   onDescriptor(fd, () => {
     while (done < data.length) {
+      const piece = pieceOf(data.length - done);
       effect('write');
-      done += fs.writeSync(fd, data, done, Math.min(data.length - done, WRITE_LIMIT));
+      const count = fs.writeSync(fd, data, done, piece);
+      spent.bytes += count;
+      done += count;
     }
   });
 }

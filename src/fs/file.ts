@@ -3,11 +3,13 @@ import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
 import { onDescriptor, statOpen } from './descriptor.js';
 import { at, type Dir, displayPath, type Name, naming } from './dir.js';
+import { spent } from './pace.js';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 
 /** Opens a regular file for reading; anything else (link, fifo, device, directory) throws FS_NOT_REGULAR. */
 export function openFile(dir: Dir, name: Name, flags = O_RDONLY): number {
+  spent.operations += 1;
   // A device or fifo must not even be opened, so the type is looked at first and checked again on the descriptor.
   const fd = naming(dir, name, () => {
     const path = at(dir, name);
@@ -40,6 +42,7 @@ export function openSoleFile(dir: Dir, name: Name, flags = O_RDONLY): number {
  * looks, for calls by the hundred thousand. The caller compares what it opened with what it saw.
  */
 export function openSeenFile(dir: Dir, name: Name): number {
+  spent.operations += 1;
   return fs.openSync(at(dir, name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
 }
 
@@ -72,7 +75,9 @@ export function readFile(dir: Dir, name: Name, limit = 1 << 30): Buffer | undefi
         where: displayPath(dir, name),
       });
     }
-    return onDescriptor(fd, () => fs.readFileSync(fd));
+    const content = onDescriptor(fd, () => fs.readFileSync(fd));
+    spent.bytes += content.length;
+    return content;
   } finally {
     fs.closeSync(fd);
   }

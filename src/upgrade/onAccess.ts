@@ -66,6 +66,8 @@ export async function migrateMailbox(
   const context: WorkerContext = {
     engine: engine.name,
     progress: new Int32Array(new SharedArrayBuffer(64)),
+    // Somebody waits for the folder.
+    pace: null,
     faults: null,
     ownerUid: owner.uid,
     ownerGid: owner.gid,

@@ -1,7 +1,7 @@
 /**
  * Progress of a run: one line that is rewritten on a terminal, plain lines now and then elsewhere.
  *
- *     412/1,000 folders  81,220 messages  212.4 MB  106.2 MB/s  0:02 left  primary 300/700  sales 112/300
+ *     412/1,000 folders  81,220 messages  212.4 MB  106.2 MB/s  0:02 left  primary 300/700  sales 112/300  limit 20M/s
  *
  * Counters come from shared memory, so drawing costs the workers nothing.
  */
@@ -38,11 +38,15 @@ export function startProgress(
   counters: Int32Array,
   output: ProgressOutput | undefined,
   clock: () => number = () => performance.now(),
+  limits: () => string = () => '',
 ): Progress {
   const startedMs = clock();
   const done = new Map<string, number>();
   let folders = 0;
-  const line = (): string => describe(totals, counters, folders, done, (clock() - startedMs) / 1000);
+  const line = (): string => {
+    const text = describe(totals, counters, folders, done, (clock() - startedMs) / 1000);
+    return limits() === '' ? text : `${text}  ${limits()}`;
+  };
   const draw = (): void => {
     if (output === undefined) return;
     if (output.isTerminal) output.write(`\r\u001b[K${line().slice(0, Math.max(20, output.columns - 1))}`);

@@ -5,6 +5,7 @@
 import { METHOD } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
 import type { DeviceUse } from './schedule.js';
+import type { ThrottleReport } from './throttle.js';
 
 export interface RunError {
   readonly user: string;
@@ -87,6 +88,8 @@ export interface MessagesReport {
   readonly devices: DeviceReport[];
   /** Every device that folders came from or went to. */
   readonly disks: DiskUse[];
+  /** Null for a folder that a service migrates: somebody waits for it. */
+  throttle: ThrottleReport | null;
   halted: Halt | null;
 }
 
@@ -107,6 +110,7 @@ export function emptyReport(engine: string): MessagesReport {
     removed: { messages: 0, kept: 0 },
     devices: [],
     disks: [],
+    throttle: null,
     halted: null,
   };
 }

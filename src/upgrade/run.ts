@@ -6,7 +6,7 @@ import { closeSync } from 'node:fs';
 import { type EngineOutput, PROGRESS } from '../engine/types.js';
 import { describeError, MailhaulError, systemCause } from '../errors.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
-import type { Log } from '../log/log.js';
+import type { Log, LogLevel } from '../log/log.js';
 import type { MailboxDatabase } from '../store/types.js';
 import type { WorkerPool } from './pool.js';
 import { addError, type MessagesReport } from './report.js';
@@ -85,6 +85,16 @@ export function drain(run: Run, code: string, message: string): void {
     run.log.write('Store', 'Error', `${code}: ${message}`);
   } catch {
     // The full disk that halts the run may hold the log, too; the report has the cause.
+  }
+}
+
+/** A line that comes while the run goes on, for the log and for people. */
+export function tell(run: Run, level: LogLevel, line: string): void {
+  run.notice?.(line);
+  try {
+    run.log.write('Store', level, line);
+  } catch (error) {
+    drain(run, 'LOG_WRITE', describeError(error));
   }
 }
 

@@ -49,7 +49,7 @@ export interface Session {
 
 /**
  * Opens a finished `-s` for work. `purpose` is the command, for whoever finds the store locked. `before` is
- * called before the databases are opened.
+ * called before the databases are opened, `beforeLock` before others can see that the store is in use.
  *
  * @throws MailhaulError INSTANCE_*, SOURCE_RUNNING, UPGRADE_RUNNING, STORE_LOCKED, FOLDERS_FIRST, MAPPING_*,
  * DB_* (exit 3; DB_BUSY: 4)
@@ -58,6 +58,7 @@ export async function openSession(
   options: SessionOptions,
   purpose: string,
   before?: (opened: { readonly instance: Instance; readonly workDir: string }) => Promise<void>,
+  beforeLock?: (instance: Instance) => void,
 ): Promise<Session> {
   const instance = openInstance(options.instance);
   const undo: (() => void | Promise<void>)[] = [() => instance.close()];
@@ -78,6 +79,7 @@ export async function openSession(
     const { dir, path } = openWorkDir(instance, options.workDir);
     let mapping: MappingDatabase;
     try {
+      beforeLock?.(instance);
       if (!readOnly) lockForUse(instance, dir, purpose, (release) => undo.push(release));
       checkMappingIsOurs(instance, dir);
       await before?.({ instance, workDir: path });

@@ -4,11 +4,8 @@
  * written for it while it runs.
  */
 
-import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { lockHolders, STORE_LOCK_FILE } from '../config/store-lock.js';
-import { hasErrno } from '../errors.js';
-import { openFile } from '../fs/file.js';
+import { storeHolders } from '../config/store-lock.js';
 import type { LockHolder } from '../fs/holders.js';
 import { isDue } from './selection.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
@@ -49,7 +46,7 @@ export async function upgradeStatus(options: SessionOptions): Promise<StatusRepo
   const session = await openSession({ ...options, readOnly: true, pidIsStale: true }, 'upgrade --status');
   try {
     const first = count(session);
-    const running = runningProcesses(session);
+    const running = storeHolders(session.instance.lockDir);
     if (running.length === 0) return { ...first, running, messagesPerSecond: null, secondsLeft: null };
     const startedMs = performance.now();
     await sleep(SAMPLE_MS);
@@ -123,20 +120,4 @@ function sum(partitions: readonly PartitionStatus[]): StatusReport['totals'] {
     totals.bytes += bytes;
   }
   return totals;
-}
-
-/** Who holds the store-wide lock. */
-function runningProcesses(session: Session): StatusReport['running'] {
-  let fd: number;
-  try {
-    fd = openFile(session.instance.lockDir, STORE_LOCK_FILE);
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return [];
-    throw error;
-  }
-  try {
-    return lockHolders(fd).filter(({ pid }) => pid !== process.pid);
-  } finally {
-    closeSync(fd);
-  }
 }

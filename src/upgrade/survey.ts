@@ -13,6 +13,7 @@ import { mailboxPathComponents } from '../store/names.js';
 import { openPartition } from '../store/partitions.js';
 import { prepareTaskOf } from './batch.js';
 import { disagreement, refuseOldMapping, stillUnrecorded, unrecorded } from './disagree.js';
+import { NO_LIMITS } from './limits.js';
 import { startPool, type WorkerPool } from './pool.js';
 import { closeRoots, emptyRoots, openStorePaths, storeRoot } from './roots.js';
 import { isDue, mailboxOf, selectFolders } from './selection.js';
@@ -20,6 +21,7 @@ import { openSession } from './session.js';
 import { type DeviceSpace, indexSpace, isShort, type SharedInodes, spaceLedger } from './space.js';
 import { addCopy, addIndexes, surveyFolders, wayOf } from './spaceCheck.js';
 import type { FolderFailure } from './tasks.js';
+import { Throttle } from './throttle.js';
 import { addWork, type Workload } from './trouble.js';
 import type { MappingFolder } from './types.js';
 import type { MessagesOptions } from './upgradeMessages.js';
@@ -154,6 +156,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), {
       engine: engine.name,
       progress: new Int32Array(new SharedArrayBuffer(64)),
+      pace: new Throttle(options.limits ?? NO_LIMITS).pace,
       faults: null,
       ownerUid: instance.owner.uid,
       ownerGid: instance.owner.gid,

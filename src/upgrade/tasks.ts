@@ -21,6 +21,8 @@ export interface WorkerContext {
   readonly engine: 'native' | 'portable';
   /** PROGRESS slots (engine/types.ts). */
   readonly progress: Int32Array;
+  /** Limits that all threads keep to together (fs/pace.ts); null for none. */
+  readonly pace: Int32Array | null;
   readonly faults: { readonly plan: FaultPlan; readonly counter: Int32Array } | null;
   /** The server account. */
   readonly ownerUid: number;

@@ -10,7 +10,9 @@ import { describeError, EXIT, MailhaulError } from '../errors.js';
 import { armedFaults } from '../fs/seam.js';
 import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
+import { ControlFile } from './control.js';
 import { disagreement, stillUnrecorded, unrecorded } from './disagree.js';
+import { NO_LIMITS, type RunLimits } from './limits.js';
 import { migrateFolders } from './messages.js';
 import { hasOriginals, needsNoMailbox } from './originals.js';
 import type { WorkerPool } from './pool.js';
@@ -18,12 +20,13 @@ import { type Progress, type ProgressOutput, startProgress } from './progress.js
 import { removePublishedOriginals, settleRemovals } from './removal.js';
 import { addError, emptyReport, exitCodeOf, type MessagesReport } from './report.js';
 import { closeRoots, emptyRoots, leftoverRoot, openStorePaths, partitionRoot } from './roots.js';
-import { drain, type Run } from './run.js';
+import { drain, type Run, tell } from './run.js';
 import { isDue, mailboxOf, type Selection, type SelectionOptions, selectFolders } from './selection.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
 import { removeSharedCopies } from './singles.js';
 import { checkSpace } from './spaceCheck.js';
 import type { FolderFailure, WorkerContext } from './tasks.js';
+import { Throttle } from './throttle.js';
 import { noteTombstones } from './tombstones.js';
 import { addWork, noTroubles, settleTroubles, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, troubleOf } from './trouble-kinds.js';
@@ -37,6 +40,8 @@ export interface MessagesOptions extends SessionOptions, SelectionOptions {
   readonly engine: 'native' | 'portable' | 'auto';
   readonly acceptFailures: boolean;
   readonly takeForeign: boolean;
+  /** None unless given; `upgrade --throttle` changes them while the run goes on. */
+  readonly limits?: RunLimits | undefined;
   readonly progressOutput?: ProgressOutput | undefined;
   /** The command that goes on after a halt, told with it. */
   readonly commandLine?: string | undefined;
@@ -62,8 +67,12 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
   if (options.engine === 'auto' && engine.name === 'portable') {
     options.notice?.('The native addon is not there; the portable engine is used.');
   }
-  const session = await openSession(options, commandName(options));
+  let control: ControlFile | undefined;
+  const session = await openSession(options, commandName(options), undefined, ({ lockDir, owner }) => {
+    control = new ControlFile(lockDir, owner.uid);
+  });
   const { instance } = session;
+  const throttle = new Throttle(options.limits ?? NO_LIMITS);
   const progress = new Int32Array(new SharedArrayBuffer(64));
   const report = emptyReport(engine.name);
   const startedMs = performance.now();
@@ -100,6 +109,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     pool = await poolOf(threads, {
       engine: engine.name,
       progress,
+      pace: throttle.pace,
       faults,
       ownerUid: instance.owner.uid,
       ownerGid: instance.owner.gid,
@@ -112,7 +122,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     await pool.ready();
     await settleOwners(session, roots, scope.list.ids, { takeForeign: options.takeForeign, partitionPath });
     if (!options.takeForeign) becomeAccount(instance.account);
-    shown = startProgress(scope.totals, progress, options.progressOutput);
+    shown = startProgress(scope.totals, progress, options.progressOutput, undefined, () => throttle.text());
     const run: Run = {
       options: {
         threads: Math.max(1, threads),
@@ -141,7 +151,9 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       stopAtOnce: () => Atomics.store(progress, PROGRESS.cancel, 1),
       progressLine: () => shown?.line() ?? '',
     });
-    session.log.write('Store', 'Notice', startLine(options, engine.name, threads, scope.list.ids.length));
+    const limits = throttle.text() === '' ? '' : `, ${throttle.text()}`;
+    session.log.write('Store', 'Notice', startLine(options, engine.name, threads, scope.list.ids.length) + limits);
+    if (control !== undefined) throttle.watch(control, (level, line) => tell(run, level, line));
     for (const { path, trouble } of early) stopDevice(run, path, trouble);
     await noteTombstones(run.mapping, scope.untold);
     if (await checkSpace(run, scope.list.ids)) {
@@ -161,6 +173,8 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     Atomics.store(progress, PROGRESS.cancel, 1);
   } finally {
     shown?.stop();
+    throttle.stop();
+    report.throttle = throttle.report();
     await pool?.close();
     closeRoots(roots);
     if (report.halted !== null && options.commandLine !== undefined) report.halted.resume = options.commandLine;

@@ -5,6 +5,7 @@
  */
 import { workerData } from 'node:worker_threads';
 import { selectEngine } from '../engine/engines.js';
+import { armPace } from '../fs/pace.js';
 import { armFaults } from '../fs/seam.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { perform } from './perform.js';
@@ -13,6 +14,7 @@ import type { Task, WorkerContext } from './tasks.js';
 
 const context = workerData as WorkerContext;
 if (context.faults !== null) armFaults(context.faults.plan, context.faults.counter);
+armPace(context.pace, context.progress);
 // From disk now: the process may become an account that cannot read it.
 if (context.additions) {
   await Promise.all([import('./additions.js'), import('./additions-open.js'), import('./additions-append.js')]);

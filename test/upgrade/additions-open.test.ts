@@ -49,6 +49,7 @@ it.each(['EIO', 'ENOSPC'] as const)('what was brought in cannot be noted: %s of 
   const context: WorkerContext = {
     engine: 'portable',
     progress: new Int32Array(16),
+    pace: null,
     faults: null,
     ownerUid: ACCOUNT.uid,
     ownerGid: ACCOUNT.gid,

@@ -11,6 +11,7 @@ export async function threadTools(more: Partial<WorkerContext> = {}): Promise<St
   const context: WorkerContext = {
     engine: engine.name,
     progress: new Int32Array(new SharedArrayBuffer(64)),
+    pace: null,
     faults: null,
     ownerUid: ACCOUNT.uid,
     ownerGid: ACCOUNT.gid,

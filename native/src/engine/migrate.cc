@@ -17,6 +17,7 @@
 #include "index/writer.h"
 #include "mime/crlf.h"
 #include "mime/parse.h"
+#include "sys/pace.h"
 
 namespace mailhaul::engine {
 namespace {
@@ -127,6 +128,7 @@ class Migration {
       if (!outcome.ok()) fail(i, outcome);
       if (sourceIsDead(outcome)) return;
       progress_.add(outcome.ok() ? parsed_[i - first].facts.size : 0);
+      sys::settle();
     }
   }
 

@@ -5,6 +5,7 @@
 
 #include "engine/source.h"
 #include "sys/calls.h"
+#include "sys/pace.h"
 
 namespace mailhaul::engine {
 
@@ -13,6 +14,7 @@ Removal removeSources(int sourceFd, const MessageTable& messages, std::span<cons
   NameBuffer buffer;
   for (std::uint32_t i = 0; i < messages.count; ++i) {
     if (remove[i] != 1) continue;
+    sys::settle();
     const char* name = fileName(messages.name(i), buffer);
     struct stat st {};
     int error = name == nullptr ? EINVAL : sys::statAt(sourceFd, name, st);

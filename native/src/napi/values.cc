@@ -117,6 +117,7 @@ std::string errorName(int error) {
     NAME(EOPNOTSUPP);
     NAME(EPERM);
     NAME(EROFS);
+    NAME(ESRCH);
     NAME(ESTALE);
     NAME(EXDEV);
 #undef NAME

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "sys/calls.h"
+#include "sys/pace.h"
 
 namespace mailhaul::scan {
 namespace {
@@ -46,6 +47,8 @@ void add(Listing& out, const std::uint8_t* record, bool withHidden) {
 }
 
 void stat(int fd, const Listing& listing, Row& row) {
+  sys::countOperation();
+  sys::settle();
   struct stat st {};
   row.error = sys::statAt(fd, listing.name(row.entry), st);
   row.entry.inode = 0;

@@ -17,6 +17,7 @@
 #include <atomic>
 
 #include "sys/fault.h"
+#include "sys/pace.h"
 
 namespace mailhaul::sys {
 namespace {
@@ -33,6 +34,12 @@ int retry(Call&& call) noexcept {
   }
 }
 
+/// What one read or write may move: less for a thread that has to keep to a limit, which waits between two.
+std::size_t pieceOf(std::size_t bytes) noexcept {
+  if (bytes > kPacedPiece && isPacing() && isPaced()) return kPacedPiece;
+  return std::min(bytes, kMaxTransfer);
+}
+
 template <typename Call>
 int effective(Call&& call) noexcept {
   if (const int error = effect(); error != 0) return error;
@@ -44,6 +51,7 @@ int effective(Call&& call) noexcept {
 std::atomic<bool> haveOpenat2{true};
 
 int openBeneath(int dir, const char* name, int flags, Fd& out) noexcept {
+  countOperation();
   int fd = -1;
   int error = ENOSYS;
   if (haveOpenat2.load(std::memory_order_relaxed)) {
@@ -103,10 +111,12 @@ int readFull(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept {
   got = 0;
   while (got < into.size()) {
     ssize_t n = 0;
-    const std::size_t want = std::min(into.size() - got, kMaxTransfer);
+    settlePiece();
+    const std::size_t want = pieceOf(into.size() - got);
     if (const int error = retry([&] { return n = ::read(fd, into.data() + got, want); }); error != 0) return error;
     if (n == 0) break;
     got += static_cast<std::size_t>(n);
+    countBytes(static_cast<std::size_t>(n));
   }
   return 0;
 }
@@ -118,6 +128,7 @@ int readCached(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept 
   // Offset -1 is the descriptor's own position, as with read(2).
   if (const int error = retry([&] { return n = ::preadv2(fd, &part, 1, -1, RWF_NOWAIT); }); error != 0) return error;
   got = static_cast<std::size_t>(n);
+  countBytes(got);
   return 0;
 }
 
@@ -125,11 +136,13 @@ int readAt(int fd, std::span<std::uint8_t> into, std::uint64_t offset, std::size
   got = 0;
   while (got < into.size()) {
     ssize_t n = 0;
-    const std::size_t want = std::min(into.size() - got, kMaxTransfer);
+    settlePiece();
+    const std::size_t want = pieceOf(into.size() - got);
     const int error = retry([&] { return n = ::pread(fd, into.data() + got, want, static_cast<off_t>(offset + got)); });
     if (error != 0) return error;
     if (n == 0) break;
     got += static_cast<std::size_t>(n);
+    countBytes(static_cast<std::size_t>(n));
   }
   return 0;
 }
@@ -141,9 +154,13 @@ int readDirectory(int fd, std::span<std::uint8_t> into, std::size_t& got) noexce
   return error;
 }
 
-void willNeed(int fd) noexcept { static_cast<void>(::posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED)); }
+void willNeed(int fd) noexcept {
+  // What is read ahead is read before anybody has waited for it.
+  if (!isPacing() || !isPaced()) static_cast<void>(::posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED));
+}
 
 int linkFd(int fd, int dir, const char* name) noexcept {
+  countOperation();
   if (const int error = effect(); error != 0) return error;
   if (emptyPathFails.load(std::memory_order_relaxed)) return linkThroughProc(fd, dir, name);
   const int error = retry([&] { return ::linkat(fd, "", dir, name, AT_EMPTY_PATH); });
@@ -154,18 +171,22 @@ int linkFd(int fd, int dir, const char* name) noexcept {
 }
 
 int unlinkAt(int dir, const char* name) noexcept {
+  countOperation();
   return effective([&] { return ::unlinkat(dir, name, 0); });
 }
 
 int renameAt(int fromDir, const char* from, int toDir, const char* to) noexcept {
+  countOperation();
   return effective([&] { return ::renameat(fromDir, from, toDir, to); });
 }
 
 int makeDirectory(int dir, const char* name, mode_t mode) noexcept {
+  countOperation();
   return effective([&] { return ::mkdirat(dir, name, mode); });
 }
 
 int openUnnamed(int dir, mode_t mode, Fd& out) noexcept {
+  countOperation();
   int fd = -1;
   const int error = effective([&] { return fd = ::openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode); });
   if (error == 0) out.reset(fd);
@@ -173,6 +194,7 @@ int openUnnamed(int dir, mode_t mode, Fd& out) noexcept {
 }
 
 int createFile(int dir, const char* name, mode_t mode, Fd& out) noexcept {
+  countOperation();
   int fd = -1;
   const int error =
       effective([&] { return fd = ::openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode); });
@@ -183,10 +205,12 @@ int createFile(int dir, const char* name, mode_t mode, Fd& out) noexcept {
 int writeAll(int fd, std::span<const std::uint8_t> data) noexcept {
   for (std::size_t done = 0; done < data.size();) {
     ssize_t n = 0;
-    const std::size_t want = std::min(data.size() - done, kMaxTransfer);
+    settlePiece();
+    const std::size_t want = pieceOf(data.size() - done);
     if (const int error = effective([&] { return n = ::write(fd, data.data() + done, want); }); error != 0)
       return error;
     done += static_cast<std::size_t>(n);
+    countBytes(static_cast<std::size_t>(n));
   }
   return 0;
 }
@@ -194,16 +218,19 @@ int writeAll(int fd, std::span<const std::uint8_t> data) noexcept {
 int writeAllAt(int fd, std::span<const std::uint8_t> data, std::uint64_t offset) noexcept {
   for (std::size_t done = 0; done < data.size();) {
     ssize_t n = 0;
-    const std::size_t want = std::min(data.size() - done, kMaxTransfer);
+    settlePiece();
+    const std::size_t want = pieceOf(data.size() - done);
     const int error =
         effective([&] { return n = ::pwrite(fd, data.data() + done, want, static_cast<off_t>(offset + done)); });
     if (error != 0) return error;
     done += static_cast<std::size_t>(n);
+    countBytes(static_cast<std::size_t>(n));
   }
   return 0;
 }
 
 int cloneFile(int from, int to) noexcept {
+  countOperation();
   return effective([&] { return ::ioctl(to, FICLONE, from); });
 }
 
@@ -216,6 +243,7 @@ int changeMode(int fd, mode_t mode) noexcept {
 }
 
 int reopenForWriting(int fd, Fd& out) noexcept {
+  countOperation();
   const ProcPath path = procPath(fd);
   int opened = -1;
   const int error = effective([&] { return opened = ::open(path.data(), O_RDWR | O_NONBLOCK | O_NOCTTY | O_CLOEXEC); });
@@ -248,6 +276,13 @@ int lockFile(int fd, bool exclusive) noexcept {
 
 int unlockFile(int fd) noexcept {
   return retry([&] { return ::flock(fd, LOCK_UN); });
+}
+
+int setIoIdle(pid_t tid, bool idle) noexcept {
+  // From linux/ioprio.h, which older systems do not have.
+  constexpr int kWhoProcess = 1, kClassShift = 13, kClassNone = 0, kClassIdle = 3;
+  const int priority = (idle ? kClassIdle : kClassNone) << kClassShift;
+  return retry([&] { return ::syscall(SYS_ioprio_set, kWhoProcess, tid, priority); });
 }
 
 std::int64_t modifiedNs(const struct stat& st) noexcept {

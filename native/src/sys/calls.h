@@ -67,6 +67,9 @@ void willNeed(int fd) noexcept;
 [[nodiscard]] int lockFile(int fd, bool exclusive) noexcept;
 [[nodiscard]] int unlockFile(int fd) noexcept;
 
+/// ioprio_set(2) of the thread `tid` of this process: the idle class, or none, which goes by the niceness.
+[[nodiscard]] int setIoIdle(pid_t tid, bool idle) noexcept;
+
 /// Modification time in nanoseconds since 1970; wraps for years beyond 2262, as the TypeScript side does.
 [[nodiscard]] std::int64_t modifiedNs(const struct stat& st) noexcept;
 

@@ -7,6 +7,7 @@ import * as fs from 'node:fs';
 import { hasErrno } from '../../errors.js';
 import { reopenForWriting, statOpen } from '../../fs/descriptor.js';
 import { writeAll } from '../../fs/dir.js';
+import { pieceOf, spent } from '../../fs/pace.js';
 import { syncWritten } from '../../fs/syncfs.js';
 
 const CHUNK_BYTES = 1 << 20;
@@ -18,7 +19,8 @@ export function hasContent(fd: number, content: Uint8Array): boolean {
   chunk ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
   let done = 0;
   for (;;) {
-    const count = fs.readSync(fd, chunk, 0, CHUNK_BYTES, done);
+    const count = fs.readSync(fd, chunk, 0, pieceOf(CHUNK_BYTES), done);
+    spent.bytes += count;
     if (count === 0) return done === content.length;
     if (done + count > content.length) return false;
     if (chunk.compare(content, done, done + count, 0, count) !== 0) return false;

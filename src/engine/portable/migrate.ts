@@ -9,6 +9,7 @@
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
 import type { Dir, Name } from '../../fs/dir.js';
+import { settle } from '../../fs/pace.js';
 import { digest } from '../../store/digest.js';
 import { addKilobytes } from '../progress.js';
 import { rowOfUid } from '../rows.js';
@@ -258,6 +259,7 @@ class Migration {
 
   private report(bytes: number): void {
     const { progress } = this.input;
+    settle();
     Atomics.add(progress, PROGRESS.messages, 1);
     this.unreported += bytes;
     if (this.unreported < 1024) return;

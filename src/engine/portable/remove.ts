@@ -1,6 +1,7 @@
 /** Unlinks 3.x message files that still are what the migration record says (4x-store.md, promise 1). */
 import { constants as osConstants } from 'node:os';
 import { type Dir, type Name, stat, unlink } from '../../fs/dir.js';
+import { settle } from '../../fs/pace.js';
 import type { RemoveInput, RemoveOutput } from '../types.js';
 import { systemError } from './outcome.js';
 import { isFileName, isRecorded, namesOf } from './table.js';
@@ -12,6 +13,7 @@ export function removeSources(dir: Dir, input: RemoveInput): RemoveOutput {
   const done = { removed: 0, bytes: 0, missing: 0 };
   for (let i = 0; i < messages.count; i++) {
     if (remove[i] !== 1) continue;
+    settle();
     const result = removeOne(dir, name(i), input, i);
     if (typeof result === 'number') {
       done.removed++;

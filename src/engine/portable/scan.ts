@@ -2,6 +2,7 @@
 import { isAscii } from 'node:buffer';
 import { constants as osConstants } from 'node:os';
 import { type Dir, list, stat } from '../../fs/dir.js';
+import { settle, spent } from '../../fs/pace.js';
 import type { DirectoryScan } from '../types.js';
 import { systemError } from './outcome.js';
 
@@ -11,6 +12,8 @@ export function scan(dir: Dir): DirectoryScan {
   const found = columns(listed.length);
   const failed: number[] = [];
   listed.forEach((name, k) => {
+    spent.operations += 1;
+    settle();
     try {
       const entry = stat(dir, isAscii(name) ? name.toString('latin1') : name);
       if (entry === undefined) {

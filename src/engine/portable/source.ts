@@ -9,6 +9,7 @@ import { constants as osConstants } from 'node:os';
 import { statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, type Name, stat } from '../../fs/dir.js';
 import { openSeenFile } from '../../fs/file.js';
+import { pieceOf, spent } from '../../fs/pace.js';
 import type { MessageTable } from '../types.js';
 import { MessageFailed, sourceFailure } from './outcome.js';
 import { isFileName, isRecorded } from './table.js';
@@ -105,7 +106,8 @@ export class ReadBuffer {
       const into = this.take(size + 1);
       let done = 0;
       while (done <= size) {
-        const count = fs.readSync(source.fd, into, done, Math.min(size + 1 - done, 1 << 30), done);
+        const count = fs.readSync(source.fd, into, done, pieceOf(size + 1 - done), done);
+        spent.bytes += count;
         if (count === 0) break;
         done += count;
         if (done === size) break; // a file that grew at this moment is caught by its time

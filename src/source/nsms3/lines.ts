@@ -7,6 +7,7 @@
  */
 import * as fs from 'node:fs';
 import { statOpen } from '../../fs/descriptor.js';
+import { spent } from '../../fs/pace.js';
 
 const READ_BYTES = 256 * 1024;
 
@@ -54,6 +55,7 @@ export function readLines(fd: number, limits: LineLimits, onLine: OnLine, onLong
     }
     const room = Math.min(buffer.length - filled, limits.fileBytes + 1 - total);
     const read = fs.readSync(fd, buffer, filled, room, null);
+    spent.bytes += read;
     total += read;
     if (read === 0) {
       const unterminated = filled > 0 || skipping;

@@ -2,6 +2,7 @@
 import * as fs from 'node:fs';
 import { MailhaulError } from '../../errors.js';
 import { closeSynced, onDescriptor, readOpen, statOpen } from '../../fs/descriptor.js';
+import { pieceOf, spent } from '../../fs/pace.js';
 import { effect } from '../../fs/seam.js';
 
 /** A file of fixed length that is read in pieces. */
@@ -100,8 +101,11 @@ export function fileSink(fd: number): ByteSink {
       let done = 0;
       onDescriptor(fd, () => {
         while (done < data.length) {
+          const piece = pieceOf(data.length - done);
           effect('write');
-          done += fs.writeSync(fd, data, done, Math.min(data.length - done, 1 << 30), position + done);
+          const count = fs.writeSync(fd, data, done, piece, position + done);
+          spent.bytes += count;
+          done += count;
         }
       });
     },

@@ -127,7 +127,7 @@ function spoil(chance: Chance, object: Record<string, unknown>): Record<string, 
 const counterOf = () => new Int32Array(new SharedArrayBuffer(16));
 
 function call(chance: Chance): unknown {
-  switch (chance.below(8)) {
+  switch (chance.below(9)) {
     case 0:
     case 1:
     case 2:
@@ -143,6 +143,10 @@ function call(chance: Chance): unknown {
       return addon[chance.pick(['parseMessage', 'digest', 'crlfForm'])]!(hostile(chance, new Uint8Array(50)));
     case 6:
       return addon.flock!(hostile(chance, 0), hostile(chance, 0));
+    case 7:
+      // Disarmed before the next call, which might wait for ever.
+      addon.setPace!(hostile(chance, new Int32Array(new SharedArrayBuffer(64))), hostile(chance, counterOf()));
+      return addon.setPace!(null);
     default: {
       // Action 1 would kill the process, as it should.
       const action = hostile(chance, 0);

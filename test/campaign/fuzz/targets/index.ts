@@ -30,6 +30,7 @@ export const TARGETS: Readonly<Record<string, keyof typeof GROUPS>> = {
   userlist: 'options',
   instance: 'options',
   upgrade4x: 'options',
+  control: 'options',
   names: 'names',
   message: 'messages',
 };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type ConfigEntry, checkValue, isOptionName, openConfigDb } from '../../../../src/config/configdb.js';
 import { createInstance, detectInstallation, openInstance } from '../../../../src/config/instance.js';
 import { MailhaulError } from '../../../../src/errors.js';
+import { formatControl, parseControl } from '../../../../src/upgrade/control.js';
 import { readUpgradeConf } from '../../../../src/upgrade/folders-files.js';
 import { setUpInstance } from '../../../../src/upgrade/setup.js';
 import type { MappingUser } from '../../../../src/upgrade/types.js';
@@ -148,6 +149,37 @@ function upgrade4x(): FuzzTarget {
   };
 }
 
+function control(): FuzzTarget {
+  return {
+    name: 'control',
+    maxBytes: 8192,
+    seeds: () => [
+      bytes('version 1', 'bwlimit 20M', 'iops 500', 'nice yes', ''),
+      bytes('# x', '', ' bwlimit = 1.5gb\r', 'nice no\r', ''),
+      bytes('iops 0', ''),
+    ],
+    tokens: ['bwlimit ', 'iops ', 'nice ', 'version ', 'yes', 'no', '=', 'KB', '\r\n', '.', '1000000000'],
+    run(input) {
+      const change = parseControl(input);
+      promise(input.length <= 4096, 'a file is small');
+      for (const limit of [change.bwlimit, change.iops]) {
+        promise(limit === undefined || (Number.isSafeInteger(limit) && limit >= 0), 'a limit is a whole number');
+      }
+      promise(change.nice === undefined || typeof change.nice === 'boolean', 'nice is yes or no');
+      const keys = Object.keys(change);
+      promise(
+        keys.every((key) => ['bwlimit', 'iops', 'nice'].includes(key)),
+        'nothing else is changed',
+      );
+      const again = sure('what was read is written', () => parseControl(Buffer.from(formatControl(change))));
+      promise(
+        keys.every((key) => again[key as keyof typeof again] === change[key as keyof typeof change]),
+        'and read',
+      );
+    },
+  };
+}
+
 /** Root owns the instance here, as anybody who runs the fuzzer may. */
 function instance(): FuzzTarget {
   const place = scratch();
@@ -194,4 +226,4 @@ function instance(): FuzzTarget {
   };
 }
 
-export const targets = [configdb, userlist, upgrade4x, instance];
+export const targets = [configdb, userlist, upgrade4x, control, instance];

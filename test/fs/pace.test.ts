@@ -1,0 +1,121 @@
+import { Worker } from 'node:worker_threads';
+import { afterEach, describe, expect, it } from 'vitest';
+import {
+  armPace,
+  BURST_NS,
+  book,
+  dueAfter,
+  makePace,
+  numbersOf,
+  pacedOf,
+  pieceOf,
+  setLimits,
+  settle,
+  spent,
+} from '../../src/fs/pace.js';
+import { builtModule } from '../support/process.js';
+
+const SECOND = 1_000_000_000n;
+const NOW = 1_000n * SECOND;
+const cancelled = Int32Array.of(1);
+
+afterEach(() => armPace(null, cancelled));
+
+describe('dueAfter', () => {
+  it('books behind what is booked already', () => {
+    expect(dueAfter(NOW + SECOND, NOW, 500, 1_000)).toBe(NOW + SECOND + SECOND / 2n);
+  });
+
+  it('makes up for a short pause, and for no long one', () => {
+    expect(dueAfter(NOW - BURST_NS / 2n, NOW, 1_000, 1_000)).toBe(NOW - BURST_NS / 2n + SECOND);
+    expect(dueAfter(0n, NOW, 1_000, 1_000)).toBe(NOW - BURST_NS + SECOND);
+  });
+
+  it('stays a number that 64 bits hold, whatever is booked', () => {
+    const due = dueAfter(2n ** 62n, NOW, 2 ** 53, 1);
+    expect(due).toBe(NOW + 10n ** 18n);
+    expect(dueAfter(due, NOW, 2 ** 53, 1)).toBe(due);
+  });
+});
+
+describe('book', () => {
+  it('keeps all threads together to the rate', () => {
+    const pace = makePace();
+    setLimits(pace, { bytes: 1_000, operations: 0 });
+    const now = process.hrtime.bigint();
+    const first = book(numbersOf(pace), { bytes: 2_000, operations: 9 }, now);
+    const second = book(numbersOf(pace), { bytes: 3_000, operations: 9 }, now);
+    expect(second - first).toBe(3n * SECOND);
+    expect(pacedOf(pace)).toEqual({ bytes: 5_000, operations: 18, waitedSeconds: 0 });
+  });
+
+  it('takes the later of the two limits', () => {
+    const pace = makePace();
+    setLimits(pace, { bytes: 1_000, operations: 2 });
+    const now = process.hrtime.bigint();
+    const due = book(numbersOf(pace), { bytes: 1_000, operations: 20 }, now);
+    expect(due - now).toBeGreaterThan(9n * SECOND);
+  });
+});
+
+describe('settle', () => {
+  it('waits for nothing without a limit, and counts nothing', () => {
+    const pace = makePace();
+    armPace(pace, new Int32Array(new SharedArrayBuffer(4)));
+    spent.bytes = 1e12;
+    settle();
+    expect(pieceOf(1e12)).toBe(1 << 30);
+    expect(pacedOf(pace)).toEqual({ bytes: 0, operations: 0, waitedSeconds: 0 });
+  });
+
+  it('does not wait once the run is cancelled', () => {
+    const pace = makePace();
+    setLimits(pace, { bytes: 1, operations: 0 });
+    armPace(pace, new Int32Array(new SharedArrayBuffer(4)).fill(1));
+    spent.bytes = 1e12;
+    settle();
+    expect(pacedOf(pace).bytes).toBe(1e12);
+    expect(spent.bytes).toBe(0);
+  });
+
+  it('forgives what was done before a change of the limits', () => {
+    const pace = makePace();
+    armPace(pace, new Int32Array(new SharedArrayBuffer(4)));
+    spent.bytes = 1e12;
+    setLimits(pace, { bytes: 1, operations: 1 });
+    settle();
+    expect(pacedOf(pace).bytes).toBe(0);
+  });
+
+  it('reads and writes in pieces under a limit, and settles between them', () => {
+    const pace = makePace();
+    setLimits(pace, { bytes: 1, operations: 0 });
+    armPace(pace, new Int32Array(new SharedArrayBuffer(4)).fill(1));
+    expect(pieceOf(1e9)).toBe(256 * 1024);
+    spent.bytes = 256 * 1024;
+    pieceOf(1);
+    expect(pacedOf(pace).bytes).toBe(256 * 1024);
+  });
+});
+
+it('a thread that waits goes on when the limits change', async () => {
+  const pace = makePace();
+  setLimits(pace, { bytes: 1, operations: 0 });
+  const code = `
+    import { parentPort, workerData } from 'node:worker_threads';
+    const { armPace, settle, spent } = await import(${builtModule('fs/pace')});
+    armPace(workerData, new Int32Array(new SharedArrayBuffer(4)));
+    spent.bytes = 1e9;
+    settle();
+    parentPort.postMessage('on');`;
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), { workerData: pace });
+  try {
+    while (pacedOf(pace).bytes === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const message = new Promise((resolve, reject) => worker.on('message', resolve).on('error', reject));
+    setLimits(pace, { bytes: 0, operations: 0 });
+    expect(await message).toBe('on');
+    expect(pacedOf(pace).waitedSeconds).toBeGreaterThan(0);
+  } finally {
+    await worker.terminate();
+  }
+});
