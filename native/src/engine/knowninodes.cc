@@ -1,5 +1,6 @@
 #include "engine/knowninodes.h"
 
+#include <cstring>
 #include <utility>
 
 #include "sys/calls.h"
