@@ -32,9 +32,13 @@ export function buildNativeParser(cxx: string, sanitize = process.env.MAILHAUL_S
   const directory = mkdtempSync(join(tmpdir(), 'mailhaul-parse-'));
   const program = join(directory, 'parse_cli');
   const mime = readdirSync(join(native, 'src/mime')).filter((name) => name.endsWith('.cc'));
+  const parser = [...mime.map((name) => join('mime', name)), 'sys/processor.cc'];
   const flags = sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'] : ['-O1'];
-  const sources = [join(native, 'test/parse_cli.cc'), ...mime.map((name) => join(native, 'src/mime', name))];
-  execFileSync(cxx, ['-std=c++20', ...flags, ...sources, '-o', program], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const sources = [join(native, 'test/parse_cli.cc'), ...parser.map((name) => join(native, 'src', name))];
+  const includes = ['-I', join(native, 'src')];
+  execFileSync(cxx, ['-std=c++20', ...includes, ...flags, ...sources, '-o', program], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   return {
     parse: (messages) =>
       decode(execFileSync(program, { input: encode(messages), maxBuffer: 1 << 30 }), messages.length),

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "sys/processor.h"
+#include "scan.h"
 
 namespace mailhaul::mime {
 namespace {
@@ -18,72 +18,40 @@ std::size_t nextLf(std::span<const std::uint8_t> data, std::size_t from) noexcep
 
 bool isBare(std::span<const std::uint8_t> data, std::size_t lf) noexcept { return lf == 0 || data[lf - 1] != '\r'; }
 
-/// Blocks are looked at whole, so that the compiler compares many bytes at once; a file in CRLF form, the common
-/// case, is read once without a branch per line.
-constexpr std::size_t kBlockBytes = 4096;
-
-/// An LF without a CR before it in [from, end); `from` is at least 1.
-inline __attribute__((always_inline)) bool blockHasBareLf(const std::uint8_t* data, std::size_t from,
-                                                          std::size_t end) noexcept {
-  std::uint8_t bare = 0;
-  for (std::size_t at = from; at < end; ++at) {
-    bare |= static_cast<std::uint8_t>((data[at] == '\n') & (data[at - 1] != '\r'));
-  }
-  return bare != 0;
-}
-
-using HasBareLf = bool (*)(const std::uint8_t*, std::size_t, std::size_t) noexcept;
-
-bool hasBareLf(const std::uint8_t* data, std::size_t from, std::size_t end) noexcept {
-  return blockHasBareLf(data, from, end);
-}
-
-#if defined(__x86_64__)
-/// The same code for processors with wider registers.
-__attribute__((target("avx2"))) bool hasBareLfAvx2(const std::uint8_t* data, std::size_t from,
-                                                   std::size_t end) noexcept {
-  return blockHasBareLf(data, from, end);
-}
-#endif
-
-HasBareLf chooseHasBareLf() noexcept {
-#if defined(__x86_64__)
-  if (sys::vectors() == sys::Vectors::avx2) return hasBareLfAvx2;
-#endif
-  return hasBareLf;
-}
-
 }  // namespace
 
 bool isCrlfForm(std::span<const std::uint8_t> data) noexcept {
+  // A giant message with bare LF is not read to its end for that.
+  constexpr std::size_t piece = std::size_t{64} << 10;
   if (data.empty()) return true;
   if (data[0] == '\n') return false;
-  const HasBareLf search = chooseHasBareLf();
-  for (std::size_t from = 1; from < data.size(); from += kBlockBytes) {
-    if (search(data.data(), from, std::min(data.size(), from + kBlockBytes))) return false;
+  for (std::size_t from = 1; from < data.size(); from += piece) {
+    if (countBareLfs(data, from, std::min(data.size(), from + piece)) > 0) return false;
   }
   return true;
 }
 
 std::size_t crlfBytes(std::span<const std::uint8_t> data) noexcept {
-  std::size_t bytes = data.size();
-  for (std::size_t lf = nextLf(data, 0); lf < data.size(); lf = nextLf(data, lf + 1)) bytes += isBare(data, lf) ? 1 : 0;
-  return bytes;
+  if (data.empty()) return 0;
+  return data.size() + (data[0] == '\n' ? 1 : 0) + countBareLfs(data, 1, data.size());
 }
 
 void toCrlfForm(std::span<const std::uint8_t> data, std::vector<std::uint8_t>& out) {
-  out.clear();
   // The exact size: growing step by step, a giant message would need its memory three times over.
-  out.reserve(crlfBytes(data));
+  out.resize(crlfBytes(data));
+  std::uint8_t* to = out.data();
   std::size_t copied = 0;
+  const auto copy = [&](std::size_t end) {
+    if (end > copied) std::memcpy(to, data.data() + copied, end - copied);
+    to += end - copied;
+    copied = end;
+  };
   for (std::size_t lf = nextLf(data, 0); lf < data.size(); lf = nextLf(data, lf + 1)) {
     if (!isBare(data, lf)) continue;
-    out.insert(out.end(), data.begin() + static_cast<std::ptrdiff_t>(copied),
-               data.begin() + static_cast<std::ptrdiff_t>(lf));
-    out.push_back('\r');
-    copied = lf;
+    copy(lf);
+    *to++ = '\r';
   }
-  out.insert(out.end(), data.begin() + static_cast<std::ptrdiff_t>(copied), data.end());
+  copy(data.size());
 }
 
 }  // namespace mailhaul::mime

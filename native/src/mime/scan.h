@@ -1,4 +1,5 @@
-// The two loops that touch every byte of a message's body. AVX2 where the processor has it, memchr elsewhere.
+// The loops that touch every byte of a message. AVX2 where the processor has it, memchr or what the compiler makes of
+// it elsewhere.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +11,9 @@ namespace mailhaul::mime {
 
 /// LFs in [from, end).
 std::size_t countLfs(Bytes data, std::size_t from, std::size_t end) noexcept;
+
+/// LFs in [from, end) without a CR before them; `from` is at least 1.
+std::size_t countBareLfs(Bytes data, std::size_t from, std::size_t end) noexcept;
 
 /// The first line in (from, end) that begins with "--": the offset of its first dash, or `end`. Adds the LFs before
 /// it to `lines`. The line at `from` itself is not looked at.
