@@ -5,16 +5,17 @@
 import * as fs from 'node:fs';
 import { allCases, type Case } from './cases.js';
 import { answerSignals } from './children.js';
-import { COMPETITORS, isInstalled } from './competitors.js';
+import { COMPETITORS, type Competitor, isInstalled } from './competitors.js';
 import { loopFileSystems, plainDirectories, type Workspace } from './filesystem.js';
 import { pageOf } from './html/page.js';
-import { probes, windows } from './like.js';
-import { type Conditions, inFolders, type Migration, type Part, PLAIN_STORE, type Sample } from './plan.js';
+import { windows } from './like.js';
+import { isWanted, migrationsOf, partsOf, plannedParts } from './parts.js';
+import type { Part, Sample } from './plan.js';
 import { UPGRADE } from './project.js';
 import { type Report, summarize } from './report.js';
 import { PartRun } from './round.js';
 import { HELP, type Settings, settingsOf, UsageError } from './settings.js';
-import { readShape, type StoreShapeFound } from './shape.js';
+import { readShape } from './shape.js';
 import { partBytes } from './stores.js';
 import { textOf } from './text.js';
 import { canThrottle } from './throttle.js';
@@ -46,7 +47,7 @@ async function benchmark(settings: Settings, command: string): Promise<Report> {
   if (shape !== undefined)
     say(`${shape.messages} messages in ${shape.folders} folders, read in ${shape.seconds.toFixed(1)} s`);
   const migrations = migrationsOf(settings);
-  const parts = cases.length > 0 ? partsOf(cases) : plannedParts(settings, shape, migrations);
+  const parts = cases.length > 0 ? partsOf(cases) : plannedParts(settings, installed(settings), shape);
   const disks = Math.max(settings.disks, ...cases.map((one) => one.disks));
   const rounds: Sample[][] = [];
   let where = '';
@@ -89,67 +90,15 @@ function chosenCases(settings: Settings): readonly Case[] {
   return chosen;
 }
 
-/** Parts that several cases have in common run once: with all that any of them measures on it. */
-export function partsOf(cases: readonly Case[]): Part[] {
-  const merged = new Map<string, Part>();
-  for (const part of cases.flatMap(({ parts }) => parts)) {
-    const known = merged.get(part.name);
-    merged.set(part.name, known === undefined ? part : { ...known, ...union(known, part) });
-  }
-  return [...merged.values()];
+function installed(settings: Settings): string[] {
+  const wanted = COMPETITORS.filter(({ name }) => isWanted(settings, name));
+  return wanted.filter(isThere).map(({ name }) => name);
 }
 
-function union(a: Part, b: Part): Pick<Part, 'competitors' | 'floors' | 'migrations'> {
-  const all = <T>(one: readonly T[], other: readonly T[]) => [
-    ...new Map([...one, ...other].map((item) => [JSON.stringify(item), item])).values(),
-  ];
-  return {
-    competitors: all(a.competitors, b.competitors),
-    floors: all(a.floors, b.floors),
-    migrations: all(a.migrations, b.migrations),
-  };
-}
-
-function plannedParts(settings: Settings, shape: StoreShapeFound | undefined, migrations: Migration[]): Part[] {
-  const isWanted = (name: string) => settings.competitors?.includes(name) ?? true;
-  const installed = COMPETITORS.filter((one) => isWanted(one.name)).filter((one) => {
-    const isThere = isInstalled(one);
-    if (!isThere) say(`${one.name} is not installed and left out`);
-    return isThere;
-  });
-  const disks = settings.directories.length > 0 ? settings.directories.length : settings.disks;
-  const base = {
-    disks: Array.from({ length: disks }, (_, i) => i),
-    competitors: installed.map(({ name }) => name),
-    floors: isWanted('floor') ? settings.threads : [],
-    conditions: conditionsOf(settings),
-    migrations,
-  };
-  if (shape !== undefined) return probes(shape, settings.likeMessages, settings.seed, base);
-  const { seed, messages, spread, size, sizes, attachments, gaps, recipients, bareLf } = settings;
-  const chosen = { seed, messages, spread, size, sizes, attachments, gaps, recipients, bareLf };
-  return [{ ...base, name: 'store', store: { ...PLAIN_STORE, ...chosen, ...inFolders(settings.folders) } }];
-}
-
-function conditionsOf({ cold, across }: Settings): Conditions[] {
-  const places = across ? [false, true] : [false];
-  return places.flatMap((place) => cold.map((isCold) => ({ cold: isCold, across: place })));
-}
-
-/** Every engine with every number of threads; -r and another file system with the first number only. */
-function migrationsOf(settings: Settings): Migration[] {
-  const { engines, threads, cold, across, remove } = settings;
-  const first = threads.slice(0, 1);
-  const variants = [
-    { threads, across: false, remove: false },
-    ...(remove ? [{ threads: first, across: false, remove: true }] : []),
-    ...(across ? [{ threads: first, across: true, remove: false }] : []),
-  ];
-  return engines.flatMap((engine) =>
-    variants.flatMap((variant) =>
-      cold.flatMap((isCold) => variant.threads.map((t) => ({ ...variant, engine, threads: t, cold: isCold }))),
-    ),
-  );
+function isThere(competitor: Competitor): boolean {
+  if (isInstalled(competitor)) return true;
+  say(`${competitor.name} is not installed and left out`);
+  return false;
 }
 
 /** What a part takes, and as much again for metadata and head room. */

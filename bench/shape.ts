@@ -55,7 +55,7 @@ export function readShape(given: readonly string[]): StoreShapeFound {
 function storePathOf(given: string): string {
   const configuration = path.join(given, 'config/NscpMail.conf');
   if (!fs.existsSync(configuration)) return given;
-  const line = /^MailboxDirectory:\s*(\S.*)$/im.exec(fs.readFileSync(configuration, 'utf8'));
+  const line = /^MailboxDirectory:\s*(\S.*)$/im.exec(textOf(configuration));
   if (line === null) throw new Error(`${configuration} names no MailboxDirectory; name the store paths with --like`);
   return line[1]!.trim();
 }
@@ -199,16 +199,31 @@ class ShapeReader {
   }
 
   private open(at: Buffer, flags: number): number | undefined {
-    for (const more of [O_NOATIME, 0]) {
-      try {
-        return fs.openSync(at, flags | more);
-      } catch (error) {
-        // Only the owner and root may leave access times alone.
-        if ((error as NodeJS.ErrnoException).code !== 'EPERM') break;
-      }
+    try {
+      return openQuietly(at, flags);
+    } catch {
+      this.skipped++;
+      return undefined;
     }
-    this.skipped++;
-    return undefined;
+  }
+}
+
+/** The access time stays as it is where the caller may ask for that: only the owner and root may. */
+function openQuietly(at: Buffer | string, flags: number): number {
+  try {
+    return fs.openSync(at, flags | O_NOATIME);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+    return fs.openSync(at, flags);
+  }
+}
+
+function textOf(file: string): string {
+  const fd = openQuietly(file, O_RDONLY);
+  try {
+    return fs.readFileSync(fd, 'utf8');
+  } finally {
+    fs.closeSync(fd);
   }
 }
 
