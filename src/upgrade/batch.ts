@@ -30,7 +30,7 @@ import {
   release,
 } from './run.js';
 import type { Amount } from './schedule.js';
-import { isDue, mailboxOf } from './selection.js';
+import { isDueIn, mailboxOf } from './selection.js';
 import type { FailedFolder, MoveFolder, Place, PrepareFolder, Trouble } from './tasks.js';
 import { countUnreadable, isPathStopped, messagesReadable, sourceStrike, sourceWorks, stopDevice } from './trouble.js';
 import { isProcessTrouble } from './trouble-kinds.js';
@@ -157,8 +157,9 @@ export async function processBatch(
       } else if (result.output.halt !== null) {
         engineHalted(run, folder, rootPath, result.output.halt);
       } else if (!result.output.stopped && isReadable(run, folder, ready, result.output)) {
+        const device = statOpenExactly(ready.targetFd).dev;
         held.delete(entry);
-        moved.push({ folder, ready, mailbox: entry.mailbox, rootPath, output: result.output });
+        moved.push({ folder, ready, mailbox: entry.mailbox, rootPath, device, output: result.output });
         amount.messages += result.output.methods.length;
         amount.bytes += result.output.bytes;
       }
@@ -254,7 +255,7 @@ function emptied(run: Run, folder: MappingFolder, { failure }: FailedFolder): No
 /** The mailbox of a folder that is still to be done. `failed` is reported. */
 function mailboxToFill(run: Run, folder: MappingFolder): MailboxRecord | 'skipped' | 'failed' {
   const mailbox = mailboxOf(run.mailboxes, folder);
-  if (mailbox === undefined || !isDue(run.mapping, run.mailboxes, folder)) return 'skipped';
+  if (mailbox === undefined || !isDueIn(mailbox, run.mapping, run.mailboxes, folder)) return 'skipped';
   const disagrees = disagreement(run.mapping, mailbox, folder.id);
   if (disagrees === undefined) return mailbox;
   folderFailed(run, folder, disagrees);

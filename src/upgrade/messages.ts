@@ -11,7 +11,6 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, MailhaulError } from '../errors.js';
-import { statOpenExactly } from '../fs/descriptor.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
 import { processBatch, type RecordItem, type RecordWriter } from './batch.js';
 import { type Committer, createBatcher, createCommitter } from './committer.js';
@@ -43,7 +42,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
     discard(folders) {
       for (const { ready } of folders) release(ready);
     },
-    deviceOf: ({ ready }) => statOpenExactly(ready.targetFd).dev,
+    deviceOf: ({ device }) => device,
   });
   let postponed = await runLanes(run, list, records, committer);
   let waitedMs = 0;

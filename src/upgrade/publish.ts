@@ -10,15 +10,14 @@
  */
 import { METHOD } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
-import { statOpen, statOpenExactly } from '../fs/descriptor.js';
-import { fstat, stat } from '../fs/dir.js';
+import { statOpenExactly } from '../fs/descriptor.js';
+import { type Dir, fstat, stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
 import { folderStops } from './batch.js';
 import { exceptFailed, messageFailures } from './failures.js';
 import { countRemoval, storeDevice } from './removal.js';
 import { addError, addMethods, partitionTotals } from './report.js';
-import type { PartitionRoot } from './roots.js';
 import { failureOf, type MovedFolder, type Run, release } from './run.js';
 import type { AppendFolder, FailedFolder } from './tasks.js';
 import { stopDevice, workDone } from './trouble.js';
@@ -81,11 +80,12 @@ interface SyncTarget<Folder extends MovedFolder> {
 function syncTargetsOf<Folder extends MovedFolder>(run: Run, group: readonly Folder[]): SyncTarget<Folder>[] {
   const byDevice = new Map<bigint, SyncTarget<Folder>>();
   const mountedBelow: SyncTarget<Folder>[] = [];
+  const roots = new Map<string, { readonly dir: Dir; readonly dev: bigint }>();
   for (const moved of group) {
-    const path = moved.rootPath;
-    const { dir } = partitionOf(run, path);
-    const { dev } = fstat(dir);
-    const own = statOpenExactly(moved.ready.targetFd).dev;
+    const { rootPath: path, device: own } = moved;
+    const root = roots.get(path) ?? deviceOfPartition(run, path);
+    roots.set(path, root);
+    const { dir, dev } = root;
     const known = byDevice.get(dev);
     if (own !== dev) mountedBelow.push({ dev: own, fd: moved.ready.targetFd, path, folders: [moved] });
     else if (known === undefined) byDevice.set(dev, { dev, fd: dir.fd, path, folders: [moved] });
@@ -115,10 +115,10 @@ async function syncTargets<Folder extends MovedFolder>(run: Run, group: readonly
   return durable.flat();
 }
 
-function partitionOf(run: Run, path: string): PartitionRoot {
-  const root = run.roots.partitions.get(path);
-  if (root === undefined) throw new MailhaulError('ROOT_NOT_HELD', 'The partition is not open.', { where: path });
-  return root;
+function deviceOfPartition(run: Run, path: string): { readonly dir: Dir; readonly dev: bigint } {
+  const dir = run.roots.partitions.get(path)?.dir;
+  if (dir === undefined) throw new MailhaulError('ROOT_NOT_HELD', 'The partition is not open.', { where: path });
+  return { dir, dev: fstat(dir).dev };
 }
 
 /** Why the folder cannot be published: its directory or index is not what it was when it was read. */
@@ -254,8 +254,8 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
 }
 
 /** Of the folder and its mailbox themselves: other file systems may be mounted below their roots. */
-function isOneFileSystem({ ready: { sourceFd, targetFd } }: Outcome): boolean {
-  return sourceFd >= 0 && statOpen(sourceFd).dev === statOpen(targetFd).dev;
+function isOneFileSystem({ ready: { sourceFd }, device }: Outcome): boolean {
+  return sourceFd >= 0 && statOpenExactly(sourceFd).dev === device;
 }
 
 function count(run: Run, outcome: Outcome): void {

@@ -140,7 +140,16 @@ export function mailboxOf(mailboxes: MailboxDatabase, folder: MappingFolder): Ma
 /** Whether there is something to do for a folder: in TRANSITION, or published with failures on record. */
 export function isDue(mapping: MappingDatabase, mailboxes: MailboxDatabase, folder: MappingFolder): boolean {
   const mailbox = mailboxOf(mailboxes, folder);
-  if (mailbox === undefined) return false;
+  return mailbox !== undefined && isDueIn(mailbox, mapping, mailboxes, folder);
+}
+
+/** The same of a folder whose mailbox was looked up already. */
+export function isDueIn(
+  mailbox: MailboxRecord,
+  mapping: MappingDatabase,
+  mailboxes: MailboxDatabase,
+  folder: MappingFolder,
+): boolean {
   if (mailbox.state === 'TRANSITION') return !mailboxes.wasPublished(folder.id);
   return folder.retrying === true || (!folder.sourcesRemoved && mapping.failures(folder.id).length > 0);
 }
