@@ -1,0 +1,95 @@
+/** A small run of the whole program on a plain directory: what it writes agrees with itself, and nothing stays. */
+import { spawn, spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import * as os from 'node:os';
+import * as path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Report } from '../../bench/report.js';
+import { loadAddon } from '../../src/fs/addon.js';
+import { generateInstallation, removeInstallation } from '../support/generate.js';
+
+const LAUNCHER = fileURLToPath(new URL('../../bench/msg-bench.mjs', import.meta.url));
+const ENGINE = loadAddon() === undefined ? 'portable' : 'native';
+
+let work = '';
+beforeAll(() => {
+  work = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-run-'));
+  fs.chmodSync(work, 0o755);
+});
+afterAll(() => removeInstallation(work));
+
+function directory(name: string): string {
+  const made = path.join(work, name);
+  fs.mkdirSync(made);
+  return made;
+}
+
+function bench(...args: string[]) {
+  const json = path.join(work, 'report.json');
+  const html = path.join(work, 'report.html');
+  const common = ['--engines', ENGINE, '--rounds', '1', '--json', json, '--html', html];
+  const run = spawnSync(process.execPath, [LAUNCHER, ...common, ...args], { encoding: 'utf8' });
+  expect(run.stderr + run.stdout).toContain('round 1 of 1');
+  expect(run.status).toBe(0);
+  const report = JSON.parse(fs.readFileSync(json, 'utf8')) as Report;
+  return { ...run, report, page: fs.readFileSync(html, 'utf8') };
+}
+
+it('measures two store paths, also with partitions elsewhere and -r, and reports the same everywhere', () => {
+  const dirs = ['a', 'b', 'c'].map(directory);
+  const where = ['--dir', dirs[0]!, '--dir', dirs[1]!, '--partition-dir', dirs[2]!];
+  const store = ['--messages', '300', '--folders', '10', '--remove', '--competitors', 'cat,cp -al'];
+  const { report, page, stdout } = bench(...where, ...store);
+  expect(report).toMatchObject({ format: 'msg-bench', version: 1, rounds: 1, cases: [], like: null });
+  const results = report.parts[0]!.results;
+  const rows = results.map(({ name }) => name);
+  const plain = `upgrade -m (${ENGINE}, -t 2)`;
+  const wanted = ['cat', 'cp -al', 'upgrade -s', plain, plain.replace(')', ', across)'), plain.replace(')', ', -r)')];
+  expect([...rows].sort()).toEqual([...wanted].sort());
+  for (const { name, seconds, messagesPerSecond, kind } of results) {
+    expect(stdout).toContain(`| ${name} | ${seconds.median.toFixed(2)} |`);
+    if (kind !== 'folders') expect(messagesPerSecond).toBeCloseTo(300 / seconds.median, 6);
+  }
+  expect(page).toContain(report.machine);
+  expect(page.match(/<svg/g)!.length).toBeGreaterThan(2);
+  for (const made of dirs) expect(fs.readdirSync(made)).toEqual([]);
+});
+
+it('predicts the window of a given store', () => {
+  const given = generateInstallation({ root: path.join(work, 'given'), users: 6, messages: 400, damage: 0 });
+  const where = ['--dir', directory('like'), '--like-messages', '200', '--warm', '--competitors', 'cat'];
+  const { report, page } = bench(...where, ...given.storePaths.flatMap((one) => ['--like', one]));
+  expect(report.parts.map(({ name }) => name)).toEqual(['large', 'small', 'light', 'folders']);
+  expect(report.like!.shape).toMatchObject({ users: 6, messages: given.files, inodes: given.files - given.links });
+  const [window] = report.like!.windows;
+  expect(window!.low).toBeLessThanOrEqual(window!.seconds);
+  expect(window!.high).toBeGreaterThanOrEqual(window!.seconds);
+  expect(window!.low).toBeGreaterThan(0);
+  expect(page).toContain('Migration window');
+});
+
+it('runs a case scaled down, without a verdict', () => {
+  const { report, stdout } = bench('--dir', directory('case'), '--case', 'single-copy', '--scale', '0.01');
+  expect(report.cases).toMatchObject([{ name: 'single-copy', reached: null }]);
+  // Where messages can be linked, no copies are made.
+  expect(report.cases[0]!.checks[1]!.value.max).toBe(0);
+  expect(stdout).toContain('no verdict');
+});
+
+it('removes what it made when it is stopped', async () => {
+  const where = directory('stopped');
+  const child = spawn(process.execPath, [LAUNCHER, '--dir', where, '--messages', '200000'], { stdio: 'ignore' });
+  const ended = new Promise<number | null>((resolve) => child.on('exit', resolve));
+  const hasStore = () => fs.readdirSync(where, { recursive: true }).some((name) => String(name).endsWith('INBOX'));
+  while (child.exitCode === null && !hasStore()) await new Promise((resolve) => setTimeout(resolve, 50));
+  child.kill('SIGTERM');
+  expect(await ended).toBe(1);
+  expect(fs.readdirSync(where)).toEqual([]);
+});
+
+it('refuses what cannot be meant, with exit code 2', () => {
+  const run = spawnSync(process.execPath, [LAUNCHER, '--dir', work, '--case', 'nothing'], { encoding: 'utf8' });
+  expect(run.status).toBe(2);
+  expect(run.stderr).toContain('folders-50');
+});
