@@ -1,0 +1,115 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { dispatch, type Lane } from '../../src/upgrade/dispatch.js';
+import { Schedule } from '../../src/upgrade/schedule.js';
+
+const NOTHING = { messages: 0, bytes: 0 };
+
+function scheduleOf(devices: readonly string[], threads: number): Schedule {
+  const works = devices.map((name) => ({ source: name, target: name, folders: 10, messages: 100 }));
+  return new Schedule(works, { threads, queue: 50 });
+}
+
+/** Ten batches of one folder on each route. */
+function lists(routes: number): (route: number) => { batch: string; folders: number; messages: number } | undefined {
+  const taken = Array.from({ length: routes }, () => 0);
+  return (route) => {
+    const number = taken[route] ?? 0;
+    taken[route] = number + 1;
+    return number < 10 ? { batch: `${route}/${number}`, folders: 1, messages: 10 } : undefined;
+  };
+}
+
+async function bothSteps(lane: Lane, task: () => Promise<void>): Promise<void> {
+  await lane.run('prepare', task);
+  await lane.run('move', task);
+}
+
+describe('dispatch', () => {
+  it('carries every batch of every list through its steps, once', async () => {
+    const done: string[] = [];
+    await dispatch<string>(scheduleOf(['a', 'b'], 2), {
+      take: lists(2),
+      async process(batch, lane) {
+        await bothSteps(lane, () => sleep(0));
+        done.push(batch);
+        return NOTHING;
+      },
+      isStopped: () => false,
+    });
+    expect(done).toHaveLength(20);
+    expect(new Set(done).size).toBe(20);
+  });
+
+  it('never has more tasks than threads', async () => {
+    let [active, most] = [0, 0];
+    await dispatch<string>(scheduleOf(['a', 'b', 'c'], 2), {
+      take: lists(3),
+      async process(_batch, lane) {
+        await bothSteps(lane, async () => {
+          active += 1;
+          most = Math.max(most, active);
+          await sleep(0);
+          active -= 1;
+        });
+        return NOTHING;
+      },
+      isStopped: () => false,
+    });
+    expect(most).toBe(2);
+  });
+
+  it('gives a thread its next task before the result of the last one is looked at', async () => {
+    const events: string[] = [];
+    await dispatch<string>(scheduleOf(['a'], 1), {
+      take: lists(1),
+      async process(batch, lane) {
+        await lane.run('prepare', async () => void events.push(`task ${batch}`));
+        events.push(`result ${batch}`);
+        return NOTHING;
+      },
+      isStopped: () => false,
+    });
+    expect(events.indexOf('task 0/1')).toBeLessThan(events.indexOf('result 0/0'));
+  });
+
+  it('ends what is under way, and begins nothing new, when it is stopped', async () => {
+    const begun: string[] = [];
+    const ended: string[] = [];
+    await dispatch<string>(scheduleOf(['a'], 1), {
+      take: lists(1),
+      async process(batch, lane) {
+        begun.push(batch);
+        await bothSteps(lane, () => sleep(0));
+        ended.push(batch);
+        return NOTHING;
+      },
+      isStopped: () => ended.length > 0,
+    });
+    expect(ended.sort()).toEqual(begun.sort());
+    expect(ended.length).toBeLessThan(10);
+  });
+
+  it('gives back the thread of a task that fails', async () => {
+    let failed = 0;
+    await dispatch<string>(scheduleOf(['a'], 1), {
+      take: lists(1),
+      async process(_batch, lane) {
+        await lane
+          .run('prepare', () => Promise.reject(new Error('dead')))
+          .catch(() => {
+            failed += 1;
+          });
+        return NOTHING;
+      },
+      isStopped: () => false,
+    });
+    expect(failed).toBe(10);
+  });
+
+  it('ends at once when there is nothing to do', async () => {
+    const work = { take: () => undefined, process: () => Promise.resolve(NOTHING), isStopped: () => false };
+    await expect(dispatch<string>(scheduleOf([], 1), work)).resolves.toBeUndefined();
+    await expect(dispatch<string>(scheduleOf(['a'], 1), work)).resolves.toBeUndefined();
+  });
+});
