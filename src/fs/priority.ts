@@ -6,14 +6,18 @@
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { describeError, hasErrno } from '../errors.js';
 import { loadAddon } from './addon.js';
 
 const NICEST = 19;
+/** Of the process before it was made nice. */
+let before: number | undefined;
 
 /** Sets both, or (false) gives both back; what could not be done, in words, is returned. */
 export function setIdle(idle: boolean): string[] {
+  before ??= getPriority();
+  const niceness = idle ? NICEST : before;
   const problems = new Set<string>();
   const done = new Set<number>();
   for (;;) {
@@ -21,9 +25,9 @@ export function setIdle(idle: boolean): string[] {
     if (threads.length === 0) return [...problems];
     for (const thread of threads) {
       done.add(thread);
-      note(problems, 'the niceness', () => setPriority(thread, idle ? NICEST : 0));
+      note(problems, 'The niceness', () => setPriority(thread, niceness));
     }
-    note(problems, 'the I/O class', () => setIoClass(threads, idle));
+    note(problems, 'The I/O class', () => setIoClass(threads, idle));
   }
 }
 
@@ -63,6 +67,8 @@ function note(problems: Set<string>, what: string, call: () => void): void {
   } catch (error) {
     // Node's own error of setPriority keeps the code one level deeper.
     const { info } = error as { info?: { code?: string } };
-    if (info?.code !== 'ESRCH') problems.add(`${what} cannot be set: ${info?.code ?? describeError(error)}`);
+    const cause = info?.code ?? describeError(error);
+    const advice = cause === 'EACCES' ? '; only root may lower it' : '';
+    if (cause !== 'ESRCH') problems.add(`${what} stays as it is: ${cause}${advice}.`);
   }
 }
