@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/jobs.h"
 #include "engine/migrate.h"
 #include "engine/remove.h"
 #include "hash/xxh3.h"
@@ -29,7 +30,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 7;
+constexpr double kAbi = 8;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -106,7 +107,7 @@ Napi::Value syncfsAsync(const Napi::CallbackInfo& info) {
 Napi::Value scanDirectory(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   scan::Scan found;
-  const int failed = scan::scan(js::descriptor(info[0], "directoryFd"), found);
+  const int failed = scan::scan(js::descriptor(info[0], "directoryFd"), info[1].ToNumber().Uint32Value(), found);
   if (failed != 0) throw js::systemError(env, failed, "getdents64");
   const std::size_t count = found.rows.size();
   std::size_t nameBytes = 0;
@@ -157,6 +158,20 @@ Napi::Value scanDirectory(const Napi::CallbackInfo& info) {
 Napi::Value migrate(const Napi::CallbackInfo& info) {
   const engine::Folder folder = js::folder(info[0]);
   return js::output(info.Env(), engine::migrate(folder, info.Env().GetInstanceData<Instance>()->scratch));
+}
+
+Napi::Value announceJob(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), engine::Jobs::ofProcess().announce());
+}
+
+Napi::Value forgetJob(const Napi::CallbackInfo& info) {
+  engine::Jobs::ofProcess().forget(info[0].ToNumber().Uint32Value());
+  return info.Env().Undefined();
+}
+
+Napi::Value help(const Napi::CallbackInfo& info) {
+  engine::Jobs::ofProcess().help(info[0].ToNumber().Uint32Value(), info.Env().GetInstanceData<Instance>()->scratch);
+  return info.Env().Undefined();
 }
 
 Napi::Value forgetWritten(const Napi::CallbackInfo& info) {
@@ -302,6 +317,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("syncfsAsync", Napi::Function::New<guarded<syncfsAsync>>(env, "syncfsAsync"));
   exports.Set("scan", Napi::Function::New<guarded<scanDirectory>>(env, "scan"));
   exports.Set("migrate", Napi::Function::New<guarded<migrate>>(env, "migrate"));
+  exports.Set("announceJob", Napi::Function::New<guarded<announceJob>>(env, "announceJob"));
+  exports.Set("forgetJob", Napi::Function::New<guarded<forgetJob>>(env, "forgetJob"));
+  exports.Set("help", Napi::Function::New<guarded<help>>(env, "help"));
   exports.Set("forgetWritten", Napi::Function::New<guarded<forgetWritten>>(env, "forgetWritten"));
   exports.Set("removeSources", Napi::Function::New<guarded<removeSources>>(env, "removeSources"));
   exports.Set("parseMessage", Napi::Function::New<guarded<parseMessage>>(env, "parseMessage"));

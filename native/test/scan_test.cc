@@ -26,7 +26,7 @@ TEST(ScanFindsEveryNameOnceInInodeOrder) {
   }
   mailhaul::test::writeFile(folder.source / ".mailbox", "x");
   Scan scan;
-  CHECK_EQ(mailhaul::scan::scan(folder.input().sourceFd, scan), 0);
+  CHECK_EQ(mailhaul::scan::scan(folder.input().sourceFd, 0, scan), 0);
   std::set<std::string> found;
   for (const Row& row : scan.rows) found.insert(scan.listing.name(row.entry));
   CHECK(found == expected && scan.rows.size() == expected.size());
@@ -47,5 +47,5 @@ TEST(ScanOfAFileFails) {
   mailhaul::test::writeFile(folder.source / "m", "x");
   const mailhaul::sys::Fd fd(::open((folder.source / "m").c_str(), O_RDONLY | O_CLOEXEC));
   Scan scan;
-  CHECK_EQ(mailhaul::scan::scan(fd.get(), scan), ENOTDIR);
+  CHECK_EQ(mailhaul::scan::scan(fd.get(), 0, scan), ENOTDIR);
 }

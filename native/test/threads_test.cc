@@ -1,4 +1,5 @@
-// Several threads, one partition: what they share is the registry of shared copies and the known inodes.
+// Several threads, one partition: what they share is the registry of shared copies, the known inodes, and the work of a
+// giant folder.
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -8,11 +9,14 @@
 #include <thread>
 #include <vector>
 
+#include "engine/jobs.h"
 #include "engine/migrate.h"
+#include "scan/scan.h"
 #include "support.h"
 #include "test.h"
 
 using mailhaul::engine::Folder;
+using mailhaul::engine::Jobs;
 using mailhaul::engine::Result;
 using mailhaul::engine::Scratch;
 using mailhaul::test::TestFolder;
@@ -65,6 +69,89 @@ std::size_t migrateShared(std::string_view lineEnd) {
 }
 
 }  // namespace
+
+TEST(HelpersLeaveTheSameFolderAsOneThread) {
+  // Slices of 4096 when it is alone, of 512 at least with helpers.
+  constexpr std::uint32_t kMany = 5000;
+  TestFolder alone;
+  TestFolder helped;
+  for (std::uint32_t i = 1; i <= kMany; ++i) {
+    const std::string text = content(i, i % 7 == 0 ? "\n" : "\r\n");
+    alone.add(3 * i, "m" + std::to_string(i), text);
+    helped.add(3 * i, "m" + std::to_string(i), text);
+  }
+  Scratch scratch;
+  CHECK(mailhaul::engine::migrate(alone.input(), scratch).published);
+
+  Jobs& jobs = Jobs::ofProcess();
+  Folder input = helped.input();
+  input.job = jobs.announce();
+  std::vector<std::thread> helpers;
+  for (int i = 0; i < 3; ++i) {
+    helpers.emplace_back([&] {
+      Scratch own;
+      jobs.help(input.job, own);
+    });
+  }
+  const Result result = mailhaul::engine::migrate(input, scratch);
+  for (std::thread& helper : helpers) helper.join();
+  CHECK(result.published);
+  CHECK_EQ(result.summary.messages, kMany);
+  CHECK(helped.target() == alone.target());
+}
+
+TEST(AFolderThatEndsLetsItsHelpersGo) {
+  TestFolder folder;
+  for (std::uint32_t i = 1; i <= 3000; ++i) folder.add(i, "m" + std::to_string(i), content(i, "\r\n"));
+  Jobs& jobs = Jobs::ofProcess();
+  Folder input = folder.input();
+  input.job = jobs.announce();
+  *input.progress = 1;  // cancelled
+  std::thread helper([&] {
+    Scratch own;
+    jobs.help(input.job, own);
+  });
+  Scratch scratch;
+  const Result result = mailhaul::engine::migrate(input, scratch);
+  helper.join();
+  CHECK(result.stopped && !result.published);
+  CHECK_EQ(folder.target().size(), std::size_t{0});
+}
+
+TEST(WorkThatNobodyBeginsLetsItsHelpersGo) {
+  Jobs& jobs = Jobs::ofProcess();
+  const std::uint32_t job = jobs.announce();
+  std::thread helper([&] {
+    Scratch own;
+    jobs.help(job, own);
+  });
+  jobs.forget(job);
+  helper.join();
+  Scratch own;
+  jobs.help(job, own);
+}
+
+TEST(HelpersLookAtTheSameDirectory) {
+  TestFolder folder;
+  for (std::uint32_t i = 1; i <= 3000; ++i) folder.add(i, "m" + std::to_string(i), content(i, "\r\n"));
+  Jobs& jobs = Jobs::ofProcess();
+  const std::uint32_t job = jobs.announce();
+  std::thread helper([&] {
+    Scratch own;
+    jobs.help(job, own);
+  });
+  mailhaul::scan::Scan helped;
+  CHECK_EQ(mailhaul::scan::scan(folder.input().sourceFd, job, helped), 0);
+  helper.join();
+  mailhaul::scan::Scan alone;
+  CHECK_EQ(mailhaul::scan::scan(folder.input().sourceFd, 0, alone), 0);
+  CHECK_EQ(helped.rows.size(), std::size_t{3000});
+  for (std::size_t i = 0; i < alone.rows.size() && i < helped.rows.size(); ++i) {
+    CHECK_EQ(helped.rows[i].entry.inode, alone.rows[i].entry.inode);
+    CHECK_EQ(helped.rows[i].size, alone.rows[i].size);
+    CHECK_EQ(helped.rows[i].mtime, alone.rows[i].mtime);
+  }
+}
 
 TEST(ThreadsRewriteASharedMessageOnce) { CHECK_EQ(migrateShared("\n"), std::size_t{kMessages}); }
 

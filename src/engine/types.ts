@@ -147,10 +147,23 @@ export interface EngineInput {
   readonly takeForeign: boolean;
   /** Write the index although some messages failed. Without it a folder with failures gets no index. */
   readonly publishWithFailures: boolean;
+  /** Number of SharedJobs that other threads can help with, 0 for none. */
+  readonly job: number;
   /** An earlier attempt may have left files in the target: adopt, compare, replace and sweep them. */
   readonly resumed: boolean;
   /** PROGRESS slots; `cancel` non-zero stops before the next message (`stopped` in the output). */
   readonly progress: Int32Array;
+}
+
+/** Where the time of a folder went: milliseconds, summed over the threads that moved it; samples, not sums of all. */
+export interface EngineTimes {
+  /** Opening, reading and closing 3.x files. */
+  readonly read: number;
+  /** CRLF form, digest, header, structure. */
+  readonly parse: number;
+  /** Links, copies, and the directories for them. */
+  readonly place: number;
+  readonly index: number;
 }
 
 /** What the mailbox database keeps of store.idx. */
@@ -184,6 +197,7 @@ export interface EngineOutput {
   readonly halt: { readonly errno: number; readonly call: string; readonly side: 'source' | 'target' } | null;
   /** `cancel` was set: nothing was published. */
   readonly stopped: boolean;
+  readonly times: EngineTimes;
 }
 
 export interface RemoveInput {
@@ -203,11 +217,25 @@ export interface RemoveOutput {
   readonly kept: readonly { readonly index: number; readonly errno: number }[];
 }
 
+/**
+ * Work of one giant folder that threads share (native/src/engine/jobs.h). Whoever begins it is given a number that was
+ * announced before; others help with that number until nothing is left to take.
+ */
+export interface SharedJobs {
+  announce(): number;
+  /** Nobody begins it any more. To be called when the work has ended, however it did. */
+  forget(job: number): void;
+  /** Returns when nothing is left to take, at once when the work has ended; waits for one that has not begun. */
+  help(job: number, progress: Int32Array): void;
+}
+
 /** One of the two engines. */
 export interface FolderEngine {
   readonly name: 'native' | 'portable';
   /** Names and stats of a directory, without `.`, `..` and names that begin with a dot. */
-  scan(directoryFd: number): DirectoryScan;
+  scan(directoryFd: number, job?: number): DirectoryScan;
+  /** undefined: a folder is one thread's. */
+  readonly jobs?: SharedJobs | undefined;
   /**
    * Moves the messages of one folder and writes store.idx beside them (temporary name, then rename).
    * Nothing is durable yet: the caller syncs the file system, then commits the database (design.md).

@@ -19,7 +19,11 @@ export interface NativeAddon {
   /** syncfs(2) of the file system of an open descriptor, on a thread of Node's pool. */
   syncfsAsync(fd: number): Promise<void>;
   /** engine/types.ts, FolderEngine.scan. */
-  scan(directoryFd: number): DirectoryScan;
+  scan(directoryFd: number, job: number): DirectoryScan;
+  /** engine/types.ts, SharedJobs. */
+  announceJob(): number;
+  forgetJob(job: number): void;
+  help(job: number): void;
   migrate(input: EngineInput): EngineOutput;
   /** A new run begins: what this thread has written before may have been refused by the disk. */
   forgetWritten(): void;
@@ -51,7 +55,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 7;
+export const ADDON_ABI = 8;
 
 let loaded: NativeAddon | null | undefined;
 

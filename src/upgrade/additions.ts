@@ -71,6 +71,7 @@ function nothing(count: number): EngineOutput {
     bytes: 0,
     halt: null,
     stopped: false,
+    times: { read: 0, parse: 0, place: 0, index: 0 },
   };
 }
 

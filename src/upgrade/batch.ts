@@ -4,10 +4,9 @@
  * handed to the committer, set aside, reported as failed, skipped, or let go because the run halts.
  */
 import { type EngineOutput, isDeviceError, isTargetError, METHOD } from '../engine/types.js';
-import { errnoName, MailhaulError } from '../errors.js';
+import { errnoName } from '../errors.js';
 import { statOpenExactly } from '../fs/descriptor.js';
 import { encodeAdminRecord } from '../store/adminRecord.js';
-import { mailboxPathComponents } from '../store/names.js';
 import type { MailboxRecord, NameChange } from '../store/types.js';
 import type { Committer } from './committer.js';
 import { disagreement } from './disagree.js';
@@ -15,9 +14,9 @@ import type { Lane } from './dispatch.js';
 import { isDisplaced, settleDisplaced } from './displaced.js';
 import { EMPTIED_CODES } from './emptied.js';
 import { failuresToAdd, sameUids } from './failures.js';
+import { type FolderPlaces, placesOf, prepareTaskOf } from './folder-places.js';
 import type { Postponed } from './messages.js';
 import { recordOf } from './plan.js';
-import { partitionRoot, storeRoot } from './roots.js';
 import {
   failureOf,
   folderFailed,
@@ -31,10 +30,12 @@ import {
 } from './run.js';
 import type { Amount } from './schedule.js';
 import { isDueIn, mailboxOf } from './selection.js';
-import type { FailedFolder, MoveFolder, Place, PrepareFolder, Trouble } from './tasks.js';
+import { withHelp } from './sharing.js';
+import type { FailedFolder, MoveFolder, PrepareFolder, Trouble } from './tasks.js';
 import { countUnreadable, isPathStopped, messagesReadable, sourceStrike, sourceWorks, stopDevice } from './trouble.js';
 import { isProcessTrouble } from './trouble-kinds.js';
 import type { MappingFolder, MessageFailure, MigrationRecord } from './types.js';
+import { estimateMessages } from './worklist.js';
 
 /** Makes migration records durable; many batches share one transaction. */
 export type RecordWriter = (items: readonly RecordItem[]) => Promise<void>;
@@ -44,17 +45,6 @@ export interface RecordItem {
   readonly record: MigrationRecord;
   /** Of a published folder: what is to be added counts as failed, under the uid it will have, until it is in. */
   readonly failures: readonly MessageFailure[] | null;
-}
-
-/** Where a folder comes from and goes to. */
-export interface FolderPlaces {
-  readonly source: Place;
-  readonly target: Place;
-  readonly singleFd: number;
-  /** The mailbox's name now. */
-  readonly mailbox: string;
-  /** Absolute path of the partition. */
-  readonly rootPath: string;
 }
 
 interface PreparedFolder {
@@ -72,61 +62,6 @@ interface PreparedFolder {
  */
 type NotPrepared = 'skipped' | 'stale' | 'failed';
 
-export function placesOf(
-  run: Pick<Run, 'mapping' | 'mailboxes' | 'roots' | 'owner' | 'partitionPath'>,
-  folder: MappingFolder,
-): FolderPlaces {
-  const user = run.mapping.user(folder.uid);
-  if (user === undefined) {
-    throw new MailhaulError('MAP_USER', 'The mapping names a folder of an unknown user.', { where: folder.uid });
-  }
-  // A folder keeps the root of its first attempt (4x-store.md, Layout).
-  const rootPath = folder.root ?? run.partitionPath(folder.partition);
-  const root = partitionRoot(run.roots, folder.partition, rootPath, run.owner);
-  const store = storeRoot(run.roots, user.storePath);
-  const mailbox = mailboxOf(run.mailboxes, folder)?.name ?? folder.mailbox;
-  return {
-    source: { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path] },
-    target: {
-      rootFd: root.dir.fd,
-      rootPath: root.dir.path,
-      components: mailboxPathComponents(folder.uid, mailbox),
-    },
-    singleFd: root.single.fd,
-    mailbox,
-    rootPath,
-  };
-}
-
-export function prepareTaskOf(
-  { mapping, mailboxes }: Pick<Run, 'mapping' | 'mailboxes'>,
-  folder: MappingFolder,
-  { source, target }: Pick<FolderPlaces, 'source' | 'target'>,
-): PrepareFolder {
-  const published = mailboxes.wasPublished(folder.id);
-  // Another process may have published it since the mapping's snapshot was taken. Its record was committed before that:
-  // a snapshot that is younger than `published` has it.
-  if (published) mapping.refresh();
-  const failures = published ? mapping.failures(folder.id) : [];
-  return {
-    id: folder.id,
-    source,
-    target,
-    uidvalidity: folder.uidvalidity,
-    uidvalidityChosen: folder.uidvalidityChosen === true,
-    missing: folder.missing,
-    inode: folder.inode,
-    indexBytes: folder.indexBytes,
-    previous: mapping.record(folder.id) ?? null,
-    failed: published ? Uint32Array.from(failures, ({ uid }) => uid) : null,
-    endWithFile: Uint32Array.from(
-      failures.filter(({ code }) => code === 'MSG_NOT_REGULAR'),
-      ({ uid }) => uid,
-    ),
-    now: Math.floor(Date.now() / 1000),
-  };
-}
-
 export async function processBatch(
   run: Run,
   batch: readonly MappingFolder[],
@@ -143,8 +78,11 @@ export async function processBatch(
     // Nothing of these is begun: when the run ends meanwhile they are let go.
     if (halted(run)) return amount;
     await records(prepared.map(({ folder, ready, failures }) => ({ folder, record: recordOf(ready.plan), failures })));
+    const messages = prepared.reduce((sum, { move }) => sum + move.plan.messages.count, 0);
     const results = await lane.run('move', () =>
-      run.pool.run({ kind: 'move', folders: prepared.map((entry) => entry.move) }),
+      withHelp(run, messages, (job) =>
+        run.pool.run({ kind: 'move', folders: prepared.map(({ move }) => ({ ...move, job })) }),
+      ),
     );
     const byId = new Map(prepared.map((entry) => [entry.folder.id, entry]));
     const moved: MovedFolder[] = [];
@@ -199,7 +137,12 @@ async function prepare(
       folderFailed(run, folder, failureOf(error, folder.mailbox));
     }
   }
-  const results = await lane.run('prepare', () => run.pool.run({ kind: 'prepare', folders: tasks }));
+  const estimate = batch.reduce((sum, folder) => sum + estimateMessages(folder), 0);
+  const results = await lane.run('prepare', () =>
+    withHelp(run, estimate, (job) =>
+      run.pool.run({ kind: 'prepare', folders: tasks.map((task) => ({ ...task, job })) }),
+    ),
+  );
   const held = new Set(results.filter((result) => result.kind === 'ready'));
   const prepared: PreparedFolder[] = [];
   try {
@@ -316,6 +259,7 @@ function accept(
     rootPath: places.rootPath,
     move: {
       id: folder.id,
+      job: 0,
       sourceFd: ready.sourceFd,
       targetFd: ready.targetFd,
       target: places.target,

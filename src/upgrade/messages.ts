@@ -16,7 +16,7 @@ import { processBatch, type RecordItem, type RecordWriter } from './batch.js';
 import { type Committer, createBatcher, createCommitter } from './committer.js';
 import { dispatch } from './dispatch.js';
 import { commitGroup } from './publish.js';
-import { addDiskUse } from './report.js';
+import { addDiskUse, timed } from './report.js';
 import { routesOf } from './routes.js';
 import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
 import { Schedule } from './schedule.js';
@@ -30,13 +30,15 @@ export type Postponed = Map<number, readonly number[]>;
 /** Migrates the folders of a list. Errors of folders are in the report; it throws only when halted. */
 export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
   const records = createBatcher((items: readonly RecordItem[]) =>
-    run.mapping.update((writes) => {
-      for (const { folder, record, failures } of items) {
-        writes.putFolder(folder);
-        writes.putRecord(folder.id, record);
-        if (failures !== null) writes.setFailures(folder.id, failures);
-      }
-    }),
+    timed(run.report.times, 'database', () =>
+      run.mapping.update((writes) => {
+        for (const { folder, record, failures } of items) {
+          writes.putFolder(folder);
+          writes.putRecord(folder.id, record);
+          if (failures !== null) writes.setFailures(folder.id, failures);
+        }
+      }),
+    ),
   );
   const committer = createCommitter<MovedFolder>((group) => commitGroup(run, group), {
     discard(folders) {

@@ -88,6 +88,7 @@ export async function migrateMailbox(
       },
       mapping: session.mapping,
       mailboxes: session.mailboxes,
+      jobs: undefined,
       pool: inlinePool({ engine, source: nsms3, context }),
       roots,
       log: session.log,

@@ -23,6 +23,9 @@ export function perform(tools: StepTools, task: Task): unknown {
       return import('./additions-append.js')
         .then(({ loadAppend }) => loadAppend())
         .then((append) => inPace(task.folders, (folder) => append(tools, folder)));
+    case 'help':
+      tools.engine.jobs?.help(task.job, tools.context.progress);
+      return null;
     case 'warm':
       waitForAll(task.arrived, task.threads);
       return null;

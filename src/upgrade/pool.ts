@@ -20,6 +20,7 @@ export interface TaskResults {
   readonly prepare: PrepareResult[];
   readonly move: MoveResult[];
   readonly append: AppendResult[];
+  readonly help: null;
   readonly warm: null;
   readonly finish: FinishResult[];
   readonly remove: RemoveResult[];

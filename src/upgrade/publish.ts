@@ -14,15 +14,16 @@ import { statOpenExactly } from '../fs/descriptor.js';
 import { type Dir, fstat, stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
+import type { MailboxWrites } from '../store/types.js';
 import { folderStops } from './batch.js';
 import { exceptFailed, messageFailures } from './failures.js';
 import { countRemoval, storeDevice } from './removal.js';
-import { addError, addMethods, partitionTotals } from './report.js';
+import { addError, addMethods, addTimes, partitionTotals, timed } from './report.js';
 import { failureOf, type MovedFolder, type Run, release } from './run.js';
 import type { AppendFolder, FailedFolder } from './tasks.js';
 import { stopDevice, workDone } from './trouble.js';
 import { isProcessTrouble, syncTrouble, troubleOf } from './trouble-kinds.js';
-import type { MessageFailure } from './types.js';
+import type { MappingWrites, MessageFailure } from './types.js';
 
 interface Outcome extends MovedFolder {
   /** uidnext of the mailbox. */
@@ -101,7 +102,7 @@ async function syncTargets<Folder extends MovedFolder>(run: Run, group: readonly
       // Never again: what an earlier sync failed to write would be taken for written.
       if (run.troubles.unsynced.has(dev)) return [];
       try {
-        await syncFileSystem(fd);
+        await timed(run.report.times, 'sync', () => syncFileSystem(fd));
         return folders;
       } catch (error) {
         const trouble = syncTrouble(error, 'target');
@@ -159,7 +160,7 @@ async function recordFailures(run: Run, outcomes: readonly Outcome[]): Promise<v
     return isSame ? [] : [{ id: folder.id, failures: [...failures, ...earlier] }];
   });
   if (changes.length === 0) return;
-  await run.mapping.update((writes) => {
+  await record(run, (writes) => {
     for (const { id, failures } of changes) writes.setFailures(id, failures);
   });
 }
@@ -197,7 +198,7 @@ async function tidyUp(run: Run, outcomes: readonly Outcome[]): Promise<void> {
   }
   const gone = await syncTargets(run, retried);
   if (gone.length === 0) return;
-  await run.mapping.update((writes) => {
+  await record(run, (writes) => {
     for (const { folder } of gone) writes.putFolder({ ...folder, migrated: true, retrying: false });
   });
 }
@@ -205,19 +206,24 @@ async function tidyUp(run: Run, outcomes: readonly Outcome[]): Promise<void> {
 async function publish(run: Run, outcomes: readonly Outcome[]): Promise<void> {
   const publishable = outcomes.filter((outcome) => outcome.output.summary !== null);
   if (publishable.length === 0) return;
-  await run.mailboxes.update((writes) => {
+  const publication = (writes: MailboxWrites): void => {
     for (const { mailbox, ready, rootPath, output, uidnext } of publishable) {
       if (output.summary === null) continue;
       const { uidvalidity } = ready.plan;
       writes.publish(mailbox, { summary: output.summary, uidvalidity, uidnext, root: rootPath });
     }
-  });
+  };
+  await timed(run.report.times, 'database', () => run.mailboxes.update(publication));
+}
+
+function record(run: Run, change: (writes: MappingWrites) => void): Promise<void> {
+  return timed(run.report.times, 'database', () => run.mapping.update(change));
 }
 
 /** The failures that are left, and the copy of the tombstone. */
 async function recordOutcomes(run: Run, outcomes: readonly Outcome[]): Promise<void> {
   if (outcomes.length === 0) return;
-  await run.mapping.update((writes) => {
+  await record(run, (writes) => {
     for (const { folder, output, failures } of outcomes) {
       writes.putFolder({ ...folder, migrated: folder.migrated || output.summary !== null });
       writes.setFailures(folder.id, failures);
@@ -271,6 +277,7 @@ function count(run: Run, outcome: Outcome): void {
   run.report.messages.done += moved;
   run.report.messages.failed += failures.length;
   run.report.bytes += output.bytes;
+  addTimes(run.report.times, { ...outcome.ready.times, ...output.times });
   // A published folder that still lacks messages is not done unless the failures were accepted.
   const done = published && (failures.length === 0 || run.options.acceptFailures);
   run.report.folders[done ? 'done' : 'failed'] += 1;

@@ -72,12 +72,28 @@ export interface DiskUse {
 }
 
 /** Fields may be added, never removed or renamed (the `--json` promise). */
+/** Where the time went: seconds, summed over the threads, of the folders that were moved. */
+export interface RunTimes {
+  /** Listing 3.x directories and looking at their files; their indexes and the plan. */
+  scan: number;
+  plan: number;
+  /** EngineTimes (engine/types.ts). */
+  read: number;
+  parse: number;
+  place: number;
+  index: number;
+  /** Waiting until partitions were durable, and databases. */
+  sync: number;
+  database: number;
+}
+
 export interface MessagesReport {
   readonly folders: { done: number; skipped: number; failed: number };
   readonly messages: { done: number; failed: number };
   bytes: number;
   seconds: number;
   readonly engine: string;
+  readonly times: RunTimes;
   readonly methods: { rename: number; link: number; reflink: number; copy: number; rewrite: number };
   readonly partitions: PartitionTotals[];
   readonly errors: RunError[];
@@ -102,6 +118,7 @@ export function emptyReport(engine: string): MessagesReport {
     bytes: 0,
     seconds: 0,
     engine,
+    times: { scan: 0, plan: 0, read: 0, parse: 0, place: 0, index: 0, sync: 0, database: 0 },
     methods: { rename: 0, link: 0, reflink: 0, copy: 0, rewrite: 0 },
     partitions: [],
     errors: [],
@@ -113,6 +130,21 @@ export function emptyReport(engine: string): MessagesReport {
     throttle: null,
     halted: null,
   };
+}
+
+/** Runs `work` and counts its time; those that run at the same time are summed. */
+export async function timed<T>(times: RunTimes, on: keyof RunTimes, work: () => Promise<T>): Promise<T> {
+  const beganMs = performance.now();
+  try {
+    return await work();
+  } finally {
+    times[on] += (performance.now() - beganMs) / 1000;
+  }
+}
+
+/** Counts where a folder's time went, milliseconds. */
+export function addTimes(times: RunTimes, folder: Partial<RunTimes>): void {
+  for (const [step, milliseconds] of Object.entries(folder)) times[step as keyof RunTimes] += milliseconds / 1000;
 }
 
 export function addError(report: MessagesReport, error: RunError): void {

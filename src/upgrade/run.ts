@@ -3,7 +3,7 @@
  * roots, counters, and how a run or a folder fails.
  */
 import { closeSync } from 'node:fs';
-import { type EngineOutput, PROGRESS } from '../engine/types.js';
+import { type EngineOutput, PROGRESS, type SharedJobs } from '../engine/types.js';
 import { describeError, MailhaulError, systemCause } from '../errors.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
 import type { Log, LogLevel } from '../log/log.js';
@@ -32,6 +32,8 @@ export interface Run {
   readonly mapping: MappingDatabase;
   readonly mailboxes: MailboxDatabase;
   readonly pool: WorkerPool;
+  /** undefined: a folder is one thread's. */
+  readonly jobs: SharedJobs | undefined;
   readonly roots: Roots;
   readonly log: Log;
   readonly report: MessagesReport;

@@ -6,7 +6,7 @@
 import { describeError } from '../errors.js';
 import { descriptorInfo } from '../fs/descriptor.js';
 import { type Dir, fstat, statfs } from '../fs/dir.js';
-import { placesOf, prepareTaskOf } from './batch.js';
+import { placesOf, prepareTaskOf } from './folder-places.js';
 import type { WorkerPool } from './pool.js';
 import type { DeviceReport } from './report.js';
 import { drain, halted, type Run } from './run.js';

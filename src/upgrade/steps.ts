@@ -75,10 +75,9 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
   const opened = openSource(task);
   if (opened === 'missing') {
     if (!isEmptyInbox(task)) return gone(task);
-    const nothing = { index: undefined, scan: emptyScan() };
-    return holdTarget(tools, task, { sourceFd: -1, lockFd: -1, stamp: null }, nothing, () =>
-      planOf(tools, task, nothing),
-    );
+    const nothing = { index: undefined, scan: emptyScan(), scanMs: 0 };
+    const held = { sourceFd: -1, lockFd: -1, stamp: null, times: { scan: 0, plan: 0 } };
+    return holdTarget(tools, task, held, nothing, () => planOf(tools, task, nothing));
   }
   if ('kind' in opened) return opened;
   const late = lateRights(task, opened);
@@ -93,9 +92,12 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
     if (lock === 'busy') return { kind: 'busy', id: task.id, holders: tools.source.lockHolders(opened) };
     const lockFd = lock.target === 'file' ? lock.fd : -1;
     // Taken before anything is read: what changes from here on is seen before the commit (publish.ts).
-    const held = { sourceFd: opened.fd, lockFd, stamp: stampOf(opened) };
-    const found = readFolder(tools, opened);
+    const stamp = stampOf(opened);
+    const beganMs = performance.now();
+    const found = readFolder(tools, opened, task.job);
     const planned = planOf(tools, task, found);
+    const times = { scan: found.scanMs, plan: performance.now() - beganMs - found.scanMs };
+    const held = { sourceFd: opened.fd, lockFd, stamp, times };
     if (addTo === undefined) {
       // With the lock of the mailbox: whoever holds that may have renamed the folder.
       const plan = (): FolderPlan => {
@@ -141,7 +143,7 @@ function tryAddTo(
 function holdTarget(
   tools: StepTools,
   task: PrepareFolder,
-  held: Pick<ReadyFolder, 'sourceFd' | 'lockFd' | 'stamp'>,
+  held: Pick<ReadyFolder, 'sourceFd' | 'lockFd' | 'stamp' | 'times'>,
   { index, scan }: FoundFolder,
   plan: () => FolderPlan,
 ): PrepareResult {
@@ -254,10 +256,15 @@ export interface FoundFolder {
   /** undefined: there is none. */
   readonly index: FolderIndex | undefined;
   readonly scan: DirectoryScan;
+  readonly scanMs: number;
 }
 
-export function readFolder({ source, engine, context }: StepTools, dir: Dir): FoundFolder {
-  return { index: source.readIndex(dir, context.ownerUid), scan: engine.scan(dir.fd) };
+/** The directory first: threads that help with it (`job`) are not kept waiting by the index. */
+export function readFolder({ source, engine, context }: StepTools, dir: Dir, job = 0): FoundFolder {
+  const beganMs = performance.now();
+  const scan = engine.scan(dir.fd, job);
+  const scanMs = performance.now() - beganMs;
+  return { index: source.readIndex(dir, context.ownerUid), scan, scanMs };
 }
 
 export function planOf({ context }: StepTools, task: PrepareFolder, { index, scan }: FoundFolder): FolderPlan {
@@ -298,6 +305,7 @@ export function inputOf({ context }: StepTools, task: MoveFolder, target: Dir): 
     ownerGid: context.ownerGid,
     setOwner: context.setOwner,
     takeForeign: context.takeForeign,
+    job: task.job,
     publishWithFailures: context.publishWithFailures,
     resumed: task.resumed,
     progress: context.progress,

@@ -29,7 +29,7 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
   const opened = openSource(task);
   if (opened === 'missing') {
     if (!isEmptyInbox(task)) return gone(task);
-    const emptied = emptiedIn(task, { index: undefined, scan: emptyScan() });
+    const emptied = emptiedIn(task, { index: undefined, scan: emptyScan(), scanMs: 0 });
     if (emptied !== undefined) return emptied;
     return { kind: 'planned', id: task.id, messages: 0, bytes: 0, copy: NOTHING_TO_COPY, warnings: 0, refused: [] };
   }

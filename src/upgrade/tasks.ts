@@ -44,6 +44,8 @@ export interface Place {
 
 export interface PrepareFolder {
   readonly id: number;
+  /** As in MoveFolder, for the scan. */
+  readonly job: number;
   readonly source: Place;
   readonly target: Place;
   readonly uidvalidity: number;
@@ -87,6 +89,14 @@ export interface AddedRows {
   readonly recordedUids: Uint32Array;
 }
 
+/** Milliseconds. */
+export interface PrepareTimes {
+  /** Listing the directory and looking at its files. */
+  readonly scan: number;
+  /** Reading the index and planning. */
+  readonly plan: number;
+}
+
 export type PrepareResult =
   | {
       readonly kind: 'ready';
@@ -99,6 +109,7 @@ export type PrepareResult =
       readonly targetFd: number;
       readonly plan: FolderPlan;
       readonly stamp: SourceStamp | null;
+      readonly times: PrepareTimes;
       /** For a published folder. */
       readonly additions: AddedRows | null;
     }
@@ -129,6 +140,8 @@ export interface FolderFailure {
 
 export interface MoveFolder {
   readonly id: number;
+  /** SharedJobs of engine/types.ts: other threads may help with this folder; 0: none does. */
+  readonly job: number;
   readonly sourceFd: number;
   /** The mailbox directory, held and locked. */
   readonly targetFd: number;
@@ -228,6 +241,7 @@ export type Task =
   | { readonly kind: 'prepare'; readonly folders: readonly PrepareFolder[] }
   | { readonly kind: 'move'; readonly folders: readonly MoveFolder[] }
   | { readonly kind: 'append'; readonly folders: readonly AppendFolder[] }
+  | { readonly kind: 'help'; readonly job: number }
   | { readonly kind: 'warm'; readonly arrived: Int32Array; readonly threads: number }
   | { readonly kind: 'finish'; readonly folders: readonly FinishFolder[] }
   | { readonly kind: 'remove'; readonly folders: readonly RemoveFolder[] }

@@ -134,6 +134,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       mapping: session.mapping,
       mailboxes: session.mailboxes,
       pool,
+      jobs: engine.jobs,
       roots,
       log: session.log,
       report,

@@ -53,7 +53,7 @@ function targetOf(directory: string): TargetFile[] {
 /** What an engine gives back, in comparable form. A clone of blocks and a copy are the same to a reader. */
 function comparable(output: EngineOutput): unknown {
   const methods = Array.from(output.methods, (method) => (method === METHOD.reflink ? METHOD.copy : method));
-  return { ...output, methods };
+  return { ...output, methods, times: undefined };
 }
 
 /** Runs one engine into a mailbox directory and registry of its own, in the state that `prepare` makes. */

@@ -9,7 +9,7 @@ import { armFaults } from '../../src/fs/seam.js';
 import { nsms3 } from '../../src/source/nsms3/source.js';
 import { mailboxPathComponents } from '../../src/store/names.js';
 import { loadAddTo } from '../../src/upgrade/additions-open.js';
-import { prepareTaskOf } from '../../src/upgrade/batch.js';
+import { prepareTaskOf } from '../../src/upgrade/folder-places.js';
 import { release } from '../../src/upgrade/run.js';
 import { prepareFolder } from '../../src/upgrade/steps.js';
 import type { PrepareFolder, PrepareResult, WorkerContext } from '../../src/upgrade/tasks.js';

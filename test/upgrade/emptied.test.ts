@@ -8,7 +8,7 @@ import { foldJournal } from '../../src/store/index/fold.js';
 import { fileSink } from '../../src/store/index/io.js';
 import { IndexBuilder } from '../../src/store/index/writer.js';
 import { mailboxPathComponents } from '../../src/store/names.js';
-import { placesOf, prepareTaskOf } from '../../src/upgrade/batch.js';
+import { placesOf, prepareTaskOf } from '../../src/upgrade/folder-places.js';
 import { migrateMailbox, type OnAccessOptions } from '../../src/upgrade/onAccess.js';
 import type { MessagesReport } from '../../src/upgrade/report.js';
 import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { placesOf, prepareTaskOf } from '../../src/upgrade/batch.js';
+import { placesOf, prepareTaskOf } from '../../src/upgrade/folder-places.js';
 import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import { release } from '../../src/upgrade/run.js';
 import { openSession, type Session } from '../../src/upgrade/session.js';

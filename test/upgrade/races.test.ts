@@ -62,6 +62,7 @@ async function runWith(
     options: { threads: 1, queue: 1, remove: false, acceptFailures: false, lockWaitMs: 1_000 },
     mapping: session.mapping,
     mailboxes: session.mailboxes,
+    jobs: undefined,
     pool,
     roots: emptyRoots(),
     log: session.log,

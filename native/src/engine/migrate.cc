@@ -3,269 +3,201 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <span>
 #include <utility>
 
-#include "engine/knowninodes.h"
-#include "engine/place.h"
-#include "engine/readahead.h"
-#include "engine/source.h"
+#include "engine/jobs.h"
+#include "engine/mover.h"
+#include "engine/slice.h"
 #include "engine/sweep.h"
-#include "hash/xxh3.h"
 #include "index/writer.h"
-#include "mime/crlf.h"
-#include "mime/parse.h"
-#include "sys/pace.h"
 
 namespace mailhaul::engine {
 namespace {
 
 constexpr std::uint32_t kSliceMessages = 4096;
-/// A slice's cache entries are held in memory until it ends; they are about as large as its messages at worst.
+/// With helpers the last slices are smaller, so that all end at about the same time.
+constexpr std::uint32_t kLastSliceMessages = 512;
+/// A slice's cache entries are held in memory until it is in the index; they are about as large as its messages at
+/// worst.
 constexpr double kSliceBytes = 128.0 * 1024 * 1024;
-constexpr std::size_t kKeepBytes = std::size_t{64} << 20;
-/// So many messages in a row that the device cannot read are no bad blocks any more: the disk is dying.
-constexpr std::uint32_t kDeadSource = 32;
+/// Slices that are moved ahead of the first one that is not in the index: so many are held in memory at most.
+constexpr std::uint32_t kAhead = 16;
 
-/// A message of the current slice.
-struct Parsed {
-  Facts facts;
-  std::size_t cacheAt = 0;  ///< of its cache entry, within Scratch::cache
-  std::size_t cacheBytes = 0;
-};
-
-using Known = std::shared_ptr<const KnownInodes::Entry>;
-
-class Migration {
+class FolderMove final : public Job {
  public:
-  Migration(const Folder& folder, Scratch& scratch)
-      : folder_(folder),
-        table_(folder.messages),
-        scratch_(scratch),
-        placer_(folder, scratch.compare, scratch.written),
-        writer_(folder.targetFd, folder.owner),
-        progress_(folder.progress) {
+  explicit FolderMove(const Folder& folder)
+      : folder_(folder), table_(folder.messages), writer_(folder.targetFd, folder.owner) {
     result_.methods.resize(table_.count, Method::failed);
     result_.errors.resize(table_.count, MessageError::none);
     result_.errorNumbers.resize(table_.count, 0);
     writer_.reserve(table_.count);
   }
 
-  Result run() {
+  Result run(Scratch& scratch) {
+    {
+      const Jobs::Opened open(folder_.job, *this);
+      work(scratch);
+    }
+    // From here on this thread is alone.
     try {
-      steps();
+      if (going() && folder_.resumed) ends(sweep(folder_, result_.errors, writer_.isOpen()));
+      if (going() && publishes()) publish();
     } catch (const std::bad_alloc&) {
-      halting({MessageError::none, ENOMEM, "malloc"});
+      ends(kNoMemory);
     }
     return std::move(result_);
   }
 
- private:
-  void steps() {
-    for (std::uint32_t first = 0; first < table_.count && going();) {
-      const std::uint32_t end = sliceEnd(first);
-      moveSlice(first, end);
-      if (going() && publishes()) indexSlice(first, end);
-      first = end;
+  void work(Scratch& scratch) noexcept override {
+    try {
+      Mover mover(folder_, scratch, {result_, failures_});
+      while (std::unique_ptr<Slice> slice = take(scratch)) {
+        bool stopped = false;
+        const Outcome moved = mover.move(*slice, stopped);
+        if (stopped) cancel();
+        if (!moved.ok()) ends(moved, mover.sourceIsDead());
+        bring(std::move(slice), scratch);
+      }
+    } catch (const std::bad_alloc&) {
+      ends(kNoMemory);
     }
-    if (going() && folder_.resumed) halting(sweep(folder_, result_.errors, writer_.isOpen()));
-    if (going() && publishes()) publish();
   }
 
-  [[nodiscard]] bool going() const noexcept { return !result_.stopped && result_.haltCall == nullptr; }
+ private:
+  static constexpr Outcome kNoMemory{MessageError::none, ENOMEM, "malloc"};
+
+  [[nodiscard]] bool going() const noexcept { return !over_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool publishes() const noexcept { return failures_ == 0 || folder_.publishWithFailures; }
 
-  /// Notes a failure that is not one of a message. A target that refuses for another reason than space ends the
-  /// folder as well: without its index it cannot be published.
-  void halting(const Outcome& outcome) noexcept {
-    if (outcome.ok()) return;
-    result_.haltError = outcome.errorNumber;
-    result_.haltCall = outcome.halt != nullptr ? outcome.halt : "store.idx";
+  /// The next slice; null when there is none, or the folder has ended.
+  [[nodiscard]] std::unique_ptr<Slice> take(Scratch& scratch) {
+    std::unique_ptr<Slice> slice = scratch.takeSlice();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !going() || taken_ == table_.count || slices_.size() < kAhead; });
+    if (!going() || taken_ == table_.count) {
+      lock.unlock();
+      scratch.giveBack(std::move(slice));
+      return nullptr;
+    }
+    const std::uint32_t first = taken_;
+    const std::uint32_t end = sliceEnd(first);
+    slices_.emplace(first, nullptr);
+    taken_ = end;
+    lock.unlock();
+    slice->begin(first, end);
+    return slice;
   }
 
   [[nodiscard]] std::uint32_t sliceEnd(std::uint32_t first) const noexcept {
+    const std::uint32_t messages =
+        folder_.job == 0 ? kSliceMessages : std::clamp((table_.count - first) / 4, kLastSliceMessages, kSliceMessages);
     double bytes = 0;
     std::uint32_t end = first;
-    while (end < table_.count && end - first < kSliceMessages && (end == first || bytes < kSliceBytes)) {
+    while (end < table_.count && end - first < messages && (end == first || bytes < kSliceBytes)) {
       bytes += table_.sizes[end++];
     }
     return end;
   }
 
-  void moveSlice(std::uint32_t first, std::uint32_t end) {
-    order_.clear();
-    for (std::uint32_t i = first; i < end; ++i) {
-      if (table_.refused[i] == 0) {
-        order_.push_back(i);
-      } else {
-        fail(i, Outcome::fail(static_cast<MessageError>(table_.refused[i])));
+  /// Adds a slice, and those behind it that waited for it, to the index. One thread at a time does that; another one
+  /// only leaves its slice.
+  void bring(std::unique_ptr<Slice> slice, Scratch& scratch) {
+    std::unique_lock lock(mutex_);
+    result_.bytes += slice->bytes;
+    result_.times += slice->times;
+    slices_.find(slice->first)->second = std::move(slice);
+    if (indexing_) return;
+    indexing_ = true;
+    while (going() && !slices_.empty() && slices_.begin()->second != nullptr) {
+      std::unique_ptr<Slice> next = std::move(slices_.begin()->second);
+      lock.unlock();
+      std::uint64_t taken = 0;
+      const Outcome written = publishes() ? index(*next, taken) : Outcome{};
+      scratch.giveBack(std::move(next));
+      if (!written.ok()) ends(written);
+      lock.lock();
+      result_.times.index += taken;
+      slices_.erase(slices_.begin());
+      changed_.notify_all();
+    }
+    indexing_ = false;
+  }
+
+  [[nodiscard]] Outcome index(const Slice& slice, std::uint64_t& nanoseconds) noexcept {
+    const auto began = std::chrono::steady_clock::now();
+    Outcome written;
+    try {
+      for (std::uint32_t i = slice.first; i < slice.end && written.ok(); ++i) {
+        if (result_.errors[i] != MessageError::none) continue;
+        const Parsed& parsed = slice.parsed[i - slice.first];
+        written = writer_.add({table_.uids[i], table_.flags[i], static_cast<std::int64_t>(table_.internalDates[i]),
+                               parsed.facts.size, parsed.facts.headerBytes, parsed.facts.digest, table_.keywords(i),
+                               std::span(slice.cache).subspan(parsed.cacheAt, parsed.cacheBytes)});
       }
+    } catch (const std::bad_alloc&) {
+      written = kNoMemory;
     }
-    std::sort(order_.begin(), order_.end(), [&](std::uint32_t a, std::uint32_t b) {
-      return table_.inodes[a] != table_.inodes[b] ? table_.inodes[a] < table_.inodes[b] : a < b;
-    });
-    parsed_.assign(end - first, Parsed{});
-    scratch_.cache.clear();
-    ReadAhead ahead(folder_, order_);
-    for (std::size_t k = 0; k < order_.size(); ++k) {
-      if (progress_.cancelled()) {
-        result_.stopped = true;
-        return;
-      }
-      const std::uint32_t i = order_[k];
-      Source* source = nullptr;
-      Outcome outcome = ahead.open(k, source);
-      if (placer_.freeDescriptors(outcome)) outcome = ahead.openAgain(k, source);
-      if (outcome.error == MessageError::vanished && folder_.resumed) outcome = reopen(i, outcome, *source);
-      if (outcome.ok()) {
-        outcome = move(i, *source, parsed_[i - first]);
-        ahead.observe(source->wasCold());
-      }
-      source->close();
-      if (outcome.halt != nullptr) return halting(outcome);
-      if (!outcome.ok()) fail(i, outcome);
-      if (sourceIsDead(outcome)) return;
-      progress_.add(outcome.ok() ? parsed_[i - first].facts.size : 0);
-      sys::settle();
-    }
-  }
-
-  /// Counts unreadable messages in a row; ends the folder when there are too many.
-  [[nodiscard]] bool sourceIsDead(const Outcome& outcome) noexcept {
-    const bool dead = outcome.error == MessageError::unreadable && isDeviceError(outcome.errorNumber);
-    unreadable_ = dead ? unreadable_ + 1 : 0;
-    if (unreadable_ < kDeadSource) return false;
-    halting({MessageError::none, outcome.errorNumber, "read"});
-    result_.haltOnSource = true;
-    return true;
-  }
-
-  /// The 3.x name is gone, but an earlier attempt linked the very file: then nothing is missing.
-  [[nodiscard]] Outcome reopen(std::uint32_t i, const Outcome& vanished, Source& source) noexcept {
-    const Outcome earlier = placer_.openEarlier(table_.uids[i], recordOf(table_, i), source);
-    return earlier.ok() || earlier.halt != nullptr ? earlier : vanished;
-  }
-
-  [[nodiscard]] Outcome move(std::uint32_t i, Source& source, Parsed& parsed) {
-    parsed.cacheAt = scratch_.cache.size();
-    Known known;
-    Method method = Method::failed;
-    if (const Outcome linked = moveKnown(i, source, known, method); !linked.ok()) return linked;
-    if (method == Method::failed) {
-      const Outcome moved = moveRead(i, source, known, parsed, method);
-      scratch_.message.trim();
-      if (scratch_.crlf.capacity() > kKeepBytes) std::vector<std::uint8_t>().swap(scratch_.crlf);
-      if (!moved.ok()) {
-        scratch_.cache.resize(parsed.cacheAt);
-        return moved;
-      }
-    } else {
-      parsed.facts = known->facts;
-      if (publishes()) takeEntry(*known, parsed);
-    }
-    result_.methods[i] = method;
-    result_.bytes += parsed.facts.size;
-    if (!publishes()) return {};
-    parsed.cacheBytes = scratch_.cache.size() - parsed.cacheAt;
-    if (isShared(source) && (!known || known->facts.digest != parsed.facts.digest)) {
-      const std::span<const std::uint8_t> cache = std::span(scratch_.cache).subspan(parsed.cacheAt);
-      KnownInodes::ofProcess().remember(KnownInodes::keyOf(source.st()),
-                                        {parsed.facts, {cache.begin(), cache.end()}});
-    }
-    return {};
-  }
-
-  /// In a repeated attempt every message has two links; what is shared cannot be told from that.
-  [[nodiscard]] bool isShared(const Source& source) const noexcept {
-    return source.st().st_nlink > 1 && !folder_.resumed;
-  }
-
-  /// Links a further name of an inode that was read before; `method` stays `failed` when that cannot be.
-  [[nodiscard]] Outcome moveKnown(std::uint32_t i, Source& source, Known& known, Method& method) {
-    // A store without shared messages is spared the look before the read.
-    if (folder_.resumed || !KnownInodes::ofProcess().hasAny()) return {};
-    if (const Outcome same = source.check(); !same.ok()) return same;
-    if (!isShared(source)) return {};
-    known = KnownInodes::ofProcess().find(KnownInodes::keyOf(source.st()));
-    if (!known || known->facts.rewritten) return {};
-    return placer_.placeLink({table_.uids[i], &source, {}, false, known->facts.digest}, method);
-  }
-
-  /// Reads a message, adds its cache entry, and gives it its 4.x file.
-  [[nodiscard]] Outcome moveRead(std::uint32_t i, Source& source, const Known& known, Parsed& parsed, Method& method) {
-    if (const Outcome read = source.read(scratch_.message); !read.ok()) return read;
-    Facts& facts = parsed.facts;
-    std::span<const std::uint8_t> content = source.bytes();  // the CRLF form
-    if (!mime::isCrlfForm(content)) {
-      if (mime::crlfBytes(content) >= kMessageLimit) return sourceFailure(EFBIG, "read");
-      mime::toCrlfForm(source.bytes(), scratch_.crlf);
-      content = scratch_.crlf;
-      facts.rewritten = true;
-    }
-    facts.size = content.size();
-    facts.digest = hash::digest(content);
-    if (publishes()) describe(content, known, parsed);
-    if (source.isMapped()) {
-      // All of this was read after the file was looked at last.
-      if (const Outcome same = source.check(); !same.ok()) return same;
-    }
-    return placer_.place({table_.uids[i], &source, content, facts.rewritten, facts.digest}, method);
-  }
-
-  void describe(std::span<const std::uint8_t> content, const Known& known, Parsed& parsed) {
-    if (known && known->facts.digest == parsed.facts.digest) {
-      takeEntry(*known, parsed);
-    } else {
-      parsed.facts.headerBytes = mime::parseMessage(content, scratch_.cache);
-    }
-  }
-
-  void takeEntry(const KnownInodes::Entry& known, Parsed& parsed) {
-    parsed.facts.headerBytes = known.facts.headerBytes;
-    scratch_.cache.insert(scratch_.cache.end(), known.cache.begin(), known.cache.end());
-  }
-
-  void fail(std::uint32_t i, const Outcome& outcome) noexcept {
-    result_.errors[i] = outcome.error;
-    result_.errorNumbers[i] = outcome.errorNumber;
-    ++failures_;
-  }
-
-  void indexSlice(std::uint32_t first, std::uint32_t end) {
-    for (std::uint32_t i = first; i < end && going(); ++i) {
-      if (result_.errors[i] != MessageError::none) continue;
-      const Parsed& parsed = parsed_[i - first];
-      halting(writer_.add({table_.uids[i], table_.flags[i], static_cast<std::int64_t>(table_.internalDates[i]),
-                           parsed.facts.size, parsed.facts.headerBytes, parsed.facts.digest, table_.keywords(i),
-                           std::span(scratch_.cache).subspan(parsed.cacheAt, parsed.cacheBytes)}));
-    }
-    if (scratch_.cache.capacity() > kKeepBytes) std::vector<std::uint8_t>().swap(scratch_.cache);
+    nanoseconds =
+        static_cast<std::uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now() - began).count());
+    return written;
   }
 
   void publish() {
-    halting(writer_.publish(folder_));
+    ends(writer_.publish(folder_));
     if (!going()) return;
     result_.published = true;
     result_.summary = writer_.summary();
   }
 
+  /// Notes what ends the folder; the first cause is kept. A target that refuses for another reason than space ends it
+  /// as well: without its index it cannot be published.
+  void ends(const Outcome& outcome, bool onSource = false) noexcept {
+    if (outcome.ok()) return;
+    const std::lock_guard lock(mutex_);
+    if (result_.haltCall == nullptr) {
+      result_.haltError = outcome.errorNumber;
+      result_.haltCall = outcome.halt != nullptr ? outcome.halt : "store.idx";
+      result_.haltOnSource = onSource;
+    }
+    isOver();
+  }
+
+  void cancel() noexcept {
+    const std::lock_guard lock(mutex_);
+    result_.stopped = true;
+    isOver();
+  }
+
+  void isOver() noexcept {
+    over_.store(true, std::memory_order_relaxed);
+    changed_.notify_all();
+  }
+
   const Folder& folder_;
   const MessageTable& table_;
-  Scratch& scratch_;
-  Placer placer_;
-  index::Writer writer_;
-  Progress progress_;
+  index::Writer writer_;  ///< of the thread that is indexing
   Result result_;
-  std::uint32_t failures_ = 0;
-  std::uint32_t unreadable_ = 0;  ///< in a row, because of the device
-  std::vector<std::uint32_t> order_;
-  std::vector<Parsed> parsed_;
+  std::atomic<std::uint32_t> failures_{0};
+  std::atomic<bool> over_{false};
+
+  std::mutex mutex_;  ///< of all that follows, and of what is one a folder in `result_`
+  std::condition_variable changed_;
+  std::uint32_t taken_ = 0;  ///< messages that are in slices
+  /// By first message: those that are taken and not in the index; null while a thread moves it.
+  std::map<std::uint32_t, std::unique_ptr<Slice>> slices_;
+  bool indexing_ = false;
 };
 
 }  // namespace
 
-Result migrate(const Folder& folder, Scratch& scratch) { return Migration(folder, scratch).run(); }
+Result migrate(const Folder& folder, Scratch& scratch) { return FolderMove(folder).run(scratch); }
 
 }  // namespace mailhaul::engine

@@ -2,8 +2,9 @@
 //
 // A file is taken only if, after it was read, the open file is the one of the migration record (inode, size, time), is
 // regular and has an owner and a mode that the rules allow: then the bytes in hand are the bytes of the file that gets
-// linked. One look is enough, and a system call less a message. What the scan saw to be no regular file is never opened;
-// what is put in a message's place after that is opened without blocking, and nothing that was read of it is used.
+// linked. One look is enough, and a system call less a message. What the scan saw to be no regular file is never
+// opened; what is put in a message's place after that is opened without blocking, and nothing that was read of it is
+// used.
 #pragma once
 
 #include <sys/stat.h>

@@ -118,6 +118,7 @@ struct Folder {
   bool takeForeign = false;
   bool publishWithFailures = false;
   bool resumed = false;
+  std::uint32_t job = 0;  ///< of Jobs::announce; 0: nobody helps
   std::int32_t* progress = nullptr;
 };
 
@@ -127,6 +128,22 @@ struct Summary {
   std::uint64_t bytes = 0;
   std::int64_t lastAppend = 0;
   std::uint32_t seen = 0, answered = 0, flagged = 0, deleted = 0, draft = 0;
+};
+
+/// EngineTimes of types.ts, nanoseconds summed over threads.
+struct Times {
+  std::uint64_t read = 0;
+  std::uint64_t parse = 0;
+  std::uint64_t place = 0;
+  std::uint64_t index = 0;
+
+  Times& operator+=(const Times& more) noexcept {
+    read += more.read;
+    parse += more.parse;
+    place += more.place;
+    index += more.index;
+    return *this;
+  }
 };
 
 /// EngineOutput of types.ts.
@@ -141,6 +158,7 @@ struct Result {
   const char* haltCall = nullptr;
   bool haltOnSource = false;  ///< the call was on the 3.x side
   bool stopped = false;
+  Times times;
 };
 
 }  // namespace mailhaul::engine

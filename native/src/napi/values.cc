@@ -213,6 +213,7 @@ engine::Folder folder(Napi::Value value) {
   out.takeForeign = boolean(object, "takeForeign");
   out.publishWithFailures = boolean(object, "publishWithFailures");
   out.resumed = boolean(object, "resumed");
+  out.job = uint32(object, "job");
   const std::span<std::int32_t> progress = elements<std::int32_t>(object.Get("progress"), "progress");
   if (progress.size() < 4 || reinterpret_cast<std::uintptr_t>(progress.data()) % alignof(std::int64_t) != 0) {
     throw wrong(value.Env(), "progress", "four slots, aligned");
@@ -246,6 +247,13 @@ Napi::Object output(Napi::Env env, const engine::Result& result) {
     out.Set("halt", halt);
   }
   out.Set("stopped", Napi::Boolean::New(env, result.stopped));
+  Napi::Object times = Napi::Object::New(env);
+  const auto milliseconds = [&](std::uint64_t ns) { return Napi::Number::New(env, static_cast<double>(ns) / 1e6); };
+  times.Set("read", milliseconds(result.times.read));
+  times.Set("parse", milliseconds(result.times.parse));
+  times.Set("place", milliseconds(result.times.place));
+  times.Set("index", milliseconds(result.times.index));
+  out.Set("times", times);
   return out;
 }
 

@@ -3,10 +3,12 @@
 #include <dirent.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstring>
 #include <string_view>
 
+#include "engine/jobs.h"
 #include "sys/calls.h"
 #include "sys/pace.h"
 
@@ -61,6 +63,26 @@ void stat(int fd, const Listing& listing, Row& row) {
   row.nlink = static_cast<std::uint32_t>(std::min<nlink_t>(st.st_nlink, UINT32_MAX));
 }
 
+/// Stats the rows of a directory, so many at a time.
+class StatJob final : public engine::Job {
+ public:
+  StatJob(int fd, Scan& scan) noexcept : fd_(fd), scan_(scan) {}
+
+  void work(engine::Scratch&) noexcept override { work(); }
+  void work() noexcept {
+    const std::size_t count = scan_.rows.size();
+    for (std::size_t first = next_.fetch_add(kRows); first < count; first = next_.fetch_add(kRows)) {
+      for (std::size_t i = first; i < std::min(first + kRows, count); ++i) stat(fd_, scan_.listing, scan_.rows[i]);
+    }
+  }
+
+ private:
+  static constexpr std::size_t kRows = 1024;
+  int fd_;
+  Scan& scan_;  ///< a row belongs to the thread that took it
+  std::atomic<std::size_t> next_{0};
+};
+
 }  // namespace
 
 int list(int fd, bool withHidden, Listing& out) {
@@ -77,15 +99,17 @@ int list(int fd, bool withHidden, Listing& out) {
   }
 }
 
-int scan(int fd, Scan& out) {
+int scan(int fd, std::uint32_t job, Scan& out) {
   if (const int error = list(fd, false, out.listing); error != 0) return error;
   std::vector<Entry>& entries = out.listing.entries;
   const auto order = [&](const Entry& a, const Entry& b) { return byInode(out.listing, a, b); };
   std::sort(entries.begin(), entries.end(), order);
   out.rows.resize(entries.size());
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    out.rows[i].entry = entries[i];
-    stat(fd, out.listing, out.rows[i]);
+  for (std::size_t i = 0; i < entries.size(); ++i) out.rows[i].entry = entries[i];
+  StatJob stats(fd, out);
+  {
+    const engine::Jobs::Opened open(job, stats);
+    stats.work();
   }
   const auto rowOrder = [&](const Row& a, const Row& b) { return order(a.entry, b.entry); };
   if (!std::is_sorted(out.rows.begin(), out.rows.end(), rowOrder)) {

@@ -44,7 +44,8 @@ struct Scan {
   std::vector<Row> rows;  ///< by inode, then name
 };
 
-/// Lists and stats. Returns 0 or the errno of reading the directory itself. Throws std::bad_alloc.
-[[nodiscard]] int scan(int fd, Scan& out);
+/// Lists and stats; a directory of many files together with those that help with `job` (engine/jobs.h; 0: nobody).
+/// Returns 0 or the errno of reading the directory itself. Throws std::bad_alloc.
+[[nodiscard]] int scan(int fd, std::uint32_t job, Scan& out);
 
 }  // namespace mailhaul::scan

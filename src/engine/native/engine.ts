@@ -5,13 +5,24 @@ import type { FolderEngine } from '../types.js';
 /** `FolderEngine` over a loaded addon. The addon's errors carry `code`, `errno` and `syscall` like Node's own. */
 export function nativeEngine(addon: NativeAddon): FolderEngine {
   let run: Int32Array | undefined;
+  /** A sync of an earlier run may have failed. */
+  const begin = (progress: Int32Array): void => {
+    if (progress !== run) addon.forgetWritten();
+    run = progress;
+  };
   return {
     name: 'native',
-    scan: (directoryFd) => addon.scan(directoryFd),
+    scan: (directoryFd, job = 0) => addon.scan(directoryFd, job),
+    jobs: {
+      announce: () => addon.announceJob(),
+      forget: (job) => addon.forgetJob(job),
+      help(job, progress) {
+        begin(progress);
+        addon.help(job);
+      },
+    },
     migrate(input) {
-      // A sync of an earlier run may have failed.
-      if (input.progress !== run) addon.forgetWritten();
-      run = input.progress;
+      begin(input.progress);
       return addon.migrate(input);
     },
     removeSources: (input) => addon.removeSources(input),

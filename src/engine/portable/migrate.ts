@@ -16,6 +16,7 @@ import { rowOfUid } from '../rows.js';
 import {
   type EngineInput,
   type EngineOutput,
+  type EngineTimes,
   type IndexSummary,
   isDeviceError,
   MESSAGE_ERRORS,
@@ -74,6 +75,9 @@ class Migration {
   /** Messages in a row that the device could not read. */
   private unreadable = 0;
   private bytes = 0;
+  /** EngineOutput.times; `read` begins where `mark` says. */
+  private readonly times = { read: 0, parse: 0, place: 0, index: 0 };
+  private mark = 0;
   /** Bytes that are not yet in PROGRESS.kilobytes. */
   private unreported = 0;
 
@@ -161,21 +165,34 @@ class Migration {
   /** Opens, reads, places and parses one message. Throws MessageFailed or Halted. */
   private move(i: number): Parsed {
     const uid = this.table.uids[i] ?? 0;
+    this.mark = performance.now();
     const source = this.open(i, uid);
     try {
       const read = this.buffer.read(source);
+      this.lap('read');
       const content = this.crlfForm(read);
       const sum = digest(content);
+      this.lap('parse');
       const rewritten = content !== read;
       const method = this.placer.place({ uid, source, content, rewritten, digest: sum });
       this.methods[i] = method;
       this.bytes += content.length;
+      this.lap('place');
       // Without an index to come, nobody asks for the structure.
       const { headerBytes, cache } = this.publishes() ? this.parser.parseMessage(content) : NOT_PARSED;
+      this.lap('parse');
       return { size: content.length, headerBytes, digest: sum, cache };
     } finally {
       fs.closeSync(source.fd);
+      this.lap('read');
     }
+  }
+
+  /** What passed since the last lap was spent on `step`. */
+  private lap(step: keyof EngineTimes): void {
+    const now = performance.now();
+    this.times[step] += now - this.mark;
+    this.mark = now;
   }
 
   private crlfForm(read: Uint8Array): Uint8Array {
@@ -214,6 +231,7 @@ class Migration {
   private indexSlice(first: number, parsed: readonly (Parsed | undefined)[]): void {
     const { uids, flags, internalDates, keywordOffsets, keywordRefs } = this.table;
     const { builder } = this.openIndex();
+    this.mark = performance.now();
     onTarget(() => {
       parsed.forEach((message, k) => {
         if (message === undefined) return;
@@ -229,6 +247,7 @@ class Migration {
         builder.add(facts, keywordRefs.subarray(keywordOffsets[i], keywordOffsets[i + 1]), message.cache);
       });
     });
+    this.lap('index');
   }
 
   private openIndex(): IndexFile {
@@ -278,8 +297,8 @@ class Migration {
   }
 
   private output(summary: IndexSummary | null, halt: EngineOutput['halt'], stopped: boolean): EngineOutput {
-    const { methods, errors, errnos, bytes } = this;
-    return { methods, errors, errnos, summary, bytes, halt, stopped };
+    const { methods, errors, errnos, bytes, times } = this;
+    return { methods, errors, errnos, summary, bytes, halt, stopped, times };
   }
 }
 

@@ -143,7 +143,7 @@ const VICTIM = `
   addon.migrate({
     sourceFd: open('INBOX'), targetFd: open('=user'), singleFd: open('=single'), uidvalidity: 1234567,
     uidnext: 99 * count + 1, keywords: [], admin: Buffer.from('{"v":1}'), ownerUid: process.getuid(),
-    ownerGid: process.getgid(), setOwner: false, takeForeign: false, publishWithFailures: false, resumed: false,
+    ownerGid: process.getgid(), setOwner: false, takeForeign: false, publishWithFailures: false, resumed: false, job: 0,
     progress: new Int32Array(new SharedArrayBuffer(64)),
     messages: {
       count, uids: Uint32Array.from(files, (_, i) => 99 * (i + 1)),

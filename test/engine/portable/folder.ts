@@ -54,6 +54,7 @@ export function inputOf(
     ownerUid: process.getuid?.() ?? 0,
     ownerGid: process.getgid?.() ?? 0,
     setOwner: false,
+    job: 0,
     takeForeign: false,
     publishWithFailures: false,
     resumed: false,

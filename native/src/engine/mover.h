@@ -1,0 +1,69 @@
+// Moves the messages of a slice, in one thread:
+//
+//   source file ─ open, read once, look ─▶ bytes ─▶ CRLF form ─▶ digest, cache entry ─▶ Slice
+//                                            └──────────────────▶ <nn>/<uid>.msg (link, clone, copy or rewrite)
+//
+// in inode order, the order that disks like. Invariant: a 3.x name is never touched, and a file that has a 4.x name
+// has its whole content, owner and mode.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/place.h"
+#include "engine/scratch.h"
+#include "engine/slice.h"
+#include "engine/source.h"
+#include "engine/types.h"
+
+namespace mailhaul::engine {
+
+/// What the threads that move one folder share.
+struct Shared {
+  Result& result;  ///< the columns; a message's elements belong to the thread that has its slice
+  std::atomic<std::uint32_t>& failures;
+};
+
+class Mover {
+ public:
+  Mover(const Folder& folder, Scratch& scratch, Shared shared) noexcept;
+
+  /// Returns what ends the folder, or that it goes on. `stopped` when the run was cancelled. Throws std::bad_alloc.
+  [[nodiscard]] Outcome move(Slice& slice, bool& stopped);
+
+  /// What ended the folder was on the 3.x side.
+  [[nodiscard]] bool sourceIsDead() const noexcept { return sourceDead_; }
+
+ private:
+  using Known = std::shared_ptr<const KnownInodes::Entry>;
+  class Clock;
+
+  void takeOrder(const Slice& slice);
+  [[nodiscard]] bool publishes() const noexcept;
+  [[nodiscard]] Outcome countUnreadable(const Outcome& outcome) noexcept;
+  [[nodiscard]] Outcome reopen(std::uint32_t i, const Outcome& vanished, Source& source);
+  [[nodiscard]] Outcome moveOne(std::uint32_t i, Source& source, Slice& slice, Clock& clock);
+  [[nodiscard]] bool isShared(const Source& source) const noexcept;
+  [[nodiscard]] Outcome moveKnown(std::uint32_t i, Source& source, Known& known, Method& method);
+  [[nodiscard]] Outcome moveRead(std::uint32_t i, Source& source, const Known& known, Parsed& parsed, Method& method,
+                                 Clock& clock);
+  void describe(std::span<const std::uint8_t> content, const Known& known, Parsed& parsed);
+  void takeEntry(const KnownInodes::Entry& known, Parsed& parsed);
+  void fail(std::uint32_t i, const Outcome& outcome) noexcept;
+
+  const Folder& folder_;
+  const MessageTable& table_;
+  Scratch& scratch_;
+  Shared shared_;
+  Placer placer_;
+  Progress progress_;
+  Slice* slice_ = nullptr;
+  std::vector<std::uint32_t> order_;
+  std::uint32_t unreadable_ = 0;  ///< in a row, because of the device
+  bool sourceDead_ = false;
+};
+
+}  // namespace mailhaul::engine

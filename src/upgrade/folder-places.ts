@@ -1,0 +1,75 @@
+/** Where a folder comes from and goes to, and the task that prepares it. */
+import { MailhaulError } from '../errors.js';
+import { mailboxPathComponents } from '../store/names.js';
+import { partitionRoot, storeRoot } from './roots.js';
+import type { Run } from './run.js';
+import { mailboxOf } from './selection.js';
+import type { Place, PrepareFolder } from './tasks.js';
+import type { MappingFolder } from './types.js';
+
+/** Where a folder comes from and goes to. */
+export interface FolderPlaces {
+  readonly source: Place;
+  readonly target: Place;
+  readonly singleFd: number;
+  /** The mailbox's name now. */
+  readonly mailbox: string;
+  /** Absolute path of the partition. */
+  readonly rootPath: string;
+}
+
+export function placesOf(
+  run: Pick<Run, 'mapping' | 'mailboxes' | 'roots' | 'owner' | 'partitionPath'>,
+  folder: MappingFolder,
+): FolderPlaces {
+  const user = run.mapping.user(folder.uid);
+  if (user === undefined) {
+    throw new MailhaulError('MAP_USER', 'The mapping names a folder of an unknown user.', { where: folder.uid });
+  }
+  // A folder keeps the root of its first attempt (4x-store.md, Layout).
+  const rootPath = folder.root ?? run.partitionPath(folder.partition);
+  const root = partitionRoot(run.roots, folder.partition, rootPath, run.owner);
+  const store = storeRoot(run.roots, user.storePath);
+  const mailbox = mailboxOf(run.mailboxes, folder)?.name ?? folder.mailbox;
+  return {
+    source: { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path] },
+    target: {
+      rootFd: root.dir.fd,
+      rootPath: root.dir.path,
+      components: mailboxPathComponents(folder.uid, mailbox),
+    },
+    singleFd: root.single.fd,
+    mailbox,
+    rootPath,
+  };
+}
+
+export function prepareTaskOf(
+  { mapping, mailboxes }: Pick<Run, 'mapping' | 'mailboxes'>,
+  folder: MappingFolder,
+  { source, target }: Pick<FolderPlaces, 'source' | 'target'>,
+): PrepareFolder {
+  const published = mailboxes.wasPublished(folder.id);
+  // Another process may have published it since the mapping's snapshot was taken. Its record was committed before that:
+  // a snapshot that is younger than `published` has it.
+  if (published) mapping.refresh();
+  const failures = published ? mapping.failures(folder.id) : [];
+  return {
+    id: folder.id,
+    job: 0,
+    source,
+    target,
+    uidvalidity: folder.uidvalidity,
+    uidvalidityChosen: folder.uidvalidityChosen === true,
+    missing: folder.missing,
+    inode: folder.inode,
+    indexBytes: folder.indexBytes,
+    previous: mapping.record(folder.id) ?? null,
+    failed: published ? Uint32Array.from(failures, ({ uid }) => uid) : null,
+    endWithFile: Uint32Array.from(
+      failures.filter(({ code }) => code === 'MSG_NOT_REGULAR'),
+      ({ uid }) => uid,
+    ),
+    now: Math.floor(Date.now() / 1000),
+  };
+}
