@@ -93,7 +93,7 @@ function folderPieces({ folder, messages }: Sample): Piece[] {
           {
             name: 'list and stat a folder, a file (native)',
             items,
-            run: () => scanFolder(folder, addon.scan),
+            run: () => scanFolder(folder, (fd) => addon.scan(fd, 0)),
           },
         ]),
   ];
