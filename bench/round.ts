@@ -47,7 +47,7 @@ export class PartRun {
     const migrations = part.foldersOnly ? 1 : part.migrations.length;
     const names = Array.from({ length: migrations }, (_, i) => `store${i}`);
     const withSource = competes && !sharesTree(part);
-    this.say(`  makes ${names.length + (withSource ? 1 : 0)} stores`);
+    this.say(`  stores to make: ${names.length + (withSource ? 1 : 0)}`);
     const made = await makeStores(space.disks, part, withSource ? [...names, 'source'] : names);
     space.settle();
     const limit = part.limit?.(earlier, space.disks);

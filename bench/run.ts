@@ -48,13 +48,12 @@ async function benchmark(settings: Settings, command: string): Promise<Report> {
     say(`${shape.messages} messages in ${shape.folders} folders, read in ${shape.seconds.toFixed(1)} s`);
   const migrations = migrationsOf(settings);
   const parts = cases.length > 0 ? partsOf(cases) : plannedParts(settings, installed(settings), shape);
-  const disks = Math.max(settings.disks, ...cases.map((one) => one.disks));
   const rounds: Sample[][] = [];
   let where = '';
   for (let number = 1; number <= settings.rounds; number++) {
     const samples: Sample[] = [];
     for (const part of parts) {
-      const space = workspace(settings, part, disks);
+      const space = workspace(settings, part);
       where = space.description;
       try {
         say(`round ${number} of ${settings.rounds}, ${part.name}, on ${where}`);
@@ -105,7 +104,7 @@ function isThere(competitor: Competitor): boolean {
 const HEAD_ROOM = 1.3;
 const LEAST_GIGABYTES = 2;
 
-function workspace(settings: Settings, part: Part, disks: number): Workspace {
+function workspace(settings: Settings, part: Part): Workspace {
   const { directories, partitionDirectories, imageDirectory, fileSystem } = settings;
   const across = part.conditions.some((one) => one.across) || part.migrations.some((one) => one.across);
   const bytes = partBytes(part);
@@ -118,7 +117,7 @@ function workspace(settings: Settings, part: Part, disks: number): Workspace {
     Math.ceil((Math.max(bytes.disk, bytes.across) * HEAD_ROOM) / 2 ** 30) + 1,
   );
   checkRoom(imageDirectory, (bytes.disk * part.disks.length + bytes.across) * 1.1);
-  return loopFileSystems(imageDirectory, fileSystem, { disks, across, gigabytes });
+  return loopFileSystems(imageDirectory, fileSystem, { disks: Math.max(...part.disks) + 1, across, gigabytes });
 }
 
 /** A disk that fills up in the middle is no result, and may be somebody's mail disk. */

@@ -63,9 +63,10 @@ export function storeBytes(store: StorePlan): number {
   return inodes * (meanSize(store) + BLOCK / 2 + 256) + store.messages * 1024 + folders * BLOCKS_A_FOLDER * BLOCK;
 }
 
-/** A part whose one migration leaves its store as it is may compete on it, where nothing else writes. */
-export function sharesTree({ competitors, migrations }: Part): boolean {
-  return migrations.length === 1 && !migrations[0]!.remove && competitors.every((name) => name === 'cat');
+/** `cat` changes nothing: where it alone competes, and once, it reads the store of the migration before that runs. */
+export function sharesTree({ competitors, floors, conditions, migrations }: Part): boolean {
+  const alone = competitors.every((name) => name === 'cat') && floors.length === 0;
+  return alone && conditions.length === 1 && migrations.length === 1;
 }
 
 /** Room for a part on each disk of a workspace, bytes. */

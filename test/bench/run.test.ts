@@ -58,7 +58,7 @@ it('measures two store paths, also with partitions elsewhere and -r, and reports
 
 it('predicts the window of a given store', () => {
   const given = generateInstallation({ root: path.join(work, 'given'), users: 6, messages: 400, damage: 0 });
-  const where = ['--dir', directory('like'), '--like-messages', '200', '--warm', '--competitors', 'cat'];
+  const where = ['--dir', directory('like'), '--like-messages', '200', '--warm', '--competitors', 'cat,floor'];
   const { report, page } = bench(...where, ...given.storePaths.flatMap((one) => ['--like', one]));
   expect(report.parts.map(({ name }) => name)).toEqual(['large', 'small', 'light', 'folders']);
   expect(report.like!.shape).toMatchObject({ users: 6, messages: given.files, inodes: given.files - given.links });
