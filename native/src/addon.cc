@@ -30,7 +30,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 8;
+constexpr double kAbi = 9;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -170,8 +170,14 @@ Napi::Value forgetJob(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value help(const Napi::CallbackInfo& info) {
-  engine::Jobs::ofProcess().help(info[0].ToNumber().Uint32Value(), info.Env().GetInstanceData<Instance>()->scratch);
-  return info.Env().Undefined();
+  const Napi::Env env = info.Env();
+  const engine::Piece piece =
+      engine::Jobs::ofProcess().help(info[0].ToNumber().Uint32Value(), env.GetInstanceData<Instance>()->scratch);
+  if (!piece.taken) return env.Null();
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("messages", Napi::Number::New(env, piece.messages));
+  out.Set("bytes", Napi::Number::New(env, static_cast<double>(piece.bytes)));
+  return out;
 }
 
 Napi::Value forgetWritten(const Napi::CallbackInfo& info) {

@@ -90,7 +90,8 @@ TEST(HelpersLeaveTheSameFolderAsOneThread) {
   for (int i = 0; i < 3; ++i) {
     helpers.emplace_back([&] {
       Scratch own;
-      jobs.help(input.job, own);
+      while (jobs.help(input.job, own).taken) {
+      }
     });
   }
   const Result result = mailhaul::engine::migrate(input, scratch);
@@ -109,7 +110,8 @@ TEST(AFolderThatEndsLetsItsHelpersGo) {
   *input.progress = 1;  // cancelled
   std::thread helper([&] {
     Scratch own;
-    jobs.help(input.job, own);
+    while (jobs.help(input.job, own).taken) {
+    }
   });
   Scratch scratch;
   const Result result = mailhaul::engine::migrate(input, scratch);
@@ -123,12 +125,12 @@ TEST(WorkThatNobodyBeginsLetsItsHelpersGo) {
   const std::uint32_t job = jobs.announce();
   std::thread helper([&] {
     Scratch own;
-    jobs.help(job, own);
+    CHECK(!jobs.help(job, own).taken);
   });
   jobs.forget(job);
   helper.join();
   Scratch own;
-  jobs.help(job, own);
+  CHECK(!jobs.help(job, own).taken);
 }
 
 TEST(HelpersLookAtTheSameDirectory) {
@@ -138,7 +140,8 @@ TEST(HelpersLookAtTheSameDirectory) {
   const std::uint32_t job = jobs.announce();
   std::thread helper([&] {
     Scratch own;
-    jobs.help(job, own);
+    while (jobs.help(job, own).taken) {
+    }
   });
   mailhaul::scan::Scan helped;
   CHECK_EQ(mailhaul::scan::scan(folder.input().sourceFd, job, helped), 0);

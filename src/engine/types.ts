@@ -225,8 +225,14 @@ export interface SharedJobs {
   announce(): number;
   /** Nobody begins it any more. To be called when the work has ended, however it did. */
   forget(job: number): void;
-  /** Returns when nothing is left to take, at once when the work has ended; waits for one that has not begun. */
-  help(job: number, progress: Int32Array): void;
+  /** Does a piece; null when nothing is left to take, or the work has ended. Waits for one that has not begun. */
+  help(job: number, progress: Int32Array): SharedPiece | null;
+}
+
+/** What a helper has moved; nothing where it looked at a directory. */
+export interface SharedPiece {
+  readonly messages: number;
+  readonly bytes: number;
 }
 
 /** One of the two engines. */

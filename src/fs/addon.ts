@@ -5,7 +5,14 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { DirectoryScan, EngineInput, EngineOutput, RemoveInput, RemoveOutput } from '../engine/types.js';
+import type {
+  DirectoryScan,
+  EngineInput,
+  EngineOutput,
+  RemoveInput,
+  RemoveOutput,
+  SharedPiece,
+} from '../engine/types.js';
 import { armedFaults } from './seam.js';
 
 /** What build/Release/mailhaul.node exports. All calls are synchronous and throw Errors with `code`. */
@@ -23,7 +30,7 @@ export interface NativeAddon {
   /** engine/types.ts, SharedJobs. */
   announceJob(): number;
   forgetJob(job: number): void;
-  help(job: number): void;
+  help(job: number): SharedPiece | null;
   migrate(input: EngineInput): EngineOutput;
   /** A new run begins: what this thread has written before may have been refused by the disk. */
   forgetWritten(): void;
@@ -55,7 +62,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 8;
+export const ADDON_ABI = 9;
 
 let loaded: NativeAddon | null | undefined;
 

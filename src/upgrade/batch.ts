@@ -28,9 +28,9 @@ import {
   type Run,
   release,
 } from './run.js';
-import type { Amount } from './schedule.js';
+import type { Amount } from './schedule-types.js';
 import { isDueIn, mailboxOf } from './selection.js';
-import { withHelp } from './sharing.js';
+import { runShared } from './sharing.js';
 import type { FailedFolder, MoveFolder, PrepareFolder, Trouble } from './tasks.js';
 import { countUnreadable, isPathStopped, messagesReadable, sourceStrike, sourceWorks, stopDevice } from './trouble.js';
 import { isProcessTrouble } from './trouble-kinds.js';
@@ -79,10 +79,8 @@ export async function processBatch(
     if (halted(run)) return amount;
     await records(prepared.map(({ folder, ready, failures }) => ({ folder, record: recordOf(ready.plan), failures })));
     const messages = prepared.reduce((sum, { move }) => sum + move.plan.messages.count, 0);
-    const results = await lane.run('move', () =>
-      withHelp(run, messages, (job) =>
-        run.pool.run({ kind: 'move', folders: prepared.map(({ move }) => ({ ...move, job })) }),
-      ),
+    const results = await runShared(run, lane, 'move', messages, (job) =>
+      run.pool.run({ kind: 'move', folders: prepared.map(({ move }) => ({ ...move, job })) }),
     );
     const byId = new Map(prepared.map((entry) => [entry.folder.id, entry]));
     const moved: MovedFolder[] = [];
@@ -138,10 +136,8 @@ async function prepare(
     }
   }
   const estimate = batch.reduce((sum, folder) => sum + estimateMessages(folder), 0);
-  const results = await lane.run('prepare', () =>
-    withHelp(run, estimate, (job) =>
-      run.pool.run({ kind: 'prepare', folders: tasks.map((task) => ({ ...task, job })) }),
-    ),
+  const results = await runShared(run, lane, 'prepare', estimate, (job) =>
+    run.pool.run({ kind: 'prepare', folders: tasks.map((task) => ({ ...task, job })) }),
   );
   const held = new Set(results.filter((result) => result.kind === 'ready'));
   const prepared: PreparedFolder[] = [];

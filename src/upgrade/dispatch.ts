@@ -2,12 +2,20 @@
  * Drives a schedule: takes batches off the lists, gives each the thread that the schedule grants it, and keeps the next
  * ones ready, so that a thread that ends a task finds another one at once.
  */
-import type { Amount, Schedule, Step, Ticket } from './schedule.js';
+import type { Help, Schedule } from './schedule.js';
+import type { Amount, Step, Ticket } from './schedule-types.js';
 
 /** What a batch has of the threads. */
 export interface Lane {
-  /** Waits for a thread and does one step of the batch with it. */
-  run<T>(step: Step, task: () => Promise<T>): Promise<T>;
+  /** Waits for a thread and does one step of the batch with it; others that are free then may help. */
+  run<T>(step: Step, task: () => Promise<T>, helpers?: Helpers): Promise<T>;
+}
+
+export interface Helpers {
+  /** So many at most. */
+  readonly threads: number;
+  /** One of them does a piece; undefined: nothing was left. */
+  piece(): Promise<Amount | undefined>;
 }
 
 export interface Taken<B> {
@@ -30,24 +38,47 @@ export interface Work<B> {
 export function dispatch<B>(schedule: Schedule, work: Work<B>, clock = () => performance.now()): Promise<void> {
   return new Promise((resolve) => {
     const waiting = new Map<Ticket, () => void>();
+    const helpers = new Map<Ticket, Helpers>();
 
     const grant = (): void => {
       for (let ticket = schedule.grant(clock()); ticket !== undefined; ticket = schedule.grant(clock())) {
         waiting.get(ticket)?.();
         waiting.delete(ticket);
       }
+      for (let help = schedule.grantHelp(clock()); help !== undefined; help = schedule.grantHelp(clock())) {
+        void assist(help);
+      }
+    };
+
+    const assist = async (help: Help): Promise<void> => {
+      const { ticket } = help;
+      // A helper that fails has left nothing undone: what it took is in the result of the one who has the folder.
+      const step = helpers.get(ticket);
+      const moved = await step?.piece().catch(() => undefined);
+      // Unless the batch is at its next step by now.
+      if (moved === undefined && helpers.get(ticket) === step) schedule.wantHelp(ticket, 0);
+      schedule.releaseHelp(help, moved ?? { messages: 0, bytes: 0 }, clock());
+      advance();
     };
 
     const laneOf = (ticket: Ticket): Lane => ({
-      async run(step, task) {
+      async run(step, task, others) {
         await new Promise<void>((go) => {
           waiting.set(ticket, go);
           schedule.wait(ticket, step);
           grant();
         });
         try {
-          return await task();
+          const done = task();
+          if (others !== undefined) {
+            helpers.set(ticket, others);
+            schedule.wantHelp(ticket, others.threads);
+            grant();
+          }
+          return await done;
         } finally {
+          helpers.delete(ticket);
+          schedule.wantHelp(ticket, 0);
           // Before anybody looks at the result: the thread gets its next task first.
           schedule.release(ticket, clock());
           advance();

@@ -24,8 +24,7 @@ export function perform(tools: StepTools, task: Task): unknown {
         .then(({ loadAppend }) => loadAppend())
         .then((append) => inPace(task.folders, (folder) => append(tools, folder)));
     case 'help':
-      tools.engine.jobs?.help(task.job, tools.context.progress);
-      return null;
+      return tools.engine.jobs?.help(task.job, tools.context.progress) ?? null;
     case 'warm':
       waitForAll(task.arrived, task.threads);
       return null;

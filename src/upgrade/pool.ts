@@ -3,6 +3,7 @@
  * so a worker is busy with exactly one task; progress and the cancel flag travel in shared memory.
  */
 import { fileURLToPath } from 'node:url';
+import type { SharedPiece } from '../engine/types.js';
 import type {
   AppendResult,
   FinishResult,
@@ -20,7 +21,7 @@ export interface TaskResults {
   readonly prepare: PrepareResult[];
   readonly move: MoveResult[];
   readonly append: AppendResult[];
-  readonly help: null;
+  readonly help: SharedPiece | null;
   readonly warm: null;
   readonly finish: FinishResult[];
   readonly remove: RemoveResult[];

@@ -4,7 +4,7 @@
  */
 import { METHOD } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
-import type { DeviceUse } from './schedule.js';
+import type { DeviceUse } from './schedule-types.js';
 import type { ThrottleReport } from './throttle.js';
 
 export interface RunError {

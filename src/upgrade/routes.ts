@@ -8,7 +8,7 @@
 import { type Dir, fstat } from '../fs/dir.js';
 import type { Taken } from './dispatch.js';
 import type { Run } from './run.js';
-import type { RouteWork } from './schedule.js';
+import type { RouteWork } from './schedule-types.js';
 import type { MappingFolder } from './types.js';
 import { BATCH_MESSAGES, type Worklist } from './worklist.js';
 

@@ -16,97 +16,15 @@
  *     2. else of the device with the longest time to go for each task under way: the tail then keeps all threads busy.
  *        But not the threads that other devices want now or in a moment, up to their equal share: a batch of a slow
  *        disk keeps its thread for seconds, and a fast disk has gaps of milliseconds;
- *     3. within a route a move before a prepare: what is locked is let go of soonest.
+ *     3. within a route a move before a prepare: what is locked is let go of soonest;
+ *     4. where none of these may start, a piece of a giant folder that another thread has in hand (sharing.ts).
  *
  * Bounds, for each route: its batches under way, its share of the queue (`-q`, folders whose records are durable and
  * that wait for a thread), and of the messages of which plans are in memory. A route without a plan may always have
  * one, so no device waits for the queue of another one.
  */
 import { InFlightLimit } from './limit.js';
-
-/** What is to be done between two devices. */
-export interface RouteWork {
-  /** Equal for the same device. */
-  readonly source: string;
-  readonly target: string;
-  readonly folders: number;
-  /** An estimate. */
-  readonly messages: number;
-}
-
-/** What was done. */
-export interface Amount {
-  readonly messages: number;
-  readonly bytes: number;
-}
-
-export type Step = 'prepare' | 'move';
-
-/** A batch on its way. */
-export interface Ticket {
-  readonly route: number;
-  readonly folders: number;
-  /** Estimate, messages. */
-  readonly messages: number;
-  /** What it waits for or does; undefined between its steps. */
-  step: Step | undefined;
-  /** It has a thread. */
-  running: boolean;
-  startedMs: number;
-  /** Milliseconds with a thread so far. */
-  threadMs: number;
-  /** Its plans are in memory, and nothing of it is being moved. */
-  planned: boolean;
-  /** It was not moved yet. */
-  wantsThread: boolean;
-  /** Versions of the limits of its devices when it began. */
-  readonly versions: number[];
-}
-
-export interface DeviceUse extends Amount {
-  readonly device: string;
-  /** Tasks at a time: what measuring has found so far. */
-  readonly limit: number;
-  /** Milliseconds in which at least one task was under way. */
-  readonly busyMs: number;
-}
-
-interface Device {
-  readonly key: string;
-  readonly limit: InFlightLimit;
-  active: number;
-  /** Batches that want a thread, now or for their next step, or have one. */
-  wanted: number;
-  busyMs: number;
-  changedMs: number;
-  /** Estimated messages that no batch has taken, and those of batches that are done. */
-  left: number;
-  estimateDone: number;
-  messages: number;
-  bytes: number;
-}
-
-interface Route {
-  /** Source and target; one of them when they are the same. */
-  readonly devices: readonly Device[];
-  readonly moves: Ticket[];
-  readonly prepares: Ticket[];
-  foldersLeft: number;
-  messagesLeft: number;
-  exhausted: boolean;
-  underWay: number;
-  /** Folders that wait for their move. */
-  queuedFolders: number;
-  /** Messages of which plans are made or wait. */
-  plannedMessages: number;
-}
-
-export interface ScheduleOptions {
-  /** `-t`: tasks at a time in all. */
-  readonly threads: number;
-  /** `-q` */
-  readonly queue: number;
-}
+import type { Amount, Device, DeviceUse, Route, RouteWork, ScheduleOptions, Step, Ticket } from './schedule-types.js';
 
 /** A device begins with so many tasks at a time; with one where there are not twice as many threads as devices. */
 const FIRST_LIMIT = 2;
@@ -121,6 +39,13 @@ const FOLDERS_UNDER_WAY = 512;
 /** What a message costs beside its bytes, as bytes. */
 const MESSAGE_COST = 32_768;
 
+/** A thread that helps. */
+export interface Help {
+  readonly ticket: Ticket;
+  readonly versions: readonly number[];
+  readonly startedMs: number;
+}
+
 export class Schedule {
   readonly #threads: number;
   readonly #devices = new Map<string, Device>();
@@ -129,6 +54,8 @@ export class Schedule {
   readonly #messagesShare: number;
   readonly #batchFolders: number;
   readonly #firstLimit: number;
+  /** Batches whose step others can help with. */
+  readonly #helped = new Set<Ticket>();
   #active = 0;
   #underWay = 0;
 
@@ -191,6 +118,8 @@ export class Schedule {
       planned: false,
       wantsThread: true,
       versions: [],
+      helpersWanted: 0,
+      helpers: 0,
     };
   }
 
@@ -236,6 +165,38 @@ export class Schedule {
     return ticket;
   }
 
+  /** What the batch does with its thread so many others could help with. */
+  wantHelp(ticket: Ticket, threads: number): void {
+    ticket.helpersWanted = threads;
+    if (threads > 0) this.#helped.add(ticket);
+    else this.#helped.delete(ticket);
+  }
+
+  /** The batch that a free thread helps for a while; asked for when no batch may start. */
+  grantHelp(now: number): Help | undefined {
+    if (this.#active >= this.#threads) return undefined;
+    for (const ticket of this.#helped) {
+      const route = this.#route(ticket.route);
+      if (ticket.helpers >= ticket.helpersWanted || route.devices.some(isFull)) continue;
+      if (this.#threads - this.#active <= this.#reservedFrom(route)) continue;
+      ticket.helpers += 1;
+      this.#active += 1;
+      for (const device of route.devices) this.#activeOn(device, 1, now);
+      return { ticket, versions: route.devices.map(({ limit }) => limit.version), startedMs: now };
+    }
+    return undefined;
+  }
+
+  /** The helper is free again. What it moved tells how fast its devices are, long before the batch is done. */
+  releaseHelp({ ticket, versions, startedMs }: Help, moved: Amount, now: number): void {
+    ticket.helpers -= 1;
+    this.#active -= 1;
+    for (const [i, device] of this.#route(ticket.route).devices.entries()) {
+      this.#activeOn(device, -1, now);
+      device.limit.batchDone(versions[i] ?? -1, unitsOf(moved), now - startedMs, now);
+    }
+  }
+
   /** The batch gives its thread back. */
   release(ticket: Ticket, now: number): void {
     if (!ticket.running) return;
@@ -260,14 +221,13 @@ export class Schedule {
       device.estimateDone += ticket.messages;
       device.messages += amount.messages;
       device.bytes += amount.bytes;
-      const units = amount.messages + amount.bytes / MESSAGE_COST;
-      device.limit.batchDone(ticket.versions[i] ?? -1, units, ticket.threadMs, now);
+      device.limit.batchDone(ticket.versions[i] ?? -1, unitsOf(amount), ticket.threadMs, now);
     }
   }
 
-  /** No batch is on its way. */
+  /** No batch is on its way, and no thread has anything in hand. */
   isIdle(): boolean {
-    return this.#underWay === 0;
+    return this.#underWay === 0 && this.#active === 0;
   }
 
   devices(now: number): DeviceUse[] {
@@ -321,7 +281,7 @@ export class Schedule {
   }
 
   #isStartable(route: Route): boolean {
-    if (route.devices.some((device) => device.active >= device.limit.value)) return false;
+    if (route.devices.some(isFull)) return false;
     if (route.moves.length === 0 && (route.prepares.length === 0 || !this.#mayPrepare(route))) return false;
     return isIdle(route) || this.#threads - this.#active > this.#reservedFrom(route);
   }
@@ -378,6 +338,14 @@ export class Schedule {
     if (ticket.planned) route.plannedMessages -= ticket.messages;
     ticket.planned = false;
   }
+}
+
+function isFull({ active, limit }: Device): boolean {
+  return active >= limit.value;
+}
+
+function unitsOf({ messages, bytes }: Amount): number {
+  return messages + bytes / MESSAGE_COST;
 }
 
 function devicesOf(works: readonly RouteWork[]): Set<string> {

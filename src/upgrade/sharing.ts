@@ -1,10 +1,11 @@
 /**
- * One giant folder on several threads: the thread that has it works on it as always, and others that are idle help
- * (SharedJobs of engine/types.ts). The tasks of the helpers stand behind those that wait already; one that comes when
- * nothing is left ends at once.
+ * One giant folder on several threads: the thread that has it works on it as always, and those that are free and have
+ * nothing more urgent do a piece of it each (SharedJobs of engine/types.ts, Schedule.grantHelp).
  */
 import type { SharedJobs } from '../engine/types.js';
+import type { Lane } from './dispatch.js';
 import type { WorkerPool } from './pool.js';
+import type { Step } from './schedule-types.js';
 
 /** So many messages for each thread at least: two slices of the engine. */
 const MESSAGES_A_THREAD = 8192;
@@ -16,22 +17,25 @@ export interface Sharing {
   readonly options: { readonly threads: number };
 }
 
-/** Does `work` for a folder of about so many messages; it is given the number of its job, 0 when nobody helps. */
-export async function withHelp<T>(
+/**
+ * Does a step of a batch of about so many messages when it has its thread. `work` is given the number of its job, 0 when
+ * nobody helps.
+ */
+export async function runShared<T>(
   { jobs, pool, options: { threads } }: Sharing,
+  lane: Lane,
+  step: Step,
   messages: number,
   work: (job: number) => Promise<T>,
 ): Promise<T> {
   const helpers = Math.min(threads, Math.floor(messages / MESSAGES_A_THREAD)) - 1;
-  if (jobs === undefined || helpers < 1) return await work(0);
+  if (jobs === undefined || helpers < 1) return await lane.run(step, () => work(0));
   const job = jobs.announce();
   try {
-    const done = work(job);
-    for (let i = 0; i < helpers; i++) {
-      // A helper that fails has left nothing undone: what it took is in the result of the one who has the folder.
-      pool.run({ kind: 'help', job }).catch(() => undefined);
-    }
-    return await done;
+    return await lane.run(step, () => work(job), {
+      threads: helpers,
+      piece: async () => (await pool.run({ kind: 'help', job })) ?? undefined,
+    });
   } finally {
     jobs.forget(job);
   }

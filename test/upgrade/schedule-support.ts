@@ -1,5 +1,6 @@
 /** Simulated disks under a real schedule: a clock that jumps from event to event. */
-import { type DeviceUse, Schedule, type Step, type Ticket } from '../../src/upgrade/schedule.js';
+import { Schedule } from '../../src/upgrade/schedule.js';
+import type { DeviceUse, Step, Ticket } from '../../src/upgrade/schedule-types.js';
 
 export interface SimulatedDisk {
   /** Messages a millisecond that it does with so many tasks at a time, all of them together. */

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { SharedJobs } from '../../src/engine/types.js';
+import type { Lane } from '../../src/upgrade/dispatch.js';
 import type { WorkerPool } from '../../src/upgrade/pool.js';
-import { withHelp } from '../../src/upgrade/sharing.js';
+import { runShared } from '../../src/upgrade/sharing.js';
 import type { Task } from '../../src/upgrade/tasks.js';
 
-/** Writes down what happens; helpers fail when `fails`. */
-function sharing(threads: number, fails = false) {
+/** Writes down what happens; every helper is asked for one piece before the work is begun. */
+function sharing(threads: number) {
   const events: string[] = [];
   const jobs: SharedJobs = {
     announce: () => {
@@ -13,49 +14,52 @@ function sharing(threads: number, fails = false) {
       return 7;
     },
     forget: (job) => void events.push(`forget ${job}`),
-    help: () => undefined,
+    help: () => null,
   };
-  const run = (task: Task): Promise<never> => {
+  const run = async (task: Task): Promise<unknown> => {
     events.push(task.kind === 'help' ? `help ${task.job}` : task.kind);
-    return fails ? Promise.reject(new Error('dead')) : new Promise(() => undefined);
+    return { messages: 4096, bytes: 1 };
   };
-  return { events, jobs, pool: { run } as unknown as Pick<WorkerPool, 'run'>, options: { threads } };
+  const lane: Lane = {
+    async run(step, task, helpers) {
+      events.push(step);
+      for (let i = 0; i < (helpers?.threads ?? 0); i++) expect(await helpers?.piece()).toMatchObject({ messages: 4096 });
+      return await task();
+    },
+  };
+  const pool = { run } as unknown as Pick<WorkerPool, 'run'>;
+  return { events, lane, run: { jobs, pool, options: { threads } } };
 }
 
 describe('a giant folder on several threads', () => {
-  it('asks all other threads to help, after it was begun', async () => {
-    const shared = sharing(4);
-    const result = await withHelp(shared, 1_000_000, async (job) => {
-      shared.events.push(`begin ${job}`);
-      return 'done';
-    });
-    expect(result).toBe('done');
-    expect(shared.events).toEqual(['announce 7', 'begin 7', 'help 7', 'help 7', 'help 7', 'forget 7']);
+  it('lets all other threads help, and ends the job with the step', async () => {
+    const { events, lane, run } = sharing(4);
+    const result = await runShared(run, lane, 'move', 1_000_000, async (job) => `done ${job}`);
+    expect(result).toBe('done 7');
+    expect(events).toEqual(['announce 7', 'move', 'help 7', 'help 7', 'help 7', 'forget 7']);
   });
 
-  it('asks only as many as there is work for', async () => {
-    const shared = sharing(8);
-    await withHelp(shared, 3 * 8192, async () => undefined);
-    expect(shared.events.filter((event) => event === 'help 7')).toHaveLength(2);
+  it('lets only as many help as there is work for', async () => {
+    const { events, lane, run } = sharing(8);
+    await runShared(run, lane, 'prepare', 3 * 8192, async () => undefined);
+    expect(events.filter((event) => event === 'help 7')).toHaveLength(2);
   });
 
   it.each([
-    ['a small folder', sharing(4), 8191],
-    ['one thread', sharing(1), 1_000_000],
-    ['an engine that cannot share', { ...sharing(4), jobs: undefined }, 1_000_000],
-  ])('asks nobody for %s', async (_, shared, messages) => {
-    expect(await withHelp(shared, messages, async (job) => job)).toBe(0);
-    expect(shared.events).toEqual([]);
+    ['a small folder', 4, 8191, true],
+    ['one thread', 1, 1_000_000, true],
+    ['an engine that cannot share', 4, 1_000_000, false],
+  ])('lets nobody help for %s', async (_, threads, messages, canShare) => {
+    const { events, lane, run } = sharing(threads);
+    const sharer = canShare ? run : { ...run, jobs: undefined };
+    expect(await runShared(sharer, lane, 'move', messages, async (job) => job)).toBe(0);
+    expect(events).toEqual(['move']);
   });
 
-  it('lets the helpers go when the work failed', async () => {
-    const shared = sharing(2);
-    const failing = withHelp(shared, 100_000, () => Promise.reject(new Error('no disk')));
+  it('ends the job when the work failed', async () => {
+    const { events, lane, run } = sharing(2);
+    const failing = runShared(run, lane, 'move', 100_000, () => Promise.reject(new Error('no disk')));
     await expect(failing).rejects.toThrow('no disk');
-    expect(shared.events.at(-1)).toBe('forget 7');
-  });
-
-  it('goes on without a helper that failed', async () => {
-    expect(await withHelp(sharing(2, true), 100_000, async (job) => job)).toBe(7);
+    expect(events.at(-1)).toBe('forget 7');
   });
 });

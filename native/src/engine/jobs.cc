@@ -25,22 +25,23 @@ void Jobs::forget(std::uint32_t id) noexcept {
   changed_.notify_all();
 }
 
-void Jobs::help(std::uint32_t id, Scratch& scratch) noexcept {
+Piece Jobs::help(std::uint32_t id, Scratch& scratch) noexcept {
   std::unique_lock lock(mutex_);
   auto found = slots_.end();
   changed_.wait(lock, [&] {
     found = slots_.find(id);
     return found == slots_.end() || found->second.job != nullptr;
   });
-  if (found == slots_.end() || found->second.closed) return;
+  if (found == slots_.end() || found->second.closed) return {};
   // References into the map stay where they are, whatever comes and goes beside them.
   Slot& slot = found->second;
   ++slot.helpers;
   lock.unlock();
-  slot.job->work(scratch);
+  const Piece piece = slot.job->help(scratch);
   lock.lock();
   --slot.helpers;
   changed_.notify_all();
+  return piece;
 }
 
 Jobs::Opened::Opened(std::uint32_t id, Job& job) noexcept : id_(id) {

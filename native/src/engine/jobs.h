@@ -2,7 +2,7 @@
 //
 //     main thread   announce ─▶ id ──────────────────────────────────────────────▶ forget
 //     owner                      open ─▶ work … ─▶ close, wait for the helpers
-//     helper                help: wait until it is open ─▶ work … ─▶ leave
+//     helper                help: wait until it is open ─▶ one piece ─▶ leave
 //
 // Invariants: an owner leaves `Opened` only when no helper is in its job any more, so a job may work on the owner's
 // memory and descriptors. A helper that comes too late, or for a job that nobody opened, returns at once.
@@ -17,11 +17,18 @@ namespace mailhaul::engine {
 
 struct Scratch;
 
+/// What a helper did.
+struct Piece {
+  bool taken = false;  ///< false: nothing was left to take
+  std::uint32_t messages = 0;
+  std::uint64_t bytes = 0;
+};
+
 class Job {
  public:
   virtual ~Job() = default;
-  /// Takes pieces until none is left or the job has ended. Called by several threads at once.
-  virtual void work(Scratch& scratch) noexcept = 0;
+  /// Takes a piece and does it. Called by several threads at once.
+  [[nodiscard]] virtual Piece help(Scratch& scratch) noexcept = 0;
 };
 
 class Jobs {
@@ -33,8 +40,8 @@ class Jobs {
   [[nodiscard]] std::uint32_t announce();
   /// Nobody opens it any more; helpers that wait for it go.
   void forget(std::uint32_t id) noexcept;
-  /// Works on the job of that number until nothing is left to take.
-  void help(std::uint32_t id, Scratch& scratch) noexcept;
+  /// Does a piece of the job of that number: then the thread is free for what is more urgent.
+  [[nodiscard]] Piece help(std::uint32_t id, Scratch& scratch) noexcept;
 
   /// While it lives helpers may come. Of a number that was not announced, none do.
   class Opened {

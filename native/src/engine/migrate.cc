@@ -56,22 +56,40 @@ class FolderMove final : public Job {
     return std::move(result_);
   }
 
-  void work(Scratch& scratch) noexcept override {
+  [[nodiscard]] Piece help(Scratch& scratch) noexcept override {
+    Piece piece;
     try {
       Mover mover(folder_, scratch, {result_, failures_});
-      while (std::unique_ptr<Slice> slice = take(scratch)) {
-        bool stopped = false;
-        const Outcome moved = mover.move(*slice, stopped);
-        if (stopped) cancel();
-        if (!moved.ok()) ends(moved, mover.sourceIsDead());
-        bring(std::move(slice), scratch);
+      piece = moveSlice(mover, scratch);
+    } catch (const std::bad_alloc&) {
+      ends(kNoMemory);
+    }
+    return piece;
+  }
+
+ private:
+  void work(Scratch& scratch) noexcept {
+    try {
+      Mover mover(folder_, scratch, {result_, failures_});
+      while (moveSlice(mover, scratch).taken) {
       }
     } catch (const std::bad_alloc&) {
       ends(kNoMemory);
     }
   }
 
- private:
+  [[nodiscard]] Piece moveSlice(Mover& mover, Scratch& scratch) {
+    std::unique_ptr<Slice> slice = take(scratch);
+    if (slice == nullptr) return {};
+    bool stopped = false;
+    const Outcome moved = mover.move(*slice, stopped);
+    if (stopped) cancel();
+    if (!moved.ok()) ends(moved, mover.sourceIsDead());
+    const Piece piece{true, slice->end - slice->first, slice->bytes};
+    bring(std::move(slice), scratch);
+    return piece;
+  }
+
   static constexpr Outcome kNoMemory{MessageError::none, ENOMEM, "malloc"};
 
   [[nodiscard]] bool going() const noexcept { return !over_.load(std::memory_order_relaxed); }

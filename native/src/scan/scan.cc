@@ -68,16 +68,24 @@ class StatJob final : public engine::Job {
  public:
   StatJob(int fd, Scan& scan) noexcept : fd_(fd), scan_(scan) {}
 
-  void work(engine::Scratch&) noexcept override { work(); }
-  void work() noexcept {
+  [[nodiscard]] engine::Piece help(engine::Scratch&) noexcept override { return {work(kHelpRows), 0, 0}; }
+
+  /// Takes rows, `most` of them or so; false when none was left.
+  bool work(std::size_t most) noexcept {
     const std::size_t count = scan_.rows.size();
-    for (std::size_t first = next_.fetch_add(kRows); first < count; first = next_.fetch_add(kRows)) {
+    std::size_t done = 0;
+    while (done < most) {
+      const std::size_t first = next_.fetch_add(kRows);
+      if (first >= count) break;
+      done += kRows;
       for (std::size_t i = first; i < std::min(first + kRows, count); ++i) stat(fd_, scan_.listing, scan_.rows[i]);
     }
+    return done > 0;
   }
 
  private:
   static constexpr std::size_t kRows = 1024;
+  static constexpr std::size_t kHelpRows = 16 * kRows;
   int fd_;
   Scan& scan_;  ///< a row belongs to the thread that took it
   std::atomic<std::size_t> next_{0};
@@ -109,7 +117,7 @@ int scan(int fd, std::uint32_t job, Scan& out) {
   StatJob stats(fd, out);
   {
     const engine::Jobs::Opened open(job, stats);
-    stats.work();
+    static_cast<void>(stats.work(out.rows.size()));
   }
   const auto rowOrder = [&](const Row& a, const Row& b) { return order(a.entry, b.entry); };
   if (!std::is_sorted(out.rows.begin(), out.rows.end(), rowOrder)) {

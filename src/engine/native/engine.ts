@@ -18,7 +18,7 @@ export function nativeEngine(addon: NativeAddon): FolderEngine {
       forget: (job) => addon.forgetJob(job),
       help(job, progress) {
         begin(progress);
-        addon.help(job);
+        return addon.help(job);
       },
     },
     migrate(input) {
