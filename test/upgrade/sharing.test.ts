@@ -23,7 +23,8 @@ function sharing(threads: number) {
   const lane: Lane = {
     async run(step, task, helpers) {
       events.push(step);
-      for (let i = 0; i < (helpers?.threads ?? 0); i++) expect(await helpers?.piece()).toMatchObject({ messages: 4096 });
+      for (let i = 0; i < (helpers?.threads ?? 0); i++)
+        expect(await helpers?.piece()).toMatchObject({ messages: 4096 });
       return await task();
     },
   };
