@@ -178,6 +178,30 @@ TEST(theParserSurvivesAFileThatChangesUnderIt) {
   hostile.join();
 }
 
+TEST(aFileWithMoreLineEndsThanWereCountedOverflowsNothing) {
+  // Counted once, copied once: in between the hostile thread turns CRLF into bare LF, or back, all over the file.
+  std::string few;
+  for (int i = 0; i < 20'000; ++i) few += i == 0 ? "ab\n" : "a\r\n";
+  std::string many = few;
+  std::replace(many.begin(), many.end(), '\r', 'x');
+  const Fd fd = fileOf(few);
+  std::atomic<bool> over{false};
+  std::thread hostile([&] {
+    for (bool which = false; !over; which = !which) {
+      static_cast<void>(::pwrite(fd.get(), which ? many.data() : few.data(), few.size(), 0));
+    }
+  });
+  for (int round = 0; round < 300; ++round) {
+    Mapping mapping;
+    CHECK_EQ(mapping.map(fd.get(), few.size()), 0);
+    std::vector<std::uint8_t> crlf;
+    mailhaul::mime::toCrlfForm(mapping.bytes(), crlf);
+    CHECK(crlf.size() <= 2 * few.size());
+  }
+  over = true;
+  hostile.join();
+}
+
 TEST(aLossIsRepairedWhileOtherThreadsMapAndUnmap) {
   std::atomic<bool> over{false};
   std::vector<std::thread> others;

@@ -25,7 +25,7 @@ export const METHOD = { failed: 0, link: 1, adopted: 2, reflink: 3, copy: 4, rew
  */
 export const MESSAGE_ERRORS = [
   '',
-  /** Symbolic link, fifo, socket, device or directory where a message is expected. Never opened. */
+  /** Symbolic link, fifo, socket, device or directory where a message is where a message is expected. Not opened when it was one at the scan. */
   'MSG_NOT_REGULAR',
   /** The file belongs to another account than the server account (`--take-foreign` copies it). */
   'MSG_FOREIGN_OWNER',

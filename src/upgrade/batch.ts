@@ -32,7 +32,15 @@ import type { Amount } from './schedule-types.js';
 import { isDueIn, mailboxOf } from './selection.js';
 import { runShared } from './sharing.js';
 import type { FailedFolder, MoveFolder, PrepareFolder, Trouble } from './tasks.js';
-import { countUnreadable, isPathStopped, messagesReadable, sourceStrike, sourceWorks, stopDevice } from './trouble.js';
+import {
+  countUnreadable,
+  isPathStopped,
+  isStopped,
+  messagesReadable,
+  sourceStrike,
+  sourceWorks,
+  stopDevice,
+} from './trouble.js';
 import { isProcessTrouble } from './trouble-kinds.js';
 import type { MappingFolder, MessageFailure, MigrationRecord } from './types.js';
 import { estimateMessages } from './worklist.js';
@@ -80,10 +88,16 @@ export async function processBatch(
     await records(prepared.map(({ folder, ready, failures }) => ({ folder, record: recordOf(ready.plan), failures })));
     const messages = prepared.reduce((sum, { move }) => sum + move.plan.messages.count, 0);
     const results = await runShared(run, lane, 'move', messages, (job) =>
-      run.pool.run({ kind: 'move', folders: prepared.map(({ move }) => ({ ...move, job })) }),
+      runIfAny(
+        run,
+        prepared,
+        (entry) => entry.folder,
+        (entries) => run.pool.run({ kind: 'move', folders: entries.map(({ move }) => ({ ...move, job })) }),
+      ),
     );
     const byId = new Map(prepared.map((entry) => [entry.folder.id, entry]));
     const moved: MovedFolder[] = [];
+    const handedOver: PreparedFolder[] = [];
     for (const result of results) {
       const entry = byId.get(result.id);
       if (entry === undefined) continue;
@@ -94,17 +108,37 @@ export async function processBatch(
         engineHalted(run, folder, rootPath, result.output.halt);
       } else if (!result.output.stopped && isReadable(run, folder, ready, result.output)) {
         const device = statOpenExactly(ready.targetFd).dev;
-        held.delete(entry);
+        handedOver.push(entry);
         moved.push({ folder, ready, mailbox: entry.mailbox, rootPath, device, output: result.output });
         amount.messages += result.output.methods.length;
         amount.bytes += result.output.bytes;
       }
     }
+    // From here on they are the committer's, whatever becomes of them.
+    for (const entry of handedOver) held.delete(entry);
     await committer.add(moved);
     return amount;
   } finally {
     for (const entry of held) release(entry.ready);
   }
+}
+
+/**
+ * What a batch does when it has its thread, which may be long after it asked for one: nothing, when the run has been
+ * stopped, and without the folders of a device that was.
+ */
+async function runIfAny<T, R>(
+  run: Run,
+  items: readonly T[],
+  folderOf: (item: T) => MappingFolder | undefined,
+  task: (items: readonly T[]) => Promise<R[]>,
+): Promise<R[]> {
+  if (halted(run)) return [];
+  const going = items.filter((item) => {
+    const folder = folderOf(item);
+    return folder !== undefined && !isStopped(run, folder);
+  });
+  return going.length === 0 ? [] : await task(going);
 }
 
 /** Locks, reads and plans the batch; returns the folders that go on, each holding its lock. */
@@ -137,7 +171,12 @@ async function prepare(
   }
   const estimate = batch.reduce((sum, folder) => sum + estimateMessages(folder), 0);
   const results = await runShared(run, lane, 'prepare', estimate, (job) =>
-    run.pool.run({ kind: 'prepare', folders: tasks.map((task) => ({ ...task, job })) }),
+    runIfAny(
+      run,
+      tasks,
+      (task) => known.get(task.id)?.folder,
+      (folders) => run.pool.run({ kind: 'prepare', folders: folders.map((task) => ({ ...task, job })) }),
+    ),
   );
   const held = new Set(results.filter((result) => result.kind === 'ready'));
   const prepared: PreparedFolder[] = [];

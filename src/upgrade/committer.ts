@@ -148,6 +148,7 @@ export function createCommitter<T>(
         [...devices.values()].map(async (groups) => {
           while (groups.waiting.length > 0 && failure === undefined) await flush(groups);
           clearTimeout(groups.timer);
+          groups.timer = undefined;
           await groups.running;
         }),
       );

@@ -12,14 +12,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, MailhaulError } from '../errors.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
-import { processBatch, type RecordItem, type RecordWriter } from './batch.js';
-import { type Committer, createBatcher, createCommitter } from './committer.js';
+import { processBatch, type RecordWriter } from './batch.js';
+import { type Committer, createCommitter } from './committer.js';
 import { dispatch } from './dispatch.js';
-import { commitGroup } from './publish.js';
-import { addDiskUse, timed } from './report.js';
+import { commitGroup, deviceOfPartition } from './publish.js';
+import { addDiskUse } from './report.js';
 import { routesOf } from './routes.js';
 import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
 import { Schedule } from './schedule.js';
+import { joinTransactions } from './transactions.js';
 import { isStopped } from './trouble.js';
 import type { MappingFolder } from './types.js';
 import { partOf, type Worklist } from './worklist.js';
@@ -29,22 +30,28 @@ export type Postponed = Map<number, readonly number[]>;
 
 /** Migrates the folders of a list. Errors of folders are in the report; it throws only when halted. */
 export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
-  const records = createBatcher((items: readonly RecordItem[]) =>
-    timed(run.report.times, 'database', () =>
-      run.mapping.update((writes) => {
-        for (const { folder, record, failures } of items) {
-          writes.putFolder(folder);
-          writes.putRecord(folder.id, record);
-          if (failures !== null) writes.setFailures(folder.id, failures);
-        }
-      }),
-    ),
-  );
-  const committer = createCommitter<MovedFolder>((group) => commitGroup(run, group), {
+  const transactions = joinTransactions(run);
+  const records: RecordWriter = (items) =>
+    transactions.mapping((writes) => {
+      for (const { folder, record, failures } of items) {
+        writes.putFolder(folder);
+        writes.putRecord(folder.id, record);
+        if (failures !== null) writes.setFailures(folder.id, failures);
+      }
+    });
+  // At once: what is under way meanwhile would only be thrown away.
+  const commit = (group: readonly MovedFolder[]): Promise<void> =>
+    commitGroup(run, group, transactions).catch((error: unknown) => {
+      haltFor(run, error);
+      throw error;
+    });
+  const committer = createCommitter<MovedFolder>(commit, {
     discard(folders) {
       for (const { ready } of folders) release(ready);
     },
-    deviceOf: ({ device }) => device,
+    // By partition: a file system mounted below it is synced as its own, but its groups are not (there may be one for
+    // each user, and as many folders held as there are of them).
+    deviceOf: partitionDevices(run),
   });
   let postponed = await runLanes(run, list, records, committer);
   let waitedMs = 0;
@@ -66,6 +73,15 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
   }
 }
 
+function partitionDevices(run: Run): (folder: MovedFolder) => bigint {
+  const known = new Map<string, bigint>();
+  return ({ rootPath }) => {
+    const device = known.get(rootPath) ?? deviceOfPartition(run, rootPath).dev;
+    known.set(rootPath, device);
+    return device;
+  };
+}
+
 /** A wait of seconds is nothing unusual beside other runs. */
 const TOLD_AFTER_MS = 5_000;
 const HOLDERS_TOLD = 10;
@@ -84,9 +100,7 @@ async function runLanes(
     const folder = run.mapping.folder(id);
     return folder === undefined || isStopped(run, folder) ? undefined : folder;
   };
-  // The first cause stops all lanes; folders in flight finish or are let go (exit 4, run again).
-  const halts = (error: unknown): void =>
-    halt(run, error instanceof MailhaulError ? error.code : 'RUN_HALTED', describeError(error));
+  const halts = (error: unknown): void => haltFor(run, error);
   await dispatch<readonly MappingFolder[]>(schedule, {
     take(route, maxFolders) {
       try {
@@ -114,6 +128,11 @@ async function runLanes(
 }
 
 const NOTHING = { messages: 0, bytes: 0 };
+
+/** The first cause stops all lanes; folders in flight finish or are let go (exit 4, run again). */
+function haltFor(run: Run, error: unknown): void {
+  halt(run, error instanceof MailhaulError ? error.code : 'RUN_HALTED', describeError(error));
+}
 
 /** Who keeps the run waiting, when nothing else is left to do. */
 function tellWaiting(run: Run, postponed: Postponed): void {

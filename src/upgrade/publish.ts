@@ -21,9 +21,10 @@ import { countRemoval, storeDevice } from './removal.js';
 import { addError, addMethods, addTimes, partitionTotals, timed } from './report.js';
 import { failureOf, type MovedFolder, type Run, release } from './run.js';
 import type { AppendFolder, FailedFolder } from './tasks.js';
+import type { Transactions } from './transactions.js';
 import { stopDevice, workDone } from './trouble.js';
 import { isProcessTrouble, syncTrouble, troubleOf } from './trouble-kinds.js';
-import type { MappingWrites, MessageFailure } from './types.js';
+import type { MessageFailure } from './types.js';
 
 interface Outcome extends MovedFolder {
   /** uidnext of the mailbox. */
@@ -35,7 +36,7 @@ interface Outcome extends MovedFolder {
  * Makes a group durable and publishes it. Folders on a device that could not be synced are not published. Throws only
  * when the run must halt.
  */
-export async function commitGroup(run: Run, group: readonly MovedFolder[]): Promise<void> {
+export async function commitGroup(run: Run, group: readonly MovedFolder[], transactions: Transactions): Promise<void> {
   try {
     let outcomes: Outcome[] = [];
     for (const moved of await syncTargets(run, group)) {
@@ -46,11 +47,11 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[]): Prom
         outcomes.push({ ...moved, uidnext: uidnextOf(moved), failures });
       }
     }
-    await recordFailures(run, outcomes);
+    await recordFailures(run, outcomes, transactions);
     outcomes = await enterInJournals(run, outcomes);
-    await publish(run, outcomes);
-    await recordOutcomes(run, outcomes);
-    await tidyUp(run, outcomes);
+    await publish(outcomes, transactions);
+    await recordOutcomes(outcomes, transactions);
+    await tidyUp(run, outcomes, transactions);
     if (run.options.remove) await removeOriginals(run, outcomes);
     for (const outcome of outcomes) count(run, outcome);
   } finally {
@@ -116,7 +117,7 @@ async function syncTargets<Folder extends MovedFolder>(run: Run, group: readonly
   return durable.flat();
 }
 
-function deviceOfPartition(run: Run, path: string): { readonly dir: Dir; readonly dev: bigint } {
+export function deviceOfPartition(run: Run, path: string): { readonly dir: Dir; readonly dev: bigint } {
   const dir = run.roots.partitions.get(path)?.dir;
   if (dir === undefined) throw new MailhaulError('ROOT_NOT_HELD', 'The partition is not open.', { where: path });
   return { dir, dev: fstat(dir).dev };
@@ -150,7 +151,7 @@ function isSourceUnchanged({ ready }: MovedFolder): boolean {
  * for a retry, which adds them once more where a service has been by then (4x-store.md, promise 2). A retry clears
  * nothing before its outcome: till then `.retry` tells what came in.
  */
-async function recordFailures(run: Run, outcomes: readonly Outcome[]): Promise<void> {
+async function recordFailures(run: Run, outcomes: readonly Outcome[], transactions: Transactions): Promise<void> {
   const changes = outcomes.flatMap(({ folder, ready, output, failures }) => {
     const recorded = run.mapping.failures(folder.id);
     const isFirst = ready.additions === null && output.summary !== null;
@@ -160,7 +161,7 @@ async function recordFailures(run: Run, outcomes: readonly Outcome[]): Promise<v
     return isSame ? [] : [{ id: folder.id, failures: [...failures, ...earlier] }];
   });
   if (changes.length === 0) return;
-  await record(run, (writes) => {
+  await transactions.mapping((writes) => {
     for (const { id, failures } of changes) writes.setFailures(id, failures);
   });
 }
@@ -190,7 +191,7 @@ async function enterInJournals(run: Run, outcomes: readonly Outcome[]): Promise<
  * `.retry` goes when what became of it is on record; then nothing is left to do for the folder, once that is durable:
  * after a power loss no `.retry` must be back that nobody looks for (4x-store.md, promise 2).
  */
-async function tidyUp(run: Run, outcomes: readonly Outcome[]): Promise<void> {
+async function tidyUp(run: Run, outcomes: readonly Outcome[], transactions: Transactions): Promise<void> {
   const retried = outcomes.filter(({ ready }) => ready.additions !== null);
   if (retried.length === 0) return;
   for (const { mailbox, ready } of retried) {
@@ -198,12 +199,12 @@ async function tidyUp(run: Run, outcomes: readonly Outcome[]): Promise<void> {
   }
   const gone = await syncTargets(run, retried);
   if (gone.length === 0) return;
-  await record(run, (writes) => {
+  await transactions.mapping((writes) => {
     for (const { folder } of gone) writes.putFolder({ ...folder, migrated: true, retrying: false });
   });
 }
 
-async function publish(run: Run, outcomes: readonly Outcome[]): Promise<void> {
+async function publish(outcomes: readonly Outcome[], transactions: Transactions): Promise<void> {
   const publishable = outcomes.filter((outcome) => outcome.output.summary !== null);
   if (publishable.length === 0) return;
   const publication = (writes: MailboxWrites): void => {
@@ -213,17 +214,13 @@ async function publish(run: Run, outcomes: readonly Outcome[]): Promise<void> {
       writes.publish(mailbox, { summary: output.summary, uidvalidity, uidnext, root: rootPath });
     }
   };
-  await timed(run.report.times, 'database', () => run.mailboxes.update(publication));
-}
-
-function record(run: Run, change: (writes: MappingWrites) => void): Promise<void> {
-  return timed(run.report.times, 'database', () => run.mapping.update(change));
+  await transactions.mailboxes(publication);
 }
 
 /** The failures that are left, and the copy of the tombstone. */
-async function recordOutcomes(run: Run, outcomes: readonly Outcome[]): Promise<void> {
+async function recordOutcomes(outcomes: readonly Outcome[], transactions: Transactions): Promise<void> {
   if (outcomes.length === 0) return;
-  await record(run, (writes) => {
+  await transactions.mapping((writes) => {
     for (const { folder, output, failures } of outcomes) {
       writes.putFolder({ ...folder, migrated: folder.migrated || output.summary !== null });
       writes.setFailures(folder.id, failures);

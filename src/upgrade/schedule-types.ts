@@ -41,6 +41,8 @@ export interface Ticket {
   /** Threads that could help with the step in hand, and those that do. */
   helpersWanted: number;
   helpers: number;
+  /** What helpers have moved: the limits know of it already. */
+  helpedUnits: number;
 }
 
 export interface DeviceUse extends Amount {

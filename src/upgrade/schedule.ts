@@ -120,6 +120,7 @@ export class Schedule {
       versions: [],
       helpersWanted: 0,
       helpers: 0,
+      helpedUnits: 0,
     };
   }
 
@@ -190,6 +191,7 @@ export class Schedule {
   /** The helper is free again. What it moved tells how fast its devices are, long before the batch is done. */
   releaseHelp({ ticket, versions, startedMs }: Help, moved: Amount, now: number): void {
     ticket.helpers -= 1;
+    ticket.helpedUnits += unitsOf(moved);
     this.#active -= 1;
     for (const [i, device] of this.#route(ticket.route).devices.entries()) {
       this.#activeOn(device, -1, now);
@@ -221,7 +223,7 @@ export class Schedule {
       device.estimateDone += ticket.messages;
       device.messages += amount.messages;
       device.bytes += amount.bytes;
-      device.limit.batchDone(ticket.versions[i] ?? -1, unitsOf(amount), ticket.threadMs, now);
+      device.limit.batchDone(ticket.versions[i] ?? -1, unitsOf(amount) - ticket.helpedUnits, ticket.threadMs, now);
     }
   }
 

@@ -9,12 +9,19 @@ import type { Step } from './schedule-types.js';
 
 /** So many messages for each thread at least: two slices of the engine. */
 const MESSAGES_A_THREAD = 8192;
+/** More of them would wait for the slice that the index needs next (kAhead of native/src/engine/migrate.cc). */
+const MOST_THREADS = 16;
 
 /** Of a Run. */
 export interface Sharing {
   readonly jobs: SharedJobs | undefined;
   readonly pool: Pick<WorkerPool, 'run'>;
   readonly options: { readonly threads: number };
+}
+
+/** Threads that a folder of about so many messages can use, at least one. */
+export function threadsFor(messages: number): number {
+  return Math.max(1, Math.min(MOST_THREADS, Math.floor(messages / MESSAGES_A_THREAD)));
 }
 
 /**
@@ -28,7 +35,7 @@ export async function runShared<T>(
   messages: number,
   work: (job: number) => Promise<T>,
 ): Promise<T> {
-  const helpers = Math.min(threads, Math.floor(messages / MESSAGES_A_THREAD)) - 1;
+  const helpers = Math.min(threads, threadsFor(messages)) - 1;
   if (jobs === undefined || helpers < 1) return await lane.run(step, () => work(0));
   const job = jobs.announce();
   try {

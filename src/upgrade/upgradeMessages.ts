@@ -23,6 +23,7 @@ import { closeRoots, emptyRoots, leftoverRoot, openStorePaths, partitionRoot } f
 import { drain, type Run, tell } from './run.js';
 import { isDue, mailboxOf, type Selection, type SelectionOptions, selectFolders } from './selection.js';
 import { openSession, type Session, type SessionOptions } from './session.js';
+import { threadsFor } from './sharing.js';
 import { removeSharedCopies } from './singles.js';
 import { checkSpace } from './spaceCheck.js';
 import type { FolderFailure, WorkerContext } from './tasks.js';
@@ -103,9 +104,10 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     }
     for (const [path, name] of scope.finished) leftoverRoot(roots, name, path, instance.owner);
     const faults = armedFaults() ?? null;
-    // A thread costs a tenth of a second to start: no more of them than there are folders, and not even their code
-    // where there are none.
-    const threads = Math.min(options.threads, scope.list.ids.length + scope.all.length);
+    // A thread costs a tenth of a second to start: no more of them than folders, or slices of giant ones, can use, and
+    // not even their code where there are none.
+    const folders = scope.list.ids.length + scope.all.length;
+    const threads = Math.min(options.threads, folders === 0 ? 0 : folders - 1 + threadsFor(scope.totals.messages));
     pool = await poolOf(threads, {
       engine: engine.name,
       progress,

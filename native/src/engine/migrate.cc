@@ -28,8 +28,10 @@ constexpr std::uint32_t kLastSliceMessages = 512;
 /// A slice's cache entries are held in memory until it is in the index; they are about as large as its messages at
 /// worst.
 constexpr double kSliceBytes = 128.0 * 1024 * 1024;
-/// Slices that are moved ahead of the first one that is not in the index: so many are held in memory at most.
+/// Slices that are moved ahead of the first one that is not in the index: so many are held in memory at most
+/// (MOST_THREADS of sharing.ts), and no further one is begun while those that wait have so many bytes.
 constexpr std::uint32_t kAhead = 16;
+constexpr std::size_t kWaitingBytes = std::size_t{256} << 20;
 
 class FolderMove final : public Job {
  public:
@@ -59,7 +61,7 @@ class FolderMove final : public Job {
   [[nodiscard]] Piece help(Scratch& scratch) noexcept override {
     Piece piece;
     try {
-      Mover mover(folder_, scratch, {result_, failures_});
+      Mover mover(folder_, scratch, {result_, failures_, over_});
       piece = moveSlice(mover, scratch);
     } catch (const std::bad_alloc&) {
       ends(kNoMemory);
@@ -70,7 +72,7 @@ class FolderMove final : public Job {
  private:
   void work(Scratch& scratch) noexcept {
     try {
-      Mover mover(folder_, scratch, {result_, failures_});
+      Mover mover(folder_, scratch, {result_, failures_, over_});
       while (moveSlice(mover, scratch).taken) {
       }
     } catch (const std::bad_alloc&) {
@@ -99,7 +101,7 @@ class FolderMove final : public Job {
   [[nodiscard]] std::unique_ptr<Slice> take(Scratch& scratch) {
     std::unique_ptr<Slice> slice = scratch.takeSlice();
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return !going() || taken_ == table_.count || slices_.size() < kAhead; });
+    changed_.wait(lock, [&] { return !going() || taken_ == table_.count || mayGoAhead(); });
     if (!going() || taken_ == table_.count) {
       lock.unlock();
       scratch.giveBack(std::move(slice));
@@ -112,6 +114,10 @@ class FolderMove final : public Job {
     lock.unlock();
     slice->begin(first, end);
     return slice;
+  }
+
+  [[nodiscard]] bool mayGoAhead() const noexcept {
+    return slices_.empty() || (slices_.size() < kAhead && waitingBytes_ < kWaitingBytes);
   }
 
   [[nodiscard]] std::uint32_t sliceEnd(std::uint32_t first) const noexcept {
@@ -131,11 +137,13 @@ class FolderMove final : public Job {
     std::unique_lock lock(mutex_);
     result_.bytes += slice->bytes;
     result_.times += slice->times;
+    waitingBytes_ += slice->cache.size();
     slices_.find(slice->first)->second = std::move(slice);
     if (indexing_) return;
     indexing_ = true;
     while (going() && !slices_.empty() && slices_.begin()->second != nullptr) {
       std::unique_ptr<Slice> next = std::move(slices_.begin()->second);
+      waitingBytes_ -= next->cache.size();
       lock.unlock();
       std::uint64_t taken = 0;
       const Outcome written = publishes() ? index(*next, taken) : Outcome{};
@@ -211,6 +219,7 @@ class FolderMove final : public Job {
   std::uint32_t taken_ = 0;  ///< messages that are in slices
   /// By first message: those that are taken and not in the index; null while a thread moves it.
   std::map<std::uint32_t, std::unique_ptr<Slice>> slices_;
+  std::size_t waitingBytes_ = 0;  ///< cache entries of those that are moved
   bool indexing_ = false;
 };
 

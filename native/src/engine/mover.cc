@@ -60,6 +60,7 @@ Outcome Mover::move(Slice& slice, bool& stopped) {
       stopped = true;
       return {};
     }
+    if (shared_.over.load(std::memory_order_relaxed)) return {};
     const std::uint32_t i = order_[k];
     Clock clock(static_cast<std::uint32_t>(k));
     Source* source = nullptr;

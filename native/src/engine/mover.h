@@ -25,6 +25,7 @@ namespace mailhaul::engine {
 struct Shared {
   Result& result;  ///< the columns; a message's elements belong to the thread that has its slice
   std::atomic<std::uint32_t>& failures;
+  const std::atomic<bool>& over;  ///< nothing of the folder is of use any more
 };
 
 class Mover {

@@ -39,6 +39,9 @@ std::size_t crlfBytes(std::span<const std::uint8_t> data) noexcept {
 void toCrlfForm(std::span<const std::uint8_t> data, std::vector<std::uint8_t>& out) {
   // The exact size: growing step by step, a giant message would need its memory three times over.
   out.resize(crlfBytes(data));
+  // A mapped file may have more bare LFs by now than were counted, or fewer: whoever changes it must not choose what is
+  // written behind `out`. That the content is not what it was is for others to see.
+  std::size_t room = out.size() - data.size();
   std::uint8_t* to = out.data();
   std::size_t copied = 0;
   const auto copy = [&](std::size_t end) {
@@ -48,10 +51,13 @@ void toCrlfForm(std::span<const std::uint8_t> data, std::vector<std::uint8_t>& o
   };
   for (std::size_t lf = nextLf(data, 0); lf < data.size(); lf = nextLf(data, lf + 1)) {
     if (!isBare(data, lf)) continue;
+    if (room == 0) break;
+    --room;
     copy(lf);
     *to++ = '\r';
   }
   copy(data.size());
+  out.resize(static_cast<std::size_t>(to - out.data()));
 }
 
 }  // namespace mailhaul::mime

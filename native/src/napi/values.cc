@@ -189,6 +189,7 @@ engine::MessageTable messageTable(Napi::Value value) {
     if (table.refused[i] > static_cast<std::uint8_t>(engine::MessageError::target)) {
       throw wrong(env, "refused", "an index into MESSAGE_ERRORS");
     }
+    if (!(table.sizes[i] >= 0 && table.sizes[i] < 9e15)) throw wrong(env, "sizes", "bytes");
     if (!(std::abs(table.internalDates[i]) < 9e15)) throw wrong(env, "internalDates", "seconds since 1970");
   }
   return table;

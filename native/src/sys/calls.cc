@@ -96,8 +96,7 @@ int openRead(int dir, const char* name, Fd& out) noexcept { return openBeneath(d
 
 // A first read would make every inode dirty for its access time: about 2 µs a message, and blocks to write back.
 int openMessage(int dir, const char* name, Fd& out) noexcept {
-  const int error = openBeneath(dir, name, kReading | O_NOATIME, out);
-  return error == EPERM ? openRead(dir, name, out) : error;
+  return openBeneath(dir, name, kReading | O_NOATIME, out);
 }
 
 int openDirectory(int dir, const char* name, Fd& out) noexcept {

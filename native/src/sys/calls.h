@@ -18,7 +18,8 @@ namespace mailhaul::sys {
 
 /// Opens the file `name` for reading: no link followed, nothing outside `dir`, never blocking on a fifo or device.
 [[nodiscard]] int openRead(int dir, const char* name, Fd& out) noexcept;
-/// The same for a message; its access time stays as it is where this process may ask for that (the file's owner, root).
+/// The same for a message, whose access time stays as it is; EPERM when this process may not ask for that (it is not
+/// the file's owner, nor root).
 [[nodiscard]] int openMessage(int dir, const char* name, Fd& out) noexcept;
 /// Opens the directory `name` ("." for an independent description of `dir`).
 [[nodiscard]] int openDirectory(int dir, const char* name, Fd& out) noexcept;
