@@ -218,7 +218,7 @@ Work scanDirectory(const std::string& parent) {
   move->prepare();
   return {kMessages, bytesOf(*move), [move] {
             scan::Scan found;
-            require(scan::scan(move->input.sourceFd, found) == 0 && found.rows.size() == kMessages,
+            require(scan::scan(move->input.sourceFd, 0, found) == 0 && found.rows.size() == kMessages,
                     "not all were found");
           }};
 }
@@ -247,8 +247,7 @@ Work writeIndex(const std::string& parent) {
   }
   return {
       kMessages, bytes, [move, entries] {
-        const engine::Folder folder = move->folder.input();
-        index::Writer writer(folder.targetFd, engine::Owner{});
+        index::Writer writer(move->input.targetFd, engine::Owner{});
         writer.reserve(kMessages);
         for (std::uint32_t i = 0; i < kMessages; ++i) {
           const engine::Outcome added = writer.add({i + 1, 0, 900'000'000, kMessageBytes, 1000, {}, {}, (*entries)[i]});
