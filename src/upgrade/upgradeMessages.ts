@@ -107,7 +107,8 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     // A thread costs a tenth of a second to start: no more of them than folders, or slices of giant ones, can use, and
     // not even their code where there are none.
     const folders = scope.list.ids.length + scope.all.length;
-    const threads = Math.min(options.threads, folders === 0 ? 0 : folders - 1 + threadsFor(scope.totals.messages));
+    const slices = engine.jobs === undefined ? 1 : threadsFor(scope.totals.messages);
+    const threads = Math.min(options.threads, folders === 0 ? 0 : folders - 1 + slices);
     pool = await poolOf(threads, {
       engine: engine.name,
       progress,
