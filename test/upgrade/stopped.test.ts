@@ -1,6 +1,7 @@
 /** A run that is stopped (SIGSTOP) while it holds a folder, and another one that works meanwhile. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import * as fs from 'node:fs';
+import * as path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { commandFile } from '../support/process.js';
 import { makeTestSite, reportOf, type TestSite } from '../support/site.js';
@@ -22,8 +23,9 @@ afterEach(() => {
 });
 
 /** `-m` on one thread that stops itself; resolves when it has. */
-async function stopAt(point: string): Promise<ChildProcess> {
-  const args = [UPGRADE, '-m', '-t', '1', '-q', '1', '--instance', site.instance];
+async function stopAt(point: string, ...what: string[]): Promise<ChildProcess> {
+  const which = what.length > 0 ? what : ['-m'];
+  const args = [UPGRADE, ...which, '-t', '1', '-q', '1', '--instance', site.instance];
   const child = spawn(process.execPath, args, {
     env: { ...process.env, MAILHAUL_FAULT: `stop:${point}` },
     stdio: 'ignore',
@@ -43,9 +45,23 @@ async function goOn(child: ChildProcess): Promise<void> {
   expect(await over).toBe(0);
 }
 
+/** Of a user list that `-s` wrote: three of a header, then one a user. */
+function firstLines(count: number): string[] {
+  for (const storePath of site.made.storePaths) {
+    for (const name of fs.readdirSync(storePath).filter((file) => /^__up\..*\.txt$/.test(file))) {
+      const lines = fs.readFileSync(path.join(storePath, name), 'utf8').split('\n');
+      if (lines.length > count) return lines.slice(0, count);
+    }
+  }
+  throw new Error('upgrade -s wrote no user list with a user');
+}
+
 it('the others name it, do all other folders, and end; it goes on afterwards', async () => {
-  // Wherever that is, a link or a write, it holds a folder then.
-  const child = await stopAt('30');
+  // One INBOX alone: with others under way, the process would be stopped within a transaction most of the time.
+  const list = path.join(site.root, 'one user');
+  fs.writeFileSync(list, `${firstLines(4).join('\n')}\n`);
+  // Wherever that is, a link or a write, it holds that folder then.
+  const child = await stopAt('20', '-u', list, '-i');
   const report = reportOf(site.messages('--lock-wait', '1'));
   if (report.halted === null) {
     expect(report.errors.map(({ code }) => code)).toContain('FOLDER_BUSY');
