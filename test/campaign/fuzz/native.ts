@@ -13,14 +13,17 @@ export interface NativeTarget {
   readonly maxBytes: number;
   /** Other files of native/fuzz that it is made of. */
   readonly parts: readonly string[];
-  /** Directories of native/src that it needs; everything but the Node-API layer when empty. */
-  readonly rooms: readonly string[];
+  /** Beginnings of the paths below native/src that it needs; everything but the Node-API layer when empty. */
+  readonly sources: readonly string[];
 }
 
+/** The parser, and which vector instructions it may use. */
+const PARSER = ['mime/', 'sys/processor.cc'];
+
 export const NATIVE_TARGETS: Readonly<Record<string, NativeTarget>> = {
-  'native-message': { maxBytes: 16_384, parts: ['entry.cc', 'mutate.cc'], rooms: ['mime'] },
-  'native-lines': { maxBytes: 4096, parts: [], rooms: ['mime'] },
-  'native-folder': { maxBytes: 4096, parts: ['index_check.cc'], rooms: [] },
+  'native-message': { maxBytes: 16_384, parts: ['entry.cc', 'mutate.cc'], sources: PARSER },
+  'native-lines': { maxBytes: 4096, parts: [], sources: PARSER },
+  'native-folder': { maxBytes: 4096, parts: ['index_check.cc'], sources: [] },
 };
 
 /** Why the native targets cannot be built here; undefined when they can. */
@@ -31,10 +34,10 @@ export function nativeMissing(): string | undefined {
 }
 
 function build(name: string): Promise<string> {
-  const { parts, rooms } = NATIVE_TARGETS[name]!;
+  const { parts, sources } = NATIVE_TARGETS[name]!;
   const own = [`${name.slice('native-'.length)}_fuzz.cc`, ...parts].map((part) => join(FUZZ, part));
   const all = addonSources().filter((path) => !/\/(addon\.cc|napi\/.*)$/.test(path));
-  const used = rooms.length === 0 ? all : all.filter((path) => rooms.some((room) => path.includes(`/src/${room}/`)));
+  const used = sources.length === 0 ? all : all.filter((path) => sources.some((one) => path.includes(`/src/${one}`)));
   return program(name, [...own, ...used], ['-fsanitize=fuzzer,address,undefined']);
 }
 
