@@ -45,14 +45,7 @@ describe.skipIf(!engineOptions().includes('--native'))('one giant folder on thre
     return digestOfIndex(site);
   });
 
-  it('has the index that one thread makes', () => {
-    withSite((site) => {
-      expect(reportOf(messages(site, 3)).messages).toEqual({ done: MESSAGES, failed: 0 });
-      expect(digestOfIndex(site)).toBe(byOneThread);
-    });
-  });
-
-  it('has it too when the process was killed in the middle and the command is run again', () => {
+  it('has the index that one thread makes, also when it was killed in the middle and is run again', () => {
     withSite((site) => {
       process.env.MAILHAUL_FAULT = IN_THE_MIDDLE;
       const killed = messages(site, 3);
