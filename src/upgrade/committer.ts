@@ -35,7 +35,7 @@ export interface Committer<T> {
 export interface CommitterUse<T> {
   /** Folders that are committed no more. */
   discard?(folders: readonly T[]): void;
-  /** The device that has to be synced; without this there is one. */
+  /** The device whose groups it belongs to; without this there is one. */
   deviceOf?(folder: T): bigint;
 }
 

@@ -15,7 +15,7 @@ import { describeHolder, holdersText } from '../fs/holders.js';
 import { processBatch, type RecordWriter } from './batch.js';
 import { type Committer, createCommitter } from './committer.js';
 import { dispatch } from './dispatch.js';
-import { commitGroup, deviceOfPartition } from './publish.js';
+import { commitGroup, heldPartition } from './publish.js';
 import { addDiskUse } from './report.js';
 import { routesOf } from './routes.js';
 import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
@@ -51,7 +51,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
     },
     // By partition: a file system mounted below it is synced as its own, but its groups are not (there may be one for
     // each user, and as many folders held as there are of them).
-    deviceOf: partitionDevices(run),
+    deviceOf: ({ rootPath }) => heldPartition(run, rootPath).dev,
   });
   let postponed = await runLanes(run, list, records, committer);
   let waitedMs = 0;
@@ -71,15 +71,6 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
     waitedMs = again.size < postponed.size ? 0 : waitedMs + pauseMs;
     postponed = again;
   }
-}
-
-function partitionDevices(run: Run): (folder: MovedFolder) => bigint {
-  const known = new Map<string, bigint>();
-  return ({ rootPath }) => {
-    const device = known.get(rootPath) ?? deviceOfPartition(run, rootPath).dev;
-    known.set(rootPath, device);
-    return device;
-  };
 }
 
 /** A wait of seconds is nothing unusual beside other runs. */

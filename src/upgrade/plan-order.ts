@@ -2,8 +2,8 @@
 import { compareNames, type PackedNames } from './plan-names.js';
 
 /** Which 32-bit half of a 64-bit element holds its low bits on this machine. */
-const LOW = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1 ? 0 : 1;
-const HIGH = 1 - LOW;
+export const LOW = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1 ? 0 : 1;
+export const HIGH = 1 - LOW;
 
 /** Numbers below `count` that pass, ascending. */
 export function select(count: number, passes: (i: number) => boolean): Uint32Array {

@@ -11,7 +11,7 @@
 import { METHOD } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
 import { statOpenExactly } from '../fs/descriptor.js';
-import { type Dir, fstat, stat } from '../fs/dir.js';
+import { stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
 import type { MailboxWrites } from '../store/types.js';
@@ -19,6 +19,7 @@ import { folderStops } from './batch.js';
 import { exceptFailed, messageFailures } from './failures.js';
 import { countRemoval, storeDevice } from './removal.js';
 import { addError, addMethods, addTimes, partitionTotals, timed } from './report.js';
+import type { PartitionRoot } from './roots.js';
 import { failureOf, type MovedFolder, type Run, release } from './run.js';
 import type { AppendFolder, FailedFolder } from './tasks.js';
 import type { Transactions } from './transactions.js';
@@ -82,12 +83,9 @@ interface SyncTarget<Folder extends MovedFolder> {
 function syncTargetsOf<Folder extends MovedFolder>(run: Run, group: readonly Folder[]): SyncTarget<Folder>[] {
   const byDevice = new Map<bigint, SyncTarget<Folder>>();
   const mountedBelow: SyncTarget<Folder>[] = [];
-  const roots = new Map<string, { readonly dir: Dir; readonly dev: bigint }>();
   for (const moved of group) {
     const { rootPath: path, device: own } = moved;
-    const root = roots.get(path) ?? deviceOfPartition(run, path);
-    roots.set(path, root);
-    const { dir, dev } = root;
+    const { dir, dev } = heldPartition(run, path);
     const known = byDevice.get(dev);
     if (own !== dev) mountedBelow.push({ dev: own, fd: moved.ready.targetFd, path, folders: [moved] });
     else if (known === undefined) byDevice.set(dev, { dev, fd: dir.fd, path, folders: [moved] });
@@ -117,10 +115,11 @@ async function syncTargets<Folder extends MovedFolder>(run: Run, group: readonly
   return durable.flat();
 }
 
-export function deviceOfPartition(run: Run, path: string): { readonly dir: Dir; readonly dev: bigint } {
-  const dir = run.roots.partitions.get(path)?.dir;
-  if (dir === undefined) throw new MailhaulError('ROOT_NOT_HELD', 'The partition is not open.', { where: path });
-  return { dir, dev: fstat(dir).dev };
+/** The root that folders went to: it was held before they did. */
+export function heldPartition({ roots }: Pick<Run, 'roots'>, path: string): PartitionRoot {
+  const root = roots.partitions.get(path);
+  if (root === undefined) throw new MailhaulError('ROOT_NOT_HELD', 'The partition is not open.', { where: path });
+  return root;
 }
 
 /** Why the folder cannot be published: its directory or index is not what it was when it was read. */

@@ -4,7 +4,7 @@
  * the descriptor for syncfs, opened before the first write (design.md, "One folder, in order").
  */
 import { MailhaulError } from '../errors.js';
-import { closeDir, type Dir, ensureDir, type Ownership, openDir, openRootOr } from '../fs/dir.js';
+import { closeDir, type Dir, ensureDir, fstat, type Ownership, openDir, openRootOr } from '../fs/dir.js';
 import { SINGLE_DIRECTORY } from '../store/layout.js';
 import { openPartition } from '../store/partitions.js';
 import type { Trouble } from './tasks.js';
@@ -13,6 +13,8 @@ import { isProcessTrouble } from './trouble-kinds.js';
 export interface PartitionRoot {
   readonly name: string;
   readonly dir: Dir;
+  /** st_dev of `dir`. */
+  readonly dev: bigint;
   /** `=single`, the registry of shared copies (docs/formats/partition.md). */
   readonly single: Dir;
 }
@@ -70,7 +72,7 @@ export function partitionRoot(roots: Roots, name: string, path: string, owner: O
   const held = roots.partitions.get(path);
   if (held !== undefined) return held;
   const dir = openPartition(name, path, owner);
-  const root = { name, dir, single: ensureDir(dir, SINGLE_DIRECTORY, owner) };
+  const root = { name, dir, dev: fstat(dir).dev, single: ensureDir(dir, SINGLE_DIRECTORY, owner) };
   roots.partitions.set(path, root);
   return root;
 }
@@ -84,7 +86,7 @@ export function leftoverRoot(roots: Roots, name: string, path: string, owner: Ow
   let dir: Dir | undefined;
   try {
     dir = openPartition(name, path, owner);
-    roots.partitions.set(path, { name, dir, single: openDir(dir, SINGLE_DIRECTORY) });
+    roots.partitions.set(path, { name, dir, dev: fstat(dir).dev, single: openDir(dir, SINGLE_DIRECTORY) });
   } catch {
     if (dir !== undefined) closeDir(dir);
   }

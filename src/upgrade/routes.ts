@@ -3,9 +3,9 @@
  * positions in the worklist, four bytes a folder, in its order.
  *
  * The devices are those of store paths and partitions. A folder on a file system that is mounted below one of them goes
- * with it: nobody knows before it is opened. It is synced as its own device all the same (committer.ts).
+ * with it: nobody knows before it is opened. It is synced as its own device all the same (publish.ts).
  */
-import { type Dir, fstat } from '../fs/dir.js';
+import { fstat } from '../fs/dir.js';
 import type { Taken } from './dispatch.js';
 import type { Run } from './run.js';
 import type { RouteWork } from './schedule-types.js';
@@ -43,15 +43,16 @@ const ANYWHERE: Stretch = { storePath: '', rootPath: '' };
 
 export function routesOf({ roots, troubles }: Pick<Run, 'roots' | 'troubles'>, list: Worklist): Routes {
   const paths = new Map<string, Set<string>>();
-  const device = (path: string, dir: Dir | undefined): string => {
-    const name = dir === undefined ? path : deviceName(fstat(dir).dev);
+  const device = (path: string, dev: bigint | undefined): string => {
+    const name = dev === undefined ? path : deviceName(dev);
     paths.set(name, (paths.get(name) ?? new Set()).add(path));
     return name;
   };
   const routes = new Map<string, Route>();
   const routeOfPlace = [...troubles.work.values(), ANYWHERE].map(({ storePath, rootPath }) => {
-    const source = device(storePath, roots.stores.get(storePath));
-    const target = device(rootPath, roots.partitions.get(rootPath)?.dir);
+    const store = roots.stores.get(storePath);
+    const source = device(storePath, store && fstat(store).dev);
+    const target = device(rootPath, roots.partitions.get(rootPath)?.dev);
     const key = `${source}\n${target}`;
     const known = routes.get(key) ?? { source, target, folders: 0, messages: 0, positions: list.ids, next: 0 };
     routes.set(key, known);

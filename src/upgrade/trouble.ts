@@ -138,7 +138,8 @@ export function addWork(
 
 /** Device of a held root; undefined when it is not held. */
 function deviceOf(run: Run, side: Side, path: string): bigint | undefined {
-  const held = side === 'target' ? run.roots.partitions.get(path)?.dir : run.roots.stores.get(path);
+  if (side === 'target') return run.roots.partitions.get(path)?.dev;
+  const held = run.roots.stores.get(path);
   return held === undefined ? undefined : fstat(held).dev;
 }
 

@@ -10,9 +10,9 @@
  *     32  u64 inode × n, u64 size × n, i64 mtime × n, u32 uid × n, u32 end of name × n, name bytes
  *     …   u32 CRC-32 of everything before
  */
-import { endianness } from 'node:os';
 import { crc32 } from 'node:zlib';
 import { MailhaulError } from '../../errors.js';
+import { HIGH, LOW, pairs } from '../plan-order.js';
 import type { MigrationRecord } from '../types.js';
 
 /** Messages a chunk holds; only the last holds fewer. */
@@ -24,7 +24,6 @@ const HEADER_BYTES = 32;
 /** Bytes a message takes beside its name. */
 const MESSAGE_BYTES = 8 + 8 + 8 + 4 + 4;
 const CHECK_BYTES = 4;
-const HOST_IS_LITTLE = endianness() === 'LE';
 
 /** Chunks of a record, at least one: an empty folder has a record too. */
 export function encodeRecord(record: MigrationRecord): Buffer[] {
@@ -62,18 +61,17 @@ type Column = Uint32Array | BigUint64Array | BigInt64Array;
  */
 function littleEndian(column: Column): Uint8Array {
   const bytes = new Uint8Array(column.buffer, column.byteOffset, column.byteLength);
-  if (HOST_IS_LITTLE) return bytes;
+  if (LOW === 0) return bytes;
   return column.BYTES_PER_ELEMENT === 8 ? Buffer.from(bytes).swap64() : Buffer.from(bytes).swap32();
 }
 
 /** Numbers below 2^53 as u64. */
 function wideSizes(sizes: Float64Array): BigUint64Array {
   const wide = new BigUint64Array(sizes.length);
-  const halves = new Uint32Array(wide.buffer);
-  const [low, high] = HOST_IS_LITTLE ? [0, 1] : [1, 0];
+  const halves = pairs(wide);
   for (let i = 0; i < sizes.length; i++) {
-    halves[2 * i + low] = sizes[i]!;
-    halves[2 * i + high] = sizes[i]! / 2 ** 32;
+    halves[2 * i + LOW] = sizes[i]!;
+    halves[2 * i + HIGH] = sizes[i]! / 2 ** 32;
   }
   return wide;
 }
