@@ -61,7 +61,7 @@ class FolderMove final : public Job {
   [[nodiscard]] Piece help(Scratch& scratch) noexcept override {
     Piece piece;
     try {
-      Mover mover(folder_, scratch, {result_, failures_, over_});
+      Mover mover(folder_, scratch, shared_);
       piece = moveSlice(mover, scratch);
     } catch (const std::bad_alloc&) {
       ends(kNoMemory);
@@ -72,7 +72,7 @@ class FolderMove final : public Job {
  private:
   void work(Scratch& scratch) noexcept {
     try {
-      Mover mover(folder_, scratch, {result_, failures_, over_});
+      Mover mover(folder_, scratch, shared_);
       while (moveSlice(mover, scratch).taken) {
       }
     } catch (const std::bad_alloc&) {
@@ -95,7 +95,7 @@ class FolderMove final : public Job {
   static constexpr Outcome kNoMemory{MessageError::none, ENOMEM, "malloc"};
 
   [[nodiscard]] bool going() const noexcept { return !over_.load(std::memory_order_relaxed); }
-  [[nodiscard]] bool publishes() const noexcept { return failures_ == 0 || folder_.publishWithFailures; }
+  [[nodiscard]] bool publishes() const noexcept { return shared_.publishes(folder_); }
 
   /// The next slice; null when there is none, or the folder has ended.
   [[nodiscard]] std::unique_ptr<Slice> take(Scratch& scratch) {
@@ -213,6 +213,7 @@ class FolderMove final : public Job {
   Result result_;
   std::atomic<std::uint32_t> failures_{0};
   std::atomic<bool> over_{false};
+  const Shared shared_{result_, failures_, over_};
 
   std::mutex mutex_;  ///< of all that follows, and of what is one a folder in `result_`
   std::condition_variable changed_;

@@ -47,9 +47,7 @@ Mover::Mover(const Folder& folder, Scratch& scratch, Shared shared) noexcept
       placer_(folder, scratch.compare, scratch.written),
       progress_(folder.progress) {}
 
-bool Mover::publishes() const noexcept {
-  return folder_.publishWithFailures || shared_.failures.load(std::memory_order_relaxed) == 0;
-}
+bool Mover::publishes() const noexcept { return shared_.publishes(folder_); }
 
 Outcome Mover::move(Slice& slice, bool& stopped) {
   slice_ = &slice;
@@ -163,7 +161,9 @@ Outcome Mover::moveRead(std::uint32_t i, Source& source, const Known& known, Par
   Facts& facts = parsed.facts;
   std::span<const std::uint8_t> content = source.bytes();  // the CRLF form
   if (!mime::isCrlfForm(content)) {
-    if (mime::crlfBytes(content) >= kMessageLimit) return sourceFailure(EFBIG, "read");
+    // It is at most twice as long.
+    const bool mayBeTooLong = content.size() >= kMessageLimit / 2;
+    if (mayBeTooLong && mime::crlfBytes(content) >= kMessageLimit) return sourceFailure(EFBIG, "read");
     mime::toCrlfForm(source.bytes(), scratch_.crlf);
     content = scratch_.crlf;
     facts.rewritten = true;

@@ -26,6 +26,11 @@ struct Shared {
   Result& result;  ///< the columns; a message's elements belong to the thread that has its slice
   std::atomic<std::uint32_t>& failures;
   const std::atomic<bool>& over;  ///< nothing of the folder is of use any more
+
+  /// The folder gets its index as things stand; once it is false it stays so.
+  [[nodiscard]] bool publishes(const Folder& folder) const noexcept {
+    return folder.publishWithFailures || failures.load(std::memory_order_relaxed) == 0;
+  }
 };
 
 class Mover {
