@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <napi.h>
 
-#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
@@ -19,7 +19,9 @@
 #include "hash/xxh3.h"
 #include "mime/crlf.h"
 #include "mime/parse.h"
+#include "napi/folder.h"
 #include "napi/values.h"
+#include "plan/plain.h"
 #include "scan/scan.h"
 #include "sys/account.h"
 #include "sys/calls.h"
@@ -30,7 +32,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 9;
+constexpr double kAbi = 10;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -105,54 +107,22 @@ Napi::Value syncfsAsync(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value scanDirectory(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
   scan::Scan found;
   const int failed = scan::scan(js::descriptor(info[0], "directoryFd"), info[1].ToNumber().Uint32Value(), found);
-  if (failed != 0) throw js::systemError(env, failed, "getdents64");
-  const std::size_t count = found.rows.size();
-  std::size_t nameBytes = 0;
-  for (const scan::Row& row : found.rows) nameBytes += row.entry.nameBytes;
-  auto names = Napi::Uint8Array::New(env, nameBytes);
-  auto nameOffsets = Napi::Uint32Array::New(env, count + 1);
-  auto inodes = Napi::BigUint64Array::New(env, count);
-  auto sizes = Napi::Float64Array::New(env, count);
-  auto mtimes = Napi::BigInt64Array::New(env, count);
-  auto modes = Napi::Uint32Array::New(env, count);
-  auto uids = Napi::Uint32Array::New(env, count);
-  auto nlinks = Napi::Uint32Array::New(env, count);
-  Napi::Array errors = Napi::Array::New(env);
-  std::uint32_t at = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    const scan::Row& row = found.rows[i];
-    const char* name = found.listing.name(row.entry);
-    std::copy(name, name + row.entry.nameBytes, names.Data() + at);
-    nameOffsets.Data()[i] = at;
-    at += row.entry.nameBytes;
-    inodes.Data()[i] = row.entry.inode;
-    sizes.Data()[i] = row.size;
-    mtimes.Data()[i] = row.mtime;
-    modes.Data()[i] = row.mode;
-    uids.Data()[i] = row.uid;
-    nlinks.Data()[i] = row.nlink;
-    if (row.error == 0) continue;
-    Napi::Object error = Napi::Object::New(env);
-    error.Set("index", Napi::Number::New(env, static_cast<double>(i)));
-    error.Set("errno", Napi::Number::New(env, row.error));
-    errors.Set(errors.Length(), error);
-  }
-  nameOffsets.Data()[count] = at;
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("count", Napi::Number::New(env, static_cast<double>(count)));
-  out.Set("names", names);
-  out.Set("nameOffsets", nameOffsets);
-  out.Set("inodes", inodes);
-  out.Set("sizes", sizes);
-  out.Set("mtimes", mtimes);
-  out.Set("modes", modes);
-  out.Set("uids", uids);
-  out.Set("nlinks", nlinks);
-  out.Set("errors", errors);
-  return out;
+  if (failed != 0) throw js::systemError(info.Env(), failed, "getdents64");
+  return js::scanObject(info.Env(), found);
+}
+
+Napi::Value planPlain(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsObject() || !info[2].IsObject()) throw Napi::TypeError::New(env, "scan, rules: objects were expected");
+  const auto rules = info[2].As<Napi::Object>();
+  const std::span<const std::uint8_t> key = js::elements<std::uint8_t>(info[3], "key");
+  plan::NameKey nameKey;
+  if (key.size() != sizeof nameKey) throw Napi::TypeError::New(env, "key: 16 bytes were expected");
+  std::memcpy(&nameKey, key.data(), sizeof nameKey);
+  return js::plainFolder(info[0].As<Napi::Object>(), js::descriptor(info[1], "indexFd"),
+                         {js::uint32(rules, "ownerUid"), js::boolean(rules, "takeForeign")}, nameKey);
 }
 
 Napi::Value migrate(const Napi::CallbackInfo& info) {
@@ -322,6 +292,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("unlock", Napi::Function::New<guarded<unlock>>(env, "unlock"));
   exports.Set("syncfsAsync", Napi::Function::New<guarded<syncfsAsync>>(env, "syncfsAsync"));
   exports.Set("scan", Napi::Function::New<guarded<scanDirectory>>(env, "scan"));
+  exports.Set("planPlain", Napi::Function::New<guarded<planPlain>>(env, "planPlain"));
   exports.Set("migrate", Napi::Function::New<guarded<migrate>>(env, "migrate"));
   exports.Set("announceJob", Napi::Function::New<guarded<announceJob>>(env, "announceJob"));
   exports.Set("forgetJob", Napi::Function::New<guarded<forgetJob>>(env, "forgetJob"));

@@ -119,6 +119,23 @@ export interface MessageTable {
   readonly refused: Uint8Array;
 }
 
+/** A folder with nothing wrong: every message has a line and every line a message, in ascending uid. */
+export interface PlainFolder {
+  /** Of the header. */
+  readonly uidvalidity: number;
+  readonly uidnext: number;
+  readonly keywords: readonly string[];
+  readonly messages: MessageTable;
+}
+
+/** Whose files are taken. */
+export interface FileRules {
+  /** The server account. */
+  readonly ownerUid: number;
+  /** Files of other accounts, and files that others may write to, too. */
+  readonly takeForeign: boolean;
+}
+
 /**
  * Slots of the shared progress array (Int32Array on a SharedArrayBuffer, from its beginning), one array a run.
  * `kilobytes` has two of them, one number of 64 bits (progress.ts): 32 were full after 2 TiB.
@@ -240,6 +257,11 @@ export interface FolderEngine {
   readonly name: 'native' | 'portable';
   /** Names and stats of a directory, without `.`, `..` and names that begin with a dot. */
   scan(directoryFd: number, job?: number): DirectoryScan;
+  /**
+   * Reads an open `.mailbox` and plans its folder, when there is nothing to decide: the plan of upgrade/plan.ts, sooner.
+   * null: there may be, or the index cannot be read.
+   */
+  planPlain?(scan: DirectoryScan, indexFd: number, rules: FileRules): PlainFolder | null;
   /** undefined: a folder is one thread's. */
   readonly jobs?: SharedJobs | undefined;
   /**

@@ -9,6 +9,8 @@ import type {
   DirectoryScan,
   EngineInput,
   EngineOutput,
+  FileRules,
+  PlainFolder,
   RemoveInput,
   RemoveOutput,
   SharedPiece,
@@ -27,6 +29,8 @@ export interface NativeAddon {
   syncfsAsync(fd: number): Promise<void>;
   /** engine/types.ts, FolderEngine.scan. */
   scan(directoryFd: number, job: number): DirectoryScan;
+  /** engine/types.ts, FolderEngine.planPlain; `key`: 16 random bytes for its table of names. */
+  planPlain(scan: DirectoryScan, indexFd: number, rules: FileRules, key: Uint8Array): PlainFolder | null;
   /** engine/types.ts, SharedJobs. */
   announceJob(): number;
   forgetJob(job: number): void;
@@ -62,7 +66,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 9;
+export const ADDON_ABI = 10;
 
 let loaded: NativeAddon | null | undefined;
 

@@ -167,6 +167,11 @@ export interface MailSource {
    * the folder's owner or the server account (`accountUid`) only, or one that everybody may read.
    */
   readIndex(folder: Dir, accountUid?: number): FolderIndex;
+  /**
+   * Gives the open index to an engine that reads one with nothing wrong by itself (engine/types.ts, planPlain). Not there
+   * for a format that no engine knows; undefined when the folder has no index. Throws as readIndex.
+   */
+  withPlainIndex?<T>(folder: Dir, accountUid: number, read: (fd: number) => T): T | undefined;
   /** Bytes of the index, an estimate of the folder's messages; 0 when there is none. */
   indexBytes(folder: Dir): number;
   readAcl(folder: Dir): SourceAcl;

@@ -19,7 +19,7 @@ import { pairs, select, sortByKey, sortByTime } from './plan-order.js';
 import type { MigrationRecord } from './types.js';
 
 /** Highest value of uid, uidnext and uidvalidity (RFC 3501 2.3.1.1: 32 bits, not 0). */
-const MAX_UID = 4294967295;
+export const MAX_UID = 4294967295;
 
 export interface UidInput {
   readonly index: FolderIndex;

@@ -11,6 +11,7 @@ import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
 import { refuseEmptied } from './emptied.js';
 import { placePath, rootOf } from './places.js';
 import { planFolder } from './plan.js';
+import { planPlain } from './plan-plain.js';
 import { withMigrated } from './plan-removed.js';
 import { withVanished } from './plan-vanished.js';
 import { shareTable } from './shared.js';
@@ -75,7 +76,7 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
   const opened = openSource(task);
   if (opened === 'missing') {
     if (!isEmptyInbox(task)) return gone(task);
-    const nothing = { index: undefined, scan: emptyScan(), scanMs: 0 };
+    const nothing = { index: undefined, scan: emptyScan() };
     const held = { sourceFd: -1, lockFd: -1, stamp: null, times: { scan: 0, plan: 0 } };
     return holdTarget(tools, task, held, nothing, () => planOf(tools, task, nothing));
   }
@@ -94,8 +95,8 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
     // Taken before anything is read: what changes from here on is seen before the commit (publish.ts).
     const stamp = stampOf(opened);
     const beganMs = performance.now();
-    const found = readFolder(tools, opened, task.job);
-    const planned = planOf(tools, task, found);
+    const found = readFolder(tools, task, opened);
+    const planned = found.plan;
     const times = { scan: found.scanMs, plan: performance.now() - beganMs - found.scanMs };
     const held = { sourceFd: opened.fd, lockFd, stamp, times };
     if (addTo === undefined) {
@@ -144,7 +145,7 @@ function holdTarget(
   tools: StepTools,
   task: PrepareFolder,
   held: Pick<ReadyFolder, 'sourceFd' | 'lockFd' | 'stamp' | 'times'>,
-  { index, scan }: FoundFolder,
+  { index, scan }: FolderFiles,
   plan: () => FolderPlan,
 ): PrepareResult {
   let target: Dir | undefined;
@@ -252,22 +253,30 @@ function stampOf(dir: Dir): SourceStamp {
 }
 
 /** What is in a 3.x folder. */
-export interface FoundFolder {
-  /** undefined: there is none. */
+export interface FolderFiles {
+  /** undefined: there is none, or nothing has to be asked of it, since its plan is plain and no attempt is on record. */
   readonly index: FolderIndex | undefined;
   readonly scan: DirectoryScan;
+}
+
+export interface FoundFolder extends FolderFiles {
   readonly scanMs: number;
+  readonly plan: FolderPlan;
 }
 
 /** The directory first: threads that help with it (`job`) are not kept waiting by the index. */
-export function readFolder({ source, engine, context }: StepTools, dir: Dir, job = 0): FoundFolder {
+export function readFolder(tools: StepTools, task: PrepareFolder, dir: Dir): FoundFolder {
+  const { source, engine, context } = tools;
   const beganMs = performance.now();
-  const scan = engine.scan(dir.fd, job);
+  const scan = engine.scan(dir.fd, task.job);
   const scanMs = performance.now() - beganMs;
-  return { index: source.readIndex(dir, context.ownerUid), scan, scanMs };
+  const plan = planPlain(engine, source, context, task, dir, scan);
+  if (plan !== undefined) return { index: undefined, scan, scanMs, plan };
+  const index = source.readIndex(dir, context.ownerUid);
+  return { index, scan, scanMs, plan: planOf(tools, task, { index, scan }) };
 }
 
-export function planOf({ context }: StepTools, task: PrepareFolder, { index, scan }: FoundFolder): FolderPlan {
+function planOf({ context }: StepTools, task: PrepareFolder, { index, scan }: FolderFiles): FolderPlan {
   const { previous, failed, endWithFile } = task;
   const retried = previous === null || failed === null ? null : { previous, failed, endWithFile };
   // Of a folder that came after `-s` the mapping has no more than the time of an `-s`; its header counts, as for `-s`.

@@ -11,14 +11,13 @@ import { placePath, rootOf } from './places.js';
 import { blocksOf } from './space.js';
 import {
   emptyScan,
-  type FoundFolder,
+  type FolderFiles,
   failure,
   gone,
   isEmptyInbox,
   isMountPoint,
   lateRights,
   openSource,
-  planOf,
   readFolder,
   type StepTools,
 } from './steps.js';
@@ -29,7 +28,7 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
   const opened = openSource(task);
   if (opened === 'missing') {
     if (!isEmptyInbox(task)) return gone(task);
-    const emptied = emptiedIn(task, { index: undefined, scan: emptyScan(), scanMs: 0 });
+    const emptied = emptiedIn(task, { index: undefined, scan: emptyScan() });
     if (emptied !== undefined) return emptied;
     return { kind: 'planned', id: task.id, messages: 0, bytes: 0, copy: NOTHING_TO_COPY, warnings: 0, refused: [] };
   }
@@ -37,10 +36,10 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
   try {
     const late = lateRights(task, opened);
     if (late !== undefined) return late;
-    const found = readFolder(tools, opened);
+    const found = readFolder(tools, task, opened);
     const emptied = emptiedIn(task, found);
     if (emptied !== undefined) return emptied;
-    const plan = planOf(tools, task, found);
+    const { plan } = found;
     if (isMountPoint(task, opened, plan)) return gone(task);
     const adding = toBeAdded(task, plan.messages);
     let [messages, bytes] = [0, 0];
@@ -66,7 +65,7 @@ export function surveyFolder(tools: StepTools, task: PrepareFolder): SurveyResul
 }
 
 /** What prepareFolder would refuse in the mailbox directory, if it is there. */
-function emptiedIn(task: PrepareFolder, { index, scan }: FoundFolder): FailedFolder | undefined {
+function emptiedIn(task: PrepareFolder, { index, scan }: FolderFiles): FailedFolder | undefined {
   if (task.failed !== null || task.target.rootFd < 0) return undefined;
   let mailbox: Dir | undefined;
   try {

@@ -10,10 +10,6 @@
 namespace mailhaul::js {
 namespace {
 
-Napi::Error wrong(Napi::Env env, const char* what, const char* expected) {
-  return Napi::TypeError::New(env, std::string(what) + ": " + expected + " was expected");
-}
-
 template <typename T>
 constexpr napi_typedarray_type arrayType() {
   if constexpr (std::is_same_v<T, std::uint8_t>) return napi_uint8_array;
@@ -22,38 +18,6 @@ constexpr napi_typedarray_type arrayType() {
   if constexpr (std::is_same_v<T, double>) return napi_float64_array;
   if constexpr (std::is_same_v<T, std::uint64_t>) return napi_biguint64_array;
   if constexpr (std::is_same_v<T, std::int64_t>) return napi_bigint64_array;
-}
-
-/// A column of exactly `length` elements.
-template <typename T>
-std::span<const T> column(Napi::Object table, const char* name, std::size_t length) {
-  const std::span<T> all = elements<T>(table.Get(name), name);
-  if (all.size() != length) throw wrong(table.Env(), name, "another number of elements");
-  return all;
-}
-
-/// Offsets have to ascend within [0, limit], from 0.
-void checkOffsets(Napi::Env env, std::span<const std::uint32_t> offsets, std::size_t limit, const char* name) {
-  std::uint32_t last = 0;
-  for (const std::uint32_t offset : offsets) {
-    if (offset < last || offset > limit) throw wrong(env, name, "an ascending offset within the data");
-    last = offset;
-  }
-}
-
-std::uint32_t uint32(Napi::Object object, const char* name) {
-  const Napi::Value value = object.Get(name);
-  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
-  if (!(number >= 0 && number <= std::numeric_limits<std::uint32_t>::max()) || number != std::floor(number)) {
-    throw wrong(object.Env(), name, "a whole number of 32 bits");
-  }
-  return static_cast<std::uint32_t>(number);
-}
-
-bool boolean(Napi::Object object, const char* name) {
-  const Napi::Value value = object.Get(name);
-  if (!value.IsBoolean()) throw wrong(object.Env(), name, "a boolean");
-  return value.As<Napi::Boolean>().Value();
 }
 
 std::vector<std::string> strings(Napi::Object object, const char* name) {
@@ -85,6 +49,33 @@ Napi::Object summaryObject(Napi::Env env, const engine::Summary& summary) {
 }
 
 }  // namespace
+
+Napi::Error wrong(Napi::Env env, const char* what, const char* expected) {
+  return Napi::TypeError::New(env, std::string(what) + ": " + expected + " was expected");
+}
+
+void checkOffsets(Napi::Env env, std::span<const std::uint32_t> offsets, std::size_t limit, const char* name) {
+  std::uint32_t last = 0;
+  for (const std::uint32_t offset : offsets) {
+    if (offset < last || offset > limit) throw wrong(env, name, "an ascending offset within the data");
+    last = offset;
+  }
+}
+
+std::uint32_t uint32(Napi::Object object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  const double number = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
+  if (!(number >= 0 && number <= std::numeric_limits<std::uint32_t>::max()) || number != std::floor(number)) {
+    throw wrong(object.Env(), name, "a whole number of 32 bits");
+  }
+  return static_cast<std::uint32_t>(number);
+}
+
+bool boolean(Napi::Object object, const char* name) {
+  const Napi::Value value = object.Get(name);
+  if (!value.IsBoolean()) throw wrong(object.Env(), name, "a boolean");
+  return value.As<Napi::Boolean>().Value();
+}
 
 std::string errorName(int error) {
   switch (error) {
@@ -161,6 +152,10 @@ std::span<T> elements(Napi::Value value, const char* what) {
 
 template std::span<std::uint8_t> elements<std::uint8_t>(Napi::Value, const char*);
 template std::span<std::int32_t> elements<std::int32_t>(Napi::Value, const char*);
+template std::span<std::uint32_t> elements<std::uint32_t>(Napi::Value, const char*);
+template std::span<std::int64_t> elements<std::int64_t>(Napi::Value, const char*);
+template std::span<std::uint64_t> elements<std::uint64_t>(Napi::Value, const char*);
+template std::span<double> elements<double>(Napi::Value, const char*);
 
 engine::MessageTable messageTable(Napi::Value value) {
   if (!value.IsObject()) throw wrong(value.Env(), "messages", "an object");

@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -27,6 +28,26 @@ namespace mailhaul::js {
 /// arrays on a SharedArrayBuffer too. Throws Napi::TypeError.
 template <typename T>
 [[nodiscard]] std::span<T> elements(Napi::Value value, const char* what);
+
+/// `what: an expected was expected`.
+[[nodiscard]] Napi::Error wrong(Napi::Env env, const char* what, const char* expected);
+
+/// The typed array `name` of `table`, of exactly `length` elements. Throws Napi::TypeError.
+template <typename T>
+[[nodiscard]] std::span<const T> column(Napi::Object table, const char* name, std::size_t length) {
+  const std::span<T> all = elements<T>(table.Get(name), name);
+  if (all.size() != length) throw wrong(table.Env(), name, "another number of elements");
+  return all;
+}
+
+/// Offsets have to ascend within [0, limit]. Throws Napi::TypeError.
+void checkOffsets(Napi::Env env, std::span<const std::uint32_t> offsets, std::size_t limit, const char* name);
+
+/// A whole number of 32 bits. Throws Napi::TypeError.
+[[nodiscard]] std::uint32_t uint32(Napi::Object object, const char* name);
+
+/// Throws Napi::TypeError.
+[[nodiscard]] bool boolean(Napi::Object object, const char* name);
 
 /// MessageTable of types.ts. Throws Napi::Error when columns are missing, of another length or out of range.
 [[nodiscard]] engine::MessageTable messageTable(Napi::Value value);

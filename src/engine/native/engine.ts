@@ -1,9 +1,11 @@
 /** The native engine: the C++ addon behind the interface that the portable engine has too. */
+import { randomBytes } from 'node:crypto';
 import type { NativeAddon } from '../../fs/addon.js';
 import type { FolderEngine } from '../types.js';
 
 /** `FolderEngine` over a loaded addon. The addon's errors carry `code`, `errno` and `syscall` like Node's own. */
 export function nativeEngine(addon: NativeAddon): FolderEngine {
+  const key = randomBytes(16);
   let run: Int32Array | undefined;
   /** A sync of an earlier run may have failed. */
   const begin = (progress: Int32Array): void => {
@@ -13,6 +15,7 @@ export function nativeEngine(addon: NativeAddon): FolderEngine {
   return {
     name: 'native',
     scan: (directoryFd, job = 0) => addon.scan(directoryFd, job),
+    planPlain: (scan, indexFd, rules) => addon.planPlain(scan, indexFd, rules, key),
     jobs: {
       announce: () => addon.announceJob(),
       forget: (job) => addon.forgetJob(job),

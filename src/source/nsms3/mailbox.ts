@@ -45,6 +45,20 @@ export function readIndex(folder: Dir, accountUid?: number): FolderIndex {
   }
 }
 
+/**
+ * Gives the index, open at its beginning, to a reader that takes only one with nothing wrong (native/src/plan/mailbox.h).
+ * undefined: there is none. Throws FOLDER_INDEX as readIndex does.
+ */
+export function withPlainIndex<T>(folder: Dir, accountUid: number, read: (fd: number) => T): T | undefined {
+  const fd = openIndex(folder, accountUid);
+  if (fd === undefined) return undefined;
+  try {
+    return read(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
 /** Only the first line; undefined when there is no header that can be read. Throws FOLDER_INDEX. */
 export function readHeader(folder: Dir): IndexHeader | undefined {
   const fd = openIndex(folder);

@@ -4,7 +4,7 @@ import { readAcl } from './acl.js';
 import { readConfiguration } from './configuration.js';
 import { listFolders } from './folders.js';
 import { lockHolders, tryLockFolder } from './lock.js';
-import { indexBytes, readHeader, readIndex } from './mailbox.js';
+import { indexBytes, readHeader, readIndex, withPlainIndex } from './mailbox.js';
 import { serverState } from './running.js';
 import { readSubscriptions } from './subscriptions.js';
 
@@ -15,6 +15,7 @@ export const nsms3: MailSource = {
   listFolders,
   readHeader,
   readIndex,
+  withPlainIndex,
   indexBytes,
   readAcl,
   readSubscriptions,

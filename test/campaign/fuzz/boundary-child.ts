@@ -127,7 +127,7 @@ function spoil(chance: Chance, object: Record<string, unknown>): Record<string, 
 const counterOf = () => new Int32Array(new SharedArrayBuffer(16));
 
 function call(chance: Chance): unknown {
-  switch (chance.below(9)) {
+  switch (chance.below(10)) {
     case 0:
     case 1:
     case 2:
@@ -139,6 +139,11 @@ function call(chance: Chance): unknown {
     }
     case 4:
       return addon.scan!(chance.once(2) ? sourceFd : hostile(chance, 0));
+    case 8: {
+      const scan = spoil(chance, addon.scan!(sourceFd) as Record<string, unknown>);
+      const rules = spoil(chance, { ownerUid: 8, takeForeign: true });
+      return addon.planPlain!(scan, hostile(chance, sourceFd), rules, hostile(chance, new Uint8Array(16)));
+    }
     case 5:
       return addon[chance.pick(['parseMessage', 'digest', 'crlfForm'])]!(hostile(chance, new Uint8Array(50)));
     case 6:

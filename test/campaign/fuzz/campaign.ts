@@ -83,10 +83,18 @@ function corpusSeeds(step: number): Uint8Array[] {
 /** What a native target starts from. */
 function samplesOf(target: string): Uint8Array[] {
   if (target === 'native-folder') return FOLDERS.map((folder) => new Uint8Array(Buffer.from(folder, 'latin1')));
+  if (target === 'native-mailbox') return MAILBOXES.map((mailbox) => new Uint8Array(Buffer.from(mailbox, 'latin1')));
   const random = new Random(1);
   const odd = Array.from({ length: 80 }, (_, i) => (i % 2 === 0 ? oddMail(random) : mutate(random, seedMessages)));
   return [...seedMessages, ...odd, ...corpusSeeds(40)].map((message) => new Uint8Array(message));
 }
+
+/** An index as mailbox_fuzz.cc reads it. */
+const MAILBOXES = [
+  'NSMB 3 77 900\n1 900000000 S 10 a\n7 900000001 SA,$Forwarded,Junk 11 bb\n9 900000002 ,junk 12 ccc\n',
+  'NSMB 3 1 1\n4294967294 253402300799 SAFDTR 999999999999999 x y\n',
+  'NSMB 3 4294967295 4294967295\n',
+];
 
 /**
  * Folders as folder_fuzz.cc reads them: options, number of files, for each the length of its name, the name, its kind,

@@ -23,6 +23,7 @@ const PARSER = ['mime/', 'sys/processor.cc'];
 export const NATIVE_TARGETS: Readonly<Record<string, NativeTarget>> = {
   'native-message': { maxBytes: 16_384, parts: ['entry.cc', 'mutate.cc'], sources: PARSER },
   'native-lines': { maxBytes: 4096, parts: [], sources: PARSER },
+  'native-mailbox': { maxBytes: 4096, parts: [], sources: ['plan/', 'sys/calls.cc', 'sys/fault.cc', 'sys/pace.cc'] },
   'native-folder': { maxBytes: 4096, parts: ['index_check.cc'], sources: [] },
 };
 

@@ -1,0 +1,34 @@
+/**
+ * The plan of a folder with nothing wrong, which the native engine makes in one pass: nearly all folders of a store are
+ * like that, and code that is compiled anew in every thread takes longer than their messages do. Whatever needs a
+ * decision is plan.ts's. Both give the same plan.
+ */
+import type { DirectoryScan, FolderEngine } from '../engine/types.js';
+import type { Dir } from '../fs/dir.js';
+import type { MailSource } from '../source/types.js';
+import { MAX_UID } from './plan-uids.js';
+import type { PrepareFolder, WorkerContext } from './tasks.js';
+import type { FolderPlan } from './types.js';
+
+export type PlainTask = Pick<PrepareFolder, 'missing' | 'previous' | 'failed' | 'uidvalidity' | 'uidvalidityChosen'>;
+
+/** undefined: an earlier attempt or a late folder is to be considered, or something is not plain. Throws as readIndex. */
+export function planPlain(
+  engine: FolderEngine,
+  source: MailSource,
+  context: Pick<WorkerContext, 'ownerUid' | 'takeForeign'>,
+  task: PlainTask,
+  dir: Dir,
+  scan: DirectoryScan,
+): FolderPlan | undefined {
+  if (task.missing || task.previous !== null || task.failed !== null || scan.errors.length > 0) return undefined;
+  const read = (fd: number) => engine.planPlain?.(scan, fd, context);
+  const plain = engine.planPlain === undefined ? undefined : source.withPlainIndex?.(dir, context.ownerUid, read);
+  if (plain === undefined || plain === null) return undefined;
+  const { keywords, messages } = plain;
+  const uidnext = Math.max(plain.uidnext, (messages.uids.at(-1) ?? 0) + 1);
+  // No uid is left: numbered anew.
+  if (uidnext > MAX_UID) return undefined;
+  const uidvalidity = Math.max(task.uidvalidityChosen ? 0 : plain.uidvalidity, task.uidvalidity, 1);
+  return { uidvalidity, uidnext, keywords, messages, errnos: new Map(), warnings: [] };
+}
