@@ -13,6 +13,7 @@
 import type { IndexSummary } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, type Ownership, openRoot } from '../fs/dir.js';
+import { DecodedValues } from './decoded.js';
 import { type Environment, openEnvironment } from './environment.js';
 import { nameKey, prefixKey } from './keys.js';
 import {
@@ -55,7 +56,12 @@ interface Tables {
   readonly published: Table;
   readonly pending: Table;
   readonly uidvalidity: Table;
+  /** By name. */
+  readonly mailboxes: DecodedValues<string, MailboxRecord>;
 }
+
+/** Mailboxes whose record is kept: those of the folders that a run has under way, and some more. */
+const RECORDS_KEPT = 2_048;
 
 /**
  * Opens the databases in `directory` (`store/mboxlist`, held or by path). One thread of a process has it open at
@@ -81,6 +87,7 @@ export async function openMailboxDatabase(
 function mailboxDatabase(environment: Environment): MailboxDatabase {
   const tables: Tables = {
     path: environment.path,
+    mailboxes: new DecodedValues((bytes, name) => decodeMailbox(bytes, `${environment.path}, ${name}`), RECORDS_KEPT),
     folder: environment.table('folder'),
     quota: environment.table('quota'),
     subscr: environment.table('subscr'),
@@ -98,7 +105,7 @@ function mailboxDatabase(environment: Environment): MailboxDatabase {
       const value = tables.published.get(idKey(mappingId));
       return value === undefined ? undefined : decodeValue(value, `${tables.path}, published ${mappingId}`, text);
     },
-    wasPublished: (mappingId) => tables.published.get(idKey(mappingId)) !== undefined,
+    wasPublished: (mappingId) => tables.published.has(idKey(mappingId)),
     highestPublished() {
       const key = tables.published.lastKey();
       return key?.length === 8 ? Number(key.readBigUInt64BE()) : 0;
@@ -154,7 +161,7 @@ function highestUidvalidity({ path, uidvalidity }: Tables, owner: string): numbe
 function mailboxWrites(tables: Tables): MailboxWrites {
   const get = (name: string): MailboxRecord | undefined => {
     const value = tables.folder.get(nameKey(name));
-    return value === undefined ? undefined : decodeMailbox(value, `${tables.path}, ${name}`);
+    return value === undefined ? undefined : tables.mailboxes.of(name, value);
   };
   const put = (record: MailboxRecord): void => tables.folder.put(nameKey(record.name), encodeMailbox(record));
   const setQuota = (uid: string, quota: QuotaRecord): void => tables.quota.put(nameKey(uid), encodeQuota(quota));
@@ -238,7 +245,7 @@ function addUse(
 
 /** Ids as 8 big-endian bytes, so that the order of keys is the order of numbers. */
 function idKey(id: number): Buffer {
-  const key = Buffer.alloc(8);
+  const key = Buffer.allocUnsafe(8);
   key.writeBigUInt64BE(BigInt(id));
   return key;
 }

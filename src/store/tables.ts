@@ -5,6 +5,7 @@ import { MailhaulError } from '../errors.js';
 /** A named table with binary keys and values, in order of the keys' bytes. */
 export interface Table {
   get(key: Uint8Array): Buffer | undefined;
+  has(key: Uint8Array): boolean;
   /** Entries whose keys begin with `prefix`, after `after`. Reads in pages: no snapshot is held between two steps. */
   scan(prefix: Uint8Array, after?: Uint8Array): Iterable<{ key: Buffer; value: Buffer }>;
   /** The highest key; undefined in an empty table. */
@@ -33,6 +34,7 @@ export function openTable(root: RootDatabase<Buffer, Buffer>, name: string, path
   if (opened === undefined)
     return {
       get: () => undefined,
+      has: () => false,
       lastKey: () => undefined,
       scan: () => [],
       put: readOnlyDatabase,
@@ -41,6 +43,7 @@ export function openTable(root: RootDatabase<Buffer, Buffer>, name: string, path
   const database = opened;
   return {
     get: (key) => database.get(asBuffer(key)),
+    has: (key) => database.doesExist(asBuffer(key)),
     lastKey: () => {
       for (const key of database.getKeys({ reverse: true, limit: 1 })) return Buffer.from(key);
       return undefined;

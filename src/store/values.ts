@@ -16,16 +16,17 @@ const WITHOUT_CHECK = 1;
 const HEAD_BYTES = 5;
 
 export function encodeValue(value: unknown): Buffer {
-  const json = Buffer.from(JSON.stringify(value));
-  const head = Buffer.alloc(HEAD_BYTES);
-  head.writeUInt8(VERSION);
-  head.writeUInt32LE(crc32(json), 1);
-  return Buffer.concat([head, json]);
+  const json = JSON.stringify(value);
+  const bytes = Buffer.allocUnsafe(HEAD_BYTES + Buffer.byteLength(json));
+  bytes.writeUInt8(VERSION);
+  bytes.write(json, HEAD_BYTES);
+  bytes.writeUInt32LE(crc32(bytes.subarray(HEAD_BYTES)), 1);
+  return bytes;
 }
 
 /** Reads a value and its shape. `where` names database and key. Errors: DB_VERSION, DB_VALUE. */
 export function decodeValue<T>(bytes: Uint8Array, where: string, shape: (value: unknown) => T): T {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (buffer.length > 0 && buffer[0] !== VERSION && buffer[0] !== WITHOUT_CHECK) {
     throw new MailhaulError('DB_VERSION', `A value has version ${buffer[0]}, this program knows version ${VERSION}.`, {
       where,

@@ -42,7 +42,7 @@ import {
   stopDevice,
 } from './trouble.js';
 import { isProcessTrouble } from './trouble-kinds.js';
-import type { MappingFolder, MessageFailure, MigrationRecord } from './types.js';
+import type { MappingFolder, MappingUser, MessageFailure, MigrationRecord } from './types.js';
 import { estimateMessages } from './worklist.js';
 
 /** Makes migration records durable; many batches share one transaction. */
@@ -62,6 +62,7 @@ interface PreparedFolder {
   readonly failures: readonly MessageFailure[] | null;
   readonly mailbox: string;
   readonly rootPath: string;
+  readonly storePath: string;
 }
 
 /**
@@ -106,7 +107,7 @@ export async function processBatch(
         folderStops(run, folder, rootPath, result);
       } else if (result.output.halt !== null) {
         engineHalted(run, folder, rootPath, result.output.halt);
-      } else if (!result.output.stopped && isReadable(run, folder, ready, result.output)) {
+      } else if (!result.output.stopped && isReadable(run, entry, result.output)) {
         const device = statOpenExactly(ready.targetFd).dev;
         handedOver.push(entry);
         moved.push({ folder, ready, mailbox: entry.mailbox, rootPath, device, output: result.output });
@@ -195,7 +196,7 @@ async function prepare(
         continue;
       }
       if (result.kind === 'ready') {
-        sourceWorks(run, storePathOf(run, folder));
+        sourceWorks(run, places.user.storePath);
         outcome = accept(run, folder, places, result, failed, changes);
       } else if (EMPTIED_CODES.includes(result.failure.code)) {
         outcome = emptied(run, folder, result);
@@ -220,9 +221,10 @@ async function prepare(
  */
 function emptied(run: Run, folder: MappingFolder, { failure }: FailedFolder): NotPrepared {
   try {
-    const mailbox = mailboxToFill(run, folder);
+    const now = run.mapping.folder(folder.id);
+    const mailbox = mailboxToFill(run, folder, now);
     if (typeof mailbox === 'string') return mailbox;
-    if (mailbox.state !== 'TRANSITION' || hasNewAttempt(run, folder)) return 'stale';
+    if (mailbox.state !== 'TRANSITION' || hasNewAttempt(folder, now)) return 'stale';
     folderFailed(run, folder, failure);
   } catch (error) {
     folderFailed(run, folder, failureOf(error, folder.mailbox));
@@ -230,19 +232,23 @@ function emptied(run: Run, folder: MappingFolder, { failure }: FailedFolder): No
   return 'failed';
 }
 
-/** The mailbox of a folder that is still to be done. `failed` is reported. */
-function mailboxToFill(run: Run, folder: MappingFolder): MailboxRecord | 'skipped' | 'failed' {
+/** The mailbox of a folder that is still to be done; the mapping has the folder as `now`. `failed` is reported. */
+function mailboxToFill(
+  run: Run,
+  folder: MappingFolder,
+  now: MappingFolder | undefined,
+): MailboxRecord | 'skipped' | 'failed' {
   const mailbox = mailboxOf(run.mailboxes, folder);
   if (mailbox === undefined || !isDueIn(mailbox, run.mapping, run.mailboxes, folder)) return 'skipped';
-  const disagrees = disagreement(run.mapping, mailbox, folder.id);
+  const disagrees = disagreement(now, mailbox);
   if (disagrees === undefined) return mailbox;
   folderFailed(run, folder, disagrees);
   return 'failed';
 }
 
 /** Another process has made a record since the one that the plan rests on. */
-function hasNewAttempt({ mapping }: Run, { id, attempts }: MappingFolder): boolean {
-  return mapping.folder(id)?.attempts !== attempts;
+function hasNewAttempt({ attempts }: MappingFolder, now: MappingFolder | undefined): boolean {
+  return now?.attempts !== attempts;
 }
 
 /** What becomes of a folder that holds its lock. */
@@ -258,9 +264,10 @@ function accept(
   let failures: MessageFailure[] | null = null;
   const { plan, additions } = ready;
   try {
-    const mailbox = mailboxToFill(run, folder);
+    const now = run.mapping.folder(folder.id);
+    const mailbox = mailboxToFill(run, folder, now);
     if (typeof mailbox === 'string') return mailbox;
-    if (hasNewAttempt(run, folder) || mailbox.name !== places.mailbox) return 'stale';
+    if (hasNewAttempt(folder, now) || mailbox.name !== places.mailbox) return 'stale';
     if ((mailbox.state === 'NON-TRANSITION') !== (additions !== null) || isDisplaced(changes, run, folder))
       return 'stale';
     if (additions !== null) {
@@ -268,7 +275,7 @@ function accept(
       if (!sameUids(recorded, failed)) return 'stale';
       failures = failuresToAdd(plan, additions, recorded);
     }
-    admin = adminOf(run, folder, mailbox);
+    admin = adminOf(places.user, mailbox);
   } catch (error) {
     folderFailed(run, folder, failureOf(error, folder.mailbox));
     return 'failed';
@@ -292,6 +299,7 @@ function accept(
     failures,
     mailbox: places.mailbox,
     rootPath: places.rootPath,
+    storePath: places.user.storePath,
     move: {
       id: folder.id,
       job: 0,
@@ -320,9 +328,8 @@ function foundNow(
   return { missing: false, inode, uidvalidity: plan.uidvalidity, uidvalidityChosen };
 }
 
-function adminOf(run: Run, folder: MappingFolder, mailbox: MailboxRecord): Uint8Array {
+function adminOf({ quota }: MappingUser, mailbox: MailboxRecord): Uint8Array {
   const { name, legacyName, owner, partition, acl } = mailbox;
-  const quota = run.mapping.user(folder.uid)?.quota ?? null;
   return encodeAdminRecord({ mailbox: name, legacyName, owner, partition, acl, quota });
 }
 
@@ -366,8 +373,7 @@ function engineHalted(run: Run, folder: MappingFolder, rootPath: string, trouble
  * Whether the folder goes on to be published. One whose disk is dead does not: its messages are not failures of their
  * own. A first folder without one readable message counts as a strike against its disk, and goes on.
  */
-function isReadable(run: Run, folder: MappingFolder, ready: ReadyFolder, { methods, errnos }: EngineOutput): boolean {
-  const storePath = storePathOf(run, folder);
+function isReadable(run: Run, { storePath, ready }: PreparedFolder, { methods, errnos }: EngineOutput): boolean {
   if (!errnos.some((errno) => errno !== 0 && isDeviceError(errno))) {
     if (methods.length > 0) messagesReadable(run, storePath);
     return true;

@@ -14,13 +14,13 @@ const RESTORE = 'Restore store/mboxlist and __upfolder.db from backups of the sa
  * written after the transaction that published the folder is durable (publish.ts), so no kill leaves this behind. Its
  * mailbox directory may hold the only copies (`-r`), and what services have delivered since: to the next migration they
  * would be leftovers of an attempt before, which it removes.
+ *
+ * @param folder as the mapping has it now
  */
 export function disagreement(
-  mapping: Pick<MappingDatabase, 'folder'>,
+  folder: Pick<MappingFolder, 'migrated' | 'mailbox'> | undefined,
   mailbox: Pick<MailboxRecord, 'name' | 'state'> | undefined,
-  id: number,
 ): FolderFailure | undefined {
-  const folder = mapping.folder(id);
   if (folder?.migrated !== true || (mailbox !== undefined && mailbox.state !== 'TRANSITION')) return undefined;
   const has = mailbox === undefined ? 'has no entry of it' : 'has it waiting';
   const message =

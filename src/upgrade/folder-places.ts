@@ -5,12 +5,13 @@ import { partitionRoot, storeRoot } from './roots.js';
 import type { Run } from './run.js';
 import { mailboxOf } from './selection.js';
 import type { Place, PrepareFolder } from './tasks.js';
-import type { MappingFolder } from './types.js';
+import type { MappingFolder, MappingUser } from './types.js';
 
 /** Where a folder comes from and goes to. */
 export interface FolderPlaces {
   readonly source: Place;
   readonly target: Place;
+  readonly user: MappingUser;
   readonly singleFd: number;
   /** The mailbox's name now. */
   readonly mailbox: string;
@@ -38,6 +39,7 @@ export function placesOf(
       rootPath: root.dir.path,
       components: mailboxPathComponents(folder.uid, mailbox),
     },
+    user,
     singleFd: root.single.fd,
     mailbox,
     rootPath,
@@ -64,7 +66,8 @@ export function prepareTaskOf(
     missing: folder.missing,
     inode: folder.inode,
     indexBytes: folder.indexBytes,
-    previous: mapping.record(folder.id) ?? null,
+    // The first record comes with the first attempt, in one transaction.
+    previous: folder.attempts === 0 && !published ? null : (mapping.record(folder.id) ?? null),
     failed: published ? Uint32Array.from(failures, ({ uid }) => uid) : null,
     endWithFile: Uint32Array.from(
       failures.filter(({ code }) => code === 'MSG_NOT_REGULAR'),

@@ -141,7 +141,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         return false;
       }
       const due = isDue(mapping, mailboxes, folder);
-      const failure = due ? disagreement(mapping, mailboxOf(mailboxes, folder), folder.id) : undefined;
+      const failure = due ? disagreement(mapping.folder(folder.id), mailboxOf(mailboxes, folder)) : undefined;
       if (failure !== undefined) {
         disagrees(folder, failure);
         return false;

@@ -329,7 +329,7 @@ function withoutMailbox(session: Session, report: MessagesReport, folder: Mappin
     code: 'MAILBOX_MISSING',
     message: 'The mailbox database has no entry of this folder. Run `upgrade -s` again, which makes it.',
   };
-  cannotBegin(session, report, folder, disagreement(session.mapping, undefined, folder.id) ?? missing);
+  cannotBegin(session, report, folder, disagreement(session.mapping.folder(folder.id), undefined) ?? missing);
 }
 
 function cannotBegin(

@@ -15,6 +15,7 @@
  */
 import { MailhaulError } from '../../errors.js';
 import type { Dir, Ownership } from '../../fs/dir.js';
+import { DecodedValues } from '../../store/decoded.js';
 import { type Environment, openEnvironment } from '../../store/environment.js';
 import { nameKey } from '../../store/keys.js';
 import type { Table } from '../../store/tables.js';
@@ -62,7 +63,14 @@ interface Tables {
   readonly owned: Table;
   readonly record: Table;
   readonly failure: Table;
+  /** By uid. */
+  readonly users: DecodedValues<string, MappingUser>;
+  /** By id. */
+  readonly folders: DecodedValues<number, MappingFolder>;
 }
+
+/** Users and folders whose record is kept: those that a run has under way, and some more. */
+const RECORDS_KEPT = 2_048;
 
 /** Names of the tables. */
 export const MAPPING_TABLES = ['meta', 'user', 'folder', 'mailbox', 'owned', 'record', 'failure'] as const;
@@ -83,6 +91,8 @@ export async function openMappingDatabase(
 function mappingDatabase(environment: Environment): MappingDatabase {
   const tables: Tables = {
     path: environment.path,
+    users: new DecodedValues((bytes, uid) => decodeUser(bytes, `${environment.path}, user ${uid}`), RECORDS_KEPT),
+    folders: new DecodedValues((bytes, id) => decodeFolder(bytes, `${environment.path}, folder ${id}`), RECORDS_KEPT),
     meta: environment.table('meta'),
     user: environment.table('user'),
     folder: environment.table('folder'),
@@ -101,7 +111,7 @@ function mappingDatabase(environment: Environment): MappingDatabase {
     },
     user(uid) {
       const value = tables.user.get(nameKey(uid));
-      return value === undefined ? undefined : decodeUser(value, `${tables.path}, user ${uid}`);
+      return value === undefined ? undefined : tables.users.of(uid, value);
     },
     users: () => listUsers(tables),
     folder: (id) => getFolder(tables, id),
@@ -118,6 +128,8 @@ function mappingDatabase(environment: Environment): MappingDatabase {
     },
     failures(id) {
       const failures: MessageFailure[] = [];
+      // Nearly every folder has none, and a cursor costs ten times a look.
+      if (!tables.failure.has(chunkKey(id, 0))) return failures;
       for (const { value } of tables.failure.scan(idKey(id))) {
         for (const failure of decodeFailures(value, `${tables.path}, failures of folder ${id}`)) failures.push(failure);
       }
@@ -142,7 +154,7 @@ function* listFolders(tables: Tables): Generator<MappingFolder> {
 
 function getFolder(tables: Tables, id: number): MappingFolder | undefined {
   const value = tables.folder.get(idKey(id));
-  return value === undefined ? undefined : decodeFolder(value, `${tables.path}, folder ${id}`);
+  return value === undefined ? undefined : tables.folders.of(id, value);
 }
 
 function foldersOf(tables: Tables, uid: string): MappingFolder[] {
@@ -184,17 +196,13 @@ function mappingWrites(tables: Tables): MappingWrites {
       if (folder.id !== 0 && before === undefined) {
         throw new MailhaulError('DB_FOLDER_ID', `There is no folder ${id} to change.`, { where: folder.mailbox });
       }
-      const holder = mailboxId(tables, folder.mailbox);
-      if (holder !== undefined && holder !== id) {
-        throw new MailhaulError('DB_FOLDER_NAME', `The 4.x name belongs to folder ${holder} already.`, {
-          where: folder.mailbox,
-        });
+      // What leads to the folder stays as it is while name and owner do: both were put with the folder.
+      if (before?.mailbox !== folder.mailbox) nameFolder(tables, id, before?.mailbox, folder.mailbox);
+      if (before?.uid !== folder.uid) {
+        if (before !== undefined) tables.owned.remove(ownedKey(before.uid, id));
+        tables.owned.put(ownedKey(folder.uid, id), NOTHING);
       }
-      if (before !== undefined && before.mailbox !== folder.mailbox) tables.mailbox.remove(nameKey(before.mailbox));
-      if (before !== undefined && before.uid !== folder.uid) tables.owned.remove(ownedKey(before.uid, id));
       tables.folder.put(idKey(id), encodeFolder({ ...folder, id }));
-      tables.mailbox.put(nameKey(folder.mailbox), encodeValue({ id }));
-      tables.owned.put(ownedKey(folder.uid, id), NOTHING);
       return id;
     },
     putRecord(id, record) {
@@ -210,6 +218,16 @@ function mappingWrites(tables: Tables): MappingWrites {
   };
 }
 
+/** The name is the folder's from now on; the one before, if there was one, is nobody's. */
+function nameFolder(tables: Tables, id: number, before: string | undefined, name: string): void {
+  const holder = mailboxId(tables, name);
+  if (holder !== undefined && holder !== id) {
+    throw new MailhaulError('DB_FOLDER_NAME', `The 4.x name belongs to folder ${holder} already.`, { where: name });
+  }
+  if (before !== undefined) tables.mailbox.remove(nameKey(before));
+  tables.mailbox.put(nameKey(name), encodeValue({ id }));
+}
+
 /** Ids count up from 1 and are never given twice, also when the folder is gone. */
 function nextId(tables: Tables): number {
   const id = peekId(tables);
@@ -222,12 +240,9 @@ function peekId(tables: Tables): number {
   return value === undefined ? 1 : decodeId(tables, value, 'nextId');
 }
 
-/** Puts the chunks of one folder; what an earlier, longer value left behind goes. */
+/** Puts the chunks of one folder, numbered from 0; what an earlier, longer value left behind goes. */
 function replaceChunks(table: Table, id: number, chunks: readonly Buffer[]): void {
-  const surplus: Buffer[] = [];
-  const last = chunks.length === 0 ? undefined : chunkKey(id, chunks.length - 1);
-  for (const { key } of table.scan(idKey(id), last)) surplus.push(key);
-  for (const key of surplus) table.remove(key);
+  for (let number = chunks.length; table.has(chunkKey(id, number)); number++) table.remove(chunkKey(id, number));
   chunks.forEach((chunk, number) => {
     table.put(chunkKey(id, number), chunk);
   });
@@ -235,13 +250,13 @@ function replaceChunks(table: Table, id: number, chunks: readonly Buffer[]): voi
 
 /** Ids as 8 big-endian bytes: the order of keys is the order of ids. */
 function idKey(id: number): Buffer {
-  const key = Buffer.alloc(8);
+  const key = Buffer.allocUnsafe(8);
   key.writeBigUInt64BE(BigInt(id));
   return key;
 }
 
 function chunkKey(id: number, chunk: number): Buffer {
-  const key = Buffer.alloc(12);
+  const key = Buffer.allocUnsafe(12);
   key.writeBigUInt64BE(BigInt(id));
   key.writeUInt32BE(chunk, 8);
   return key;

@@ -1,0 +1,26 @@
+/**
+ * Records by the bytes that they were decoded from: a run reads the entry of a folder at every step, and of a user for
+ * every folder, and nearly always finds what it found before.
+ *
+ * The bytes are read from the database each time, so what another process has written is seen as ever; only where they
+ * are the same is the same record handed out again. Nobody changes a record that a database gave.
+ */
+export class DecodedValues<K, T> {
+  private readonly known = new Map<K, { readonly bytes: Buffer; readonly record: T }>();
+
+  /** @param limit records that are kept; the oldest goes first */
+  constructor(
+    private readonly decode: (bytes: Buffer, key: K) => T,
+    private readonly limit: number,
+  ) {}
+
+  of(key: K, bytes: Buffer): T {
+    const known = this.known.get(key);
+    if (known?.bytes.equals(bytes)) return known.record;
+    const record = this.decode(bytes, key);
+    this.known.delete(key);
+    if (this.known.size >= this.limit) this.known.delete(this.known.keys().next().value as K);
+    this.known.set(key, { bytes, record });
+    return record;
+  }
+}
