@@ -17,13 +17,10 @@
 const GROUP_FOLDERS = 256;
 const GROUP_MILLISECONDS = 250;
 
-/**
- * Folders that are moved and not committed, of all devices: each holds three descriptors. A device has its share, at
- * most a group under way and one that gathers meanwhile.
- */
-const HELD_FOLDERS = 1_024;
+/** Of the folders that are moved and not committed a device has its share; at most a group under way and one more. */
 const HELD_AT_MOST = 2 * GROUP_FOLDERS;
-const HELD_AT_LEAST = 64;
+/** What a device has even where there are many. */
+const LEAST_SHARE = 1 / 16;
 
 export interface Committer<T> {
   /** Hands over moved folders. Resolves at once, or when there is room again. */
@@ -37,6 +34,8 @@ export interface CommitterUse<T> {
   discard?(folders: readonly T[]): void;
   /** The device whose groups it belongs to; without this there is one. */
   deviceOf?(folder: T): bigint;
+  /** Folders that may be moved and not committed, of all devices (held.ts). */
+  readonly heldFolders?: number | undefined;
 }
 
 /** The groups of one device, one after the other. */
@@ -59,7 +58,7 @@ interface Groups<T> {
  */
 export function createCommitter<T>(
   commit: (group: readonly T[]) => Promise<void>,
-  { discard = () => {}, deviceOf = () => 0n }: CommitterUse<T> = {},
+  { discard = () => {}, deviceOf = () => 0n, heldFolders = 1_024 }: CommitterUse<T> = {},
 ): Committer<T> {
   const devices = new Map<bigint, Groups<T>>();
   let failure: { error: unknown } | undefined;
@@ -117,8 +116,8 @@ export function createCommitter<T>(
 
   /** Whoever brings more than a device's share waits: this is the bound on folders that are moved and not committed. */
   const room = async (groups: Groups<T>): Promise<void> => {
-    const share = Math.floor(HELD_FOLDERS / devices.size);
-    const atMost = Math.max(HELD_AT_LEAST, Math.min(HELD_AT_MOST, share));
+    const share = Math.max(heldFolders / devices.size, heldFolders * LEAST_SHARE);
+    const atMost = Math.max(1, Math.min(HELD_AT_MOST, Math.floor(share)));
     while (groups.waiting.length + groups.underWay >= atMost && failure === undefined) {
       const ended = new Promise<void>((resolve) => groups.ended.push(resolve));
       void flush(groups);

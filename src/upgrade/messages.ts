@@ -9,12 +9,15 @@
  *
  * A folder that another process holds is set aside and tried again when all else is done.
  */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, MailhaulError } from '../errors.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
+import { openFileLimit } from '../fs/openFiles.js';
 import { processBatch, type RecordWriter } from './batch.js';
 import { type Committer, createCommitter } from './committer.js';
 import { dispatch } from './dispatch.js';
+import { type HeldFolders, heldFolders } from './held.js';
 import { commitGroup, heldPartition } from './publish.js';
 import { addDiskUse } from './report.js';
 import { routesOf } from './routes.js';
@@ -45,6 +48,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
       haltFor(run, error);
       throw error;
     });
+  const held = heldFolders(openFileLimit(), run);
   const committer = createCommitter<MovedFolder>(commit, {
     discard(folders) {
       for (const { ready } of folders) release(ready);
@@ -52,8 +56,9 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
     // By partition: a file system mounted below it is synced as its own, but its groups are not (there may be one for
     // each user, and as many folders held as there are of them).
     deviceOf: ({ rootPath }) => heldPartition(run, rootPath).dev,
+    heldFolders: held.moved,
   });
-  let postponed = await runLanes(run, list, records, committer);
+  let postponed = await runLanes(run, list, records, committer, held);
   let waitedMs = 0;
   let told = false;
   for (let pauseMs = 20; postponed.size > 0 && !halted(run); pauseMs = Math.min(pauseMs * 2, 1_000)) {
@@ -66,7 +71,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
       tellWaiting(run, postponed);
     }
     await sleep(pauseMs);
-    const again = await runLanes(run, partOf(list, postponed), records, committer);
+    const again = await runLanes(run, partOf(list, postponed), records, committer, held);
     if (again.size < postponed.size) told = false;
     waitedMs = again.size < postponed.size ? 0 : waitedMs + pauseMs;
     postponed = again;
@@ -83,10 +88,11 @@ async function runLanes(
   list: Worklist,
   records: RecordWriter,
   committer: Committer<MovedFolder>,
+  held: HeldFolders,
 ): Promise<Postponed> {
   const postponed: Postponed = new Map();
   const routes = routesOf(run, list);
-  const schedule = new Schedule(routes.works, run.options);
+  const schedule = new Schedule(routes.works, { ...run.options, foldersUnderWay: held.underWay });
   const load = (id: number): MappingFolder | undefined => {
     const folder = run.mapping.folder(id);
     return folder === undefined || isStopped(run, folder) ? undefined : folder;

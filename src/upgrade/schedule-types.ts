@@ -88,4 +88,6 @@ export interface ScheduleOptions {
   readonly threads: number;
   /** `-q` */
   readonly queue: number;
+  /** Folders of batches under way that have not been moved; (held.ts). */
+  readonly foldersUnderWay?: number | undefined;
 }

@@ -32,10 +32,8 @@ const FIRST_LIMIT = 2;
 const BATCHES_AHEAD = 2;
 /** Messages of which plans wait in memory, of all routes; 100 bytes each or so. */
 const PLANNED_MESSAGES = 100_000;
-/** Folders of a batch at most: each holds three descriptors until it is published, */
+/** Folders of a batch at most: each holds three descriptors until it is published. */
 const BATCH_FOLDERS = 64;
-/** and of all batches under way that have not been moved. */
-const FOLDERS_UNDER_WAY = 512;
 /** What a message costs beside its bytes, as bytes. */
 const MESSAGE_COST = 32_768;
 
@@ -59,16 +57,13 @@ export class Schedule {
   #active = 0;
   #underWay = 0;
 
-  constructor(works: readonly RouteWork[], { threads, queue }: ScheduleOptions) {
+  constructor(works: readonly RouteWork[], { threads, queue, foldersUnderWay = 512 }: ScheduleOptions) {
     this.#threads = threads;
     const routes = Math.max(1, works.length);
     this.#queueShare = Math.max(1, Math.floor(queue / routes));
     this.#messagesShare = PLANNED_MESSAGES / routes;
     const batches = 2 * threads + BATCHES_AHEAD * routes;
-    this.#batchFolders = Math.max(
-      1,
-      Math.min(BATCH_FOLDERS, this.#queueShare, Math.floor(FOLDERS_UNDER_WAY / batches)),
-    );
+    this.#batchFolders = Math.max(1, Math.min(BATCH_FOLDERS, this.#queueShare, Math.floor(foldersUnderWay / batches)));
     this.#firstLimit = Math.max(1, Math.min(FIRST_LIMIT, Math.floor(threads / devicesOf(works).size)));
     this.#routes = works.map((work) => this.#routeOf(work));
   }

@@ -1,0 +1,32 @@
+/**
+ * How many folders a run may hold where few files may be open: each has three descriptors until it is published, its 3.x
+ * directory, that one's lock file and its mailbox directory. With the usual limit (8,192 and more) nothing is held back.
+ */
+import type { Run } from './run.js';
+
+export interface HeldFolders {
+  /** Of batches under way that have not been moved. */
+  readonly underWay: number;
+  /** Moved and not committed. */
+  readonly moved: number;
+}
+
+const DESCRIPTORS = 3;
+/** Databases, log, libraries, and what is opened for a moment. */
+const OTHER_FILES = 96;
+/** A thread has its event loop, and opens the directory, files and hash directories of the folder in hand. */
+const FILES_OF_THREAD = 24;
+/** What is of use to a run, for more it has no need. */
+const MOST: HeldFolders = { underWay: 512, moved: 1_024 };
+
+/** @param limit files that may be open */
+export function heldFolders(
+  limit: number,
+  { options: { threads }, roots }: Pick<Run, 'options' | 'roots'>,
+): HeldFolders {
+  const others = OTHER_FILES + FILES_OF_THREAD * threads + roots.stores.size + 2 * roots.partitions.size;
+  const all = Math.floor((limit - others) / DESCRIPTORS);
+  if (all >= MOST.underWay + MOST.moved) return MOST;
+  const underWay = Math.max(1, Math.floor(all / 3));
+  return { underWay, moved: Math.max(1, all - underWay) };
+}

@@ -1,0 +1,62 @@
+import { spawnSync } from 'node:child_process';
+import * as fs from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { heldFolders } from '../../src/upgrade/held.js';
+import { INDEX, type SmallStore, smallStore } from './small-store.js';
+
+const held = (limit: number, threads = 5, partitions = 1, stores = 1) => {
+  const roots = {
+    stores: new Map(Array.from({ length: stores }, (_, i) => [`${i}`, {} as never])),
+    partitions: new Map(Array.from({ length: partitions }, (_, i) => [`${i}`, {} as never])),
+  };
+  return heldFolders(limit, { options: { threads } as never, roots });
+};
+const filesOf = ({ underWay, moved }: ReturnType<typeof held>) => 3 * (underWay + moved);
+
+describe('heldFolders', () => {
+  it('holds nothing back where there is no limit, or the usual one', () => {
+    expect(held(Number.POSITIVE_INFINITY)).toEqual({ underWay: 512, moved: 1024 });
+    expect(held(8_192)).toEqual({ underWay: 512, moved: 1024 });
+  });
+
+  it('stays below the limit, and leaves room for threads and roots', () => {
+    for (const limit of [512, 1_024, 2_048, 4_096]) {
+      expect(filesOf(held(limit))).toBeLessThan(limit - 5 * 24);
+      expect(filesOf(held(limit, 5, 10, 50))).toBeLessThanOrEqual(filesOf(held(limit)) - 60);
+      expect(filesOf(held(limit, 8))).toBeLessThan(filesOf(held(limit)));
+    }
+    expect(filesOf(held(4_096))).toBeGreaterThan(3_000);
+  });
+
+  it('takes a folder at a time where there is hardly any room', () => {
+    expect(held(64)).toEqual({ underWay: 1, moved: 1 });
+  });
+});
+
+describe('a run that may open few files', () => {
+  let store: SmallStore;
+  beforeEach(() => {
+    store = smallStore();
+  });
+  afterEach(() => store.remove());
+
+  it('ends well, with more folders than it can hold', () => {
+    const folders = 400;
+    store.user('alice');
+    for (let i = 0; i < folders; i++) {
+      const folder = store.folder(store.mailbox, 'alice', i === 0 ? 'INBOX' : `INBOX/f${i}`, `${INDEX(7)}1 9 S 5 m\n`);
+      fs.writeFileSync(`${folder}/m`, 'a: b\n');
+    }
+    store.finish();
+    const program = fileURLToPath(new URL('../../dist/cli/upgrade.js', import.meta.url));
+    const upgrade = (limit: number, ...args: string[]) =>
+      spawnSync('prlimit', [`--nofile=${limit}`, process.execPath, program, ...args, '--instance', store.instance], {
+        encoding: 'utf8',
+      });
+    const first = upgrade(4_096, '-s', '--from', store.from, '--directory', store.ldif);
+    expect(first.stderr).toBe('');
+    const run = upgrade(256, '-m', '--json');
+    expect(JSON.parse(run.stdout)).toMatchObject({ halted: null, folders: { done: folders, failed: 0 } });
+  });
+});
