@@ -6,7 +6,7 @@ import type { FoldersReport } from '../upgrade/folders-report.js';
 import { rateText } from '../upgrade/limits.js';
 import { grouped } from '../upgrade/numbers.js';
 import { clockText } from '../upgrade/progress.js';
-import type { MessagesReport } from '../upgrade/report.js';
+import type { MessagesReport, Methods } from '../upgrade/report.js';
 import { isShort, spaceNeeded } from '../upgrade/space.js';
 import type { StatusReport } from '../upgrade/status.js';
 import type { SurveyReport } from '../upgrade/survey.js';
@@ -74,16 +74,24 @@ export function foldersText(report: FoldersReport): string {
 const FOLDERS_STAY = 'Folders with failed messages stay in TRANSITION.';
 const FAILED_STAY = 'The failed messages stay in 3.x, on record.';
 
+function methodLines(prefix: string, methods: Methods): string[] {
+  const used = Object.entries(methods).filter(([, count]) => count > 0);
+  return used.length === 0
+    ? []
+    : [`  ${prefix} ${used.map(([method, count]) => `${method} ${grouped(count)}`).join(', ')}`];
+}
+
 /** `acceptFailures`: folders were published without their failed messages (--accept-failures). */
 export function messagesText(report: MessagesReport, acceptFailures: boolean): string {
   const { folders, messages, methods } = report;
-  const moved = Object.entries(methods).filter(([, count]) => count > 0);
+  const routes = report.routes.length > 1 ? report.routes : [];
   const removed = report.removed.messages + report.removed.kept > 0;
   return [
     `${counted(folders.done, 'folder')} done, ${folders.skipped} skipped, ${folders.failed} failed; ` +
       `${counted(messages.done, 'message')} (${bytesText(report.bytes)}), ${messages.failed} failed; ` +
       `${report.seconds.toFixed(2)} s, ${report.engine} engine.`,
-    ...(moved.length > 0 ? [`  by ${moved.map(([method, count]) => `${method} ${grouped(count)}`).join(', ')}`] : []),
+    ...methodLines('by', methods),
+    ...routes.flatMap((route) => methodLines(`device ${route.source} to ${route.target}:`, route.methods)),
     ...report.partitions.map(
       (totals) =>
         `  partition ${totals.name}: ${counted(totals.folders, 'folder')}, ${counted(totals.messages, 'message')}, ${bytesText(totals.bytes)}`,

@@ -255,9 +255,9 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
   }
 }
 
-/** Of the folder and its mailbox themselves: other file systems may be mounted below their roots. */
-function isOneFileSystem({ ready: { sourceFd }, device }: Outcome): boolean {
-  return sourceFd >= 0 && statOpenExactly(sourceFd).dev === device;
+/** Device of the 3.x folder itself: another file system may be mounted below its store path. */
+function sourceDevice({ ready: { sourceFd } }: Outcome): bigint | undefined {
+  return sourceFd < 0 ? undefined : statOpenExactly(sourceFd).dev;
 }
 
 function count(run: Run, outcome: Outcome): void {
@@ -269,7 +269,7 @@ function count(run: Run, outcome: Outcome): void {
     run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message} [${file}]`);
   }
   const removing = run.options.remove && published;
-  const moved = addMethods(run.report, output.methods, removing, isOneFileSystem(outcome));
+  const moved = addMethods(run.report, output.methods, removing, sourceDevice(outcome), outcome.device);
   run.report.messages.done += moved;
   run.report.messages.failed += failures.length;
   run.report.bytes += output.bytes;

@@ -4,6 +4,7 @@
  */
 import { METHOD } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
+import { deviceName } from './device-name.js';
 import type { DeviceUse } from './schedule-types.js';
 import type { ThrottleReport } from './throttle.js';
 
@@ -87,6 +88,23 @@ export interface RunTimes {
   database: number;
 }
 
+/** How messages came into 4.x. */
+export interface Methods {
+  rename: number;
+  link: number;
+  reflink: number;
+  copy: number;
+  rewrite: number;
+}
+
+/** From the file system of 3.x folders to that of their mailboxes: what they allow is found out for each pair. */
+export interface RouteMethods {
+  /** `8:17`, as lsblk shows it. */
+  readonly source: string;
+  readonly target: string;
+  readonly methods: Methods;
+}
+
 export interface MessagesReport {
   readonly folders: { done: number; skipped: number; failed: number };
   readonly messages: { done: number; failed: number };
@@ -94,7 +112,8 @@ export interface MessagesReport {
   seconds: number;
   readonly engine: string;
   readonly times: RunTimes;
-  readonly methods: { rename: number; link: number; reflink: number; copy: number; rewrite: number };
+  readonly methods: Methods;
+  readonly routes: RouteMethods[];
   readonly partitions: PartitionTotals[];
   readonly errors: RunError[];
   errorsNotListed: number;
@@ -119,7 +138,8 @@ export function emptyReport(engine: string): MessagesReport {
     seconds: 0,
     engine,
     times: { scan: 0, plan: 0, read: 0, parse: 0, place: 0, index: 0, sync: 0, database: 0 },
-    methods: { rename: 0, link: 0, reflink: 0, copy: 0, rewrite: 0 },
+    methods: noMethods(),
+    routes: [],
     partitions: [],
     errors: [],
     errorsNotListed: 0,
@@ -130,6 +150,10 @@ export function emptyReport(engine: string): MessagesReport {
     throttle: null,
     halted: null,
   };
+}
+
+function noMethods(): Methods {
+  return { rename: 0, link: 0, reflink: 0, copy: 0, rewrite: 0 };
 }
 
 /** Runs `work` and counts its time; those that run at the same time are summed. */
@@ -156,26 +180,42 @@ export function addError(report: MessagesReport, error: RunError): void {
  * Counts a published folder. A linked message whose 3.x name then goes (`removing`) counts as `rename`:
  * that is what link and unlink amount to. One more name of a copy counts as `link`, whatever becomes of 3.x.
  *
- * @param oneFileSystem of 3.x folder and partition: how a message got there that an earlier attempt left
+ * @param source device of the 3.x folder; undefined: there is none
+ * @param target device of the mailbox
  */
 export function addMethods(
   report: MessagesReport,
   methods: Uint8Array,
   removing: boolean,
-  oneFileSystem: boolean,
+  source: bigint | undefined,
+  target: bigint,
 ): number {
+  const route = source === undefined ? undefined : routeMethods(report, deviceName(source), deviceName(target));
   let done = 0;
   for (const method of methods) {
     if (method === METHOD.failed) continue;
     done += 1;
-    if (method === METHOD.link || (method === METHOD.adopted && oneFileSystem))
-      report.methods[removing ? 'rename' : 'link'] += 1;
-    else if (method === METHOD.shared) report.methods.link += 1;
-    else if (method === METHOD.reflink) report.methods.reflink += 1;
-    else if (method === METHOD.copy || method === METHOD.adopted) report.methods.copy += 1;
-    else report.methods.rewrite += 1;
+    const name = methodName(method, removing, source === target);
+    report.methods[name] += 1;
+    if (route !== undefined) route[name] += 1;
   }
   return done;
+}
+
+/** @param oneFileSystem tells how a message got there that an earlier attempt left */
+function methodName(method: number, removing: boolean, oneFileSystem: boolean): keyof Methods {
+  if (method === METHOD.link || (method === METHOD.adopted && oneFileSystem)) return removing ? 'rename' : 'link';
+  if (method === METHOD.shared) return 'link';
+  if (method === METHOD.reflink) return 'reflink';
+  return method === METHOD.copy || method === METHOD.adopted ? 'copy' : 'rewrite';
+}
+
+function routeMethods({ routes }: MessagesReport, source: string, target: string): Methods {
+  const known = routes.find((route) => route.source === source && route.target === target);
+  if (known !== undefined) return known.methods;
+  const methods = noMethods();
+  routes.push({ source, target, methods });
+  return methods;
 }
 
 export function partitionTotals(report: MessagesReport, name: string): PartitionTotals {

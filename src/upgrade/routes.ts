@@ -6,6 +6,7 @@
  * with it: nobody knows before it is opened. It is synced as its own device all the same (publish.ts).
  */
 import { fstat } from '../fs/dir.js';
+import { deviceName } from './device-name.js';
 import type { Taken } from './dispatch.js';
 import type { Run } from './run.js';
 import type { RouteWork } from './schedule-types.js';
@@ -103,11 +104,4 @@ function takeBatch(
     messages += estimate;
   }
   return batch.length === 0 ? undefined : { batch, folders: batch.length, messages };
-}
-
-/** `8:17`, as lsblk shows it: the numbers in st_dev. */
-export function deviceName(dev: bigint): string {
-  const major = ((dev >> 32n) & 0xfffff000n) | ((dev >> 8n) & 0xfffn);
-  const minor = ((dev >> 12n) & 0xffffff00n) | (dev & 0xffn);
-  return `${major}:${minor}`;
 }

@@ -19,3 +19,23 @@ describe('a run of -m with failed messages', () => {
     expect(text).not.toContain('TRANSITION');
   });
 });
+
+describe('the methods of a run', () => {
+  const one = { rename: 0, link: 3, reflink: 0, copy: 0, rewrite: 1 };
+  const other = { rename: 0, link: 0, reflink: 0, copy: 1_000, rewrite: 0 };
+
+  it('are told in one line', () => {
+    const report = { ...emptyReport('native'), methods: one, routes: [{ source: '8:1', target: '8:1', methods: one }] };
+    expect(messagesText(report, false)).toContain('\n  by link 3, rewrite 1');
+    expect(messagesText(report, false)).not.toContain('device');
+  });
+
+  it('are told for each pair of devices where there are several', () => {
+    const routes = [
+      { source: '8:1', target: '8:1', methods: one },
+      { source: '8:1', target: '8:17', methods: other },
+    ];
+    const text = messagesText({ ...emptyReport('native'), methods: other, routes }, false);
+    expect(text).toContain('\n  device 8:1 to 8:1: link 3, rewrite 1\n  device 8:1 to 8:17: copy 1,000');
+  });
+});

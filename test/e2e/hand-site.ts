@@ -33,10 +33,13 @@ export interface Message {
   readonly sha256: string;
 }
 
+type Methods = Readonly<Record<'rename' | 'link' | 'reflink' | 'copy' | 'rewrite', number>>;
+
 export interface MessagesResult {
   readonly folders: { readonly done: number; readonly skipped: number; readonly failed: number };
   readonly messages: { readonly done: number; readonly failed: number };
-  readonly methods: Readonly<Record<'rename' | 'link' | 'reflink' | 'copy' | 'rewrite', number>>;
+  readonly methods: Methods;
+  readonly routes: readonly { readonly source: string; readonly target: string; readonly methods: Methods }[];
   readonly errors: readonly Problem[];
 }
 

@@ -57,6 +57,13 @@ function callsOf(...args: string[]): string[] {
   return fs.readFileSync(trace, 'latin1').split('\n');
 }
 
+const NONE = { rename: 0, link: 0, reflink: 0, copy: 0, rewrite: 0 };
+
+/** As /proc/self/mountinfo has it. */
+function deviceOf(directory: string): string {
+  return spawnSync('stat', ['-c', '%Hd:%Ld', directory], { encoding: 'utf8' }).stdout.trim();
+}
+
 function needStrace(ctx: TestContext): void {
   if (spawnSync('strace', ['-V']).status === 0) return;
   console.log(`skipped: ${ctx.task.name}: strace is not installed`);
@@ -82,6 +89,18 @@ describe.each(engineOptions())('-m, %s', (engine) => {
     expect(result.status, result.stderr + result.stdout).toBe(0);
     expect(messagesResult(result).methods).toMatchObject({ link: 1, copy: 1 });
     expect(fs.readdirSync(path.join(mounted, '00'))).toEqual(['1.msg']);
+  });
+
+  it('says by which method messages went from each device to each other one', () => {
+    fs.linkSync(`${site.store.mailbox}/anna/INBOX/one`, `${site.store.root}/another`);
+    const { routes } = messagesResult(site.messages(engine));
+    const source = deviceOf(site.store.mailbox);
+    expect(new Map(routes.map((route) => [`${route.source} ${route.target}`, route.methods]))).toEqual(
+      new Map([
+        [`${source} ${source}`, { ...NONE, link: 1 }],
+        [`${source} ${deviceOf(mounted)}`, { ...NONE, copy: 1 }],
+      ]),
+    );
   });
 
   it('copies what its owner shares with another user, and --verify finds nothing wrong with that', async () => {

@@ -10,7 +10,7 @@ namespace mailhaul::engine {
 namespace {
 
 /// Larger messages are mapped instead of read into memory.
-constexpr std::size_t kMapAbove = std::size_t{256} << 20;
+constexpr std::size_t kMapAbove = std::size_t{32} << 20;
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 
 }  // namespace
