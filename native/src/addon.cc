@@ -22,6 +22,7 @@
 #include "napi/folder.h"
 #include "napi/values.h"
 #include "plan/plain.h"
+#include "scan/glance.h"
 #include "scan/scan.h"
 #include "sys/account.h"
 #include "sys/calls.h"
@@ -32,7 +33,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 10;
+constexpr double kAbi = 11;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -123,6 +124,44 @@ Napi::Value planPlain(const Napi::CallbackInfo& info) {
   std::memcpy(&nameKey, key.data(), sizeof nameKey);
   return js::plainFolder(info[0].As<Napi::Object>(), js::descriptor(info[1], "indexFd"),
                          {js::uint32(rules, "ownerUid"), js::boolean(rules, "takeForeign")}, nameKey);
+}
+
+/// Numbers go into an array that the caller has: an object with names costs as much as the system calls.
+std::span<std::uint64_t> numbers(Napi::Value value, std::size_t count) {
+  const std::span<std::uint64_t> array = js::elements<std::uint64_t>(value, "numbers");
+  if (array.size() < count) throw Napi::TypeError::New(value.Env(), "numbers: more elements were expected");
+  return array;
+}
+
+Napi::Value glance(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const int dir = js::descriptor(info[0], "directoryFd");
+  const bool itself = info[1].IsNull();
+  const std::string name = itself ? std::string() : js::component(info[1], "name");
+  const std::span<std::uint64_t> out = numbers(info[2], 4);
+  scan::Glance seen;
+  if (scan::glance(dir, itself ? nullptr : name.c_str(), seen) != scan::Seen::here) return env.Null();
+  const Napi::Value directories = js::latin1(env, seen.directories);
+  out[0] = seen.device;
+  out[1] = seen.inode;
+  out[2] = seen.strays ? 1 : 0;
+  // From here on it is the caller's to close.
+  out[3] = static_cast<std::uint64_t>(itself ? dir : seen.opened.release());
+  return directories;
+}
+
+Napi::Value head(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const int dir = js::descriptor(info[0], "directoryFd");
+  const std::string name = js::component(info[1], "name");
+  const std::uint32_t most = info[2].ToNumber().Uint32Value();
+  const std::span<std::uint64_t> out = numbers(info[3], 1);
+  scan::Head found;
+  const scan::Seen seen = scan::head(dir, name.c_str(), most, found);
+  if (seen == scan::Seen::absent) return env.Undefined();
+  if (seen == scan::Seen::other) return env.Null();
+  out[0] = found.size;
+  return js::latin1(env, found.bytes);
 }
 
 Napi::Value migrate(const Napi::CallbackInfo& info) {
@@ -293,6 +332,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("syncfsAsync", Napi::Function::New<guarded<syncfsAsync>>(env, "syncfsAsync"));
   exports.Set("scan", Napi::Function::New<guarded<scanDirectory>>(env, "scan"));
   exports.Set("planPlain", Napi::Function::New<guarded<planPlain>>(env, "planPlain"));
+  exports.Set("glance", Napi::Function::New<guarded<glance>>(env, "glance"));
+  exports.Set("head", Napi::Function::New<guarded<head>>(env, "head"));
   exports.Set("migrate", Napi::Function::New<guarded<migrate>>(env, "migrate"));
   exports.Set("announceJob", Napi::Function::New<guarded<announceJob>>(env, "announceJob"));
   exports.Set("forgetJob", Napi::Function::New<guarded<forgetJob>>(env, "forgetJob"));

@@ -164,6 +164,26 @@ const tests = {
     await effect();
   },
 
+  async 'a look at a folder takes one name and room for its numbers'() {
+    const fd = openSync(tmpdir(), 'r');
+    const room = new BigUint64Array(4);
+    try {
+      const names = ['', '.', '..', 'a/b', '/', 'a\0', 7, undefined];
+      for (const name of names) {
+        assert.throws(() => addon.glance(fd, name, room), TypeError);
+        assert.throws(() => addon.head(fd, name, 10, room), TypeError);
+      }
+      for (const numbers of [undefined, new BigUint64Array(0), new Uint32Array(8)]) {
+        assert.throws(() => addon.glance(fd, null, numbers), TypeError);
+        assert.throws(() => addon.head(fd, 'nothing', 10, numbers), TypeError);
+      }
+      assert.equal(typeof addon.glance(fd, null, room), 'string');
+      assert.equal(room[3], BigInt(fd));
+    } finally {
+      closeSync(fd);
+    }
+  },
+
   async 'a thread that ends while it is armed takes its counter with it, and nobody else’s'() {
     const counter = counterOf();
     addon.setFault(counter, NEVER, FAIL, ENOSPC);

@@ -31,6 +31,16 @@ export interface NativeAddon {
   scan(directoryFd: number, job: number): DirectoryScan;
   /** engine/types.ts, FolderEngine.planPlain; `key`: 16 random bytes for its table of names. */
   planPlain(scan: DirectoryScan, indexFd: number, rules: FileRules, key: Uint8Array): PlainFolder | null;
+  /**
+   * fs/glance.ts. Names are ISO-8859-1, a null one is the directory itself; those that are returned have `/` between
+   * them. `numbers` gets device, inode, 1 for strays, descriptor. null: to be asked in the usual way.
+   */
+  glance(directoryFd: number, name: string | null, numbers: BigUint64Array): string | null;
+  /**
+   * fs/glance.ts. A character for each byte; `numbers` gets the size of the file. undefined: there is no such file; null:
+   * to be asked in the usual way.
+   */
+  head(directoryFd: number, name: string, most: number, numbers: BigUint64Array): string | null | undefined;
   /** engine/types.ts, SharedJobs. */
   announceJob(): number;
   forgetJob(job: number): void;
@@ -66,7 +76,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 10;
+export const ADDON_ABI = 11;
 
 let loaded: NativeAddon | null | undefined;
 

@@ -97,6 +97,14 @@ export interface IndexHeader {
   readonly uidnext: number;
 }
 
+/** What `-s` wants of an index. */
+export interface IndexLook {
+  /** undefined: lost (no index, or a first line that cannot be read). */
+  readonly header: IndexHeader | undefined;
+  /** Bytes of the file, an estimate of the folder's messages; 0 when there is none. */
+  readonly bytes: number;
+}
+
 /**
  * A folder's index in columns: its usable lines in file order, nothing corrected. Column i of every array
  * belongs to the same line.
@@ -160,8 +168,8 @@ export interface MailSource {
   serverState(instance: Dir): ServerState;
   /** Walks a user's mailbox directory: parents before children, names ascending by bytes. Never throws. */
   listFolders(mailbox: Dir): Generator<FolderItem, void, undefined>;
-  /** Only the header of a folder's index; undefined when lost. Throws MailhaulError FOLDER_INDEX. */
-  readHeader(folder: Dir): IndexHeader | undefined;
+  /** Header and size of a folder's index. Throws MailhaulError FOLDER_INDEX. */
+  lookAtIndex(folder: Dir): IndexLook;
   /**
    * Throws MailhaulError FOLDER_INDEX (cannot be read: type, permission, I/O) or FOLDER_INDEX_SIZE. Root reads one of
    * the folder's owner or the server account (`accountUid`) only, or one that everybody may read.
@@ -172,8 +180,6 @@ export interface MailSource {
    * for a format that no engine knows; undefined when the folder has no index. Throws as readIndex.
    */
   withPlainIndex?<T>(folder: Dir, accountUid: number, read: (fd: number) => T): T | undefined;
-  /** Bytes of the index, an estimate of the folder's messages; 0 when there is none. */
-  indexBytes(folder: Dir): number;
   readAcl(folder: Dir): SourceAcl;
   /** `mailbox` is the user's mailbox directory. */
   readSubscriptions(mailbox: Dir): SourceSubscriptions;

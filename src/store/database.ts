@@ -246,6 +246,7 @@ function addUse(
 /** Ids as 8 big-endian bytes, so that the order of keys is the order of numbers. */
 function idKey(id: number): Buffer {
   const key = Buffer.allocUnsafe(8);
-  key.writeBigUInt64BE(BigInt(id));
+  key.writeUInt32BE(Math.floor(id / 2 ** 32), 0);
+  key.writeUInt32BE(id % 2 ** 32, 4);
   return key;
 }

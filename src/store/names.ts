@@ -20,16 +20,21 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** A 3.x name as text: UTF-8 if all of it decodes, else ISO-8859-1 (3x-profile.md, Mail store). */
 export function legacyText(name: Uint8Array): string {
+  const text = rawKey(name);
+  // What nearly all names are is the same in both, and a decoder costs ten times as much.
+  if (ASCII.test(text)) return text;
   try {
     return utf8.decode(name);
   } catch {
-    return Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('latin1');
+    return text;
   }
 }
 
+const ASCII = /^[\0-\x7f]*$/;
+
 /** The 3.x folder path for people and for `legacyName`: UTF-8, `/` between levels. */
 export function legacyPath(path: readonly Uint8Array[]): string {
-  return path.map(legacyText).join('/');
+  return path.length === 1 ? legacyText(path[0]!) : path.map(legacyText).join('/');
 }
 
 /** The 4.x component of a 3.x name, before collisions are looked at. */
@@ -70,20 +75,21 @@ export function assignNames(siblings: readonly Uint8Array[], options: AssignOpti
   const taken = new Set<string>(options.fixed?.values());
   const chosen = new Map<string, string>();
   // In this order: names of earlier runs, names that need no change, first by bytes, then those that get a suffix.
-  const unsettled: { key: string; raw: Uint8Array; plain: string }[] = [];
-  for (const raw of siblings) {
-    const key = rawKey(raw);
+  const unsettled: Sibling[] = [];
+  const all = siblings.map(sibling);
+  for (const one of all) {
+    const { key, plain } = one;
     const earlier = options.fixed?.get(key);
-    const plain = componentName(raw);
     if (earlier !== undefined) chosen.set(key, earlier);
-    else if (isFree(plain, raw, taken, options) && Buffer.from(remap(legacyText(raw))).equals(raw)) {
+    else if (isFree(one, taken, options) && needsNoChange(one)) {
       chosen.set(key, plain);
       taken.add(plain);
-    } else unsettled.push({ key, raw, plain });
+    } else unsettled.push(one);
   }
   unsettled.sort((a, b) => Buffer.compare(a.raw, b.raw));
-  const suffixed = unsettled.filter(({ key, raw, plain }) => {
-    if (!isFree(plain, raw, taken, options)) return true;
+  const suffixed = unsettled.filter((one) => {
+    const { key, plain } = one;
+    if (!isFree(one, taken, options)) return true;
     chosen.set(key, plain);
     taken.add(plain);
     return false;
@@ -93,15 +99,34 @@ export function assignNames(siblings: readonly Uint8Array[], options: AssignOpti
     chosen.set(key, name);
     taken.add(name);
   }
-  return siblings.map((raw) => {
-    const name = chosen.get(rawKey(raw))!;
-    return { raw, name, legacy: legacyText(raw), collided: name !== componentName(raw) };
+  return all.map(({ raw, key, legacy, plain }) => {
+    const name = chosen.get(key)!;
+    return { raw, name, legacy, collided: name !== plain };
   });
 }
 
-function isFree(plain: string, raw: Uint8Array, taken: ReadonlySet<string>, options: AssignOptions): boolean {
+interface Sibling {
+  readonly raw: Uint8Array;
+  /** `rawKey`. */
+  readonly key: string;
+  readonly legacy: string;
+  /** `componentName`. */
+  readonly plain: string;
+}
+
+function sibling(raw: Uint8Array): Sibling {
+  const legacy = legacyText(raw);
+  return { raw, key: rawKey(raw), legacy, plain: encodeUtf7(remap(legacy)) };
+}
+
+/** Its text is UTF-8 and has nothing that is invalid in 4.x. */
+function needsNoChange({ raw, legacy }: Sibling): boolean {
+  return remap(legacy) === legacy && Buffer.from(legacy).equals(raw);
+}
+
+function isFree({ plain, key }: Sibling, taken: ReadonlySet<string>, options: AssignOptions): boolean {
   if (taken.has(plain)) return false;
-  return !options.topLevel || plain.toUpperCase() !== INBOX || rawKey(raw) === INBOX;
+  return !options.topLevel || plain.toUpperCase() !== INBOX || key === INBOX;
 }
 
 /** `~` and 8 hex digits of the hash of the 3.x name; more digits in the case that even that is a folder's name. */

@@ -7,6 +7,7 @@
 
 /** Encodes any string of valid UTF-16. */
 export function encodeUtf7(text: string): string {
+  if (ITSELF.test(text)) return text;
   let out = '';
   let at = 0;
   while (at < text.length) {
@@ -22,6 +23,9 @@ export function encodeUtf7(text: string): string {
   }
   return out;
 }
+
+/** Printable ASCII without `&`: nearly every name. */
+const ITSELF = /^[ -%'-~]*$/;
 
 function isDirect(code: number): boolean {
   return code >= 0x20 && code <= 0x7e;

@@ -4,7 +4,7 @@ import type { MailhaulError } from '../errors.js';
 import type { Dir } from '../fs/dir.js';
 import type { PartitionPlan } from '../store/partitions.js';
 import type { Earlier, UserChanges } from './folders-changes.js';
-import { mergeUser } from './folders-merge.js';
+import { mergeUser, namesChanging } from './folders-merge.js';
 import type { FoldersOptions } from './folders-options.js';
 import type { ChosenPath } from './folders-partitions.js';
 import type { FoldersReport, Recorder } from './folders-report.js';
@@ -42,13 +42,35 @@ export async function eachUser(
   recorder: Recorder,
   writer: ChangeWriter,
 ): Promise<void> {
+  try {
+    await readUsers(options, site, work, earlier, report, recorder, writer);
+    await writer.flush();
+  } catch (error) {
+    await writer.settle();
+    throw error;
+  }
+  options.onProgress?.(work.table.uids.length, work.table.uids.length, report.folders.found);
+}
+
+async function readUsers(
+  options: FoldersOptions,
+  site: Site,
+  work: Work,
+  earlier: Earlier,
+  report: FoldersReport,
+  recorder: Recorder,
+  writer: ChangeWriter,
+): Promise<void> {
   const { table, plan, stores } = work;
   const now = options.now ?? Math.floor(Date.now() / 1000);
+  let changing: ReadonlySet<string> = new Set();
   for (const [i, uid] of table.uids.entries()) {
     if (i % USERS_A_TURN === 0) {
       await nextTurn();
       options.signal?.throwIfAborted();
       options.onProgress?.(i, table.uids.length, report.folders.found);
+      // A change that begins later is as one that begins between a look and the write, which may be a batch away.
+      changing = namesChanging(earlier);
     }
     const path = table.paths[table.pathOf[i]!]!;
     const partition = plan.byPath.get(path);
@@ -63,12 +85,10 @@ export async function eachUser(
       continue;
     }
     const user = { uid, storePath: path, partition: partition.name, quota: table.quotas[i]! };
-    const changes = mergeUser(user, found, earlier, now);
+    const changes = mergeUser(user, found, earlier, changing, now);
     count(report, recorder, changes, partition, found.kind === 'missing');
     await writer.add(changes);
   }
-  await writer.flush();
-  options.onProgress?.(table.uids.length, table.uids.length, report.folders.found);
 }
 
 function skip(report: FoldersReport, recorder: Recorder, uid: string, why: MailhaulError | undefined): void {

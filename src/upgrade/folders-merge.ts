@@ -29,16 +29,23 @@ import type { MappingFolder, MappingUser } from './types.js';
 
 const UINT32_MAX = 0xffffffff;
 
+/** Names of deletes and renames on record: where such a name leads, another mailbox's directory may still be. */
+export function namesChanging({ mailboxes }: Earlier): ReadonlySet<string> {
+  return new Set([...mailboxes.nameChanges()].flatMap(({ name, to }) => [name, to ?? name]));
+}
+
 /**
+ * @param changing `namesChanging`
  * @param now seconds since 1970, the uidvalidity of folders whose header is lost
  */
 export function mergeUser(
   user: MappingUser,
   found: Extract<UserMailbox, { kind: 'read' | 'missing' }>,
   earlier: Earlier,
+  changing: ReadonlySet<string>,
   now: number,
 ): UserChanges {
-  const merge = new UserMerge(user, earlier, now);
+  const merge = new UserMerge(user, earlier, changing, now);
   if (found.kind === 'missing') merge.withoutMailbox();
   else merge.mailbox(found);
   return merge.result(found);
@@ -55,8 +62,6 @@ class UserMerge {
   private readonly names = new Map<string, string>();
   /** Folders whose mailboxes this run makes: also those of a run that was stopped between the databases. */
   private readonly addedKeys = new Set<string>();
-  /** Names of deletes and renames on record: where such a name leads, another mailbox's directory may still be. */
-  private readonly changing: ReadonlySet<string>;
   private readonly counts = { found: 0, added: 0, waiting: 0, migrated: 0 };
   private indexBytes = 0;
   /** Ids of known folders that were published once. */
@@ -69,13 +74,13 @@ class UserMerge {
   constructor(
     private user: MappingUser,
     private readonly earlier: Earlier,
+    private readonly changing: ReadonlySet<string>,
     private readonly now: number,
   ) {
     this.before = earlier.mapping.user(user.uid);
     // A user and the user's folders are written in one transaction: without the one there are none of the others.
     this.known = this.before === undefined ? [] : earlier.mapping.foldersOf(user.uid);
     this.byKey = new Map(this.known.map((folder) => [pathKey(folder.path), folder]));
-    this.changing = new Set([...earlier.mailboxes.nameChanges()].flatMap(({ name, to }) => [name, to ?? name]));
     for (const folder of this.known) {
       if (folder.migrated || earlier.mailboxes.wasPublished(folder.id)) this.published.add(folder.id);
       else if (folder.root === null && isAnothers(earlier.mailboxes.get(folder.mailbox), folder.id)) {

@@ -129,7 +129,7 @@ function readFolder(
   warnings: FolderProblem[],
 ): SourceFolder {
   const legacyName = legacyPath(item.path);
-  const header = source.readHeader(item.dir);
+  const index = source.lookAtIndex(item.dir);
   const acl = source.readAcl(item.dir);
   for (const { code, message, where } of acl.warnings) {
     warnings.push({ user: uid, folder: legacyName, code, message: where === '' ? message : `${message} (${where})` });
@@ -140,8 +140,8 @@ function readFolder(
     key: pathKey(item.path),
     legacyName,
     inode: String(item.inode),
-    indexBytes: source.indexBytes(item.dir),
-    header,
+    indexBytes: index.bytes,
+    header: index.header,
     acl: acl.entries,
   };
 }

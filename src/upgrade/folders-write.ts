@@ -13,20 +13,27 @@ import type { MappingDatabase } from './types.js';
 const BATCH = 4000;
 
 export interface ChangeWriter {
-  /** Takes the changes of one user; writes when there are enough. */
+  /** Takes the changes of one user. When there are enough, begins to write them as soon as those before are durable. */
   add(changes: UserChanges): Promise<void>;
-  /** Writes what is left. */
+  /** Writes what is left; everything is durable then. */
   flush(): Promise<void>;
+  /** Ends when nothing is being written any more, in whatever way that ended. */
+  settle(): Promise<void>;
 }
 
 export function createChangeWriter(mapping: MappingDatabase, mailboxes: MailboxDatabase): ChangeWriter {
   let pending: UserChanges[] = [];
   let size = 0;
-  const flush = async (): Promise<void> => {
+  // One batch is written while the next users are read: a commit waits for the disk, and theirs are other entries.
+  let writing: Promise<void> = Promise.resolve();
+  const begin = async (): Promise<void> => {
+    await writing;
     const batch = pending;
     pending = [];
     size = 0;
-    if (batch.length > 0) await writeBatch(batch, mapping, mailboxes);
+    writing = writeBatch(batch, mapping, mailboxes);
+    // Whoever waits for it next is told.
+    writing.catch(() => {});
   };
   return {
     async add(changes) {
@@ -34,9 +41,13 @@ export function createChangeWriter(mapping: MappingDatabase, mailboxes: MailboxD
       if (work === 0 && changes.quota === null && changes.subscriptions === null) return;
       pending.push(changes);
       size += work + 1;
-      if (size >= BATCH) await flush();
+      if (size >= BATCH) await begin();
     },
-    flush,
+    async flush() {
+      if (pending.length > 0) await begin();
+      await writing;
+    },
+    settle: () => writing.catch(() => {}),
   };
 }
 

@@ -324,5 +324,6 @@ async function readOnly(
   await eachUser(options, site, { ...work, notMail }, earlier, report, recorder, {
     add: async () => {},
     flush: async () => {},
+    settle: async () => {},
   });
 }

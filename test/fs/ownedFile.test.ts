@@ -4,7 +4,7 @@ import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readAcl } from '../../src/source/nsms3/acl.js';
 import { tryLockFolder } from '../../src/source/nsms3/lock.js';
-import { readHeader, readIndex } from '../../src/source/nsms3/mailbox.js';
+import { lookAtIndex, readIndex } from '../../src/source/nsms3/mailbox.js';
 import { readSubscriptions } from '../../src/source/nsms3/subscriptions.js';
 import { type TestFolder, testFolder } from '../source/nsms3/folder.js';
 import { codeOf, needRoot } from '../upgrade/small-store.js';
@@ -35,7 +35,7 @@ describe('a file of root that an owner linked into the folder', () => {
     needRoot(ctx);
     linked('.mailbox');
     expect(codeOf(() => readIndex(folder.dir, ACCOUNT))).toBe('FOLDER_INDEX');
-    expect(codeOf(() => readHeader(folder.dir))).toBe('FOLDER_INDEX');
+    expect(codeOf(() => lookAtIndex(folder.dir))).toBe('FOLDER_INDEX');
   });
 
   it('gives neither rights nor subscriptions, and nothing of it is told', (ctx) => {

@@ -76,7 +76,7 @@ beforeAll(() => {
           index: nsms3.readIndex(item.dir),
           scan: scanFolder(`/proc/self/fd/${item.dir.fd}`),
           previous: undefined,
-          chosenUidvalidity: nsms3.readHeader(item.dir)?.uidvalidity ?? CHOSEN,
+          chosenUidvalidity: nsms3.lookAtIndex(item.dir).header?.uidvalidity ?? CHOSEN,
           ownerUid: installation.owner.uid,
           takeForeign: false,
           now: CHOSEN,

@@ -259,4 +259,24 @@ Napi::Uint8Array bytes(Napi::Env env, std::span<const std::uint8_t> data) {
   return out;
 }
 
+std::string component(Napi::Value value, const char* what) {
+  const auto refuse = [&](const char* why) { return Napi::TypeError::New(value.Env(), std::string(what) + why); };
+  std::size_t bytes = 0;
+  if (napi_get_value_string_latin1(value.Env(), value, nullptr, 0, &bytes) != napi_ok) {
+    throw refuse(": a string was expected");
+  }
+  std::string name(bytes, '\0');
+  napi_get_value_string_latin1(value.Env(), value, name.data(), bytes + 1, nullptr);
+  if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string_view("/\0", 2)) != name.npos) {
+    throw refuse(": one path component was expected");
+  }
+  return name;
+}
+
+Napi::Value latin1(Napi::Env env, const std::string& bytes) {
+  napi_value value = nullptr;
+  if (napi_create_string_latin1(env, bytes.data(), bytes.size(), &value) != napi_ok) throw Napi::Error::New(env);
+  return {env, value};
+}
+
 }  // namespace mailhaul::js

@@ -61,4 +61,10 @@ void checkOffsets(Napi::Env env, std::span<const std::uint32_t> offsets, std::si
 /// A new Uint8Array with this content.
 [[nodiscard]] Napi::Uint8Array bytes(Napi::Env env, std::span<const std::uint8_t> data);
 
+/// One path component, whose bytes JavaScript has as ISO-8859-1. Throws Napi::TypeError.
+[[nodiscard]] std::string component(Napi::Value value, const char* what);
+
+/// A string with a character for each byte.
+[[nodiscard]] Napi::Value latin1(Napi::Env env, const std::string& bytes);
+
 }  // namespace mailhaul::js

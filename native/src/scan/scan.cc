@@ -1,35 +1,17 @@
 #include "scan/scan.h"
 
-#include <dirent.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <cstring>
-#include <memory>
 #include <string_view>
 
 #include "engine/jobs.h"
+#include "scan/dirents.h"
 #include "sys/calls.h"
 #include "sys/pace.h"
 
 namespace mailhaul::scan {
 namespace {
-
-// Measured best for getdents64 (design.md, "Speed").
-constexpr std::size_t kReadBytes = std::size_t{256} << 10;
-
-// struct linux_dirent64: ino u64, off i64, reclen u16, type u8, name.
-constexpr std::size_t kLengthAt = 16;
-constexpr std::size_t kTypeAt = 18;
-constexpr std::size_t kNameAt = 19;
-
-template <typename T>
-T load(const std::uint8_t* at) noexcept {
-  T value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
-}
 
 std::string_view nameOf(const Listing& listing, const Entry& entry) noexcept {
   return {listing.name(entry), entry.nameBytes};
@@ -39,14 +21,10 @@ bool byInode(const Listing& listing, const Entry& a, const Entry& b) noexcept {
   return a.inode != b.inode ? a.inode < b.inode : nameOf(listing, a) < nameOf(listing, b);
 }
 
-void add(Listing& out, const std::uint8_t* record, bool withHidden) {
-  const char* name = reinterpret_cast<const char*>(record + kNameAt);
-  const std::size_t bytes = std::strlen(name);
-  const bool self = std::string_view(name, bytes) == "." || std::string_view(name, bytes) == "..";
-  if (self || (name[0] == '.' && !withHidden)) return;
-  out.entries.push_back(
-      {load<std::uint64_t>(record), out.names.size(), static_cast<std::uint32_t>(bytes), record[kTypeAt]});
-  out.names.append(name, bytes + 1);
+void add(Listing& out, const Dirent& entry, bool withHidden) {
+  if (entry.name[0] == '.' && !withHidden) return;
+  out.entries.push_back({entry.inode, out.names.size(), static_cast<std::uint32_t>(entry.name.size()), entry.type});
+  out.names.append(entry.name.data(), entry.name.size() + 1);
 }
 
 void stat(int fd, const Listing& listing, Row& row) {
@@ -97,17 +75,7 @@ class StatJob final : public engine::Job {
 int list(int fd, bool withHidden, Listing& out) {
   sys::Fd own;
   if (const int error = sys::openDirectory(fd, ".", own); error != 0) return error;
-  // One a thread, never cleared: of a tiny directory it is nearly all that would be paid for.
-  static thread_local std::unique_ptr<std::uint8_t[]> buffer;
-  if (buffer == nullptr) buffer = std::make_unique_for_overwrite<std::uint8_t[]>(kReadBytes);
-  for (;;) {
-    std::size_t got = 0;
-    if (const int error = sys::readDirectory(own.get(), {buffer.get(), kReadBytes}, got); error != 0) return error;
-    if (got == 0) return 0;
-    for (std::size_t at = 0; at < got; at += load<std::uint16_t>(buffer.get() + at + kLengthAt)) {
-      add(out, buffer.get() + at, withHidden);
-    }
-  }
+  return eachDirent(own.get(), [&](const Dirent& entry) { add(out, entry, withHidden); });
 }
 
 int scan(int fd, std::uint32_t job, Scan& out) {

@@ -72,6 +72,12 @@ int openBeneath(int dir, const char* name, int flags, Fd& out) noexcept {
   return error;
 }
 
+/// A first read makes the inode dirty for its access time, unless told not to; EPERM: this process may not tell.
+int openUntouched(int dir, const char* name, int flags, Fd& out) noexcept {
+  const int error = openBeneath(dir, name, flags | O_NOATIME, out);
+  return error == EPERM ? openBeneath(dir, name, flags, out) : error;
+}
+
 using ProcPath = std::array<char, 32>;
 
 ProcPath procPath(int fd) noexcept {
@@ -99,9 +105,13 @@ int openMessage(int dir, const char* name, Fd& out) noexcept {
   return openBeneath(dir, name, kReading | O_NOATIME, out);
 }
 
-int openDirectory(int dir, const char* name, Fd& out) noexcept {
-  return openBeneath(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, out);
-}
+constexpr int kListing = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+int openDirectory(int dir, const char* name, Fd& out) noexcept { return openBeneath(dir, name, kListing, out); }
+
+int openListed(int dir, const char* name, Fd& out) noexcept { return openUntouched(dir, name, kListing, out); }
+
+int openLooked(int dir, const char* name, Fd& out) noexcept { return openUntouched(dir, name, kReading, out); }
 
 int statAt(int dir, const char* name, struct stat& out) noexcept {
   return retry([&] { return ::fstatat(dir, name, &out, AT_SYMLINK_NOFOLLOW); });
@@ -156,6 +166,10 @@ int readDirectory(int fd, std::span<std::uint8_t> into, std::size_t& got) noexce
   const int error = retry([&] { return n = ::syscall(SYS_getdents64, fd, into.data(), into.size()); });
   got = error == 0 ? static_cast<std::size_t>(n) : 0;
   return error;
+}
+
+int rewindDirectory(int fd) noexcept {
+  return retry([&] { return ::lseek(fd, 0, SEEK_SET); });
 }
 
 void willNeed(int fd) noexcept {
@@ -289,6 +303,8 @@ int setIoIdle(pid_t tid, bool idle) noexcept {
   const int priority = (idle ? kClassIdle : kClassNone) << kClassShift;
   return retry([&] { return ::syscall(SYS_ioprio_set, kWhoProcess, tid, priority); });
 }
+
+bool isRoot() noexcept { return ::geteuid() == 0; }
 
 std::int64_t modifiedNs(const struct stat& st) noexcept {
   // Unsigned arithmetic: a hostile time stamp wraps instead of being undefined.

@@ -23,6 +23,10 @@ namespace mailhaul::sys {
 [[nodiscard]] int openMessage(int dir, const char* name, Fd& out) noexcept;
 /// Opens the directory `name` ("." for an independent description of `dir`).
 [[nodiscard]] int openDirectory(int dir, const char* name, Fd& out) noexcept;
+/// The same for a directory that is only listed: its access time stays as it is where this process may ask for that.
+[[nodiscard]] int openListed(int dir, const char* name, Fd& out) noexcept;
+/// The same for a file.
+[[nodiscard]] int openLooked(int dir, const char* name, Fd& out) noexcept;
 [[nodiscard]] int statAt(int dir, const char* name, struct stat& out) noexcept;
 [[nodiscard]] int statFd(int fd, struct stat& out) noexcept;
 /// Reads until `into` is full or the file ends; `got` is what was read.
@@ -32,6 +36,8 @@ namespace mailhaul::sys {
 [[nodiscard]] int readAt(int fd, std::span<std::uint8_t> into, std::uint64_t offset, std::size_t& got) noexcept;
 /// getdents64: fills `into` with directory entries; 0 bytes at the end of the directory.
 [[nodiscard]] int readDirectory(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept;
+/// The next entry is the first again.
+[[nodiscard]] int rewindDirectory(int fd) noexcept;
 /// Asks the kernel to read the whole file ahead. A hint: its failure is nothing to act on.
 void willNeed(int fd) noexcept;
 
@@ -70,6 +76,9 @@ void willNeed(int fd) noexcept;
 
 /// ioprio_set(2) of the thread `tid` of this process: the idle class, or none, which goes by the niceness.
 [[nodiscard]] int setIoIdle(pid_t tid, bool idle) noexcept;
+
+/// This process opens what it likes.
+[[nodiscard]] bool isRoot() noexcept;
 
 /// Modification time in nanoseconds since 1970; wraps for years beyond 2262, as the TypeScript side does.
 [[nodiscard]] std::int64_t modifiedNs(const struct stat& st) noexcept;

@@ -23,6 +23,9 @@ class Fd {
   [[nodiscard]] int get() const noexcept { return fd_; }
   [[nodiscard]] bool isOpen() const noexcept { return fd_ >= 0; }
 
+  /// Somebody else closes it from now on.
+  [[nodiscard]] int release() noexcept { return std::exchange(fd_, -1); }
+
   /// Closes what is held. close(2) on Linux frees the descriptor also when it reports an error, and what was
   /// written is made durable by syncfs, which reports write errors; so its result has no use here.
   void reset(int fd = -1) noexcept {

@@ -40,10 +40,12 @@ export function readAcl(folder: Dir): SourceAcl {
   return { entries, warnings: warnings.finish() };
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** UTF-8 where it decodes, ISO-8859-1 otherwise, as for folder names. */
 function decode(bytes: Buffer): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return utf8.decode(bytes);
   } catch {
     return bytes.toString('latin1');
   }

@@ -14,6 +14,7 @@
 import type { Dirent } from 'node:fs';
 import { hasErrno, messageOf } from '../../errors.js';
 import { closeDir, type Dir, entries, fstat, openDir, walk } from '../../fs/dir.js';
+import { ASK, type Glance, glance } from '../../fs/glance.js';
 import type { FolderItem } from '../types.js';
 
 /** Deepest levels held open, and the distance of held levels above those. */
@@ -26,8 +27,8 @@ interface Level {
   dir: Dir | undefined;
   readonly device: bigint;
   readonly inode: bigint;
-  /** Sub-folder names still to visit, descending by bytes: the next one is popped. */
-  readonly pending: Buffer[];
+  /** Sub-folder names still to visit as ISO-8859-1, descending by bytes: the next one is popped. */
+  readonly pending: string[];
 }
 
 type Path = readonly Uint8Array[];
@@ -40,28 +41,34 @@ type Path = readonly Uint8Array[];
 export function* listFolders(mailbox: Dir): Generator<FolderItem, void, undefined> {
   const stack: Level[] = [];
   try {
-    const { dev, ino } = fstat(mailbox);
-    const top = scan(mailbox, [], true);
+    const seen = glance(mailbox);
+    const { dev, ino } = seen === ASK ? fstat(mailbox) : { dev: seen.device, ino: seen.inode };
+    // What is reported by its name is looked at one by one.
+    const top = seen === ASK || seen.strays ? scan(mailbox, [], true) : { folders: descending(seen), problems: [] };
     yield* top.problems;
     stack.push({ name: new Uint8Array(), dir: mailbox, device: dev, inode: ino, pending: top.folders });
     while (stack.length > 0) {
       const level = stack[stack.length - 1] as Level;
-      const name = level.pending.pop();
-      if (name === undefined) {
+      const next = level.pending.pop();
+      if (next === undefined) {
         leave(stack, mailbox);
         continue;
       }
+      const name = new Uint8Array(Buffer.from(next, 'latin1'));
       const path = [...stack.slice(1).map((above) => above.name), name];
       const opened = enter(stack, name, path);
       if ('kind' in opened) {
         yield opened;
         continue;
       }
-      stack.push(opened);
-      yield { kind: 'folder', path, dir: opened.dir, inode: opened.inode };
-      const found = scan(opened.dir, path, false);
-      yield* found.problems;
-      opened.pending.push(...found.folders);
+      const { level: below, listed } = opened;
+      stack.push(below);
+      yield { kind: 'folder', path, dir: below.dir, inode: below.inode };
+      if (!listed) {
+        const found = scan(below.dir, path, false);
+        yield* found.problems;
+        for (const folder of found.folders) below.pending.push(folder);
+      }
       release(stack, mailbox);
     }
   } finally {
@@ -85,17 +92,34 @@ function release(stack: readonly Level[], mailbox: Dir): void {
 
 type OpenLevel = Level & { dir: Dir };
 
+interface Entered {
+  readonly level: OpenLevel;
+  /** Its sub-folders are known. */
+  readonly listed: boolean;
+}
+
 /** Opens sub-folder `name` of the deepest level, or says why not. */
-function enter(stack: readonly Level[], name: Uint8Array, path: Path): OpenLevel | FolderItem {
+function enter(stack: readonly Level[], name: Uint8Array, path: Path): Entered | FolderItem {
   let dir: Dir | undefined;
   try {
-    dir = openDir(reopen(stack), name);
+    const above = reopen(stack);
+    const seen = glance(above, name);
+    if (seen !== ASK) {
+      const { device, inode } = seen;
+      return { level: { name, dir: seen.dir, device, inode, pending: descending(seen) }, listed: true };
+    }
+    dir = openDir(above, name);
     const { dev, ino } = fstat(dir);
-    return { name, dir, device: dev, inode: ino, pending: [] };
+    return { level: { name, dir, device: dev, inode: ino, pending: [] }, listed: false };
   } catch (error) {
     if (dir !== undefined) closeDir(dir);
     return problemOf(error, path);
   }
+}
+
+/** A character is a byte: the order of the strings is that of the names. */
+function descending({ directories }: Glance): string[] {
+  return directories.sort().reverse();
 }
 
 /** The deepest level's directory, opened again from the nearest held level above when it was let go. */
@@ -118,25 +142,25 @@ function reopen(stack: readonly Level[]): Dir {
 }
 
 interface Scanned {
-  /** Names of sub-directories, descending by bytes. */
-  readonly folders: Buffer[];
+  /** Names of sub-directories as ISO-8859-1, descending by bytes. */
+  readonly folders: string[];
   readonly problems: FolderItem[];
 }
 
 /** Sub-directories of an open directory; at the top also what has no business there. */
 function scan(dir: Dir, path: Path, top: boolean): Scanned {
-  const folders: Buffer[] = [];
+  const folders: string[] = [];
   const problems: FolderItem[] = [];
   try {
     for (const entry of entries(dir)) {
       if (entry.name[0] === 0x2e) continue;
-      if (entry.isDirectory()) folders.push(entry.name);
+      if (entry.isDirectory()) folders.push(entry.name.toString('latin1'));
       else if (top && problems.length < MAX_STRAYS) problems.push(stray(entry, path));
     }
   } catch (error) {
     problems.push(problemOf(error, path));
   }
-  folders.sort((a, b) => Buffer.compare(b, a));
+  folders.sort().reverse();
   problems.sort((a, b) => Buffer.compare(lastName(a), lastName(b)));
   return { folders, problems };
 }

@@ -30,10 +30,47 @@ export interface LinesRead {
   readonly unterminated: boolean;
 }
 
-/** Reads from the descriptor's position to the end. Throws what read(2) throws. */
-export function readLines(fd: number, limits: LineLimits, onLine: OnLine, onLong: (number: number) => void): LinesRead {
+/** Where the bytes come from. */
+export interface LineSource {
+  /** Most likely so many; there may be more. */
+  readonly size: number;
+  /** Puts the next bytes into `buffer` at `offset`, `length` at most; how many there were, 0 at the end. */
+  read(buffer: Buffer, offset: number, length: number): number;
+}
+
+/** From the descriptor's position on. */
+export function openFileSource(fd: number): LineSource {
+  return {
+    size: statOpen(fd).size,
+    read(buffer, offset, length) {
+      const read = fs.readSync(fd, buffer, offset, length, null);
+      spent.bytes += read;
+      return read;
+    },
+  };
+}
+
+export function bytesSource(bytes: Buffer): LineSource {
+  let position = 0;
+  return {
+    size: bytes.length,
+    read(buffer, offset, length) {
+      const read = bytes.copy(buffer, offset, position, position + length);
+      position += read;
+      return read;
+    },
+  };
+}
+
+/** Reads to the end. Throws what `source.read` throws. */
+export function readLines(
+  source: LineSource,
+  limits: LineLimits,
+  onLine: OnLine,
+  onLong: (number: number) => void,
+): LinesRead {
   // Most files are small, and there may be hundreds of thousands of them: no more room than the file needs.
-  let buffer = Buffer.allocUnsafe(Math.min(Math.max(statOpen(fd).size + 1, 512), READ_BYTES));
+  let buffer = Buffer.allocUnsafe(Math.min(Math.max(source.size + 1, 512), READ_BYTES));
   /** Bytes in the buffer; those before `searched` hold no LF. */
   let filled = 0;
   let searched = 0;
@@ -54,8 +91,7 @@ export function readLines(fd: number, limits: LineLimits, onLine: OnLine, onLong
       }
     }
     const room = Math.min(buffer.length - filled, limits.fileBytes + 1 - total);
-    const read = fs.readSync(fd, buffer, filled, room, null);
-    spent.bytes += read;
+    const read = source.read(buffer, filled, room);
     total += read;
     if (read === 0) {
       const unterminated = filled > 0 || skipping;

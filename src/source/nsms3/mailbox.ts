@@ -12,11 +12,12 @@ import { FLAG } from '../../engine/types.js';
 import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
 import { statOpen } from '../../fs/descriptor.js';
 import { type Dir, displayPath, stat } from '../../fs/dir.js';
+import { ASK, headOf } from '../../fs/glance.js';
 import { openOwnedFile } from '../../fs/ownedFile.js';
-import type { FolderIndex, IndexHeader } from '../types.js';
+import type { FolderIndex, IndexHeader, IndexLook } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
 import { IndexColumns, LIMITS, INDEX_NAME as NAME, tooLarge } from './columns.js';
-import { readLines } from './lines.js';
+import { openFileSource, readLines } from './lines.js';
 
 const MAX_UINT32 = 4294967295;
 /** 9999-12-31T23:59:59Z: an IMAP date-time has four digits for the year (RFC 3501, `date-year`). */
@@ -59,27 +60,29 @@ export function withPlainIndex<T>(folder: Dir, accountUid: number, read: (fd: nu
   }
 }
 
-/** Only the first line; undefined when there is no header that can be read. Throws FOLDER_INDEX. */
-export function readHeader(folder: Dir): IndexHeader | undefined {
+/** Only the first line, and the size. Throws FOLDER_INDEX. */
+export function lookAtIndex(folder: Dir): IndexLook {
+  const head = headOf(folder, NAME, HEADER_BYTES);
+  if (head === ASK) return lookAtOpenIndex(folder);
+  return head === undefined ? NO_INDEX : { header: headerIn(head.text), bytes: head.size };
+}
+
+/** Longer than any header (`headerIn`). */
+const HEADER_BYTES = 64;
+const NO_INDEX: IndexLook = { header: undefined, bytes: 0 };
+
+function lookAtOpenIndex(folder: Dir): IndexLook {
   const fd = openIndex(folder);
-  if (fd === undefined) return undefined;
+  if (fd === undefined) return NO_INDEX;
   try {
-    const bytes = Buffer.alloc(64);
+    const bytes = Buffer.alloc(HEADER_BYTES);
     const read = fs.readSync(fd, bytes, 0, bytes.length, 0);
-    const line = bytes.subarray(0, read);
-    const end = line.indexOf(0x0a);
-    return parseHeader(line, 0, end === -1 ? read : end);
+    return { header: headerIn(bytes.toString('latin1', 0, read)), bytes: statOpen(fd).size };
   } catch (error) {
     throw unreadable(folder, error);
   } finally {
     fs.closeSync(fd);
   }
-}
-
-/** Bytes of the index file; 0 when there is none. */
-export function indexBytes(folder: Dir): number {
-  const found = stat(folder, NAME);
-  return found?.isFile() ? Number(found.size) : 0;
 }
 
 function openIndex(folder: Dir, accountUid?: number): number | undefined {
@@ -109,7 +112,7 @@ function parse(folder: Dir, fd: number, columns: IndexColumns, warnings: Warning
   let header: IndexHeader | undefined;
   const onLine = (bytes: Buffer, start: number, end: number, number: number): void => {
     if (number === 1) {
-      header = parseHeader(bytes, start, end);
+      header = parseHeader(bytes.toString('latin1', start, Math.min(end, start + HEADER_BYTES)));
       if (header !== undefined) return;
     }
     if (!parseLine(bytes, start, end, number, columns, warnings)) {
@@ -120,7 +123,7 @@ function parse(folder: Dir, fd: number, columns: IndexColumns, warnings: Warning
   const onLong = (number: number): void => {
     warnings.add('INDEX_LINE', number, `The line is longer than ${LIMITS.lineBytes} bytes and is not used.`);
   };
-  const read = readLines(fd, LIMITS, onLine, onLong);
+  const read = readLines(openFileSource(fd), LIMITS, onLine, onLong);
   if (read.cut) throw tooLarge(folder);
   if (read.lines === 0) {
     warnings.add('INDEX_EMPTY', NAME, 'The index is empty; the message files are taken without flags.');
@@ -133,10 +136,15 @@ function parse(folder: Dir, fd: number, columns: IndexColumns, warnings: Warning
   return columns.finish(header, warnings.finish());
 }
 
+/** The header in the beginning of an index. */
+function headerIn(text: string): IndexHeader | undefined {
+  const end = text.indexOf('\n');
+  return parseHeader(end === -1 ? text : text.slice(0, end));
+}
+
 /** `NSMB 3 <uidvalidity> <uidnext>`; blanks and a CR at the end do no harm. A half header is a lost one. */
-function parseHeader(bytes: Buffer, start: number, end: number): IndexHeader | undefined {
-  if (end - start > 60) return undefined;
-  const match = /^NSMB 3 (\d{1,20}) (\d{1,20})[ \t\r]*$/.exec(bytes.toString('latin1', start, end));
+function parseHeader(line: string): IndexHeader | undefined {
+  const match = line.length > 60 ? null : /^NSMB 3 (\d{1,20}) (\d{1,20})[ \t\r]*$/.exec(line);
   if (match === null) return undefined;
   const [uidvalidity, uidnext] = [Number(match[1]), Number(match[2])];
   const valid = (value: number) => value >= 1 && value <= MAX_UINT32;

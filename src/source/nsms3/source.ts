@@ -4,7 +4,7 @@ import { readAcl } from './acl.js';
 import { readConfiguration } from './configuration.js';
 import { listFolders } from './folders.js';
 import { lockHolders, tryLockFolder } from './lock.js';
-import { indexBytes, readHeader, readIndex, withPlainIndex } from './mailbox.js';
+import { lookAtIndex, readIndex, withPlainIndex } from './mailbox.js';
 import { serverState } from './running.js';
 import { readSubscriptions } from './subscriptions.js';
 
@@ -13,10 +13,9 @@ export const nsms3: MailSource = {
   readConfiguration,
   serverState,
   listFolders,
-  readHeader,
+  lookAtIndex,
   readIndex,
   withPlainIndex,
-  indexBytes,
   readAcl,
   readSubscriptions,
   tryLockFolder,

@@ -5,9 +5,10 @@
 import * as fs from 'node:fs';
 import { hasErrno, messageOf } from '../../errors.js';
 import { type Dir, stat } from '../../fs/dir.js';
+import { ASK, headOf } from '../../fs/glance.js';
 import { openOwnedFile } from '../../fs/ownedFile.js';
 import type { WarningList } from '../warnings.js';
-import { readLines } from './lines.js';
+import { bytesSource, type LineSource, openFileSource, readLines } from './lines.js';
 
 export interface TextLine {
   readonly bytes: Buffer;
@@ -30,15 +31,13 @@ export function readTextLines(
   code: string,
   warnings: WarningList,
 ): TextLine[] {
-  // Most folders have no such file; to ask first is cheaper than an exception.
-  if (stat(dir, name) === undefined) return [];
+  const opened = openSource(dir, name, code, warnings);
+  if (opened === undefined) return [];
   const lines: TextLine[] = [];
   let allCr = true;
-  let fd: number | undefined;
   try {
-    fd = openOwnedFile(dir, name);
     const read = readLines(
-      fd,
+      opened.source,
       limits,
       (bytes, start, end, number) => {
         if (end === start || (end === start + 1 && bytes[start] === CR)) return;
@@ -53,15 +52,42 @@ export function readTextLines(
     );
     if (read.cut) warnings.add(code, name, `Only the first ${limits.fileBytes} bytes of ${name} are used.`);
   } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) {
-      const what = messageOf(error);
-      warnings.add(code, name, `${name} cannot be read and is ignored: ${what}`);
-      return [];
-    }
+    cannotBeRead(name, error, code, warnings);
+    return [];
   } finally {
-    if (fd !== undefined) fs.closeSync(fd);
+    opened.close();
   }
   return allCr ? lines.map(({ bytes, number }) => ({ bytes: bytes.subarray(0, -1), number })) : lines;
 }
 
 const CR = 0x0d;
+
+/** Most of these files are no longer. */
+const SMALL_BYTES = 4096;
+
+interface OpenedSource {
+  readonly source: LineSource;
+  close(): void;
+}
+
+/** undefined where nothing of it is to be read. */
+function openSource(dir: Dir, name: string, code: string, warnings: WarningList): OpenedSource | undefined {
+  const head = headOf(dir, name, SMALL_BYTES);
+  if (head === undefined) return undefined;
+  if (head !== ASK && head.size <= SMALL_BYTES) {
+    return { source: bytesSource(Buffer.from(head.text, 'latin1')), close: () => {} };
+  }
+  // Most folders have no such file; to ask first is cheaper than an exception.
+  if (stat(dir, name) === undefined) return undefined;
+  try {
+    const fd = openOwnedFile(dir, name);
+    return { source: openFileSource(fd), close: () => fs.closeSync(fd) };
+  } catch (error) {
+    if (!hasErrno(error, 'ENOENT')) cannotBeRead(name, error, code, warnings);
+    return undefined;
+  }
+}
+
+function cannotBeRead(name: string, error: unknown, code: string, warnings: WarningList): void {
+  warnings.add(code, name, `${name} cannot be read and is ignored: ${messageOf(error)}`);
+}

@@ -101,7 +101,6 @@ function mappingDatabase(environment: Environment): MappingDatabase {
     record: environment.table('record'),
     failure: environment.table('failure'),
   };
-  const writes = mappingWrites(tables);
   return {
     refresh: environment.refresh,
     takesForeign: () => tables.meta.get(FOREIGN_KEY) !== undefined,
@@ -135,7 +134,13 @@ function mappingDatabase(environment: Environment): MappingDatabase {
       }
       return failures;
     },
-    update: (change) => environment.update(() => change(writes)),
+    update: (change) =>
+      environment.update(() => {
+        const ids = new NewIds(tables);
+        const result = change(mappingWrites(tables, ids));
+        ids.keep();
+        return result;
+      }),
     close: environment.close,
   };
 }
@@ -185,13 +190,13 @@ function damaged(tables: Tables, what: string): MailhaulError {
   });
 }
 
-function mappingWrites(tables: Tables): MappingWrites {
+function mappingWrites(tables: Tables, ids: NewIds): MappingWrites {
   return {
     noteTakesForeign: () => tables.meta.put(FOREIGN_KEY, NOTHING),
     putMeta: (meta) => tables.meta.put(META_KEY, encodeMeta(meta)),
     putUser: (user) => tables.user.put(nameKey(user.uid), encodeUser(user)),
     putFolder(folder) {
-      const id = folder.id === 0 ? nextId(tables) : folder.id;
+      const id = folder.id === 0 ? ids.take() : folder.id;
       const before = folder.id === 0 ? undefined : getFolder(tables, id);
       if (folder.id !== 0 && before === undefined) {
         throw new MailhaulError('DB_FOLDER_ID', `There is no folder ${id} to change.`, { where: folder.mailbox });
@@ -202,7 +207,7 @@ function mappingWrites(tables: Tables): MappingWrites {
         if (before !== undefined) tables.owned.remove(ownedKey(before.uid, id));
         tables.owned.put(ownedKey(folder.uid, id), NOTHING);
       }
-      tables.folder.put(idKey(id), encodeFolder({ ...folder, id }));
+      tables.folder.put(idKey(id), encodeFolder(folder, id));
       return id;
     },
     putRecord(id, record) {
@@ -229,10 +234,21 @@ function nameFolder(tables: Tables, id: number, before: string | undefined, name
 }
 
 /** Ids count up from 1 and are never given twice, also when the folder is gone. */
-function nextId(tables: Tables): number {
-  const id = peekId(tables);
-  tables.meta.put(NEXT_ID_KEY, encodeValue({ id: id + 1 }));
-  return id;
+class NewIds {
+  #next: number | undefined;
+
+  constructor(private readonly tables: Tables) {}
+
+  take(): number {
+    const id = this.#next ?? peekId(this.tables);
+    this.#next = id + 1;
+    return id;
+  }
+
+  /** Once a transaction, with everything that has got one. */
+  keep(): void {
+    if (this.#next !== undefined) this.tables.meta.put(NEXT_ID_KEY, encodeValue({ id: this.#next }));
+  }
 }
 
 function peekId(tables: Tables): number {
@@ -250,15 +266,20 @@ function replaceChunks(table: Table, id: number, chunks: readonly Buffer[]): voi
 
 /** Ids as 8 big-endian bytes: the order of keys is the order of ids. */
 function idKey(id: number): Buffer {
-  const key = Buffer.allocUnsafe(8);
-  key.writeBigUInt64BE(BigInt(id));
+  return writeId(Buffer.allocUnsafe(ID_BYTES), id, 0);
+}
+
+const ID_BYTES = 8;
+
+function writeId(key: Buffer, id: number, at: number): Buffer {
+  key.writeUInt32BE(Math.floor(id / 2 ** 32), at);
+  key.writeUInt32BE(id % 2 ** 32, at + 4);
   return key;
 }
 
 function chunkKey(id: number, chunk: number): Buffer {
-  const key = Buffer.allocUnsafe(12);
-  key.writeBigUInt64BE(BigInt(id));
-  key.writeUInt32BE(chunk, 8);
+  const key = writeId(Buffer.allocUnsafe(ID_BYTES + 4), id, 0);
+  key.writeUInt32BE(chunk, ID_BYTES);
   return key;
 }
 
@@ -268,5 +289,9 @@ function ownedPrefix(uid: string): Buffer {
 }
 
 function ownedKey(uid: string, id: number): Buffer {
-  return Buffer.concat([ownedPrefix(uid), idKey(id)]);
+  const name = nameKey(uid);
+  const key = Buffer.allocUnsafe(name.length + 1 + ID_BYTES);
+  key.set(name);
+  key[name.length] = 0;
+  return writeId(key, id, name.length + 1);
 }

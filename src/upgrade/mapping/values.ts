@@ -59,9 +59,9 @@ export function decodeUser(value: Uint8Array, where: string): MappingUser {
 }
 
 /** Raw directory names travel as ISO-8859-1 text: one character a byte. */
-export function encodeFolder(folder: MappingFolder): Buffer {
+export function encodeFolder(folder: MappingFolder, id = folder.id): Buffer {
   return encodeValue({
-    id: folder.id,
+    id,
     uid: folder.uid,
     path: folder.path.map((name) => Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('latin1')),
     mailbox: folder.mailbox,

@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FLAG } from '../../../src/engine/types.js';
 import { MailhaulError } from '../../../src/errors.js';
-import { indexBytes, readHeader, readIndex } from '../../../src/source/nsms3/mailbox.js';
+import { lookAtIndex, readIndex } from '../../../src/source/nsms3/mailbox.js';
 import { mangle, namesOf, random, type TestFolder, testFolder } from './folder.js';
 
 let folder: TestFolder;
@@ -39,8 +39,8 @@ describe('a whole index', () => {
     expect([...index.keywordOffsets]).toEqual([0, 2, 2, 2]);
     expect(index.highestUid).toBe(9);
     expect(index.warnings).toEqual([]);
-    expect(readHeader(folder.dir)).toEqual(index.header);
-    expect(indexBytes(folder.dir)).toBe(fs.statSync(`${folder.path}/.mailbox`).size);
+    expect(lookAtIndex(folder.dir).header).toEqual(index.header);
+    expect(lookAtIndex(folder.dir).bytes).toBe(fs.statSync(`${folder.path}/.mailbox`).size);
   });
 
   test('every flag letter has its bit, and recent has none', () => {
@@ -85,8 +85,8 @@ describe('damage', () => {
   test('a missing index is an empty one with a warning', () => {
     const index = readIndex(folder.dir);
     expect([index.header, index.count, codes(index)]).toEqual([undefined, 0, ['INDEX_MISSING']]);
-    expect(readHeader(folder.dir)).toBeUndefined();
-    expect(indexBytes(folder.dir)).toBe(0);
+    expect(lookAtIndex(folder.dir).header).toBeUndefined();
+    expect(lookAtIndex(folder.dir).bytes).toBe(0);
   });
 
   test('an empty index is reported', () => {
@@ -126,7 +126,7 @@ describe('damage', () => {
     expect(index.header).toBeUndefined();
     expect(namesOf(index)).toEqual(['a']);
     expect(codes(index)).toContain('INDEX_HEADER');
-    expect(readHeader(folder.dir)).toBeUndefined();
+    expect(lookAtIndex(folder.dir).header).toBeUndefined();
   });
 
   test('without its header line the first line is a message', () => {
@@ -226,8 +226,7 @@ describe('an index that cannot be read is an error of the folder', () => {
     folder.write('real', `${HEADER}\n`);
     fs.symlinkSync('real', `${folder.path}/.mailbox`);
     expect(failure()).toBe('FOLDER_INDEX');
-    expect(() => readHeader(folder.dir)).toThrow(MailhaulError);
-    expect(indexBytes(folder.dir)).toBe(0);
+    expect(() => lookAtIndex(folder.dir)).toThrow(MailhaulError);
   });
 
   test('a fifo is not opened', () => {
