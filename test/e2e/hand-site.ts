@@ -5,6 +5,7 @@
 import { type ChildProcess, type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { type Look, mboxutil } from '../support/kept-mboxutil.js';
 import { commandFile } from '../support/process.js';
 import { HOST, type SmallStore, smallStore } from '../upgrade/small-store.js';
 
@@ -69,6 +70,7 @@ export interface HandSite {
   folders(...args: string[]): Result;
   /** `upgrade -m --json` on two threads. */
   messages(...args: string[]): Result;
+  /** These three look at the store with kept-mboxutil.ts. */
   mailboxes(): Mailbox[];
   mailbox(name: string): Mailbox;
   /** Messages of one mailbox, or of all. */
@@ -88,14 +90,15 @@ export function handSite(base?: string): HandSite {
       env: { ...process.env, ...environment },
     });
   const run: HandSite['run'] = (name, ...args) => runWith({}, name, ...args);
-  const lines = <T>(result: Result): T[] => {
+  const lines = <T>(result: Look): T[] => {
     if (result.status !== 0) throw new Error(`mboxutil ended with ${result.status}: ${result.stderr}`);
     return result.stdout
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as T);
   };
-  const mailboxes = () => lines<Mailbox>(run('mboxutil', '-l', '--json'));
+  const look = (...args: string[]): Look => mboxutil(['--instance', store.instance, ...args]);
+  const mailboxes = () => lines<Mailbox>(look('-l', '--json'));
   return {
     store,
     run,
@@ -109,7 +112,7 @@ export function handSite(base?: string): HandSite {
       if (found === undefined) throw new Error(`no mailbox ${name}`);
       return found;
     },
-    dump: (name) => lines<Message>(run('mboxutil', '--dump', ...(name === undefined ? [] : [name]), '--json')),
+    dump: (name) => lines<Message>(look('--dump', ...(name === undefined ? [] : [name]), '--json')),
     log() {
       const file = path.join(store.instance, 'log/default/default');
       return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '';

@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import { loadAddon } from '../../src/fs/addon.js';
 import { type Comparison, compareWithManifest } from './generate/compare.js';
 import { type GenerateOptions, generateInstallation, type Installation } from './generate/index.js';
+import { mboxutil } from './kept-mboxutil.js';
 import { commandFile } from './process.js';
 import { storeLines } from './store-lines.js';
 
@@ -28,7 +29,7 @@ export interface TestSite {
   messages(...args: string[]): Result;
   /** Compares the 4.x store with the generator's manifest. */
   compare(): Promise<Comparison>;
-  /** Lines of `mboxutil -l --json`. */
+  /** Lines of `mboxutil -l --json`, by kept-mboxutil.ts. */
   mailboxes(): ListedMailbox[];
   remove(): void;
 }
@@ -70,7 +71,6 @@ export function makeTestSite(options: Partial<GenerateOptions> = {}): TestSite {
   ];
   const run = (name: string, ...args: string[]): Result =>
     spawnSync(process.execPath, argv(name, args), { encoding: 'utf8', maxBuffer: 1 << 28 });
-  const lines = (result: Result): string[] => result.stdout.split('\n').filter((line) => line !== '');
   return {
     root,
     made,
@@ -84,7 +84,11 @@ export function makeTestSite(options: Partial<GenerateOptions> = {}): TestSite {
       const { mailboxes, messages } = await storeLines(instance);
       return compareWithManifest(made.manifest, mailboxes, messages);
     },
-    mailboxes: () => lines(run('mboxutil', '-l', '--json')).map((line) => JSON.parse(line) as ListedMailbox),
+    mailboxes: () =>
+      mboxutil(['--instance', instance, '-l', '--json'])
+        .stdout.split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as ListedMailbox),
     remove: () => fs.rmSync(root, { recursive: true, force: true }),
   };
 }

@@ -4,6 +4,7 @@ import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { inTurn } from '../support/in-turn.js';
+import { mboxutil } from '../support/kept-mboxutil.js';
 import {
   engineOptions,
   type ListedMailbox,
@@ -68,7 +69,7 @@ function publishedWithFailure(engine: string, bareLf = 0): Published {
 
 /** Uid and content of every message that the mailbox's index lists. */
 function contents(made: TestSite, { name }: ListedMailbox): Map<number, string> {
-  const dump = made.run('mboxutil', '--dump', name, '--json');
+  const dump = mboxutil(['--instance', made.instance, '--dump', name, '--json']);
   expect(dump.status, dump.stderr).toBe(0);
   const lines = dump.stdout.split('\n').filter((line) => line !== '');
   return new Map(
