@@ -4,7 +4,7 @@
  *     npm run campaign                          lists them
  *     npm run campaign -- <name>… [--long] [--seed s] [-- arguments of the campaign]
  *     npm run campaign -- <name>… --help        what it does, its arguments
- *     npm run campaign -- all                   a sample of each, as many at once as there are processors
+ *     npm run campaign -- all                   a sample of each, one more at once than there are processors
  *
  * Exit 0 when every campaign tried something and found nothing.
  */
@@ -17,6 +17,9 @@ import { codeOf, endAtOnce, whenInterrupted } from './support/interruption.js';
 import type { Campaign, CampaignOutcome } from './types.js';
 
 const HERE = new URL('.', import.meta.url);
+
+/** Samples that take a minute or two, longest first: begun last, one of them would keep a single processor busy. */
+const LONG_SAMPLES = ['kill', 'fuzz', 'faults', 'stopped'];
 
 /** Problems of a campaign that are printed; all are counted. */
 const PROBLEMS_SHOWN = 20;
@@ -80,13 +83,14 @@ function runApart(name: string, words: readonly string[], running: Set<ChildProc
 }
 
 /**
- * Most campaigns wait for one command after the other: side by side they use all processors. A signal is handed on, and
+ * Most campaigns wait for one command after the other, and those for disks: side by side they use all processors. A signal is handed on, and
  * those under way may clean up before this process ends.
  */
 async function runAll(all: readonly string[], words: readonly string[]): Promise<boolean> {
   const alone: string[] = [];
   const queue: string[] = [];
-  for (const name of all) ((await load(name)).alone === true ? alone : queue).push(name);
+  const begin = new Set([...LONG_SAMPLES.filter((name) => all.includes(name)), ...all]);
+  for (const name of begin) ((await load(name)).alone === true ? alone : queue).push(name);
   const running = new Set<ChildProcess>();
   let interruptedBy: NodeJS.Signals | undefined;
   const interrupted = (signal: NodeJS.Signals): void => {
@@ -100,7 +104,7 @@ async function runAll(all: readonly string[], words: readonly string[]): Promise
       good = (await runApart(name, words, running)) && good;
   };
   await whenInterrupted(interrupted, async () => {
-    await Promise.all(Array.from({ length: availableParallelism() }, () => lane(queue)));
+    await Promise.all(Array.from({ length: availableParallelism() + 1 }, () => lane(queue)));
     await lane(alone);
   });
   if (interruptedBy !== undefined) process.exit(codeOf(interruptedBy));

@@ -6,8 +6,9 @@
 import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { Readable } from 'node:stream';
-import { compareWithManifest, linesOf } from '../../support/generate/compare.js';
+import { messageOf } from '../../../src/errors.js';
+import { compareWithManifest } from '../../support/generate/compare.js';
+import { storeLines } from '../../support/store-lines.js';
 import { ACCOUNT } from '../../upgrade/small-store.js';
 import { asService } from '../support/service.js';
 import { type Command, type Ground, originals } from './ground.js';
@@ -75,14 +76,14 @@ export async function must(ground: Ground, command: Command, status = 0): Promis
   throw new Error(`${what}: ${result.stderr}${result.stdout.slice(0, 2_000)}`);
 }
 
+/** The store is read in this process: two starts less for each case. */
 async function asManifest(ground: Ground): Promise<string[]> {
-  const stream = async (...args: [string, ...string[]]) => linesOf(Readable.from([(await ground.run(args)).stdout]));
-  const { problems } = await compareWithManifest(
-    ground.manifest,
-    await stream('mboxutil', '-l', '--json'),
-    await stream('mboxutil', '--dump', '--json'),
-  );
-  return [...problems];
+  try {
+    const { mailboxes, messages } = await storeLines(ground.instance);
+    return [...(await compareWithManifest(ground.manifest, mailboxes, messages)).problems];
+  } catch (error) {
+    return [`the store cannot be read: ${messageOf(error)}`];
+  }
 }
 
 function messages(engine: Engine, remove: boolean): Scenario {
@@ -225,11 +226,7 @@ interface Dumped {
 }
 
 async function dumped(ground: Ground): Promise<Dumped[]> {
-  const { stdout } = await ground.run(['mboxutil', '--dump', '--json']);
-  return stdout
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Dumped);
+  return (await storeLines(ground.instance)).messages.map((line) => JSON.parse(line) as Dumped);
 }
 
 async function counts(ground: Ground): Promise<Map<string, number>> {
