@@ -33,7 +33,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 11;
+constexpr double kAbi = 12;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -145,6 +145,9 @@ Napi::Value glance(const Napi::CallbackInfo& info) {
   out[0] = seen.device;
   out[1] = seen.inode;
   out[2] = seen.strays ? 1 : 0;
+  for (std::size_t i = 0; i < seen.files.size(); ++i) {
+    out[2] |= std::uint64_t{static_cast<std::uint8_t>(seen.files[i])} << (2 * i + 1);
+  }
   // From here on it is the caller's to close.
   out[3] = static_cast<std::uint64_t>(itself ? dir : seen.opened.release());
   return directories;
@@ -154,10 +157,11 @@ Napi::Value head(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const int dir = js::descriptor(info[0], "directoryFd");
   const std::string name = js::component(info[1], "name");
-  const std::uint32_t most = info[2].ToNumber().Uint32Value();
-  const std::span<std::uint64_t> out = numbers(info[3], 1);
+  const bool listed = info[2].ToBoolean();
+  const std::uint32_t most = info[3].ToNumber().Uint32Value();
+  const std::span<std::uint64_t> out = numbers(info[4], 1);
   scan::Head found;
-  const scan::Seen seen = scan::head(dir, name.c_str(), most, found);
+  const scan::Seen seen = scan::head(dir, name.c_str(), listed, most, found);
   if (seen == scan::Seen::absent) return env.Undefined();
   if (seen == scan::Seen::other) return env.Null();
   out[0] = found.size;

@@ -171,11 +171,11 @@ const tests = {
       const names = ['', '.', '..', 'a/b', '/', 'a\0', 7, undefined];
       for (const name of names) {
         assert.throws(() => addon.glance(fd, name, room), TypeError);
-        assert.throws(() => addon.head(fd, name, 10, room), TypeError);
+        assert.throws(() => addon.head(fd, name, false, 10, room), TypeError);
       }
       for (const numbers of [undefined, new BigUint64Array(0), new Uint32Array(8)]) {
         assert.throws(() => addon.glance(fd, null, numbers), TypeError);
-        assert.throws(() => addon.head(fd, 'nothing', 10, numbers), TypeError);
+        assert.throws(() => addon.head(fd, 'nothing', false, 10, numbers), TypeError);
       }
       assert.equal(typeof addon.glance(fd, null, room), 'string');
       assert.equal(room[3], BigInt(fd));

@@ -48,6 +48,7 @@ TEST(GlanceListsDirectoriesAndTellsOfStrays) {
   Glance seen;
   CHECK(mailhaul::scan::glance(openDirectory(folder.root).get(), folder.source.filename().c_str(), seen) == Seen::here);
   CHECK(seen.opened.isOpen() && seen.directories == "sub" && !seen.strays);
+  CHECK(seen.files[0] == Seen::here && seen.files[1] == Seen::absent && seen.files[2] == Seen::absent);
   struct stat st {};
   CHECK(::stat(folder.source.c_str(), &st) == 0 && st.st_ino == seen.inode && st.st_dev == seen.device);
   mailhaul::test::writeFile(folder.source / "m", "x");
@@ -75,11 +76,11 @@ TEST(HeadGivesSizeAndFirstBytes) {
   const mailhaul::sys::Fd source = openDirectory(folder.source);
   const Unprivileged unprivileged;
   Head found;
-  CHECK(mailhaul::scan::head(source.get(), ".acl", 4, found) == Seen::here);
+  CHECK(mailhaul::scan::head(source.get(), ".acl", false, 4, found) == Seen::here);
   CHECK(found.size == 9 && found.bytes == "fred");
-  CHECK(mailhaul::scan::head(source.get(), ".acl", 100, found) == Seen::here);
+  CHECK(mailhaul::scan::head(source.get(), ".acl", true, 100, found) == Seen::here);
   CHECK(found.bytes == "fred lrs\n");
-  CHECK(mailhaul::scan::head(source.get(), ".mailbox", 4, found) == Seen::absent);
+  CHECK(mailhaul::scan::head(source.get(), ".mailbox", false, 4, found) == Seen::absent);
 }
 
 TEST(HeadOpensNothingButRegularFilesAndNoneAsRoot) {
@@ -90,6 +91,10 @@ TEST(HeadOpensNothingButRegularFilesAndNoneAsRoot) {
   const mailhaul::sys::Fd source = openDirectory(folder.source);
   Head found;
   for (const char* name : {"link", "fifo", "."})
-    CHECK(mailhaul::scan::head(source.get(), name, 4, found) == Seen::other);
-  if (::geteuid() == 0) CHECK(mailhaul::scan::head(source.get(), "file", 4, found) == Seen::other);
+    CHECK(mailhaul::scan::head(source.get(), name, false, 4, found) == Seen::other);
+  // Whatever a listing said of it.
+  for (const char* name : {"link", "fifo"}) {
+    CHECK(mailhaul::scan::head(source.get(), name, true, 4, found) == Seen::other);
+  }
+  if (::geteuid() == 0) CHECK(mailhaul::scan::head(source.get(), "file", true, 4, found) == Seen::other);
 }

@@ -33,14 +33,20 @@ export interface NativeAddon {
   planPlain(scan: DirectoryScan, indexFd: number, rules: FileRules, key: Uint8Array): PlainFolder | null;
   /**
    * fs/glance.ts. Names are ISO-8859-1, a null one is the directory itself; those that are returned have `/` between
-   * them. `numbers` gets device, inode, 1 for strays, descriptor. null: to be asked in the usual way.
+   * them. `numbers` gets device, inode, bits (1 for strays, then two for each of SMALL_FILES), descriptor. null: to be asked in the usual way.
    */
   glance(directoryFd: number, name: string | null, numbers: BigUint64Array): string | null;
   /**
    * fs/glance.ts. A character for each byte; `numbers` gets the size of the file. undefined: there is no such file; null:
    * to be asked in the usual way.
    */
-  head(directoryFd: number, name: string, most: number, numbers: BigUint64Array): string | null | undefined;
+  head(
+    directoryFd: number,
+    name: string,
+    listed: boolean,
+    most: number,
+    numbers: BigUint64Array,
+  ): string | null | undefined;
   /** engine/types.ts, SharedJobs. */
   announceJob(): number;
   forgetJob(job: number): void;
@@ -76,7 +82,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 11;
+export const ADDON_ABI = 12;
 
 let loaded: NativeAddon | null | undefined;
 

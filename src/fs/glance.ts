@@ -11,6 +11,14 @@ import { type Dir, displayPath, type Name } from './dir.js';
 /** To be asked in the usual way. */
 export const ASK = Symbol('ask');
 
+/** Files that are read beside the messages, in the order of their bits; kSmallFiles of native/src/scan/glance.h. */
+const SMALL_FILES = ['.mailbox', '.acl', '.subscriptions'] as const;
+export type SmallFile = (typeof SMALL_FILES)[number];
+
+/** What a listing said of SMALL_FILES, two bits each: 0 a regular file, 1 not there, 2 to be asked in the usual way. */
+export type SmallFiles = number;
+const [LISTED, ABSENT] = [0, 1];
+
 export interface Glance {
   /** The directory, for the caller to close when it was opened here. */
   readonly dir: Dir;
@@ -20,6 +28,7 @@ export interface Glance {
   readonly directories: string[];
   /** Something that is no directory has a name without a leading dot. */
   readonly strays: boolean;
+  readonly files: SmallFiles;
 }
 
 /** The beginning of a small file. */
@@ -40,13 +49,14 @@ const numbers = new BigUint64Array(4);
 export function glance(dir: Dir, name?: Name): Glance | typeof ASK {
   const names = loadAddon()?.glance(dir.fd, name === undefined ? null : bytesOf(name), numbers) ?? undefined;
   if (names === undefined) return ASK;
-  const [device, inode, strays, fd] = numbers as unknown as [bigint, bigint, bigint, bigint];
+  const [device, inode, bits, fd] = numbers as unknown as [bigint, bigint, bigint, bigint];
   return {
     dir: name === undefined ? dir : { fd: Number(fd), path: displayPath(dir, name) },
     device,
     inode,
     directories: names === '' ? [] : names.split('/'),
-    strays: strays !== 0n,
+    strays: (bits & 1n) !== 0n,
+    files: Number(bits) >> 1,
   };
 }
 
@@ -55,11 +65,19 @@ function bytesOf(name: Name): string {
   return bytes.toString('latin1');
 }
 
-/** The first `most` bytes of the regular file `name`; undefined when there is nothing of that name. Never as root. */
-export function headOf(dir: Dir, name: string, most: number): Head | undefined | typeof ASK {
+/**
+ * The first `most` bytes of the regular file `name`; undefined when there is nothing of that name. Never as root.
+ *
+ * @param files what the listing that opened `dir` said: a name that was not in it is not asked for, and a regular file
+ *   is opened without another look. It is looked at when it is open, as always: between a look before and the open the
+ *   name could become another file's just as well.
+ */
+export function headOf(dir: Dir, name: SmallFile, most: number, files?: SmallFiles): Head | undefined | typeof ASK {
   const addon = loadAddon();
   if (addon === undefined) return ASK;
-  const text = addon.head(dir.fd, name, most, numbers);
+  const listed = files === undefined ? undefined : (files >> (2 * SMALL_FILES.indexOf(name))) & 3;
+  if (listed === ABSENT) return undefined;
+  const text = addon.head(dir.fd, name, listed === LISTED, most, numbers);
   if (text === null) return ASK;
   return text === undefined ? undefined : { size: Number(numbers[0]), text };
 }

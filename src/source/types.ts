@@ -11,6 +11,7 @@
  */
 
 import type { Dir, Ownership } from '../fs/dir.js';
+import type { SmallFiles } from '../fs/glance.js';
 import type { AclEntry } from '../store/types.js';
 
 /** Something a person should know that loses nothing; it never changes an exit code. */
@@ -80,6 +81,8 @@ export type FolderItem =
       /** Held open until the next step of the generator only. */
       readonly dir: Dir;
       readonly inode: bigint;
+      /** For lookAtIndex and readAcl: what the walk saw of their files. */
+      readonly files: SmallFiles | undefined;
     }
   | {
       readonly kind: 'problem';
@@ -169,7 +172,7 @@ export interface MailSource {
   /** Walks a user's mailbox directory: parents before children, names ascending by bytes. Never throws. */
   listFolders(mailbox: Dir): Generator<FolderItem, void, undefined>;
   /** Header and size of a folder's index. Throws MailhaulError FOLDER_INDEX. */
-  lookAtIndex(folder: Dir): IndexLook;
+  lookAtIndex(folder: Dir, files?: SmallFiles): IndexLook;
   /**
    * Throws MailhaulError FOLDER_INDEX (cannot be read: type, permission, I/O) or FOLDER_INDEX_SIZE. Root reads one of
    * the folder's owner or the server account (`accountUid`) only, or one that everybody may read.
@@ -180,7 +183,7 @@ export interface MailSource {
    * for a format that no engine knows; undefined when the folder has no index. Throws as readIndex.
    */
   withPlainIndex?<T>(folder: Dir, accountUid: number, read: (fd: number) => T): T | undefined;
-  readAcl(folder: Dir): SourceAcl;
+  readAcl(folder: Dir, files?: SmallFiles): SourceAcl;
   /** `mailbox` is the user's mailbox directory. */
   readSubscriptions(mailbox: Dir): SourceSubscriptions;
   /**

@@ -129,8 +129,8 @@ function readFolder(
   warnings: FolderProblem[],
 ): SourceFolder {
   const legacyName = legacyPath(item.path);
-  const index = source.lookAtIndex(item.dir);
-  const acl = source.readAcl(item.dir);
+  const index = source.lookAtIndex(item.dir, item.files);
+  const acl = source.readAcl(item.dir, item.files);
   for (const { code, message, where } of acl.warnings) {
     warnings.push({ user: uid, folder: legacyName, code, message: where === '' ? message : `${message} (${where})` });
   }

@@ -21,18 +21,24 @@ bool isDirectory(int dir, const Dirent& entry, int& failed) {
   return S_ISDIR(st.st_mode);
 }
 
+void noteFile(const Dirent& entry, Glance& out) {
+  for (std::size_t i = 0; i < kSmallFiles.size(); ++i) {
+    if (entry.name == kSmallFiles[i]) out.files[i] = entry.type == DT_REG ? Seen::here : Seen::other;
+  }
+}
+
 }  // namespace
 
 Seen glance(int dir, const char* name, Glance& out) {
   if (name != nullptr && sys::openListed(dir, name, out.opened) != 0) return Seen::other;
   const int fd = name == nullptr ? dir : out.opened.get();
   struct stat st {};
-  if (sys::statFd(fd, st) != 0 || sys::rewindDirectory(fd) != 0) return Seen::other;
+  if (sys::statFd(fd, st) != 0 || (name == nullptr && sys::rewindDirectory(fd) != 0)) return Seen::other;
   out.device = st.st_dev;
   out.inode = st.st_ino;
   int failed = 0;
   const int error = eachDirent(fd, [&](const Dirent& entry) {
-    if (entry.name[0] == '.') return;
+    if (entry.name[0] == '.') return noteFile(entry, out);
     if (!isDirectory(fd, entry, failed)) {
       out.strays = true;
       return;
@@ -43,12 +49,13 @@ Seen glance(int dir, const char* name, Glance& out) {
   return error == 0 && failed == 0 ? Seen::here : Seen::other;
 }
 
-Seen head(int dir, const char* name, std::size_t most, Head& out) {
+Seen head(int dir, const char* name, bool seen, std::size_t most, Head& out) {
   struct stat st {};
-  // A fifo or device must not even be opened: looked at first, and again when it is open.
-  if (const int error = sys::statAt(dir, name, st); error != 0) return error == ENOENT ? Seen::absent : Seen::other;
+  // A fifo or device must not even be opened: looked at first, or seen in the listing, and again when it is open.
+  const int error = seen ? 0 : sys::statAt(dir, name, st);
+  if (error != 0) return error == ENOENT ? Seen::absent : Seen::other;
   sys::Fd fd;
-  if (!S_ISREG(st.st_mode) || sys::isRoot() || sys::openLooked(dir, name, fd) != 0) return Seen::other;
+  if ((!seen && !S_ISREG(st.st_mode)) || sys::isRoot() || sys::openLooked(dir, name, fd) != 0) return Seen::other;
   if (sys::statFd(fd.get(), st) != 0 || !S_ISREG(st.st_mode)) return Seen::other;
   out.size = static_cast<std::uint64_t>(st.st_size);
   out.bytes.resize(static_cast<std::size_t>(std::min<std::uint64_t>(out.size, most)));

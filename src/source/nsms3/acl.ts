@@ -1,5 +1,6 @@
 /** Reader of `.acl`: `<identifier> <rights>` a line, rights as letters of RFC 2086 section 3. */
 import type { Dir } from '../../fs/dir.js';
+import type { SmallFiles } from '../../fs/glance.js';
 import type { AclEntry } from '../../store/types.js';
 import type { SourceAcl } from '../types.js';
 import { quoteBytes, warningList } from '../warnings.js';
@@ -14,11 +15,11 @@ const RIGHTS = 'lrswipcda0123456789';
  * A folder's ACL in file order; empty when there is none. A line that cannot be used, letters that are no
  * rights and an identifier's later lines are left out with a warning. Never throws for content.
  */
-export function readAcl(folder: Dir): SourceAcl {
+export function readAcl(folder: Dir, files?: SmallFiles): SourceAcl {
   const warnings = warningList();
   const entries: AclEntry[] = [];
   const seen = new Set<string>();
-  for (const { bytes, number } of readTextLines(folder, '.acl', LIMITS, 'ACL_FILE', warnings)) {
+  for (const { bytes, number } of readTextLines(folder, '.acl', LIMITS, 'ACL_FILE', warnings, files)) {
     const entry = parseEntry(decode(bytes));
     if (entry === undefined) {
       warnings.add('ACL_LINE', number, `The line of .acl cannot be used: ${quoteBytes(bytes)}`);

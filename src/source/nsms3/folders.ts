@@ -14,7 +14,7 @@
 import type { Dirent } from 'node:fs';
 import { hasErrno, messageOf } from '../../errors.js';
 import { closeDir, type Dir, entries, fstat, openDir, walk } from '../../fs/dir.js';
-import { ASK, type Glance, glance } from '../../fs/glance.js';
+import { ASK, type Glance, glance, type SmallFiles } from '../../fs/glance.js';
 import type { FolderItem } from '../types.js';
 
 /** Deepest levels held open, and the distance of held levels above those. */
@@ -61,10 +61,10 @@ export function* listFolders(mailbox: Dir): Generator<FolderItem, void, undefine
         yield opened;
         continue;
       }
-      const { level: below, listed } = opened;
+      const { level: below, files } = opened;
       stack.push(below);
-      yield { kind: 'folder', path, dir: below.dir, inode: below.inode };
-      if (!listed) {
+      yield { kind: 'folder', path, dir: below.dir, inode: below.inode, files };
+      if (files === undefined) {
         const found = scan(below.dir, path, false);
         yield* found.problems;
         for (const folder of found.folders) below.pending.push(folder);
@@ -94,8 +94,8 @@ type OpenLevel = Level & { dir: Dir };
 
 interface Entered {
   readonly level: OpenLevel;
-  /** Its sub-folders are known. */
-  readonly listed: boolean;
+  /** undefined: it is not listed yet. */
+  readonly files: SmallFiles | undefined;
 }
 
 /** Opens sub-folder `name` of the deepest level, or says why not. */
@@ -105,12 +105,12 @@ function enter(stack: readonly Level[], name: Uint8Array, path: Path): Entered |
     const above = reopen(stack);
     const seen = glance(above, name);
     if (seen !== ASK) {
-      const { device, inode } = seen;
-      return { level: { name, dir: seen.dir, device, inode, pending: descending(seen) }, listed: true };
+      const { device, inode, files } = seen;
+      return { level: { name, dir: seen.dir, device, inode, pending: descending(seen) }, files };
     }
     dir = openDir(above, name);
     const { dev, ino } = fstat(dir);
-    return { level: { name, dir, device: dev, inode: ino, pending: [] }, listed: false };
+    return { level: { name, dir, device: dev, inode: ino, pending: [] }, files: undefined };
   } catch (error) {
     if (dir !== undefined) closeDir(dir);
     return problemOf(error, path);

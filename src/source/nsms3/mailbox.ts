@@ -12,7 +12,7 @@ import { FLAG } from '../../engine/types.js';
 import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
 import { statOpen } from '../../fs/descriptor.js';
 import { type Dir, displayPath, stat } from '../../fs/dir.js';
-import { ASK, headOf } from '../../fs/glance.js';
+import { ASK, headOf, type SmallFiles } from '../../fs/glance.js';
 import { openOwnedFile } from '../../fs/ownedFile.js';
 import type { FolderIndex, IndexHeader, IndexLook } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
@@ -61,8 +61,8 @@ export function withPlainIndex<T>(folder: Dir, accountUid: number, read: (fd: nu
 }
 
 /** Only the first line, and the size. Throws FOLDER_INDEX. */
-export function lookAtIndex(folder: Dir): IndexLook {
-  const head = headOf(folder, NAME, HEADER_BYTES);
+export function lookAtIndex(folder: Dir, files?: SmallFiles): IndexLook {
+  const head = headOf(folder, NAME, HEADER_BYTES, files);
   if (head === ASK) return lookAtOpenIndex(folder);
   return head === undefined ? NO_INDEX : { header: headerIn(head.text), bytes: head.size };
 }

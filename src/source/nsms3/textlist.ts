@@ -5,7 +5,7 @@
 import * as fs from 'node:fs';
 import { hasErrno, messageOf } from '../../errors.js';
 import { type Dir, stat } from '../../fs/dir.js';
-import { ASK, headOf } from '../../fs/glance.js';
+import { ASK, headOf, type SmallFile, type SmallFiles } from '../../fs/glance.js';
 import { openOwnedFile } from '../../fs/ownedFile.js';
 import type { WarningList } from '../warnings.js';
 import { bytesSource, type LineSource, openFileSource, readLines } from './lines.js';
@@ -26,12 +26,13 @@ export interface TextLimits {
 /** Lines of `name` that are not blank. A file that cannot be read is a warning (`code`) and no lines. */
 export function readTextLines(
   dir: Dir,
-  name: string,
+  name: SmallFile,
   limits: TextLimits,
   code: string,
   warnings: WarningList,
+  files?: SmallFiles,
 ): TextLine[] {
-  const opened = openSource(dir, name, code, warnings);
+  const opened = openSource(dir, name, code, warnings, files);
   if (opened === undefined) return [];
   const lines: TextLine[] = [];
   let allCr = true;
@@ -71,8 +72,14 @@ interface OpenedSource {
 }
 
 /** undefined where nothing of it is to be read. */
-function openSource(dir: Dir, name: string, code: string, warnings: WarningList): OpenedSource | undefined {
-  const head = headOf(dir, name, SMALL_BYTES);
+function openSource(
+  dir: Dir,
+  name: SmallFile,
+  code: string,
+  warnings: WarningList,
+  files: SmallFiles | undefined,
+): OpenedSource | undefined {
+  const head = headOf(dir, name, SMALL_BYTES, files);
   if (head === undefined) return undefined;
   if (head !== ASK && head.size <= SMALL_BYTES) {
     return { source: bytesSource(Buffer.from(head.text, 'latin1')), close: () => {} };

@@ -8,6 +8,7 @@ import { readAcl } from '../../../src/source/nsms3/acl.js';
 import { listFolders } from '../../../src/source/nsms3/folders.js';
 import { lookAtIndex } from '../../../src/source/nsms3/mailbox.js';
 import { readSubscriptions } from '../../../src/source/nsms3/subscriptions.js';
+import type { FolderItem } from '../../../src/source/types.js';
 import { mangle, random, type TestFolder, testFolder, unprivileged } from './folder.js';
 
 const way = vi.hoisted(() => ({ oneByOne: false, answered: 0 }));
@@ -62,8 +63,17 @@ const walked = () =>
   Array.from(listFolders(folder.dir), (item) => ({
     ...item,
     path: item.path.map((name) => Buffer.from(name).toString('latin1')),
-    ...(item.kind === 'folder' ? { dir: item.dir.path } : {}),
+    ...(item.kind === 'folder' ? { dir: item.dir.path, files: undefined } : {}),
+    ...(item.kind === 'folder' ? { acl: readAcl(item.dir, item.files), index: indexOf(item) } : {}),
   }));
+
+function indexOf({ dir, files }: Extract<FolderItem, { kind: 'folder' }>): unknown {
+  try {
+    return lookAtIndex(dir, files);
+  } catch (error) {
+    return String(error);
+  }
+}
 
 describe.skipIf(loadAddon() === undefined)('small files', () => {
   test('are read, or are not there', () => {
@@ -119,7 +129,26 @@ describe.skipIf(loadAddon() === undefined)('the walk', () => {
     fs.symlinkSync('..', `${folder.path}/INBOX/link`);
     const { said, answered } = both(walked);
     expect(said).toHaveLength(8);
-    expect(answered).toBe(9);
+    expect(answered).toBe(9 + 2 * 8);
+  });
+
+  test('over folders whose small files are missing, there, or something else', () => {
+    for (const path of ['a', 'b', 'c', 'd/.mailbox', 'e']) fs.mkdirSync(`${folder.path}/${path}`, { recursive: true });
+    for (const path of ['a/.mailbox', 'b/.mailbox']) folder.write(path, 'NSMB 3 877000000 31\n');
+    folder.write('a/.acl', 'fred lrs\n');
+    fs.symlinkSync('../a/.mailbox', `${folder.path}/c/.mailbox`);
+    fs.symlinkSync('../a/.acl', `${folder.path}/c/.acl`);
+    execFileSync('mkfifo', [`${folder.path}/d/.acl`]);
+    expect(both(walked)).toMatchObject({
+      said: [
+        { acl: { entries: [{ identifier: 'fred' }] }, index: { header: { uidnext: 31 } } },
+        { acl: { entries: [] }, index: { header: { uidnext: 31 } } },
+        { acl: { warnings: [{ code: 'ACL_FILE' }] }, index: expect.stringContaining('regular file') },
+        { acl: { warnings: [{ code: 'ACL_FILE' }] }, index: expect.stringContaining('regular file') },
+        { acl: { entries: [] }, index: { header: undefined, bytes: 0 } },
+      ],
+      answered: 6 + 2 * 3,
+    });
   });
 
   test('beside links and strays, over folders that cannot be opened or listed', () => {
