@@ -69,6 +69,18 @@ TEST(ABareLfIsFoundAtEveryOffset) {
   }
 }
 
+TEST(TheLfsOfACrlfFormAreCounted) {
+  for (std::size_t size = 0; size < kWindow * 3; ++size) {
+    std::string text;
+    while (text.size() < size) text += "\r\nab";
+    const std::uint64_t lfs = mailhaul::mime::countLfs(bytesOf(text), 0, text.size());
+    for (const Vectors limit : {Vectors::none, Vectors::avx2}) {
+      const Limited limited(limit);
+      CHECK(mailhaul::mime::lfsOfCrlfForm(bytesOf(text)) == lfs);
+    }
+  }
+}
+
 TEST(LinesAreCountedFromEveryOffset) {
   std::string text;
   while (text.size() < kWindow) text += "-\r\n-x\n--y\r\n";

@@ -161,6 +161,7 @@ class FolderMove final : public Job {
     const auto began = std::chrono::steady_clock::now();
     Outcome written;
     try {
+      writer_.expect(slice.cache.size());
       for (std::uint32_t i = slice.first; i < slice.end && written.ok(); ++i) {
         if (result_.errors[i] != MessageError::none) continue;
         const Parsed& parsed = slice.parsed[i - slice.first];

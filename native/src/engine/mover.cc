@@ -160,7 +160,8 @@ Outcome Mover::moveRead(std::uint32_t i, Source& source, const Known& known, Par
   clock.lap(slice_->times.read);
   Facts& facts = parsed.facts;
   std::span<const std::uint8_t> content = source.bytes();  // the CRLF form
-  if (!mime::isCrlfForm(content)) {
+  const std::optional<std::uint64_t> lfs = mime::lfsOfCrlfForm(content);
+  if (!lfs) {
     // It is at most twice as long.
     const bool mayBeTooLong = content.size() >= kMessageLimit / 2;
     if (mayBeTooLong && mime::crlfBytes(content) >= kMessageLimit) return sourceFailure(EFBIG, "read");
@@ -170,7 +171,7 @@ Outcome Mover::moveRead(std::uint32_t i, Source& source, const Known& known, Par
   }
   facts.size = content.size();
   facts.digest = hash::digest(content);
-  if (publishes()) describe(content, known, parsed);
+  if (publishes()) describe(content, lfs, known, parsed);
   clock.lap(slice_->times.parse);
   if (source.isMapped()) {
     // All of this was read after the file was looked at last.
@@ -179,11 +180,12 @@ Outcome Mover::moveRead(std::uint32_t i, Source& source, const Known& known, Par
   return placer_.place({table_.uids[i], &source, content, facts.rewritten, facts.digest}, method);
 }
 
-void Mover::describe(std::span<const std::uint8_t> content, const Known& known, Parsed& parsed) {
+void Mover::describe(std::span<const std::uint8_t> content, std::optional<std::uint64_t> lfs, const Known& known,
+                     Parsed& parsed) {
   if (known && known->facts.digest == parsed.facts.digest) {
     takeEntry(*known, parsed);
   } else {
-    parsed.facts.headerBytes = mime::parseMessage(content, slice_->cache);
+    parsed.facts.headerBytes = mime::parseMessage(content, slice_->cache, lfs);
   }
 }
 

@@ -73,7 +73,18 @@ std::vector<std::uint8_t> keywordTable(const std::vector<std::string>& keywords)
 
 }  // namespace
 
+// Growing step by step, every folder would copy its entries twice, into memory that is new each time.
+void Writer::expect(std::size_t cacheBytes) {
+  constexpr std::size_t rest = kHeaderBytes + 4096;  // and the small sections
+  pending_.reserve(std::min(pending_.size() + cacheBytes + records_.capacity() + rest, 2 * kFlushBytes));
+}
+
+void Writer::begin() {
+  if (file_.fd() < 0 && pending_.empty()) pending_.resize(kHeaderBytes);
+}
+
 Outcome Writer::add(const Entry& entry) {
+  begin();
   const auto firstKeyword = static_cast<std::uint32_t>(keywordRefs_.size() / sizeof(std::uint32_t));
   std::array<std::uint8_t, kRecordBytes> record{};
   store(record.data(), entry.uid);
@@ -96,6 +107,7 @@ Outcome Writer::add(const Entry& entry) {
 }
 
 Outcome Writer::publish(const engine::Folder& folder) {
+  begin();
   std::array<std::uint8_t, kHeaderBytes> header{};
   Layout layout(header.data());
   layout.add(kHeaderBytes, cacheBytes_, 0);
@@ -135,23 +147,17 @@ Outcome Writer::publish(const engine::Folder& folder) {
   if (!written.ok()) return written;
   if (file_.fd() < 0) {
     // All of it is still here: one write.
-    if (written = create(header); written.ok()) written = flush();
+    std::copy(header.begin(), header.end(), pending_.begin());
+    written = flush();
   } else {
     if (written = flush(); written.ok()) written = file_.writeAt(header, 0);
   }
   return written.ok() ? file_.replace("store.idx") : written;
 }
 
-Outcome Writer::create(std::span<const std::uint8_t> header) {
-  pending_.insert(pending_.begin(), header.begin(), header.end());
-  return file_.create(mailboxFd_, "store.idx.new", owner_);
-}
-
 Outcome Writer::flush() {
   if (file_.fd() < 0) {
-    // The header is known last; its place is kept.
-    const std::array<std::uint8_t, kHeaderBytes> place{};
-    if (const Outcome made = create(place); !made.ok()) return made;
+    if (const Outcome made = file_.create(mailboxFd_, "store.idx.new", owner_); !made.ok()) return made;
   }
   const Outcome written = file_.write(pending_);
   pending_.clear();

@@ -37,6 +37,9 @@ class Writer {
   /// Room for the records of `messages` messages. Throws std::bad_alloc.
   void reserve(std::size_t messages) { records_.reserve(messages * kRecordBytes); }
 
+  /// Room for cache entries of so many bytes that are going to be added. Throws std::bad_alloc.
+  void expect(std::size_t cacheBytes);
+
   /// Appends one message. Throws std::bad_alloc.
   [[nodiscard]] engine::Outcome add(const Entry& entry);
 
@@ -51,8 +54,8 @@ class Writer {
   static constexpr std::size_t kRecordBytes = 80;
 
  private:
-  /// Opens the file; `header` goes in front of what is pending.
-  [[nodiscard]] engine::Outcome create(std::span<const std::uint8_t> header);
+  /// What is pending begins with the place of the header. Throws std::bad_alloc.
+  void begin();
   [[nodiscard]] engine::Outcome flush();
   void append(std::span<const std::uint8_t> data) { pending_.insert(pending_.end(), data.begin(), data.end()); }
 

@@ -1,5 +1,7 @@
 #include "addresses.h"
 
+#include "mailbox.h"
+
 namespace mailhaul::mime {
 namespace {
 
@@ -103,11 +105,6 @@ void appendComment(Bytes data, std::size_t start, std::size_t limit, Writer& out
   }
 }
 
-/// Atoms, dots and the `[` of a literal; also `@` and `:`, as in `a@b@c` and `a@b:25`.
-bool isDomainByte(std::uint8_t byte) noexcept {
-  return byte > ' ' && byte != 0x7f && byte != ')' && byte != '\\' && (isAtom(byte) || byte == '@' || byte == ':');
-}
-
 /// `[…]` with its brackets and backslashes, without folds; one that is never closed reaches to the end.
 std::size_t appendLiteral(Bytes data, std::size_t from, std::size_t end, Writer& out) {
   for (std::size_t at = from; at < end; at++) {
@@ -135,7 +132,7 @@ Domain readDomain(Bytes data, std::size_t from, std::size_t end, Writer& out) {
   std::size_t& at = read.at;
   while (at < end) {
     const std::size_t begin = at;
-    while (at < end && isDomainByte(data[at])) {
+    while (at < end && (isDomain(data[at]) || data[at] == '[')) {
       if (data[at] == '[') {
         at = appendLiteral(data, at, end, out);
       } else {
@@ -173,7 +170,7 @@ void nameOrNil(Writer& out, const Writer& name) {
   if (name.size() == 0) {
     out.nil();
   } else {
-    out.string(name.view());
+    out.string(name);
   }
 }
 
@@ -184,14 +181,14 @@ void writeAddress(Bytes data, Span route, Writer& out, AddressScratch& s) {
   if (route.end > route.start) {
     s.name.clear();
     appendRoute(data, route, s.name);
-    out.string(s.name.view());
+    out.string(s.name);
   } else {
     out.nil();
   }
   out.byte(' ');
-  out.string(s.local.view());
+  out.string(s.local);
   out.byte(' ');
-  out.string(s.domain.view());
+  out.string(s.domain);
   out.byte(')');
 }
 
@@ -223,7 +220,7 @@ std::size_t writeAngle(Bytes data, std::size_t from, std::size_t end, Writer& ou
 void writeBare(Writer& out, const AddressScratch& s, const Words& phrase) {
   if (phrase.words == 1 && !phrase.quoted) {
     out.ascii("(NIL NIL ");
-    out.string(s.name.view());
+    out.string(s.name);
     out.ascii(" \"\")");
   } else {
     out.byte('(');
@@ -243,7 +240,17 @@ std::size_t writeAddresses(Bytes data, Span value, std::size_t count, Writer& ou
   bool behind = false;
   std::size_t at = value.start;
   while (at < end && count < maxAddresses) {
+    if (data[at] == ',' || isFold(data[at])) {
+      behind = behind && data[at] != ',';
+      at++;
+      continue;
+    }
     const std::size_t from = at;
+    if (at = writeMailbox(data, from, end, out); at != from) {
+      count++;
+      behind = true;
+      continue;
+    }
     const Words phrase = readWords(data, from, end, Stop::list, false, s.name);
     at = phrase.at;
     const std::uint8_t delimiter = at < end ? data[at] : std::uint8_t{','};
@@ -254,7 +261,7 @@ std::size_t writeAddresses(Bytes data, Span value, std::size_t count, Writer& ou
         count++;
       }
       out.ascii("(NIL NIL ");
-      out.string(s.name.view());
+      out.string(s.name);
       out.ascii(" NIL)");
       inGroup = true;
       behind = false;

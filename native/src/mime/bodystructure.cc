@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "envelope.h"
+#include "names.h"
 
 namespace mailhaul::mime {
 namespace {
@@ -52,7 +53,7 @@ class StructureWriter {
     if (part.overflow) {
       out_.ascii("\"application\" \"octet-stream\"");
     } else if (part.type) {
-      isText = equalsLower(data_, part.type->type, "text");
+      isText = is<"text">(data_, part.type->type);
       string(part.type->type);
       out_.byte(' ');
       string(part.type->subtype);
@@ -74,7 +75,7 @@ class StructureWriter {
     out_.decimal(part.bodyEnd - part.bodyStart);
     if (part.kind == Kind::message) {
       out_.byte(' ');
-      writeEnvelope(data_, fieldsOf(tree_, tree_.parts[index + 1]), out_, scratch_);
+      writeEnvelope(data_, tree_, tree_.parts[index + 1], out_, scratch_);
       out_.byte(' ');
       this->part(index + 1);
     }
@@ -86,10 +87,10 @@ class StructureWriter {
     text(part, Field::contentMd5);
   }
 
-  void string(Span span) { out_.string(data_.subspan(span.start, span.end - span.start)); }
+  void string(Span span) { out_.string(data_, span); }
 
   [[nodiscard]] const HeaderField* field(const Part& part, Field kind) const noexcept {
-    return lastField(fieldsOf(tree_, part), kind);
+    return rulingField(tree_, part, kind);
   }
 
   void text(const Part& part, Field kind) { writeText(data_, field(part, kind), out_, scratch_.name); }
@@ -145,10 +146,9 @@ class StructureWriter {
   /// Writes `tree_.parameters`; a text without a charset has us-ascii (RFC 2046 4.1.2).
   void parameters(bool isText) {
     const Parameters& list = tree_.parameters;
-    const bool addCharset =
-        isText && std::none_of(list.begin(), list.end(), [&](const Parameter& parameter) {
-          return !parameter.consumed && !parameter.star && equalsLower(data_, parameter.name, "charset");
-        });
+    const bool addCharset = isText && std::none_of(list.begin(), list.end(), [&](const Parameter& parameter) {
+                              return !parameter.consumed && !parameter.star && is<"charset">(data_, parameter.name);
+                            });
     if (list.empty() && !addCharset) {
       out_.nil();
       return;
@@ -161,15 +161,22 @@ class StructureWriter {
       separate = true;
       name(list[i]);
       out_.byte(' ');
-      scratch_.name.clear();
-      appendValue(data_, list, i, scratch_.name);
-      out_.string(scratch_.name.view());
+      value(list, i);
     }
     if (addCharset) {
       if (separate) out_.byte(' ');
       out_.ascii(defaultCharset);
     }
     out_.byte(')');
+  }
+
+  void value(const Parameters& list, std::size_t index) {
+    const Parameter& parameter = list[index];
+    const bool asItIs = !parameter.star && parameter.next == noSection;
+    if (asItIs && out_.plain(data_, parameter.value)) return;
+    scratch_.name.clear();
+    appendValue(data_, list, index, scratch_.name);
+    out_.string(scratch_.name);
   }
 
   /// A name is a token, so it never needs a literal or a backslash.

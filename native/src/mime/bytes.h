@@ -23,15 +23,23 @@ namespace detail {
 constexpr std::uint8_t token = 1;
 constexpr std::uint8_t fold = 2;
 constexpr std::uint8_t delimiter = 4;
+constexpr std::uint8_t domain = 8;
+constexpr std::uint8_t bareValue = 16;
 
 constexpr std::array<std::uint8_t, 256> makeClasses() {
   std::array<std::uint8_t, 256> classes{};
-  constexpr std::string_view specials = "()<>@,;:\\\"/[]?=";
-  for (std::size_t byte = 0x21; byte < 0x7f; byte++) {
-    if (specials.find(static_cast<char>(byte)) == std::string_view::npos) classes[byte] = token;
+  const auto isIn = [](std::size_t byte, std::string_view set) {
+    return set.find(static_cast<char>(byte)) != std::string_view::npos;
+  };
+  for (std::size_t byte = 0; byte < classes.size(); byte++) {
+    const bool printable = byte > 0x20 && byte != 0x7f;
+    std::uint8_t& is = classes[byte];
+    if (printable && byte < 0x80 && !isIn(byte, "()<>@,;:\\\"/[]?=")) is |= token;
+    if (isIn(byte, " \t\r\n")) is |= fold;
+    if (isIn(byte, ",<>@:;(\"")) is |= delimiter;
+    if (printable && !isIn(byte, ",<>;(\")\\[")) is |= domain;
+    if (byte > 0x20 && !isIn(byte, ";(")) is |= bareValue;
   }
-  for (const char byte : {' ', '\t', '\r', '\n'}) classes[static_cast<std::uint8_t>(byte)] = fold;
-  for (const char byte : {',', '<', '>', '@', ':', ';', '(', '"'}) classes[static_cast<std::uint8_t>(byte)] = delimiter;
   return classes;
 }
 
@@ -40,18 +48,24 @@ inline constexpr std::array<std::uint8_t, 256> classes = makeClasses();
 }  // namespace detail
 
 /// A byte of a MIME token (RFC 2045 5.1): printable ASCII without SPACE and tspecials.
-inline bool isToken(std::uint8_t byte) noexcept { return detail::classes[byte] == detail::token; }
+inline bool isToken(std::uint8_t byte) noexcept { return (detail::classes[byte] & detail::token) != 0; }
 
 /// SPACE or TAB: what a folded line begins with.
 inline bool isBlank(std::uint8_t byte) noexcept { return byte == ' ' || byte == '\t'; }
 
 /// White space of a header value: SPACE, TAB and the CR and LF of its folds.
-inline bool isFold(std::uint8_t byte) noexcept { return detail::classes[byte] == detail::fold; }
+inline bool isFold(std::uint8_t byte) noexcept { return (detail::classes[byte] & detail::fold) != 0; }
 
 /// A byte that can be part of an atom of an address list: no white space and none of `,<>@:;("`.
 inline bool isAtom(std::uint8_t byte) noexcept {
   return (detail::classes[byte] & (detail::fold | detail::delimiter)) == 0;
 }
+
+/// A byte of a domain: of an atom or a dot, also `@` and `:`, as in `a@b@c` and `a@b:25`; not the `[` of a literal.
+inline bool isDomain(std::uint8_t byte) noexcept { return (detail::classes[byte] & detail::domain) != 0; }
+
+/// A byte of a parameter value without quotes: neither white space nor what ends it (`;`, a comment, a control).
+inline bool isBareValue(std::uint8_t byte) noexcept { return (detail::classes[byte] & detail::bareValue) != 0; }
 
 /// A letter or digit of ASCII.
 inline bool isAlphanumeric(std::uint8_t byte) noexcept {
@@ -60,19 +74,6 @@ inline bool isAlphanumeric(std::uint8_t byte) noexcept {
 
 inline std::uint8_t toLower(std::uint8_t byte) noexcept {
   return byte >= 'A' && byte <= 'Z' ? static_cast<std::uint8_t>(byte + 0x20) : byte;
-}
-
-/// Compares without case; `lower` is ASCII in lower case.
-inline bool equalsLower(Bytes data, std::size_t start, std::size_t end, std::string_view lower) noexcept {
-  if (end - start != lower.size()) return false;
-  for (std::size_t i = 0; i < lower.size(); i++) {
-    if (toLower(data[start + i]) != static_cast<std::uint8_t>(lower[i])) return false;
-  }
-  return true;
-}
-
-inline bool equalsLower(Bytes data, Span span, std::string_view lower) noexcept {
-  return equalsLower(data, span.start, span.end, lower);
 }
 
 /// Offset of the next `byte` in [from, end), or `end`.

@@ -20,20 +20,23 @@ bool isBare(std::span<const std::uint8_t> data, std::size_t lf) noexcept { retur
 
 }  // namespace
 
-bool isCrlfForm(std::span<const std::uint8_t> data) noexcept {
+std::optional<std::uint64_t> lfsOfCrlfForm(std::span<const std::uint8_t> data) noexcept {
   // A giant message with bare LF is not read to its end for that.
   constexpr std::size_t piece = std::size_t{64} << 10;
-  if (data.empty()) return true;
-  if (data[0] == '\n') return false;
+  if (data.empty()) return 0;
+  if (data[0] == '\n') return std::nullopt;
+  std::uint64_t lfs = 0;
   for (std::size_t from = 1; from < data.size(); from += piece) {
-    if (countBareLfs(data, from, std::min(data.size(), from + piece)) > 0) return false;
+    const LineEndCounts counts = countLineEnds(data, from, std::min(data.size(), from + piece));
+    if (counts.bare > 0) return std::nullopt;
+    lfs += counts.lfs;
   }
-  return true;
+  return lfs;
 }
 
 std::size_t crlfBytes(std::span<const std::uint8_t> data) noexcept {
   if (data.empty()) return 0;
-  return data.size() + (data[0] == '\n' ? 1 : 0) + countBareLfs(data, 1, data.size());
+  return data.size() + (data[0] == '\n' ? 1 : 0) + countLineEnds(data, 1, data.size()).bare;
 }
 
 void toCrlfForm(std::span<const std::uint8_t> data, std::vector<std::uint8_t>& out) {

@@ -4,13 +4,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 namespace mailhaul::mime {
 
-/// True when every LF of `data` has a CR before it.
-bool isCrlfForm(std::span<const std::uint8_t> data) noexcept;
+/// How many LFs `data` has when every one has a CR before it, else nothing.
+std::optional<std::uint64_t> lfsOfCrlfForm(std::span<const std::uint8_t> data) noexcept;
+
+inline bool isCrlfForm(std::span<const std::uint8_t> data) noexcept { return lfsOfCrlfForm(data).has_value(); }
 
 /// Bytes of the CRLF form of `data`.
 std::size_t crlfBytes(std::span<const std::uint8_t> data) noexcept;

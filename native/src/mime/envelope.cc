@@ -1,14 +1,10 @@
 #include "envelope.h"
 
-#include <array>
-
 namespace mailhaul::mime {
 namespace {
 
-using Fields = std::span<const HeaderField>;
-
-/// Writes the list and returns true, or writes nothing when no field of this kind holds an address.
-bool writeList(Bytes data, Fields fields, Field kind, Writer& out, AddressScratch& scratch) {
+/// Writes the list of all fields of this kind and returns true, or writes nothing when none of them holds an address.
+bool writeList(Bytes data, std::span<const HeaderField> fields, Field kind, Writer& out, AddressScratch& scratch) {
   const std::size_t before = out.size();
   out.byte('(');
   std::size_t count = 0;
@@ -31,40 +27,40 @@ void writeText(Bytes data, const HeaderField* field, Writer& out, Writer& scratc
     return;
   }
   const auto [start, end] = field->value;
+  if (out.plain(data, field->value)) return;
   if (findByte(data, start, end, '\n') == end) {
-    out.string(data.subspan(start, end - start));
+    out.string(data, field->value);
     return;
   }
   scratch.clear();
   scratch.unfolded(data, start, end);
-  out.string(scratch.view());
+  out.string(scratch);
 }
 
-void writeEnvelope(Bytes data, Fields fields, Writer& out, AddressScratch& scratch) {
-  constexpr std::size_t kinds = static_cast<std::size_t>(Field::messageId) + 1;
-  std::array<const HeaderField*, kinds> last{};
-  for (const HeaderField& field : fields) {
-    if (field.kind <= Field::messageId) last[static_cast<std::size_t>(field.kind)] = &field;
-  }
+void writeEnvelope(Bytes data, const MessageTree& tree, const Part& part, Writer& out, AddressScratch& scratch) {
+  const std::span<const HeaderField> fields = fieldsOf(tree, part);
+  const auto text = [&](Field kind) { writeText(data, rulingField(tree, part, kind), out, scratch.name); };
   // The From list within `out`; empty when there is none.
   Span from;
   out.byte('(');
-  for (std::size_t i = 0; i < kinds; i++) {
-    const auto kind = static_cast<Field>(i);
-    if (i > 0) out.byte(' ');
-    if (kind < Field::from || kind > Field::bcc) {
-      writeText(data, last[i], out, scratch.name);
-      continue;
-    }
+  text(Field::date);
+  out.byte(' ');
+  text(Field::subject);
+  out.byte(' ');
+  for (auto kind = Field::from; kind <= Field::bcc; kind = static_cast<Field>(static_cast<int>(kind) + 1)) {
     const std::size_t start = out.size();
-    if (last[i] != nullptr && writeList(data, fields, kind, out, scratch)) {
+    if (rulingField(tree, part, kind) != nullptr && writeList(data, fields, kind, out, scratch)) {
       if (kind == Field::from) from = {start, out.size()};
     } else if ((kind == Field::sender || kind == Field::replyTo) && from.end > 0) {
       out.repeat(from.start, from.end);
     } else {
       out.nil();
     }
+    out.byte(' ');
   }
+  text(Field::inReplyTo);
+  out.byte(' ');
+  text(Field::messageId);
   out.byte(')');
 }
 

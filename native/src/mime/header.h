@@ -30,24 +30,40 @@ enum class Field : std::uint8_t {
   other,
 };
 
+inline constexpr std::size_t fieldKinds = static_cast<std::size_t>(Field::other);
+
 struct HeaderField {
   Field kind = Field::other;
   Span value;
 };
 
-/// The field that rules: of a repeated one the last; null for none. Address fields are the exception (envelope.h).
-const HeaderField* lastField(std::span<const HeaderField> fields, Field kind) noexcept;
+/// What the name of a field says.
+struct FieldName {
+  /// `other` for one that ENVELOPE and BODYSTRUCTURE do not use.
+  Field kind = Field::other;
+  /// `fields` of the cache entry keeps it (store-idx.md, "Cache entry").
+  bool cached = false;
+};
 
-/// The field that [start, end) names; `other` for one that ENVELOPE and BODYSTRUCTURE do not use.
-Field fieldKind(Bytes data, std::size_t start, std::size_t end) noexcept;
-
-/// True for the name of a field that `fields` of the cache entry keeps (store-idx.md, "Cache entry").
-bool isCachedField(Bytes data, std::size_t start, std::size_t end) noexcept;
+FieldName fieldName(Bytes data, Span name) noexcept;
 
 /// The end of the name before the colon: blanks before the colon are not part of it (RFC 5322 4.5).
-std::size_t nameEnd(Bytes data, std::size_t start, std::size_t colon) noexcept;
+inline std::size_t nameEnd(Bytes data, std::size_t start, std::size_t colon) noexcept {
+  std::size_t end = colon;
+  while (end > start && isBlank(data[end - 1])) end--;
+  return end;
+}
 
 /// The value after the colon, without the blanks before it on the first line and without the last line end.
-Span valueSpan(Bytes data, std::size_t colon, std::size_t fieldEnd) noexcept;
+inline Span valueSpan(Bytes data, std::size_t colon, std::size_t fieldEnd) noexcept {
+  std::size_t end = fieldEnd;
+  if (end > colon + 1 && data[end - 1] == '\n') {
+    end--;
+    if (end > colon + 1 && data[end - 1] == '\r') end--;
+  }
+  std::size_t start = colon + 1;
+  while (start < end && isBlank(data[start])) start++;
+  return {start, end};
+}
 
 }  // namespace mailhaul::mime

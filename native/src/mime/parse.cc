@@ -1,5 +1,7 @@
 #include "parse.h"
 
+#include <memory>
+
 #include "addresses.h"
 #include "bodystructure.h"
 #include "envelope.h"
@@ -52,13 +54,11 @@ void writeFields(Bytes data, const MessageTree& tree, Writer& out) {
   if (tree.cachedCut) out.byte(0);
 }
 
-}  // namespace
-
-std::uint64_t parseMessage(Bytes message, std::vector<std::uint8_t>& cache) {
-  thread_local Scratch scratch;
+std::uint64_t parse(Bytes message, std::optional<std::uint64_t> lfs, std::vector<std::uint8_t>& cache,
+                    Scratch& scratch) {
   Writer& out = scratch.out;
   out.clear();
-  parseTree(message, scratch.tree);
+  parseTree(message, lfs, scratch.tree);
   const Part& root = scratch.tree.parts.front();
   const std::uint64_t headerBytes = root.bodyStart;
 
@@ -70,7 +70,7 @@ std::uint64_t parseMessage(Bytes message, std::vector<std::uint8_t>& cache) {
     out.u32At(section * 4, static_cast<std::uint32_t>(out.size() - start));
     start = out.size();
   };
-  writeEnvelope(message, fieldsOf(scratch.tree, root), out, scratch.addresses);
+  writeEnvelope(message, scratch.tree, root, out, scratch.addresses);
   close(0);
   writeBodyStructure(message, scratch.tree, out, scratch.addresses);
   close(1);
@@ -83,6 +83,14 @@ std::uint64_t parseMessage(Bytes message, std::vector<std::uint8_t>& cache) {
   cache.insert(cache.end(), entry.begin(), entry.end());
   scratch.trim();
   return headerBytes;
+}
+
+}  // namespace
+
+std::uint64_t parseMessage(Bytes message, std::vector<std::uint8_t>& cache, std::optional<std::uint64_t> lfs) {
+  // On the heap: in a shared library every use of a thread's own variable is a call, this is the only one.
+  thread_local const std::unique_ptr<Scratch> scratch = std::make_unique<Scratch>();
+  return parse(message, lfs, cache, *scratch);
 }
 
 }  // namespace mailhaul::mime

@@ -19,22 +19,31 @@ std::size_t countLfsPortable(Bytes data, std::size_t from, std::size_t end) noex
 }
 
 /// 1 or 0, without a branch.
-std::uint8_t isBareLf(Bytes data, std::size_t at) noexcept {
-  return static_cast<std::uint8_t>(int{data[at] == '\n'} & int{data[at - 1] != '\r'});
+std::uint8_t is(std::uint8_t byte, char wanted) noexcept { return static_cast<std::uint8_t>(byte == wanted); }
+
+/// Counts in bytes, which so small a block cannot make overflow, so that the compiler compares many bytes at once.
+inline LineEndCounts countLineEndsOfBlock(const std::uint8_t* block, std::size_t size) noexcept {
+  std::uint8_t lfs = 0;
+  std::uint8_t whole = 0;
+  const std::uint8_t* const before = block - 1;
+  for (std::size_t i = 0; i < size; i++) {
+    lfs = static_cast<std::uint8_t>(lfs + is(block[i], '\n'));
+    whole = static_cast<std::uint8_t>(whole + (is(block[i], '\n') & is(before[i], '\r')));
+  }
+  return {lfs, static_cast<std::size_t>(lfs - whole)};
 }
 
-std::size_t countBareLfsPortable(Bytes data, std::size_t from, std::size_t end) noexcept {
-  // Counted in a byte, which a block cannot make overflow, so that the compiler compares many bytes at once.
+LineEndCounts countLineEndsPortable(Bytes data, std::size_t from, std::size_t end) noexcept {
   constexpr std::size_t block = 128;
-  std::size_t count = 0;
+  LineEndCounts counts;
+  const auto add = [&counts](const LineEndCounts& more) {
+    counts.lfs += more.lfs;
+    counts.bare += more.bare;
+  };
   std::size_t at = from;
-  for (; end - at >= block; at += block) {
-    std::uint8_t bare = 0;
-    for (std::size_t i = 0; i < block; i++) bare = static_cast<std::uint8_t>(bare + isBareLf(data, at + i));
-    count += bare;
-  }
-  for (; at < end; at++) count += isBareLf(data, at);
-  return count;
+  for (; end - at >= block; at += block) add(countLineEndsOfBlock(data.data() + at, block));
+  add(countLineEndsOfBlock(data.data() + at, end - at));
+  return counts;
 }
 
 std::size_t findDashLinePortable(Bytes data, std::size_t from, std::size_t end, std::uint64_t& lines) noexcept {
@@ -89,16 +98,57 @@ __attribute__((target("avx2"))) std::size_t countLfsAvx2(Bytes data, std::size_t
   return count + countLfsPortable(data, at, end);
 }
 
-__attribute__((target("avx2"))) std::size_t countBareLfsAvx2(Bytes data, std::size_t from, std::size_t end) noexcept {
-  const __m256i lf = _mm256_set1_epi8('\n');
-  const __m256i cr = _mm256_set1_epi8('\r');
+/// Bytes of -1 where a line ends.
+struct LineEndBytes {
+  __m256i lfs;
+  __m256i bare;
+};
+
+inline __attribute__((always_inline, target("avx2"))) LineEndBytes lineEndsAt(Bytes data, std::size_t at) noexcept {
+  const __m256i lfs = _mm256_cmpeq_epi8(load(data, at), _mm256_set1_epi8('\n'));
+  return {lfs, _mm256_andnot_si256(_mm256_cmpeq_epi8(load(data, at - 1), _mm256_set1_epi8('\r')), lfs)};
+}
+
+__attribute__((target("avx2,popcnt"))) std::size_t countBytes(__m256i bytes, std::uint32_t wanted) noexcept {
+  return static_cast<std::size_t>(_mm_popcnt_u32(static_cast<std::uint32_t>(_mm256_movemask_epi8(bytes)) & wanted));
+}
+
+__attribute__((target("avx2,popcnt"))) LineEndCounts countLineEndsAvx2(Bytes data, std::size_t from,
+                                                                       std::size_t end) noexcept {
+  if (end - from < width) return countLineEndsPortable(data, from, end);
+  // Each byte of a vector counts for its place.
+  constexpr std::size_t most = 255;
+  constexpr std::size_t unrolled = 4;
+  LineEndCounts counts;
   std::size_t at = from;
-  const std::size_t count = countSteps(
-      at, end, [&](std::size_t place) __attribute__((target("avx2"))) {
-        return _mm256_andnot_si256(_mm256_cmpeq_epi8(load(data, place - 1), cr),
-                                   _mm256_cmpeq_epi8(load(data, place), lf));
-      });
-  return count + countBareLfsPortable(data, at, end);
+  while (end - at >= width) {
+    __m256i lfs = _mm256_setzero_si256();
+    __m256i bare = _mm256_setzero_si256();
+    std::size_t left = std::min((end - at) / width, most);
+    for (; left >= unrolled; left -= unrolled, at += unrolled * width) {
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < unrolled; i++) {
+        const LineEndBytes found = lineEndsAt(data, at + i * width);
+        lfs = _mm256_sub_epi8(lfs, found.lfs);
+        bare = _mm256_sub_epi8(bare, found.bare);
+      }
+    }
+    for (; left > 0; left--, at += width) {
+      const LineEndBytes found = lineEndsAt(data, at);
+      lfs = _mm256_sub_epi8(lfs, found.lfs);
+      bare = _mm256_sub_epi8(bare, found.bare);
+    }
+    counts.lfs += sum(lfs);
+    counts.bare += sum(bare);
+  }
+  if (at < end) {
+    // The last vector again, those of its bytes that were not counted.
+    const std::uint32_t wanted = ~std::uint32_t{0} << (width - (end - at));
+    const LineEndBytes found = lineEndsAt(data, end - width);
+    counts.lfs += countBytes(found.lfs, wanted);
+    counts.bare += countBytes(found.bare, wanted);
+  }
+  return counts;
 }
 
 __attribute__((target("avx2,popcnt"))) std::size_t findDashLineAvx2(Bytes data, std::size_t from, std::size_t end,
@@ -138,11 +188,11 @@ std::size_t countLfs(Bytes data, std::size_t from, std::size_t end) noexcept {
   return countLfsPortable(data, from, end);
 }
 
-std::size_t countBareLfs(Bytes data, std::size_t from, std::size_t end) noexcept {
+LineEndCounts countLineEnds(Bytes data, std::size_t from, std::size_t end) noexcept {
 #ifdef MAILHAUL_MIME_AVX2
-  if (hasAvx2()) return countBareLfsAvx2(data, from, end);
+  if (hasAvx2()) return countLineEndsAvx2(data, from, end);
 #endif
-  return countBareLfsPortable(data, from, end);
+  return countLineEndsPortable(data, from, end);
 }
 
 std::size_t findDashLine(Bytes data, std::size_t from, std::size_t end, std::uint64_t& lines) noexcept {

@@ -12,8 +12,14 @@ namespace mailhaul::mime {
 /// LFs in [from, end).
 std::size_t countLfs(Bytes data, std::size_t from, std::size_t end) noexcept;
 
-/// LFs in [from, end) without a CR before them; `from` is at least 1.
-std::size_t countBareLfs(Bytes data, std::size_t from, std::size_t end) noexcept;
+struct LineEndCounts {
+  std::size_t lfs = 0;
+  /// Those without a CR before them.
+  std::size_t bare = 0;
+};
+
+/// Both in one pass over [from, end); `from` is at least 1.
+LineEndCounts countLineEnds(Bytes data, std::size_t from, std::size_t end) noexcept;
 
 /// The first line in (from, end) that begins with "--": the offset of its first dash, or `end`. Adds the LFs before
 /// it to `lines`. The line at `from` itself is not looked at.

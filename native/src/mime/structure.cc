@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "lines.h"
+#include "names.h"
 #include "scan.h"
 
 namespace mailhaul::mime {
@@ -21,7 +23,8 @@ struct Found {
 
 class TreeParser {
  public:
-  TreeParser(Bytes data, MessageTree& tree) noexcept : data_(data), tree_(tree) {}
+  TreeParser(Bytes data, std::optional<std::uint64_t> lfs, MessageTree& tree) noexcept
+      : data_(data), allLfs_(lfs), tree_(tree) {}
 
   void parse() {
     std::uint32_t part = begin(noPart, 0);
@@ -66,21 +69,22 @@ class TreeParser {
   /// Reads the header at `at_`, decides what the part is, and returns where its body begins.
   std::size_t readHeader(std::uint32_t index) {
     constexpr std::size_t none = SIZE_MAX;
-    const std::size_t headerStart = tree_.parts[index].headerStart;
-    tree_.parts[index].firstField = tree_.fields.size();
+    Part& part = tree_.parts[index];
+    part.firstField = tree_.fields.size();
     std::size_t field = none;
     bool blank = false;
     bool atBoundary = false;
+    LineEnds ends(data_, at_);
     while (at_ < data_.size()) {
       const std::size_t line = at_;
-      const std::size_t lf = findByte(data_, line, data_.size(), '\n');
+      const std::size_t lf = ends.next();
       const std::uint8_t first = data_[line];
       if (field != none) {
         if (isBlank(first)) {
           take(lf);
           continue;
         }
-        addField(index, field, line);
+        addField(part, field, line);
         field = none;
       }
       if (first == '\n' || (first == '\r' && lf == line + 1 && lf < data_.size())) {
@@ -95,14 +99,13 @@ class TreeParser {
       field = line;
       take(lf);
     }
-    if (field != none) addField(index, field, at_);
+    if (field != none) addField(part, field, at_);
 
-    Part& part = tree_.parts[index];
     part.lastField = tree_.fields.size();
     part.bodyStart = at_;
     part.lines = lines_;
-    if (atBoundary && at_ > headerStart) {
-      part.bodyStart -= lineEndBefore(data_, at_, headerStart);
+    if (atBoundary && at_ > part.headerStart) {
+      part.bodyStart -= lineEndBefore(data_, at_, part.headerStart);
       part.lines--;
     }
     decide(part, index, blank);
@@ -114,36 +117,30 @@ class TreeParser {
     return part.parent == noPart || tree_.parts[part.parent].kind == Kind::message;
   }
 
-  /// Drops the Content-* fields of a message that is not MIME: they mean nothing (RFC 2045 4).
-  void dropUnlessMime(Part& part) {
-    const auto first = tree_.fields.begin() + static_cast<std::ptrdiff_t>(part.firstField);
-    if (!isMessageHeader(part) || std::any_of(first, tree_.fields.end(), [](const HeaderField& field) {
-          return field.kind == Field::mimeVersion || field.kind == Field::contentType;
-        })) {
-      return;
-    }
-    const auto kept = std::remove_if(first, tree_.fields.end(),
-                                     [](const HeaderField& field) { return field.kind >= Field::contentType; });
-    tree_.fields.erase(kept, tree_.fields.end());
-    part.lastField = tree_.fields.size();
+  /// Without Content-Type and MIME-Version a message is no MIME (RFC 2045 4): its other Content-* fields do not rule.
+  void dropUnlessMime(Part& part) const noexcept {
+    const auto rules = [&](Field kind) { return part.ruling[static_cast<std::size_t>(kind)] != 0; };
+    if (rules(Field::mimeVersion) || rules(Field::contentType) || !isMessageHeader(part)) return;
+    std::fill(part.ruling.begin() + static_cast<std::ptrdiff_t>(Field::contentType), part.ruling.end(),
+              std::uint16_t{0});
   }
 
   /// Notes the field in [start, end) when the cache entry uses it.
-  void addField(std::uint32_t index, std::size_t start, std::size_t end) {
-    const std::size_t colon = findByte(data_, start, end, ':');
+  void addField(Part& part, std::size_t start, std::size_t end) {
+    const std::size_t colon = findNear(data_, start, end, ':');
     if (colon == end) return;
-    const std::size_t last = nameEnd(data_, start, colon);
-    const Field kind = fieldKind(data_, start, last);
-    const Part& part = tree_.parts[index];
-    if (kind != Field::other && wantsMore_ && tree_.fields.size() - part.firstField < maxFields) {
-      if (kind >= Field::contentType || isMessageHeader(part)) {
-        const Span value = valueSpan(data_, colon, end);
-        valueBytes_ += value.end - value.start;
-        wantsMore_ = valueBytes_ <= maxValueBytes;
-        if (wantsMore_) tree_.fields.push_back({kind, value});
+    const auto [kind, cached] = fieldName(data_, {start, nameEnd(data_, start, colon)});
+    if (kind != Field::other && wantsMore_ && tree_.fields.size() - part.firstField < maxFields &&
+        (kind >= Field::contentType || isMessageHeader(part))) {
+      const Span value = valueSpan(data_, colon, end);
+      valueBytes_ += value.end - value.start;
+      wantsMore_ = valueBytes_ <= maxValueBytes;
+      if (wantsMore_) {
+        tree_.fields.push_back({kind, value});
+        part.ruling[static_cast<std::size_t>(kind)] = static_cast<std::uint16_t>(tree_.fields.size() - part.firstField);
       }
     }
-    if (part.parent == noPart && !tree_.cachedCut && isCachedField(data_, start, last)) {
+    if (cached && part.parent == noPart && !tree_.cachedCut) {
       cachedBytes_ += end - start;
       tree_.cachedCut = cachedBytes_ > maxCachedBytes;
       if (!tree_.cachedCut) tree_.cached.push_back({start, end});
@@ -152,7 +149,7 @@ class TreeParser {
 
   void decide(Part& part, std::uint32_t index, bool blank) {
     dropUnlessMime(part);
-    const HeaderField* type = lastField(fieldsOf(tree_, part), Field::contentType);
+    const HeaderField* type = rulingField(tree_, part, Field::contentType);
     if (type != nullptr) part.type = parseContentType(data_, type->value);
     part.isMessage = isMessage(part);
     const bool room = part.level + 1 < maxLevels;
@@ -162,7 +159,7 @@ class TreeParser {
       } else {
         part.overflow = true;
       }
-    } else if (part.type && equalsLower(data_, part.type->type, "multipart")) {
+    } else if (part.type && is<"multipart">(data_, part.type->type)) {
       openMultipart(part, index, blank, room);
     }
   }
@@ -173,7 +170,7 @@ class TreeParser {
     Parameters& parameters = tree_.parameters;
     parseParameters(data_, part.type->rest, parameters);
     const auto boundary = std::find_if(parameters.begin(), parameters.end(), [&](const Parameter& parameter) {
-      return !parameter.consumed && !parameter.star && equalsLower(data_, parameter.name, "boundary");
+      return !parameter.consumed && !parameter.star && is<"boundary">(data_, parameter.name);
     });
     if (boundary == parameters.end()) return;
     if (!room) {
@@ -189,11 +186,11 @@ class TreeParser {
   /// message/rfc822 by its type, or by default in a multipart/digest (RFC 2046 5.1.5).
   [[nodiscard]] bool isMessage(const Part& part) const noexcept {
     if (part.type) {
-      return equalsLower(data_, part.type->type, "message") && equalsLower(data_, part.type->subtype, "rfc822");
+      return is<"message">(data_, part.type->type) && is<"rfc822">(data_, part.type->subtype);
     }
     if (part.parent == noPart) return false;
     const Part& outer = tree_.parts[part.parent];
-    return outer.kind == Kind::multipart && equalsLower(data_, outer.type->subtype, "digest");
+    return outer.kind == Kind::multipart && is<"digest">(data_, outer.type->subtype);
   }
 
   /// Reads the body up to the boundary line that ends it; the multipart that gets the next part, or noPart.
@@ -226,7 +223,7 @@ class TreeParser {
   /// Moves `at_` to the next boundary line of an open multipart, or to the end.
   std::optional<Found> toBoundary() {
     if (tree_.open.empty() || tree_.parts.size() >= maxParts) {
-      lines_ += countLfs(data_, at_, data_.size());
+      lines_ = allLfs_ ? *allLfs_ : lines_ + countLfs(data_, at_, data_.size());
       at_ = data_.size();
       return std::nullopt;
     }
@@ -272,6 +269,7 @@ class TreeParser {
   }
 
   Bytes data_;
+  std::optional<std::uint64_t> allLfs_;
   MessageTree& tree_;
   std::size_t at_ = 0;
   /// LFs before `at_`.
@@ -284,14 +282,14 @@ class TreeParser {
 
 }  // namespace
 
-void parseTree(Bytes data, MessageTree& tree) {
+void parseTree(Bytes data, std::optional<std::uint64_t> lfs, MessageTree& tree) {
   tree.parts.clear();
   tree.fields.clear();
   tree.cached.clear();
   tree.cachedCut = false;
   tree.open.clear();
   tree.boundaryBytes.clear();
-  TreeParser(data, tree).parse();
+  TreeParser(data, lfs, tree).parse();
 }
 
 }  // namespace mailhaul::mime

@@ -2,6 +2,7 @@
 // which draws a part and gives the rules.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -18,6 +19,7 @@ inline constexpr std::size_t maxLevels = 100;
 inline constexpr std::size_t maxParts = 10000;
 /// Fields of a part that ENVELOPE and BODYSTRUCTURE look at.
 inline constexpr std::size_t maxFields = 1000;
+static_assert(maxFields <= UINT16_MAX, "Part::ruling");
 /// Bytes of all values of a message that ENVELOPE and BODYSTRUCTURE look at; the first field past them ends it.
 inline constexpr std::size_t maxValueBytes = std::size_t{16} << 20U;
 /// Bytes of `fields` in the cache entry.
@@ -41,9 +43,11 @@ struct Part {
   bool overflow = false;
   /// The Content-Type, when it can be read.
   std::optional<ContentType> type;
-  /// Fields of the header that the writers use: [firstField, lastField) of MessageTree::fields.
+  /// Fields of the header that the writers use begin here in MessageTree::fields.
   std::size_t firstField = 0;
   std::size_t lastField = 0;
+  /// Of each kind the field that rules, which is the last one: its place behind firstField plus one, 0 for none.
+  std::array<std::uint16_t, fieldKinds> ruling{};
   std::size_t headerStart = 0;
   std::size_t bodyStart = 0;
   std::size_t bodyEnd = 0;
@@ -77,7 +81,13 @@ inline std::span<const HeaderField> fieldsOf(const MessageTree& tree, const Part
   return {tree.fields.data() + part.firstField, part.lastField - part.firstField};
 }
 
-/// Replaces `tree` by the tree of `data`.
-void parseTree(Bytes data, MessageTree& tree);
+/// The field that rules; null for none. Address fields are the exception (envelope.h).
+inline const HeaderField* rulingField(const MessageTree& tree, const Part& part, Field kind) noexcept {
+  const std::size_t place = part.ruling[static_cast<std::size_t>(kind)];
+  return place == 0 ? nullptr : &tree.fields[part.firstField + place - 1];
+}
+
+/// Replaces `tree` by the tree of `data`, which has so many LFs where that is known.
+void parseTree(Bytes data, std::optional<std::uint64_t> lfs, MessageTree& tree);
 
 }  // namespace mailhaul::mime

@@ -4,6 +4,10 @@
 #include <array>
 #include <charconv>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace mailhaul::mime {
 namespace {
 
@@ -23,7 +27,13 @@ constexpr std::array<std::uint8_t, 256> needs = makeNeeds();
 
 }  // namespace
 
-void Writer::grow(std::size_t more) { store_.resize(std::max({length_ + more, store_.size() * 2, std::size_t{1024}})); }
+void Writer::grow(std::size_t more) {
+  const std::size_t room = std::max({length_ + more, room_ * 2, std::size_t{1024}});
+  std::unique_ptr<std::uint8_t[]> store(new std::uint8_t[room + kSlack]);
+  if (length_ > 0) std::memcpy(store.get(), store_.get(), length_);
+  store_ = std::move(store);
+  room_ = room;
+}
 
 void Writer::decimal(std::uint64_t value) {
   std::array<char, 20> digits{};
@@ -31,33 +41,65 @@ void Writer::decimal(std::uint64_t value) {
   ascii({digits.data(), static_cast<std::size_t>(end - digits.data())});
 }
 
-void Writer::string(Bytes data) {
-  ensure(data.size() + 2);
-  // Copied at once in the hope that nothing needs a backslash or a literal, which is true of nearly every string.
-  std::uint8_t* const to = store_.data() + length_;
-  to[0] = '"';
-  std::uint8_t seen = 0;
-  for (std::size_t i = 0; i < data.size(); i++) {
-    seen |= needs[data[i]];
-    to[i + 1] = data[i];
+bool Writer::plain(Bytes data, Span span) {
+  const std::size_t size = span.end - span.start;
+  ensure(size + 2);
+  const std::uint8_t* from = data.data() + span.start;
+  std::uint8_t* to = store_.get() + length_;
+  *to++ = '"';
+#if defined(__SSE2__)
+  constexpr std::size_t width = 16;
+  if (data.size() - span.end < width) return false;
+  // Of 0x80 and above the sign bit is set: one comparison finds them and the control characters.
+  const auto unusualOf = [space = _mm_set1_epi8(' '), quote = _mm_set1_epi8('"'),
+                          backslash = _mm_set1_epi8('\\')](__m128i block) {
+    const __m128i escaped = _mm_or_si128(_mm_cmpeq_epi8(block, quote), _mm_cmpeq_epi8(block, backslash));
+    return static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_or_si128(escaped, _mm_cmplt_epi8(block, space))));
+  };
+  const auto copy = [&] {
+    const __m128i block = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), block);
+    return unusualOf(block);
+  };
+  std::size_t left = size;
+  for (; left > width; left -= width, from += width, to += width) {
+    if (copy() != 0) return false;
   }
-  if (seen == 0) [[likely]] {
-    to[data.size() + 1] = '"';
-    length_ += data.size() + 2;
-  } else if ((seen & needsLiteral) != 0) {
+  const std::uint32_t wanted = (std::uint32_t{1} << left) - 1;
+  if ((copy() & wanted) != 0) return false;
+  to += left;
+#else
+  std::uint8_t seen = 0;
+  for (std::size_t i = 0; i < size; i++) {
+    seen |= needs[from[i]];
+    to[i] = from[i];
+  }
+  if (seen != 0) return false;
+  to += size;
+#endif
+  *to = '"';
+  length_ += size + 2;
+  return true;
+}
+
+/// A string that may need backslashes, or a literal.
+void Writer::unusual(Bytes data) {
+  std::uint8_t seen = 0;
+  for (const std::uint8_t value : data) seen |= needs[value];
+  if ((seen & needsLiteral) != 0) {
     byte('{');
     decimal(data.size());
     ascii("}\r\n");
     bytes(data);
-  } else {
-    ensure(2 * data.size() + 2);
-    put('"');
-    for (const std::uint8_t value : data) {
-      if (needs[value] != 0) put('\\');
-      put(value);
-    }
-    put('"');
+    return;
   }
+  ensure(2 * data.size() + 2);
+  put('"');
+  for (const std::uint8_t value : data) {
+    if (needs[value] != 0) put('\\');
+    put(value);
+  }
+  put('"');
 }
 
 void Writer::unfolded(Bytes data, std::size_t start, std::size_t end) {

@@ -4,9 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <memory>
 #include <span>
 #include <string_view>
-#include <vector>
 
 #include "bytes.h"
 
@@ -16,7 +17,7 @@ namespace mailhaul::mime {
 class Writer {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return length_; }
-  [[nodiscard]] Bytes view() const noexcept { return {store_.data(), length_}; }
+  [[nodiscard]] Bytes view() const noexcept { return {store_.get(), length_}; }
   [[nodiscard]] std::uint8_t last() const noexcept { return store_[length_ - 1]; }
 
   void clear() noexcept { length_ = 0; }
@@ -24,7 +25,10 @@ class Writer {
   void truncate(std::size_t length) noexcept { length_ = length; }
   /// Gives memory above `limit` bytes back.
   void release(std::size_t limit) noexcept {
-    if (store_.size() > limit) std::vector<std::uint8_t>().swap(store_);
+    if (room_ > limit) {
+      store_.reset();
+      room_ = 0;
+    }
     length_ = 0;
   }
 
@@ -35,13 +39,13 @@ class Writer {
 
   void bytes(Bytes data) {
     ensure(data.size());
-    if (!data.empty()) std::memcpy(store_.data() + length_, data.data(), data.size());
+    if (!data.empty()) std::memcpy(store_.get() + length_, data.data(), data.size());
     length_ += data.size();
   }
 
   void ascii(std::string_view text) {
     ensure(text.size());
-    std::memcpy(store_.data() + length_, text.data(), text.size());
+    std::memcpy(store_.get() + length_, text.data(), text.size());
     length_ += text.size();
   }
 
@@ -55,7 +59,7 @@ class Writer {
   /// Appends what was written in [start, end) once more.
   void repeat(std::size_t start, std::size_t end) {
     ensure(end - start);
-    std::memcpy(store_.data() + length_, store_.data() + start, end - start);
+    std::memcpy(store_.get() + length_, store_.get() + start, end - start);
     length_ += end - start;
   }
 
@@ -63,8 +67,9 @@ class Writer {
 
   /// Unsigned LEB128.
   void leb128(std::uint64_t value) {
-    for (; value >= 0x80; value >>= 7U) byte(static_cast<std::uint8_t>(value | 0x80U));
-    byte(static_cast<std::uint8_t>(value));
+    ensure(10);
+    for (; value >= 0x80; value >>= 7U) put(static_cast<std::uint8_t>(value | 0x80U));
+    put(static_cast<std::uint8_t>(value));
   }
 
   /// Overwrites four bytes with a little-endian u32.
@@ -72,19 +77,39 @@ class Writer {
     for (std::size_t i = 0; i < 4; i++) store_[offset + i] = static_cast<std::uint8_t>(value >> (8 * i));
   }
 
-  /// A string, quoted where its bytes allow it, else a literal (store-idx.md, "Cache entry").
-  void string(Bytes data);
+  /// The bytes of `span` as a string: quoted where they allow it, else a literal (store-idx.md, "Cache entry").
+  void string(Bytes data, Span span) {
+    if (!plain(data, span)) unusual(data.subspan(span.start, span.end - span.start));
+  }
+
+  /// What another writer holds as a string.
+  void string(const Writer& other) {
+    if (other.length_ == 0) {
+      ascii("\"\"");
+    } else {
+      string({other.store_.get(), other.length_ + kSlack}, {0, other.length_});
+    }
+  }
+
+  /// Writes a string that is printable ASCII and needs no backslash; false, and nothing is written, for any other. Also
+  /// false for one so near to the end of `data` that blocks cannot be read.
+  bool plain(Bytes data, Span span);
 
   /// The bytes of [start, end) without the line ends in them (unfolding, RFC 5322 2.2.3).
   void unfolded(Bytes data, std::size_t start, std::size_t end);
 
  private:
+  /// Bytes behind the room: whole blocks are read and written.
+  static constexpr std::size_t kSlack = 32;
+
   void ensure(std::size_t more) {
-    if (store_.size() - length_ < more) grow(more);
+    if (room_ - length_ < more) grow(more);
   }
   void grow(std::size_t more);
+  void unusual(Bytes data);
 
-  std::vector<std::uint8_t> store_;
+  std::unique_ptr<std::uint8_t[]> store_;
+  std::size_t room_ = 0;
   std::size_t length_ = 0;
 };
 
