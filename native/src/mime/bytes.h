@@ -24,7 +24,6 @@ constexpr std::uint8_t token = 1;
 constexpr std::uint8_t fold = 2;
 constexpr std::uint8_t delimiter = 4;
 constexpr std::uint8_t domain = 8;
-constexpr std::uint8_t bareValue = 16;
 
 constexpr std::array<std::uint8_t, 256> makeClasses() {
   std::array<std::uint8_t, 256> classes{};
@@ -38,7 +37,6 @@ constexpr std::array<std::uint8_t, 256> makeClasses() {
     if (isIn(byte, " \t\r\n")) is |= fold;
     if (isIn(byte, ",<>@:;(\"")) is |= delimiter;
     if (printable && !isIn(byte, ",<>;(\")\\[")) is |= domain;
-    if (byte > 0x20 && !isIn(byte, ";(")) is |= bareValue;
   }
   return classes;
 }
@@ -63,9 +61,6 @@ inline bool isAtom(std::uint8_t byte) noexcept {
 
 /// A byte of a domain: of an atom or a dot, also `@` and `:`, as in `a@b@c` and `a@b:25`; not the `[` of a literal.
 inline bool isDomain(std::uint8_t byte) noexcept { return (detail::classes[byte] & detail::domain) != 0; }
-
-/// A byte of a parameter value without quotes: neither white space nor what ends it (`;`, a comment, a control).
-inline bool isBareValue(std::uint8_t byte) noexcept { return (detail::classes[byte] & detail::bareValue) != 0; }
 
 /// A letter or digit of ASCII.
 inline bool isAlphanumeric(std::uint8_t byte) noexcept {
