@@ -33,7 +33,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 12;
+constexpr double kAbi = 13;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -105,6 +105,15 @@ Napi::Value syncfsAsync(const Napi::CallbackInfo& info) {
   const Napi::Promise promise = worker->promise();
   worker->Queue();
   return promise;
+}
+
+Napi::Value openBelow(const Napi::CallbackInfo& info) {
+  const int dir = js::descriptor(info[0], "directoryFd");
+  const std::span<const std::uint8_t> path = js::elements<std::uint8_t>(info[1], "path");
+  if (path.empty() || path.back() != 0) throw js::wrong(info.Env(), "path", "one that ends with 0");
+  sys::Fd opened;
+  const int error = sys::openDirectoryBelow(dir, reinterpret_cast<const char*>(path.data()), opened);
+  return Napi::Number::New(info.Env(), error == 0 ? opened.release() : -error);
 }
 
 Napi::Value scanDirectory(const Napi::CallbackInfo& info) {
@@ -331,6 +340,7 @@ Napi::Value setIoIdle(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(std::make_unique<Instance>().release());
   exports.Set("abi", Napi::Number::New(env, kAbi));
+  exports.Set("openBelow", Napi::Function::New<guarded<openBelow>>(env, "openBelow"));
   exports.Set("flock", Napi::Function::New<guarded<flock>>(env, "flock"));
   exports.Set("unlock", Napi::Function::New<guarded<unlock>>(env, "unlock"));
   exports.Set("syncfsAsync", Napi::Function::New<guarded<syncfsAsync>>(env, "syncfsAsync"));

@@ -8,7 +8,8 @@
 import { type ConfigDb, type ConfigEntry, checkValue } from '../config/configdb.js';
 import { checkOptionChange, partitionOfOption } from '../config/rules.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
-import { closeDir, type Dir, fstat, stat, walkIfThere } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, stat } from '../fs/dir.js';
+import { walkIfThere } from '../fs/walk.js';
 
 export interface ChangeSet {
   /**

@@ -12,9 +12,10 @@ import { isUtf8 } from 'node:buffer';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MailhaulError } from '../errors.js';
 import { replaceFile } from '../fs/atomic.js';
-import { closeDir, type Dir, type Ownership, stat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, type Ownership, stat } from '../fs/dir.js';
 import { readFile } from '../fs/file.js';
 import { tryFlock } from '../fs/flock.js';
+import { walk } from '../fs/walk.js';
 
 export const CONFIGDB = 'configdb';
 

@@ -19,7 +19,6 @@ import {
   closeDir,
   type Dir,
   ensureDir,
-  ensureDirs,
   fstat,
   type Ownership,
   openDir,
@@ -29,6 +28,7 @@ import {
   stat,
   sync,
 } from '../fs/dir.js';
+import { ensureDirs } from '../fs/walk.js';
 import { DEFAULT_LOG_LEVEL, LOG_LEVELS, type Log, type LogLevel, openLog } from '../log/log.js';
 import { type Account, lookupAccount } from './account.js';
 import { CONFIGDB, type ConfigDb, openConfigDb } from './configdb.js';

@@ -9,11 +9,12 @@
 import * as fs from 'node:fs';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { onDescriptor, readOpen, statOpen, statOpenExactly } from '../fs/descriptor.js';
-import { createFile, type Dir, type Ownership, own, stat, walk } from '../fs/dir.js';
+import { createFile, type Dir, type Ownership, own, stat } from '../fs/dir.js';
 import { openFile, openSoleFile } from '../fs/file.js';
 import { tryFlock } from '../fs/flock.js';
 import { describeHolder, flockPids, holdersText, isAlive, type LockHolder } from '../fs/holders.js';
 import { effect } from '../fs/seam.js';
+import { walk } from '../fs/walk.js';
 
 export const STORE_LOCK_FILE = '__lock.share';
 

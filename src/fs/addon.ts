@@ -27,6 +27,11 @@ export interface NativeAddon {
   unlock(fd: number): void;
   /** syncfs(2) of the file system of an open descriptor, on a thread of Node's pool. */
   syncfsAsync(fd: number): Promise<void>;
+  /**
+   * openat2(2) of the directory that a relative path leads to, raw bytes ended by 0: no link followed, nothing outside
+   * the held directory. The descriptor, or the negative errno.
+   */
+  openBelow(directoryFd: number, path: Uint8Array): number;
   /** engine/types.ts, FolderEngine.scan. */
   scan(directoryFd: number, job: number): DirectoryScan;
   /** engine/types.ts, FolderEngine.planPlain; `key`: 16 random bytes for its table of names. */
@@ -82,7 +87,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 12;
+export const ADDON_ABI = 13;
 
 let loaded: NativeAddon | null | undefined;
 

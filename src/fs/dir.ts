@@ -10,7 +10,7 @@
  * untrusted store is supported on Linux only (docs/operations.md).
  */
 import * as fs from 'node:fs';
-import { hasErrno, MailhaulError } from '../errors.js';
+import { MailhaulError } from '../errors.js';
 import { onDescriptor } from './descriptor.js';
 import { mindsLinks, openDirectoryAt } from './links.js';
 import { pieceOf, spent } from './pace.js';
@@ -28,6 +28,9 @@ export interface Dir {
 /** One path component, never with `/`. Bytes when it comes from a directory that users control. */
 export type Name = string | Uint8Array;
 
+/** Of a directory that is made, unless somebody says otherwise. */
+const DIRECTORY_MODE = 0o700;
+
 const throughProc = process.platform === 'linux' && fs.existsSync('/proc/self/fd');
 
 /** `path` for display: a name that may hold any bytes appended to a directory's path. */
@@ -38,21 +41,23 @@ export function displayPath(dir: Dir, name: Name): string {
 /** The path that Node's calls take for `name` in `dir`. Refuses anything that is not one component. */
 export function at(dir: Dir, name: Name): string | Buffer {
   const prefix = throughProc ? `/proc/self/fd/${dir.fd}/` : `${dir.path}/`;
-  if (typeof name === 'string') {
-    checkComponent(name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0'), name);
-    return prefix + name;
-  }
-  const bytes = Buffer.from(name.buffer, name.byteOffset, name.byteLength);
-  const text = bytes.length <= 2 ? bytes.toString('latin1') : '';
-  checkComponent(
-    bytes.length === 0 || text === '.' || text === '..' || bytes.includes(0x2f) || bytes.includes(0),
-    bytes.toString(),
-  );
-  return Buffer.concat([Buffer.from(prefix), bytes]);
+  checkName(name);
+  return typeof name === 'string' ? prefix + name : Buffer.concat([Buffer.from(prefix), bytesOf(name)]);
 }
 
-function checkComponent(bad: boolean, name: string): void {
-  if (bad) throw new MailhaulError('FS_NAME', 'A name that is not one path component was refused.', { where: name });
+export function bytesOf(name: Uint8Array): Buffer {
+  return Buffer.from(name.buffer, name.byteOffset, name.byteLength);
+}
+
+/** Refuses anything that is not one component. */
+export function checkName(name: Name): void {
+  if (isComponent(typeof name === 'string' ? name : bytesOf(name).toString('latin1'))) return;
+  const where = typeof name === 'string' ? name : bytesOf(name).toString();
+  throw new MailhaulError('FS_NAME', 'A name that is not one path component was refused.', { where });
+}
+
+function isComponent(name: string): boolean {
+  return name !== '' && name !== '.' && name !== '..' && !name.includes('/') && !name.includes('\0');
 }
 
 /** A path to `dir` itself. */
@@ -112,32 +117,8 @@ export function openDir(dir: Dir, name: Name): Dir {
   return { fd, path: displayPath(dir, name) };
 }
 
-/** Opens the directory reached by walking `names` below `dir`; intermediate descriptors are closed. */
-export function walk(dir: Dir, names: readonly Name[]): Dir {
-  let current: Dir | undefined;
-  for (const name of names) {
-    const parent: Dir = current ?? dir;
-    try {
-      current = openDir(parent, name);
-    } finally {
-      if (parent !== dir) closeDir(parent);
-    }
-  }
-  return current ?? reopen(dir);
-}
-
-/** The same; undefined when it is not there, which is ENOENT and whatever else is named. */
-export function walkIfThere(dir: Dir, names: readonly Name[], ...others: readonly string[]): Dir | undefined {
-  try {
-    return walk(dir, names);
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT', ...others)) return undefined;
-    throw error;
-  }
-}
-
 /** A second, independent descriptor of `dir`. */
-function reopen(dir: Dir): Dir {
+export function reopen(dir: Dir): Dir {
   spent.operations += 1;
   const path = throughProc ? `/proc/self/fd/${dir.fd}/.` : dir.path;
   return { fd: fs.openSync(path, O_RDONLY | O_DIRECTORY | O_NONBLOCK), path: dir.path };
@@ -154,7 +135,7 @@ export interface Ownership {
 }
 
 /** True when this process may and must give files to another account. */
-function mustChown(owner: Ownership | undefined): owner is { uid: number; gid: number } {
+export function mustChown(owner: Ownership | undefined): owner is { uid: number; gid: number } {
   return owner?.uid !== undefined && owner.gid !== undefined && process.geteuid?.() === 0;
 }
 
@@ -174,12 +155,23 @@ export function own(fd: number, mode: number, owner?: Ownership): void {
  *
  * @param onMade told when this call made it
  */
-export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = 0o700, onMade?: () => void): Dir {
+export function ensureDir(dir: Dir, name: Name, owner?: Ownership, mode = DIRECTORY_MODE, onMade?: () => void): Dir {
   try {
     return withOwner(openDir(dir, name), owner);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
+  return makeDir(dir, name, owner, mode, onMade);
+}
+
+/** `ensureDir` for one that was not there a moment ago. */
+export function makeDir(
+  dir: Dir,
+  name: Name,
+  owner: Ownership | undefined,
+  mode = DIRECTORY_MODE,
+  onMade?: () => void,
+): Dir {
   try {
     naming(dir, name, () => {
       spent.operations += 1;
@@ -211,20 +203,6 @@ export function adoptDir(dir: Dir, owner: Ownership | undefined): void {
   if (!mustChown(owner) || owner.uid === 0) return;
   const seen = fstat(dir);
   if (seen.uid === 0n) own(dir.fd, Number(seen.mode & 0o777n), owner);
-}
-
-/** Walks `names` below `dir`, making what is missing; `onMade` is told of each. */
-export function ensureDirs(dir: Dir, names: readonly Name[], owner?: Ownership, onMade?: () => void): Dir {
-  let current: Dir | undefined;
-  for (const name of names) {
-    const parent: Dir = current ?? dir;
-    try {
-      current = ensureDir(parent, name, owner, undefined, onMade);
-    } finally {
-      if (parent !== dir) closeDir(parent);
-    }
-  }
-  return current ?? reopen(dir);
 }
 
 /** `lstat` with exact numbers; undefined when there is nothing of that name. */

@@ -1,7 +1,7 @@
 /** Regular files, opened by one name in a held directory: what else has the name is not even opened. */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
-import { onDescriptor, statOpen } from './descriptor.js';
+import { onDescriptor, statOpen, statOpenExactly } from './descriptor.js';
 import { at, type Dir, displayPath, type Name, naming } from './dir.js';
 import { spent } from './pace.js';
 
@@ -9,18 +9,37 @@ const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
 
 /** Opens a regular file for reading; anything else (link, fifo, device, directory) throws FS_NOT_REGULAR. */
 export function openFile(dir: Dir, name: Name, flags = O_RDONLY): number {
+  return openNow(dir, name, flags, true).fd;
+}
+
+/** A file that was opened, and what it was then. */
+export interface OpenedFile {
+  readonly fd: number;
+  readonly seen: fs.BigIntStats;
+}
+
+/** The same; undefined when there is nothing of that name. */
+export function openFileIfThere(dir: Dir, name: Name, flags = O_RDONLY): OpenedFile | undefined {
+  return openNow(dir, name, flags, false);
+}
+
+function openNow(dir: Dir, name: Name, flags: number, mustBeThere: true): OpenedFile;
+function openNow(dir: Dir, name: Name, flags: number, mustBeThere: false): OpenedFile | undefined;
+function openNow(dir: Dir, name: Name, flags: number, mustBeThere: boolean): OpenedFile | undefined {
   spent.operations += 1;
   // A device or fifo must not even be opened, so the type is looked at first and checked again on the descriptor.
   const fd = naming(dir, name, () => {
     const path = at(dir, name);
-    if (!fs.lstatSync(path).isFile()) throw notRegular(dir, name);
+    const first = fs.lstatSync(path, { throwIfNoEntry: mustBeThere });
+    if (first === undefined) return undefined;
+    if (!first.isFile()) throw notRegular(dir, name);
     return fs.openSync(path, flags | O_NOFOLLOW | O_NONBLOCK);
   });
-  if (!statOpen(fd).isFile()) {
-    fs.closeSync(fd);
-    throw notRegular(dir, name);
-  }
-  return fd;
+  if (fd === undefined) return undefined;
+  const seen = statOpenExactly(fd);
+  if (seen.isFile()) return { fd, seen };
+  fs.closeSync(fd);
+  throw notRegular(dir, name);
 }
 
 /**

@@ -7,9 +7,8 @@
  * root's rights when it looks (4x-store.md, promise 6).
  */
 import { type BigIntStats, closeSync, constants } from 'node:fs';
-import { statOpenExactly } from './descriptor.js';
 import { type Dir, displayPath, fstat, type Name, stat } from './dir.js';
-import { openFile } from './file.js';
+import { type OpenedFile, openFile, openFileIfThere } from './file.js';
 import { openError } from './links.js';
 
 /** Mode bit: everybody may read it. */
@@ -23,9 +22,19 @@ export interface OwnedFileRules {
 }
 
 /** Opens the regular file `name`. Errors: EACCES as the directory's owner would get it, FS_NOT_REGULAR, the system's. */
-export function openOwnedFile(dir: Dir, name: Name, { accountUid, write = false }: OwnedFileRules = {}): number {
+export function openOwnedFile(dir: Dir, name: Name, rules: OwnedFileRules = {}): number {
+  // Where there is none, `openFile` says so.
+  return openOwnedFileIfThere(dir, name, rules)?.fd ?? openFile(dir, name);
+}
+
+/** The same; undefined when there is nothing of that name. */
+export function openOwnedFileIfThere(
+  dir: Dir,
+  name: Name,
+  { accountUid, write = false }: OwnedFileRules,
+): OpenedFile | undefined {
   const flags = write ? constants.O_RDWR : constants.O_RDONLY;
-  if (process.geteuid?.() !== 0) return openFile(dir, name, flags);
+  if (process.geteuid?.() !== 0) return openFileIfThere(dir, name, flags);
   const owner = fstat(dir).uid;
   const check = ({ uid, mode }: BigIntStats): void => {
     if (uid === owner || Number(uid) === accountUid || (!write && (mode & S_IROTH) !== 0n)) return;
@@ -34,12 +43,13 @@ export function openOwnedFile(dir: Dir, name: Name, { accountUid, write = false 
   // Looked at before it is opened, and again: another file may have the name meanwhile.
   const seen = stat(dir, name);
   if (seen?.isFile()) check(seen);
-  const fd = openFile(dir, name, flags);
+  const opened = openFileIfThere(dir, name, flags);
+  if (opened === undefined) return undefined;
   try {
-    check(statOpenExactly(fd));
-    return fd;
+    check(opened.seen);
+    return opened;
   } catch (error) {
-    closeSync(fd);
+    closeSync(opened.fd);
     throw error;
   }
 }

@@ -13,9 +13,10 @@ import * as fs from 'node:fs';
 import { hostname } from 'node:os';
 import { hasErrno, MailhaulError } from '../errors.js';
 import { statOpen } from '../fs/descriptor.js';
-import { closeDir, createFile, type Dir, ensureDirs, type Ownership, own, writeAll } from '../fs/dir.js';
+import { closeDir, createFile, type Dir, type Ownership, own, writeAll } from '../fs/dir.js';
 import { openFile, openSoleFile } from '../fs/file.js';
 import { tryFlock } from '../fs/flock.js';
+import { ensureDirs } from '../fs/walk.js';
 
 /** From silent to everything; the order of the product's `nsmsgLogLevel`. */
 export const LOG_LEVELS = [

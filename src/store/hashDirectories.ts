@@ -1,5 +1,6 @@
 /** The hash directories of one mailbox directory (layout.ts), for looks at message after message in the order of uids. */
-import { closeDir, type Dir, walkIfThere } from '../fs/dir.js';
+import { closeDir, type Dir } from '../fs/dir.js';
+import { walkIfThere } from '../fs/walk.js';
 import { hashDirectory } from './layout.js';
 
 /** The one used last is held: a look at the next message opens nothing. */

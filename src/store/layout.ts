@@ -7,7 +7,8 @@
  *       <nn>/<uid>.msg                        nn = floor(uid / 100), at least two digits
  */
 
-import { type Dir, ensureDirs, type Ownership, walkIfThere } from '../fs/dir.js';
+import type { Dir, Ownership } from '../fs/dir.js';
+import { ensureDirs, walkIfThere } from '../fs/walk.js';
 import { mailboxPathComponents } from './names.js';
 
 export const INDEX_FILE = 'store.idx';

@@ -5,9 +5,10 @@
 
 import { rowOfUid } from '../engine/rows.js';
 import { hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, walk } from '../fs/dir.js';
+import { closeDir, type Dir, fstat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
+import { walk } from '../fs/walk.js';
 import { changedSinceMigration } from '../store/changed.js';
 import { loadDigest } from '../store/digest.js';
 import { openWholeMailboxIndex } from '../store/index/mailboxIndex.js';
@@ -52,9 +53,12 @@ const addToPublished: AddTo = ({ context }, task, plan) => {
       index.close();
     }
     const additions = planAdditions(plan, previous, { failed: new Set(failed), settled, appendFrom });
+    const { dev: device } = fstat(mailbox);
     used = true;
     const { rows, recordedUids } = additions;
     return {
+      targetFd: mailbox.fd,
+      device,
       plan: additions.plan,
       additions: { mailboxFd: mailbox.fd, uidnext, append: appendFrom !== null, rows, recordedUids },
     };

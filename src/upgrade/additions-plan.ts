@@ -15,7 +15,6 @@
 import type { MessageTable } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
 import { pickRows, tableOf } from './rows.js';
-import { shareTable } from './shared.js';
 import type { FolderPlan, MigrationRecord } from './types.js';
 
 /** What 4.x has of the folder. */
@@ -81,7 +80,7 @@ export function planAdditions(plan: FolderPlan, record: MigrationRecord, publish
   });
   const added = rows.flatMap(({ recorded }, row) => (recorded === null ? [] : [{ recorded, row }]));
   return {
-    plan: { ...plan, uidnext, messages: shareTable(table) },
+    plan: { ...plan, uidnext, messages: table },
     rows: Uint32Array.from(added, ({ row }) => row),
     recordedUids: Uint32Array.from(added, ({ recorded }) => recorded),
   };

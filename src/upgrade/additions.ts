@@ -27,8 +27,7 @@ import { IndexBuilder } from '../store/index/writer.js';
 import { hashDirectory, INDEX_FILE, messageFile, RETRY_DIRECTORY } from '../store/layout.js';
 import { NEW_INDEX } from '../store/mailbox/retry.js';
 import { pickRows } from './rows.js';
-import { inputOf, ownerOf, type StepTools, type Transfer } from './steps.js';
-import type { MoveFolder } from './tasks.js';
+import { inputOf, type OpenMove, ownerOf, type StepTools, type Transfer } from './steps.js';
 
 /** `addMessages`, ready to use in this thread. */
 export async function loadAdditions(): Promise<Transfer> {
@@ -40,7 +39,7 @@ export async function loadAdditions(): Promise<Transfer> {
  * Migrates the rows of the plan that are to be added. In the output a message that was there before has no method and
  * no error, and `summary` is that of the whole folder, as it is before entries come into the journal.
  */
-function addMessages(tools: StepTools, task: MoveFolder, target: Dir): EngineOutput {
+function addMessages(tools: StepTools, task: OpenMove, target: Dir): EngineOutput {
   const { messages } = task.plan;
   const rows = [...(task.additions?.rows ?? [])];
   if (rows.length === 0) return { ...nothing(messages.count), summary: currentSummary(target) };
@@ -107,7 +106,7 @@ function currentSummary(mailbox: Dir): IndexSummary {
 }
 
 /** Moves the new message files to their places; then, where no service has been, writes the index of old and new. */
-function take(task: MoveFolder, target: Dir, scratch: Dir, added: IndexReader, owner: Ownership): IndexSummary {
+function take(task: OpenMove, target: Dir, scratch: Dir, added: IndexReader, owner: Ownership): IndexSummary {
   moveFiles(scratch, target, added, owner);
   if (task.additions?.append === true) return currentSummary(target);
   syncMoved(scratch, target, added);
@@ -179,7 +178,7 @@ function withDir<T>(dir: Dir, use: (dir: Dir) => T): T {
 }
 
 /** Writes both indexes as one, ascending uid, with the keyword table of the published one in front. */
-function writeBoth(fd: number, task: MoveFolder, published: IndexReader, added: IndexReader): IndexSummary {
+function writeBoth(fd: number, task: OpenMove, published: IndexReader, added: IndexReader): IndexSummary {
   const keywords = [...published.keywords()];
   const places = new Map(keywords.map((keyword, place) => [keyword.toLowerCase(), place]));
   const placeOf = (keyword: string): number => {

@@ -30,6 +30,7 @@ import {
 } from './run.js';
 import type { Amount } from './schedule-types.js';
 import { isDueIn, mailboxOf } from './selection.js';
+import { openPlan } from './shared.js';
 import { runShared } from './sharing.js';
 import type { FailedFolder, MoveFolder, PrepareFolder, Trouble } from './tasks.js';
 import {
@@ -58,6 +59,7 @@ export interface RecordItem {
 interface PreparedFolder {
   readonly folder: MappingFolder;
   readonly ready: ReadyFolder;
+  readonly record: MigrationRecord;
   readonly move: MoveFolder;
   readonly failures: readonly MessageFailure[] | null;
   readonly mailbox: string;
@@ -86,8 +88,8 @@ export async function processBatch(
   try {
     // Nothing of these is begun: when the run ends meanwhile they are let go.
     if (halted(run)) return amount;
-    await records(prepared.map(({ folder, ready, failures }) => ({ folder, record: recordOf(ready.plan), failures })));
-    const messages = prepared.reduce((sum, { move }) => sum + move.plan.messages.count, 0);
+    await records(prepared.map(({ folder, record, failures }) => ({ folder, record, failures })));
+    const messages = prepared.reduce((sum, { record }) => sum + record.count, 0);
     const results = await runShared(run, lane, 'move', messages, (job) =>
       runIfAny(
         run,
@@ -108,9 +110,8 @@ export async function processBatch(
       } else if (result.output.halt !== null) {
         engineHalted(run, folder, rootPath, result.output.halt);
       } else if (!result.output.stopped && isReadable(run, entry, result.output)) {
-        const device = statOpenExactly(ready.targetFd).dev;
         handedOver.push(entry);
-        moved.push({ folder, ready, mailbox: entry.mailbox, rootPath, device, output: result.output });
+        moved.push({ folder, ready, mailbox: entry.mailbox, rootPath, output: result.output });
         amount.messages += result.output.methods.length;
         amount.bytes += result.output.bytes;
       }
@@ -263,6 +264,8 @@ function accept(
   let admin: Uint8Array;
   let failures: MessageFailure[] | null = null;
   const { plan, additions } = ready;
+  const opened = openPlan(plan);
+  const record = recordOf(opened);
   try {
     const now = run.mapping.folder(folder.id);
     const mailbox = mailboxToFill(run, folder, now);
@@ -273,7 +276,7 @@ function accept(
     if (additions !== null) {
       const recorded = run.mapping.failures(folder.id);
       if (!sameUids(recorded, failed)) return 'stale';
-      failures = failuresToAdd(plan, additions, recorded);
+      failures = failuresToAdd(opened, additions, recorded);
     }
     admin = adminOf(places.user, mailbox);
   } catch (error) {
@@ -284,8 +287,8 @@ function accept(
     run.report.warnings += 1;
     run.log.write('Store', 'Warning', `${folder.mailbox}: ${warning.code}: ${warning.message} [${warning.where}]`);
   }
-  run.troubles.planned.messages += plan.messages.count;
-  for (const size of plan.messages.sizes) run.troubles.planned.bytes += size;
+  run.troubles.planned.messages += record.count;
+  for (const size of record.sizes) run.troubles.planned.bytes += size;
   return {
     // The root and the attempt are part of what is made durable before the first link.
     folder: {
@@ -296,6 +299,7 @@ function accept(
       ...(additions === null ? {} : { retrying: true }),
     },
     ready,
+    record,
     failures,
     mailbox: places.mailbox,
     rootPath: places.rootPath,

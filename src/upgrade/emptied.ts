@@ -15,7 +15,8 @@
  */
 import type { DirectoryScan } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
-import { closeDir, type Dir, list, stat, walkIfThere } from '../fs/dir.js';
+import { closeDir, type Dir, list, stat } from '../fs/dir.js';
+import { walkIfThere } from '../fs/walk.js';
 import type { FolderIndex } from '../source/types.js';
 import { isChangedByServices } from '../store/changed.js';
 import { HashDirectories } from '../store/hashDirectories.js';

@@ -21,6 +21,7 @@ import { countRemoval, storeDevice } from './removal.js';
 import { addError, addMethods, addTimes, partitionTotals, timed } from './report.js';
 import type { PartitionRoot } from './roots.js';
 import { failureOf, type MovedFolder, type Run, release } from './run.js';
+import { columnsOf } from './shared.js';
 import type { AppendFolder, FailedFolder } from './tasks.js';
 import type { Transactions } from './transactions.js';
 import { stopDevice, workDone } from './trouble.js';
@@ -44,7 +45,7 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[], trans
       const change = sourceChange(moved);
       if (change !== undefined) folderStops(run, moved.folder, moved.rootPath, change);
       else {
-        const failures = messageFailures(moved.ready.plan.messages, moved.output);
+        const failures = failuresOf(moved);
         outcomes.push({ ...moved, uidnext: uidnextOf(moved), failures });
       }
     }
@@ -58,6 +59,11 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[], trans
   } finally {
     for (const moved of group) release(moved.ready);
   }
+}
+
+function failuresOf({ ready: { plan }, output }: MovedFolder): MessageFailure[] {
+  // Of nearly every folder there are none, and its names need not be opened.
+  return output.errors.every((error) => error === 0) ? [] : messageFailures(columnsOf(plan.messages), output);
 }
 
 /** As in its index: a retry that adds nothing writes none, and one that appends has it later. */
@@ -84,7 +90,8 @@ function syncTargetsOf<Folder extends MovedFolder>(run: Run, group: readonly Fol
   const byDevice = new Map<bigint, SyncTarget<Folder>>();
   const mountedBelow: SyncTarget<Folder>[] = [];
   for (const moved of group) {
-    const { rootPath: path, device: own } = moved;
+    const { rootPath: path } = moved;
+    const { device: own } = moved.ready;
     const { dir, dev } = heldPartition(run, path);
     const known = byDevice.get(dev);
     if (own !== dev) mountedBelow.push({ dev: own, fd: moved.ready.targetFd, path, folders: [moved] });
@@ -240,7 +247,7 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
     kind: 'finish',
     folders: first.map(({ folder, ready: { sourceFd, plan }, output: { methods }, failures }) => {
       const remove = exceptFailed(
-        plan.messages.uids,
+        columnsOf(plan.messages).uids,
         Uint32Array.from(failures, ({ uid }) => uid),
       );
       for (let i = 0; i < remove.length; i++) if (methods[i] === METHOD.failed) remove[i] = 0;
@@ -255,11 +262,6 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<
   }
 }
 
-/** Device of the 3.x folder itself: another file system may be mounted below its store path. */
-function sourceDevice({ ready: { sourceFd } }: Outcome): bigint | undefined {
-  return sourceFd < 0 ? undefined : statOpenExactly(sourceFd).dev;
-}
-
 function count(run: Run, outcome: Outcome): void {
   const { folder, output, failures } = outcome;
   const published = output.summary !== null;
@@ -269,7 +271,10 @@ function count(run: Run, outcome: Outcome): void {
     run.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message} [${file}]`);
   }
   const removing = run.options.remove && published;
-  const moved = addMethods(run.report, output.methods, removing, sourceDevice(outcome), outcome.device);
+  // Of the folder and its mailbox themselves: other file systems may be mounted below their roots.
+  const { stamp, device: target } = outcome.ready;
+  const source = stamp?.device;
+  const moved = addMethods(run.report, output.methods, removing, source, target);
   run.report.messages.done += moved;
   run.report.messages.failed += failures.length;
   run.report.bytes += output.bytes;

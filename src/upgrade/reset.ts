@@ -15,8 +15,9 @@
 import { STORE_LOCK_FILE } from '../config/store-lock.js';
 import { selectEngine } from '../engine/engines.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
-import { closeDir, type Dir, displayPath, fstat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, displayPath, fstat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
+import { walk } from '../fs/walk.js';
 import type { Log } from '../log/log.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { loadDigest } from '../store/digest.js';

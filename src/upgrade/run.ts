@@ -65,8 +65,6 @@ export interface MovedFolder {
   readonly mailbox: string;
   /** Absolute path of the partition it went to. */
   readonly rootPath: string;
-  /** st_dev of its mailbox directory: what has to be synced. */
-  readonly device: bigint;
   readonly output: EngineOutput;
 }
 

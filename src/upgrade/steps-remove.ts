@@ -2,12 +2,14 @@
  * The steps of a folder that take its originals away (`-r`): right after it was published, and in a later run. Only what
  * is on record goes, and only where its message is in 4.x (4x-store.md, promise 1).
  */
-import { closeDir, type Dir, fstat, stat, sync, walk } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, stat, sync } from '../fs/dir.js';
+import { walk } from '../fs/walk.js';
 import { HashDirectories } from '../store/hashDirectories.js';
 import { messageFile } from '../store/layout.js';
 import { exceptFailed } from './failures.js';
 import { rootOf } from './places.js';
 import { tableOf } from './rows.js';
+import { columnsOf } from './shared.js';
 import { failed, openSource, ownerOf, type StepTools } from './steps.js';
 import type { FinishFolder, FinishResult, RemoveFolder, RemoveResult, Trouble } from './tasks.js';
 
@@ -17,7 +19,7 @@ import type { FinishFolder, FinishResult, RemoveFolder, RemoveResult, Trouble } 
  */
 export function finishFolder(tools: StepTools, task: FinishFolder): FinishResult {
   const { sourceFd, mountedBelow, messages, remove } = task;
-  const output = tools.engine.removeSources({ sourceFd, messages, remove });
+  const output = tools.engine.removeSources({ sourceFd, messages: columnsOf(messages), remove });
   if (mountedBelow) sync(sourceFd);
   return { id: task.id, output };
 }

@@ -4,9 +4,10 @@
  */
 import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine } from '../engine/types.js';
 import { describeError, hasErrno, MailhaulError, systemCause } from '../errors.js';
-import { closeDir, type Dir, ensureDirs, fstat, stat, walk } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
+import { ensureDirs, walk } from '../fs/walk.js';
 import type { FolderIndex, FolderLock, MailSource } from '../source/types.js';
 import { refuseEmptied } from './emptied.js';
 import { placePath, rootOf } from './places.js';
@@ -14,7 +15,7 @@ import { planFolder } from './plan.js';
 import { planPlain } from './plan-plain.js';
 import { withMigrated } from './plan-removed.js';
 import { withVanished } from './plan-vanished.js';
-import { shareTable } from './shared.js';
+import { openPlan, sharePlan } from './shared.js';
 import type {
   AddedRows,
   FailedFolder,
@@ -64,7 +65,12 @@ export type AddTo = (
   tools: StepTools,
   task: PrepareFolder,
   plan: FolderPlan,
-) => { readonly plan: FolderPlan; readonly additions: AddedRows } | { readonly holders: readonly number[] };
+) => (Pick<ReadyFolder, 'targetFd' | 'device'> & Addition) | { readonly holders: readonly number[] };
+
+interface Addition {
+  readonly plan: FolderPlan;
+  readonly additions: AddedRows;
+}
 
 /**
  * Locks, scans, reads and plans a folder, then locks its mailbox directory. Each lock is tried once. The second one
@@ -103,7 +109,7 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
       // With the lock of the mailbox: whoever holds that may have renamed the folder.
       const plan = (): FolderPlan => {
         if (isMountPoint(task, opened, planned)) throw goneError(task);
-        return { ...planned, messages: shareTable(planned.messages) };
+        return planned;
       };
       result = holdTarget(tools, task, held, found, plan);
       return result;
@@ -111,7 +117,7 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
     const retry = tryAddTo(addTo, tools, task, planned);
     if ('kind' in retry) return retry;
     if ('holders' in retry) return { kind: 'busy', id: task.id, holders: retry.holders };
-    result = { kind: 'ready', id: task.id, ...held, targetFd: retry.additions.mailboxFd, ...retry };
+    result = { kind: 'ready', id: task.id, ...held, ...retry, plan: sharePlan(retry.plan) };
     return result;
   } catch (error) {
     return failed(task.id, error, 'FOLDER_UNREADABLE', opened.path, 'source');
@@ -160,7 +166,9 @@ function holdTarget(
       return { kind: 'busy', id: task.id, holders };
     }
     if (!isNew) refuseEmptied(task, index, scan, target);
-    return { kind: 'ready', id: task.id, ...held, targetFd: target.fd, plan: plan(), additions: null };
+    const { dev: device } = fstat(target);
+    const planned = sharePlan(plan());
+    return { kind: 'ready', id: task.id, ...held, targetFd: target.fd, device, plan: planned, additions: null };
   } catch (error) {
     if (target !== undefined) closeDir(target);
     return failed(task.id, error, 'FOLDER_TARGET', placePath(task.target), 'target');
@@ -245,8 +253,10 @@ export function emptyScan(): DirectoryScan {
 
 function stampOf(dir: Dir): SourceStamp {
   const index = stat(dir, '.mailbox');
+  const directory = fstat(dir);
   return {
-    directoryMtimeNs: fstat(dir).mtimeNs,
+    device: directory.dev,
+    directoryMtimeNs: directory.mtimeNs,
     indexInode: index?.ino ?? 0n,
     indexMtimeNs: index?.mtimeNs ?? 0n,
   };
@@ -295,11 +305,16 @@ function planOf({ context }: StepTools, task: PrepareFolder, { index, scan }: Fo
   return retried === null ? plan : withVanished(plan, index, retried.previous, retried);
 }
 
+/** With the columns of its plan. */
+export interface OpenMove extends Omit<MoveFolder, 'plan'> {
+  readonly plan: FolderPlan;
+}
+
 /** Brings the messages of a folder into its mailbox directory, and its index. */
-export type Transfer = (tools: StepTools, task: MoveFolder, target: Dir) => EngineOutput;
+export type Transfer = (tools: StepTools, task: OpenMove, target: Dir) => EngineOutput;
 
 /** What the engine is given for a folder. */
-export function inputOf({ context }: StepTools, task: MoveFolder, target: Dir): EngineInput {
+export function inputOf({ context }: StepTools, task: OpenMove, target: Dir): EngineInput {
   return {
     // Without a 3.x folder there is no message to read; any directory will do.
     sourceFd: task.sourceFd < 0 ? target.fd : task.sourceFd,
@@ -324,7 +339,7 @@ export function inputOf({ context }: StepTools, task: MoveFolder, target: Dir): 
 const migrateAll: Transfer = (tools, task, target) => tools.engine.migrate(inputOf(tools, task, target));
 
 /** The engine leaves alone what the plan refused, and does not know why a file could not be looked at. */
-function tellErrnos({ plan }: MoveFolder, { errors, errnos }: EngineOutput): void {
+function tellErrnos({ plan }: OpenMove, { errors, errnos }: EngineOutput): void {
   if (plan.errnos.size === 0) return;
   plan.messages.uids.forEach((uid, row) => {
     if (errors[row] !== 0 && errnos[row] === 0) errnos[row] = plan.errnos.get(uid) ?? 0;
@@ -338,8 +353,9 @@ function tellErrnos({ plan }: MoveFolder, { errors, errnos }: EngineOutput): voi
 export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfer = migrateAll): MoveResult {
   const target = { fd: task.targetFd, path: placePath(task.target) };
   try {
-    const output = transfer(tools, task, target);
-    tellErrnos(task, output);
+    const move = { ...task, plan: openPlan(task.plan) };
+    const output = transfer(tools, move, target);
+    tellErrnos(move, output);
     return { kind: 'moved', id: task.id, output };
   } catch (error) {
     return failed(task.id, error, 'FOLDER_TARGET', target.path, 'target');

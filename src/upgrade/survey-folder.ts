@@ -3,7 +3,8 @@
  * without a trace on disk, and what would have to be copied.
  */
 import type { DirectoryScan, MessageTable } from '../engine/types.js';
-import { closeDir, type Dir, fstat, list, stat, walk, walkIfThere } from '../fs/dir.js';
+import { closeDir, type Dir, fstat, list, stat } from '../fs/dir.js';
+import { walk, walkIfThere } from '../fs/walk.js';
 import { hashDirectory, messageFile } from '../store/layout.js';
 import { refuseEmptied } from './emptied.js';
 import { exceptFailed } from './failures.js';

@@ -12,9 +12,10 @@
  *
  * Descriptors belong to the process, so a number is all that has to travel; the main thread closes them.
  */
-import type { EngineOutput, IndexSummary, MessageTable, RemoveOutput } from '../engine/types.js';
+import type { EngineOutput, IndexSummary, RemoveOutput } from '../engine/types.js';
 import type { FaultPlan } from '../fs/seam.js';
-import type { FolderPlan, MigrationRecord } from './types.js';
+import type { SharedPlan, SharedTable } from './shared.js';
+import type { MigrationRecord } from './types.js';
 
 /** Handed to every worker at its start. */
 export interface WorkerContext {
@@ -70,6 +71,8 @@ export interface PrepareFolder {
 
 /** What a 3.x folder looked like when it was read; compared again before the commit. */
 export interface SourceStamp {
+  /** st_dev of the directory. */
+  readonly device: bigint;
   readonly directoryMtimeNs: bigint;
   readonly indexInode: bigint;
   readonly indexMtimeNs: bigint;
@@ -107,7 +110,9 @@ export type PrepareResult =
       readonly lockFd: number;
       /** The mailbox directory in 4.x, locked. */
       readonly targetFd: number;
-      readonly plan: FolderPlan;
+      /** st_dev of that: what has to be synced. */
+      readonly device: bigint;
+      readonly plan: SharedPlan;
       readonly stamp: SourceStamp | null;
       readonly times: PrepareTimes;
       /** For a published folder. */
@@ -147,7 +152,7 @@ export interface MoveFolder {
   readonly targetFd: number;
   readonly target: Place;
   readonly singleFd: number;
-  readonly plan: FolderPlan;
+  readonly plan: SharedPlan;
   readonly admin: Uint8Array;
   /** An earlier attempt may have left something in the target. */
   readonly resumed: boolean;
@@ -174,7 +179,7 @@ export interface FinishFolder {
   readonly sourceFd: number;
   /** The folder lies on a file system that is mounted below its store path. */
   readonly mountedBelow: boolean;
-  readonly messages: MessageTable;
+  readonly messages: SharedTable;
   readonly remove: Uint8Array;
 }
 

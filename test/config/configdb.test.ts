@@ -14,9 +14,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ConfigDb, openConfigDb, parseConfigLine, parseOptionKey } from '../../src/config/configdb.js';
 import { checkOptionChange, partitionOfOption } from '../../src/config/rules.js';
-import { closeDir, type Dir, openRoot, walk } from '../../src/fs/dir.js';
+import { closeDir, type Dir, openRoot } from '../../src/fs/dir.js';
 import { tryFlock } from '../../src/fs/flock.js';
 import { armFaults } from '../../src/fs/seam.js';
+import { walk } from '../../src/fs/walk.js';
 import { builtModule } from '../support/process.js';
 
 let root: string;

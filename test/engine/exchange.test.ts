@@ -1,6 +1,7 @@
 /**
- * The last moment before an index has its name: the process is stopped right before the rename, somebody puts another
- * file in place of the one that was written, and the process goes on. Both engines, in processes of their own.
+ * The last moment before an index has its name, where an attempt before has left one: the process is stopped right
+ * before the rename, somebody puts another file in place of the one that was written, and the process goes on. Both
+ * engines, in processes of their own.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
@@ -29,10 +30,16 @@ const argv = (engine: EngineName, folder: TestFolder): string[] => [
   'm',
 ];
 
+/** The message, and the index of an attempt before. */
+function fill(folder: TestFolder): void {
+  folder.write('m', MESSAGE);
+  fs.writeFileSync(`${folder.target}/store.idx`, 'an index');
+}
+
 /** How many effective calls the folder takes. */
 function callsOf(engine: EngineName): number {
   return withFolder((folder) => {
-    folder.write('m', MESSAGE);
+    fill(folder);
     const report = `${folder.root}/calls`;
     const env = { ...process.env, MAILHAUL_FAULT: `count:${report}` };
     const { status, stderr } = spawnSync(process.execPath, argv(engine, folder), {
@@ -118,12 +125,12 @@ async function exchanged(
 ): Promise<TestFolder> {
   const folder = new TestFolder();
   try {
-    folder.write('m', MESSAGE);
+    fill(folder);
     const victim = `${folder.root}/victim`;
     fs.writeFileSync(victim, SECRET);
     const stopped = await stopBefore(name, folder, calls);
     // The rename is the last call of all, and it has not been made.
-    expect(folder.targetFiles()).toEqual(['00/1.msg', 'store.idx.new']);
+    expect(folder.targetFiles()).toEqual(['00/1.msg', 'store.idx', 'store.idx.new']);
     const unfinished = `${folder.target}/store.idx.new`;
     fs.unlinkSync(unfinished);
     exchange(unfinished, victim);

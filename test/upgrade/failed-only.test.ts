@@ -66,6 +66,8 @@ describe('a folder whose first attempt did not come to its end', () => {
     const directory = made.mailbox(WORK).path ?? '';
     const blocked = path.join(directory, 'store.idx.new');
     fs.mkdirSync(blocked, { recursive: true });
+    // The new index goes over it, by a temporary name.
+    fs.writeFileSync(path.join(directory, 'store.idx'), '');
     spawnSync('chown', ['-R', '--reference', made.store.mailbox, `${made.store.instance}/store/partition/primary`]);
     spawnSync('chmod', ['-R', '0700', `${made.store.instance}/store/partition/primary`]);
     const failed = made.messages();

@@ -58,6 +58,10 @@ int NewFile::syncWhereNeeded() const noexcept { return sys::syncfsTells() ? 0 : 
 
 Outcome NewFile::replace(const char* name) {
   if (!named_) {
+    // Nothing has the name at the first attempt, and a link puts this file there and no other.
+    if (const int first = link(dir_, name); first != EEXIST) {
+      return first == 0 ? Outcome{} : targetFailure(first, "linkat");
+    }
     const int error = replacing(dir_, temporary_.c_str(), [&] { return link(dir_, temporary_.c_str()); });
     if (error != 0) return targetFailure(error, "linkat");
     named_ = true;

@@ -32,9 +32,14 @@ bool neverClones(int error) noexcept {
 Placer::Placer(const Folder& folder, Buffer& compare, WrittenInodes& written) noexcept
     : folder_(folder),
       compare_(compare),
-      directories_(folder.targetFd, folder.owner),
-      shared_(folder.singleFd, folder.owner, compare, written),
-      canShare_(isOneDevice(folder.singleFd, folder.targetFd)) {}
+      directories_(folder.targetFd, folder.owner, !folder.resumed),
+      shared_(folder.singleFd, folder.owner, compare, written) {}
+
+// Linked messages, nearly all of them, need no look at the registry.
+bool Placer::canShare() noexcept {
+  if (!canShare_) canShare_ = isOneDevice(folder_.singleFd, folder_.targetFd);
+  return *canShare_;
+}
 
 Outcome Placer::place(const Message& message, Method& method) {
   const Outcome placed = placeOnce(message, method);
@@ -173,7 +178,7 @@ Outcome Placer::make(const Message& message, const Spot& spot, Method& method) {
   const auto isShared = [&] {
     return message.source->st().st_nlink > 1 || shared_.isRegistered(message.source->st(), message.digest);
   };
-  if (canShare_ && isShared()) {
+  if (canShare() && isShared()) {
     bool there = false;
     made = shared_.place(message.source->st(), message.digest, message.content, fillFile, spot.dir, spot.name, there);
     if (there) how = Method::shared;

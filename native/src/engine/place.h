@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "engine/buffer.h"
@@ -51,6 +52,7 @@ class Placer {
   [[nodiscard]] Outcome adopt(const Message& message, const Spot& spot, bool& adopted);
   [[nodiscard]] Outcome adoptEqual(const Message& message, const Spot& spot, bool& adopted);
   [[nodiscard]] Outcome linkSource(const Message& message, const Spot& spot, Method& method);
+  [[nodiscard]] bool canShare() noexcept;
   [[nodiscard]] Outcome make(const Message& message, const Spot& spot, Method& method);
   [[nodiscard]] Outcome fill(const Message& message, NewFile& file, Method& method);
 
@@ -58,9 +60,9 @@ class Placer {
   Buffer& compare_;
   HashDirectories directories_;
   SingleCopies shared_;
-  bool canShare_ = true;
-  bool canLink_ = true;   ///< no EXDEV so far
-  bool canClone_ = true;  ///< FICLONE was not refused for good so far
+  std::optional<bool> canShare_;  ///< once it was asked for
+  bool canLink_ = true;           ///< no EXDEV so far
+  bool canClone_ = true;          ///< FICLONE was not refused for good so far
 };
 
 }  // namespace mailhaul::engine

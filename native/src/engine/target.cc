@@ -58,7 +58,8 @@ Outcome HashDirectories::open(std::uint32_t uid, int& fd) noexcept {
 }
 
 int HashDirectories::openOrMake(const char* name, sys::Fd& out) noexcept {
-  const int error = sys::openDirectory(mailboxFd_, name, out);
+  // One that is there all the same is opened as it is.
+  const int error = isNew_ ? ENOENT : sys::openDirectory(mailboxFd_, name, out);
   if (error != ENOENT) return error;
   if (const int made = sys::makeDirectory(mailboxFd_, name, kDirectoryMode); made != 0 && made != EEXIST) return made;
   return sys::openDirectory(mailboxFd_, name, out);
@@ -68,10 +69,13 @@ int HashDirectories::openOrMake(const char* name, sys::Fd& out) noexcept {
 // another file system is mounted is refused: what makes the folder durable is the sync of the mailbox directory's.
 Outcome HashDirectories::own(int fd) noexcept {
   struct stat st {};
-  struct stat mailbox {};
   if (const int error = sys::statFd(fd, st); error != 0) return targetFailure(error, "fstat");
-  if (const int error = sys::statFd(mailboxFd_, mailbox); error != 0) return targetFailure(error, "fstat");
-  if (st.st_dev != mailbox.st_dev) return targetFailure(EXDEV, "openat2");
+  if (!device_) {
+    struct stat mailbox {};
+    if (const int error = sys::statFd(mailboxFd_, mailbox); error != 0) return targetFailure(error, "fstat");
+    device_ = mailbox.st_dev;
+  }
+  if (st.st_dev != *device_) return targetFailure(EXDEV, "openat2");
   if (owner_.set && (st.st_uid != owner_.uid || st.st_gid != owner_.gid)) {
     if (const int error = sys::changeOwner(fd, owner_.uid, owner_.gid); error != 0) {
       return targetFailure(error, "fchown");

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <span>
 #include <utility>
@@ -28,7 +29,9 @@ using ShortName = std::array<char, 32>;
 /// Opens, and makes, the hash directories of one mailbox; keeps those in use open.
 class HashDirectories {
  public:
-  HashDirectories(int mailboxFd, const Owner& owner) noexcept : mailboxFd_(mailboxFd), owner_(owner) {}
+  /// @param isNew nothing is in the mailbox yet
+  HashDirectories(int mailboxFd, const Owner& owner, bool isNew) noexcept
+      : mailboxFd_(mailboxFd), owner_(owner), isNew_(isNew) {}
 
   /// The directory of `uid`; the descriptor stays valid until the next call.
   [[nodiscard]] Outcome open(std::uint32_t uid, int& fd) noexcept;
@@ -50,6 +53,8 @@ class HashDirectories {
 
   int mailboxFd_;
   Owner owner_;
+  bool isNew_;
+  std::optional<dev_t> device_;  ///< of the mailbox directory, once it was looked at
   std::array<Slot, kOpen> slots_;
 };
 

@@ -55,17 +55,20 @@ int effective(Call&& call) noexcept {
 // for the single components that are opened here.
 std::atomic<bool> haveOpenat2{true};
 
+int openat2(int dir, const char* path, int flags, int& fd) noexcept {
+  if (!haveOpenat2.load(std::memory_order_relaxed)) return ENOSYS;
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(flags);
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const int error = retry([&] { return fd = static_cast<int>(::syscall(SYS_openat2, dir, path, &how, sizeof how)); });
+  if (error == ENOSYS) haveOpenat2.store(false, std::memory_order_relaxed);
+  return error;
+}
+
 int openBeneath(int dir, const char* name, int flags, Fd& out) noexcept {
   countOperation();
   int fd = -1;
-  int error = ENOSYS;
-  if (haveOpenat2.load(std::memory_order_relaxed)) {
-    open_how how{};
-    how.flags = static_cast<std::uint64_t>(flags);
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-    error = retry([&] { return fd = static_cast<int>(::syscall(SYS_openat2, dir, name, &how, sizeof how)); });
-    if (error == ENOSYS) haveOpenat2.store(false, std::memory_order_relaxed);
-  }
+  int error = openat2(dir, name, flags, fd);
   // Seccomp profiles that are older than the call refuse it with EPERM.
   if (error == ENOSYS || error == EPERM) error = retry([&] { return fd = ::openat(dir, name, flags); });
   if (error == 0) out.reset(fd);
@@ -112,6 +115,13 @@ int openDirectory(int dir, const char* name, Fd& out) noexcept { return openBene
 int openListed(int dir, const char* name, Fd& out) noexcept { return openUntouched(dir, name, kListing, out); }
 
 int openLooked(int dir, const char* name, Fd& out) noexcept { return openUntouched(dir, name, kReading, out); }
+
+int openDirectoryBelow(int dir, const char* path, Fd& out) noexcept {
+  int fd = -1;
+  const int error = openat2(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, fd);
+  if (error == 0) out.reset(fd);
+  return error;
+}
 
 int statAt(int dir, const char* name, struct stat& out) noexcept {
   return retry([&] { return ::fstatat(dir, name, &out, AT_SYMLINK_NOFOLLOW); });

@@ -27,6 +27,9 @@ namespace mailhaul::sys {
 [[nodiscard]] int openListed(int dir, const char* name, Fd& out) noexcept;
 /// The same for a file.
 [[nodiscard]] int openLooked(int dir, const char* name, Fd& out) noexcept;
+/// Opens the directory that the relative `path` leads to, through any number of directories and no link. ENOSYS or
+/// EPERM where there is no openat2: several components are never left to a call that would follow links.
+[[nodiscard]] int openDirectoryBelow(int dir, const char* path, Fd& out) noexcept;
 [[nodiscard]] int statAt(int dir, const char* name, struct stat& out) noexcept;
 [[nodiscard]] int statFd(int fd, struct stat& out) noexcept;
 /// Reads until `into` is full or the file ends; `got` is what was read.

@@ -13,8 +13,9 @@
  */
 import type { Dirent } from 'node:fs';
 import { hasErrno, messageOf } from '../../errors.js';
-import { closeDir, type Dir, entries, fstat, openDir, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, entries, fstat, openDir } from '../../fs/dir.js';
 import { ASK, type Glance, glance, type SmallFiles } from '../../fs/glance.js';
+import { walk } from '../../fs/walk.js';
 import type { FolderItem } from '../types.js';
 
 /** Deepest levels held open, and the distance of held levels above those. */

@@ -12,9 +12,10 @@ import * as fs from 'node:fs';
 import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
 import { statOpenExactly } from '../../fs/descriptor.js';
 import { createFile, type Dir, displayPath, type Ownership, stat } from '../../fs/dir.js';
+import type { OpenedFile } from '../../fs/file.js';
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
-import { openOwnedFile } from '../../fs/ownedFile.js';
+import { openOwnedFile, openOwnedFileIfThere } from '../../fs/ownedFile.js';
 import type { FolderLock } from '../types.js';
 
 const NAME = '.lock';
@@ -34,11 +35,11 @@ export function tryLockFolder(folder: Dir, owner: Ownership): FolderLock | 'busy
     const opened = openLockFile(folder, owner);
     if (opened === 'replaced') continue;
     if (opened === 'directory') return { fd: folder.fd, target: 'directory', release: () => {} };
-    const locked = take(opened);
+    const locked = take(opened.fd);
     if (locked === 'busy') return 'busy';
     let same = false;
     try {
-      same = sameFile(folder, locked);
+      same = sameFile(folder, opened);
     } finally {
       // Also when the look fails: a process that goes on would keep the folder locked.
       if (!same) locked.release();
@@ -65,27 +66,33 @@ export function lockHolders(folder: Dir): number[] {
   }
 }
 
-function openLockFile(folder: Dir, owner: Ownership): number | 'directory' | 'replaced' {
+function openLockFile(folder: Dir, owner: Ownership): OpenedFile | 'directory' | 'replaced' {
   const existing = openExisting(folder, owner.uid);
   if (existing !== undefined) return existing;
+  let fd: number;
   try {
-    return createFile(folder, NAME, owner, 0o600);
+    fd = createFile(folder, NAME, owner, 0o600);
   } catch (error) {
     if (hasErrno(error, 'EEXIST')) return 'replaced';
     if (!hasErrno(error, 'EROFS', 'EACCES', 'EPERM', 'ENOSPC', 'EDQUOT')) throw error;
     return 'directory';
   }
+  try {
+    return { fd, seen: statOpenExactly(fd) };
+  } catch (error) {
+    fs.closeSync(fd);
+    throw error;
+  }
 }
 
 /** The lock file; undefined when there is none. For writing where that works: NFS locks need it. */
-function openExisting(folder: Dir, accountUid: number | undefined): number | undefined {
+function openExisting(folder: Dir, accountUid: number | undefined): OpenedFile | undefined {
   try {
-    if (stat(folder, NAME) === undefined) return undefined;
     try {
-      return openOwnedFile(folder, NAME, { accountUid, write: true });
+      return openOwnedFileIfThere(folder, NAME, { accountUid, write: true });
     } catch (error) {
       if (!hasErrno(error, 'EROFS', 'EACCES', 'EPERM')) throw error;
-      return openOwnedFile(folder, NAME, { accountUid });
+      return openOwnedFileIfThere(folder, NAME, { accountUid });
     }
   } catch (cause) {
     if (hasErrno(cause, 'ENOENT')) return undefined;
@@ -110,7 +117,7 @@ function take(fd: number): FolderLock | 'busy' {
 }
 
 /** The name still is the locked inode; else somebody replaced the file between open and lock. */
-function sameFile(folder: Dir, lock: FolderLock): boolean {
-  const [mine, named] = [statOpenExactly(lock.fd), stat(folder, NAME)];
-  return named !== undefined && named.dev === mine.dev && named.ino === mine.ino;
+function sameFile(folder: Dir, { seen }: OpenedFile): boolean {
+  const named = stat(folder, NAME);
+  return named !== undefined && named.dev === seen.dev && named.ino === seen.ino;
 }

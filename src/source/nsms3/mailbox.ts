@@ -10,10 +10,10 @@
 import * as fs from 'node:fs';
 import { FLAG } from '../../engine/types.js';
 import { hasErrno, MailhaulError, messageOf } from '../../errors.js';
-import { statOpen } from '../../fs/descriptor.js';
-import { type Dir, displayPath, stat } from '../../fs/dir.js';
+import { type Dir, displayPath } from '../../fs/dir.js';
+import type { OpenedFile } from '../../fs/file.js';
 import { ASK, headOf, type SmallFiles } from '../../fs/glance.js';
-import { openOwnedFile } from '../../fs/ownedFile.js';
+import { openOwnedFileIfThere } from '../../fs/ownedFile.js';
 import type { FolderIndex, IndexHeader, IndexLook } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
 import { IndexColumns, LIMITS, INDEX_NAME as NAME, tooLarge } from './columns.js';
@@ -31,18 +31,18 @@ const DASH = 0x2d;
 export function readIndex(folder: Dir, accountUid?: number): FolderIndex {
   const warnings = warningList();
   const columns = new IndexColumns(folder);
-  const fd = openIndex(folder, accountUid);
-  if (fd === undefined) {
+  const opened = openIndex(folder, accountUid);
+  if (opened === undefined) {
     warnings.add('INDEX_MISSING', NAME, 'The folder has no index; its message files are taken without flags.');
     return columns.finish(undefined, warnings.finish());
   }
   try {
-    if (statOpen(fd).size > LIMITS.fileBytes) throw tooLarge(folder);
-    return parse(folder, fd, columns, warnings);
+    if (opened.seen.size > LIMITS.fileBytes) throw tooLarge(folder);
+    return parse(folder, opened.fd, columns, warnings);
   } catch (error) {
     throw error instanceof MailhaulError ? error : unreadable(folder, error);
   } finally {
-    fs.closeSync(fd);
+    fs.closeSync(opened.fd);
   }
 }
 
@@ -51,7 +51,7 @@ export function readIndex(folder: Dir, accountUid?: number): FolderIndex {
  * undefined: there is none. Throws FOLDER_INDEX as readIndex does.
  */
 export function withPlainIndex<T>(folder: Dir, accountUid: number, read: (fd: number) => T): T | undefined {
-  const fd = openIndex(folder, accountUid);
+  const fd = openIndex(folder, accountUid)?.fd;
   if (fd === undefined) return undefined;
   try {
     return read(fd);
@@ -72,12 +72,13 @@ const HEADER_BYTES = 64;
 const NO_INDEX: IndexLook = { header: undefined, bytes: 0 };
 
 function lookAtOpenIndex(folder: Dir): IndexLook {
-  const fd = openIndex(folder);
-  if (fd === undefined) return NO_INDEX;
+  const opened = openIndex(folder);
+  if (opened === undefined) return NO_INDEX;
+  const { fd, seen } = opened;
   try {
     const bytes = Buffer.alloc(HEADER_BYTES);
     const read = fs.readSync(fd, bytes, 0, bytes.length, 0);
-    return { header: headerIn(bytes.toString('latin1', 0, read)), bytes: statOpen(fd).size };
+    return { header: headerIn(bytes.toString('latin1', 0, read)), bytes: Number(seen.size) };
   } catch (error) {
     throw unreadable(folder, error);
   } finally {
@@ -85,10 +86,9 @@ function lookAtOpenIndex(folder: Dir): IndexLook {
   }
 }
 
-function openIndex(folder: Dir, accountUid?: number): number | undefined {
+function openIndex(folder: Dir, accountUid?: number): OpenedFile | undefined {
   try {
-    if (stat(folder, NAME) === undefined) return undefined;
-    return openOwnedFile(folder, NAME, { accountUid });
+    return openOwnedFileIfThere(folder, NAME, { accountUid });
   } catch (error) {
     if (hasErrno(error, 'ENOENT')) return undefined;
     throw unreadable(folder, error);

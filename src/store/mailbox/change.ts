@@ -15,17 +15,8 @@ import { crlfForm } from '../../engine/message/crlf.js';
 import { parseMessage } from '../../engine/message/entry.js';
 import type { IndexSummary } from '../../engine/types.js';
 import { MailhaulError } from '../../errors.js';
-import {
-  closeDir,
-  createOver,
-  type Dir,
-  ensureDir,
-  rename,
-  sync,
-  unlinkIfThere,
-  walk,
-  writeAll,
-} from '../../fs/dir.js';
+import { closeDir, createOver, type Dir, ensureDir, rename, sync, unlinkIfThere, writeAll } from '../../fs/dir.js';
+import { walk } from '../../fs/walk.js';
 import { digest, loadDigest } from '../digest.js';
 import { foldJournal } from '../index/fold.js';
 import { mailboxClosed } from '../index/io.js';

@@ -11,9 +11,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasErrno, MailhaulError } from '../../errors.js';
 import { closeSynced } from '../../fs/descriptor.js';
-import { closeDir, type Dir, fstat, type Ownership, walk, walkIfThere } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, type Ownership } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { describeHolder, flockPids, holdersText } from '../../fs/holders.js';
+import { walk, walkIfThere } from '../../fs/walk.js';
 import { canonicalMailboxName, mailboxPathComponents } from '../names.js';
 import { openPartition } from '../partitions.js';
 import type { MailboxDatabase, MailboxRecord } from '../types.js';

@@ -7,7 +7,8 @@
  */
 import { hasErrno, MailhaulError } from '../../errors.js';
 import { descriptorInfo } from '../../fs/descriptor.js';
-import { closeDir, type Dir, fstat, openDir, stat, walk, walkIfThere } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, openDir, stat } from '../../fs/dir.js';
+import { walk, walkIfThere } from '../../fs/walk.js';
 import { INDEX_FILE } from '../layout.js';
 import { INBOX, inboxName, mailboxPathComponents, parseMailboxName } from '../names.js';
 import type { MailboxDatabase, NameChange } from '../types.js';

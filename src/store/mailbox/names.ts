@@ -20,15 +20,14 @@ import {
   createOver,
   type Dir,
   displayPath,
-  ensureDirs,
   list,
   openDir,
   rename,
   stat,
   sync,
   unlink,
-  walkIfThere,
 } from '../../fs/dir.js';
+import { ensureDirs, walkIfThere } from '../../fs/walk.js';
 import { encodeAdminRecord } from '../adminRecord.js';
 import { loadDigest } from '../digest.js';
 import { fileSink } from '../index/io.js';

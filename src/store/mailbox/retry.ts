@@ -11,18 +11,9 @@
 import { closeSync } from 'node:fs';
 import { hasErrno, MailhaulError } from '../../errors.js';
 import { replaceFile } from '../../fs/atomic.js';
-import {
-  closeDir,
-  type Dir,
-  list,
-  type Ownership,
-  openDir,
-  removeDir,
-  stat,
-  unlinkIfThere,
-  walkIfThere,
-} from '../../fs/dir.js';
+import { closeDir, type Dir, list, type Ownership, openDir, removeDir, stat, unlinkIfThere } from '../../fs/dir.js';
 import { openFile, readFile } from '../../fs/file.js';
+import { walkIfThere } from '../../fs/walk.js';
 import { openMailboxIndex } from '../index/mailboxIndex.js';
 import { type IndexReader, openIndex } from '../index/reader.js';
 import { hashDirectory, INDEX_FILE, isHashDirectory, messageFile, RETRY_DIRECTORY } from '../layout.js';

@@ -4,22 +4,10 @@
  * before it looks at mailboxes. Doing it twice, or while the process that began it still does, changes nothing.
  */
 import { hasErrno, MailhaulError } from '../../errors.js';
-import {
-  closeDir,
-  type Dir,
-  ensureDirs,
-  list,
-  type Ownership,
-  openDir,
-  removeDir,
-  rename,
-  sync,
-  unlink,
-  walk,
-  walkIfThere,
-} from '../../fs/dir.js';
+import { closeDir, type Dir, list, type Ownership, openDir, removeDir, rename, sync, unlink } from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
+import { ensureDirs, walk, walkIfThere } from '../../fs/walk.js';
 import { loadDigest } from '../digest.js';
 import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRECTORY } from '../layout.js';
 import { INBOX, mailboxPathComponents, parseMailboxName } from '../names.js';

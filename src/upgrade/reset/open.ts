@@ -8,7 +8,8 @@ import { type BareInstance, OPTION, openBareInstance } from '../../config/instan
 import { becomeAccount, checkIdentity, enterAccount } from '../../config/privileges.js';
 import { lockDirectory, lockWholeStore, type StoreLock } from '../../config/store-lock.js';
 import { hasErrno, MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, ensureDirs, fstat, openRoot, stat, walkIfThere } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, openRoot, stat } from '../../fs/dir.js';
+import { ensureDirs, walkIfThere } from '../../fs/walk.js';
 import { type Log, nullLog } from '../../log/log.js';
 import { refuseWhileRunning } from '../../source/nsms3/running.js';
 import { nsms3 } from '../../source/nsms3/source.js';

@@ -7,9 +7,10 @@
  */
 import type { BigIntStats } from 'node:fs';
 import { describeError, hasErrno, MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, fstat, openDir, stat, walkIfThere } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, openDir, stat } from '../../fs/dir.js';
 import { openFile } from '../../fs/file.js';
 import { recordedMtime } from '../../fs/times.js';
+import { walkIfThere } from '../../fs/walk.js';
 import { HashDirectories } from '../../store/hashDirectories.js';
 import { OpenFiles } from '../../store/index/io.js';
 import { MailboxIndex } from '../../store/index/mailboxIndex.js';

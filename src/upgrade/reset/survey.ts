@@ -5,9 +5,10 @@
 import * as fs from 'node:fs';
 import { PRIMARY } from '../../config/instance.js';
 import { hasErrno } from '../../errors.js';
-import { closeDir, type Dir, fstat, stat, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, fstat, stat } from '../../fs/dir.js';
 import { openFile } from '../../fs/file.js';
 import { tryFlock } from '../../fs/flock.js';
+import { walk } from '../../fs/walk.js';
 import { userPathComponents } from '../../store/names.js';
 import { openPartition } from '../../store/partitions.js';
 import type { MappingFolder, MappingUser } from '../types.js';

@@ -7,7 +7,8 @@
 
 import { rowOfUid } from '../../engine/rows.js';
 import { describeError, hasErrno } from '../../errors.js';
-import { closeDir, type Dir, displayPath, entries, openDir, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, displayPath, entries, openDir } from '../../fs/dir.js';
+import { walk } from '../../fs/walk.js';
 import { INDEX_FILE, isHashDirectory, JOURNAL_FILE, parseMessageFile, RETRY_DIRECTORY } from '../../store/layout.js';
 import { mailboxPathComponents, userPathComponents } from '../../store/names.js';
 import type { MappingFolder, MigrationRecord } from '../types.js';

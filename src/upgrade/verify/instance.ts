@@ -5,7 +5,8 @@
  */
 import type { Instance } from '../../config/instance.js';
 import { describeError, hasErrno } from '../../errors.js';
-import { closeDir, type Dir, displayPath, entries, fstat, stat, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, displayPath, entries, fstat, stat } from '../../fs/dir.js';
+import { walk } from '../../fs/walk.js';
 import { MAILBOX_DATABASE_FILE } from '../../store/database.js';
 import { UPGRADE_CONF } from '../folders-files.js';
 import { MAPPING_DATABASE_FILE } from '../mapping/database.js';

@@ -3,7 +3,8 @@
  * access rights by `.acl`, content by digest.
  */
 import { describeError, hasErrno } from '../../errors.js';
-import { type Dir, displayPath, entries, walk } from '../../fs/dir.js';
+import { type Dir, displayPath, entries } from '../../fs/dir.js';
+import { walk } from '../../fs/walk.js';
 import { nsms3 } from '../../source/nsms3/source.js';
 import type { FolderIndex } from '../../source/types.js';
 import type { IndexRecord } from '../../store/index/record.js';

@@ -3,7 +3,8 @@
  * one, and is the server account's alone.
  */
 import { describeError, hasErrno } from '../../errors.js';
-import { closeDir, type Dir, displayPath, entries, walk } from '../../fs/dir.js';
+import { closeDir, type Dir, displayPath, entries } from '../../fs/dir.js';
+import { walk } from '../../fs/walk.js';
 import { mailboxPathComponents, userPathComponents } from '../../store/names.js';
 import { type Check, checkDirectory, checkUnopened, report, rethrowDefect, rethrowLack } from './context.js';
 import type { HeldRoot, TreeMailbox, UserTask } from './tasks.js';

@@ -127,7 +127,7 @@ function spoil(chance: Chance, object: Record<string, unknown>): Record<string, 
 const counterOf = () => new Int32Array(new SharedArrayBuffer(16));
 
 function call(chance: Chance): unknown {
-  switch (chance.below(10)) {
+  switch (chance.below(11)) {
     case 0:
     case 1:
     case 2:
@@ -148,6 +148,11 @@ function call(chance: Chance): unknown {
       return addon[chance.pick(['parseMessage', 'digest', 'crlfForm'])]!(hostile(chance, new Uint8Array(50)));
     case 6:
       return addon.flock!(hostile(chance, 0), hostile(chance, 0));
+    case 9: {
+      const opened = addon.openBelow!(hostile(chance, targetFd), hostile(chance, new Uint8Array(Buffer.from('a/b\0'))));
+      if (typeof opened === 'number' && opened >= 0) fs.closeSync(opened);
+      return opened;
+    }
     case 7:
       // Disarmed before the next call, which might wait for ever.
       addon.setPace!(hostile(chance, new Int32Array(new SharedArrayBuffer(64))), hostile(chance, counterOf()));

@@ -4,7 +4,8 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { closeDir, openRoot, walk } from '../../../src/fs/dir.js';
+import { closeDir, openRoot } from '../../../src/fs/dir.js';
+import { walk } from '../../../src/fs/walk.js';
 import { openMailboxDatabase } from '../../../src/store/database.js';
 import { openWholeMailboxIndex } from '../../../src/store/index/mailboxIndex.js';
 import { mailboxPathComponents } from '../../../src/store/names.js';

@@ -1,0 +1,38 @@
+/** Plans in shared memory. */
+import { expect, it } from 'vitest';
+import type { MessageTable } from '../../src/engine/types.js';
+import { openPlan, sharePlan } from '../../src/upgrade/shared.js';
+import type { FolderPlan } from '../../src/upgrade/types.js';
+
+function planOf(count: number): FolderPlan {
+  const rows = Array.from({ length: count }, (_, i) => i);
+  const keywordOffsets = Uint32Array.from([0, ...rows.map((i) => 2 * (i + 1))]);
+  const nameOffsets = Uint32Array.from([0, ...rows.map((i) => 3 * (i + 1))]);
+  const messages: MessageTable = {
+    count,
+    inodes: BigUint64Array.from(rows, (i) => 2n ** 63n + BigInt(i)),
+    mtimes: BigInt64Array.from(rows, (i) => -5n - BigInt(i)),
+    sizes: Float64Array.from(rows, (i) => 2 ** 40 + i),
+    internalDates: Float64Array.from(rows, (i) => -i - 1),
+    uids: Uint32Array.from(rows, (i) => 10 + i),
+    flags: Uint32Array.from(rows, (i) => i % 7),
+    keywordOffsets,
+    keywordRefs: Uint32Array.from({ length: 2 * count }, (_, i) => i % 2),
+    nameOffsets,
+    names: Uint8Array.from({ length: 3 * count }, (_, i) => 97 + (i % 26)),
+    refused: Uint8Array.from(rows, (i) => i % 2),
+  };
+  const rest = { keywords: ['a', 'b'], errnos: new Map([[10, 5]]), warnings: [] };
+  return { uidvalidity: 7, uidnext: 99, messages, ...rest };
+}
+
+it.each([0, 1, 2, 3, 10])('a plan of %i messages comes through a message to another thread as it was', (count) => {
+  const plan = planOf(count);
+  expect(openPlan(structuredClone(sharePlan(plan)))).toEqual(plan);
+});
+
+it('takes no more of a column than its offsets say', () => {
+  const plan = planOf(2);
+  const messages = { ...plan.messages, names: Uint8Array.of(...plan.messages.names, 1, 2, 3, 4, 5) };
+  expect(openPlan(sharePlan({ ...plan, messages }))).toEqual(plan);
+});
