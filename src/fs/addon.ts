@@ -38,7 +38,8 @@ export interface NativeAddon {
   planPlain(scan: DirectoryScan, indexFd: number, rules: FileRules, key: Uint8Array): PlainFolder | null;
   /**
    * fs/glance.ts. Names are ISO-8859-1, a null one is the directory itself; those that are returned have `/` between
-   * them. `numbers` gets device, inode, bits (1 for strays, then two for each of SMALL_FILES), descriptor. null: to be asked in the usual way.
+   * them. `numbers` gets device, inode, bits (1 for strays, then two for each of SMALL_FILES), descriptor. null: to be
+   * asked in the usual way.
    */
   glance(directoryFd: number, name: string | null, numbers: BigUint64Array): string | null;
   /**

@@ -45,8 +45,13 @@ export function at(dir: Dir, name: Name): string | Buffer {
   return typeof name === 'string' ? prefix + name : Buffer.concat([Buffer.from(prefix), bytesOf(name)]);
 }
 
-export function bytesOf(name: Uint8Array): Buffer {
+function bytesOf(name: Uint8Array): Buffer {
   return Buffer.from(name.buffer, name.byteOffset, name.byteLength);
+}
+
+/** A name for the addon: a character for each byte. */
+export function latin1Of(name: Name): string {
+  return (typeof name === 'string' ? Buffer.from(name) : bytesOf(name)).toString('latin1');
 }
 
 /** Refuses anything that is not one component. */

@@ -6,7 +6,7 @@
  * addon) the caller asks again in the usual way, with all its checks and its words: nothing is decided here twice.
  */
 import { loadAddon } from './addon.js';
-import { type Dir, displayPath, type Name } from './dir.js';
+import { type Dir, displayPath, latin1Of, type Name } from './dir.js';
 
 /** To be asked in the usual way. */
 export const ASK = Symbol('ask');
@@ -47,7 +47,7 @@ const numbers = new BigUint64Array(4);
  * else may be listing through the same descriptor. Files pass by without being kept, as with `entries`.
  */
 export function glance(dir: Dir, name?: Name): Glance | typeof ASK {
-  const names = loadAddon()?.glance(dir.fd, name === undefined ? null : bytesOf(name), numbers) ?? undefined;
+  const names = loadAddon()?.glance(dir.fd, name === undefined ? null : latin1Of(name), numbers) ?? undefined;
   if (names === undefined) return ASK;
   const [device, inode, bits, fd] = numbers as unknown as [bigint, bigint, bigint, bigint];
   return {
@@ -58,11 +58,6 @@ export function glance(dir: Dir, name?: Name): Glance | typeof ASK {
     strays: (bits & 1n) !== 0n,
     files: Number(bits) >> 1,
   };
-}
-
-function bytesOf(name: Name): string {
-  const bytes = typeof name === 'string' ? Buffer.from(name) : Buffer.from(name.buffer, name.byteOffset, name.length);
-  return bytes.toString('latin1');
 }
 
 /**

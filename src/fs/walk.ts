@@ -9,12 +9,12 @@ import { constants } from 'node:os';
 import { hasErrno } from '../errors.js';
 import { loadAddon } from './addon.js';
 import {
-  bytesOf,
   checkName,
   closeDir,
   type Dir,
   displayPath,
   ensureDir,
+  latin1Of,
   makeDir,
   mustChown,
   type Name,
@@ -44,13 +44,8 @@ function openBelow(dir: Dir, names: readonly Name[]): Dir | undefined {
 
 /** A relative path for the addon: raw bytes, ended by 0. */
 function joined(names: readonly Name[]): Buffer {
-  let path = '';
-  for (const name of names) {
-    checkName(name);
-    // One character a byte.
-    path += `/${(typeof name === 'string' ? Buffer.from(name) : bytesOf(name)).toString('latin1')}`;
-  }
-  return Buffer.from(`${path.slice(1)}\0`, 'latin1');
+  for (const name of names) checkName(name);
+  return Buffer.from(`${names.map(latin1Of).join('/')}\0`, 'latin1');
 }
 
 /** Opens the directory reached by walking `names` below `dir`; intermediate descriptors are closed. */

@@ -15,7 +15,7 @@ import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, type Ownership, openRoot } from '../fs/dir.js';
 import { DecodedValues } from './decoded.js';
 import { type Environment, openEnvironment } from './environment.js';
-import { nameKey, prefixKey } from './keys.js';
+import { idKey, nameKey, prefixKey } from './keys.js';
 import {
   decodeMailbox,
   decodeNameChange,
@@ -60,9 +60,6 @@ interface Tables {
   readonly mailboxes: DecodedValues<string, MailboxRecord>;
 }
 
-/** Mailboxes whose record is kept: those of the folders that a run has under way, and some more. */
-const RECORDS_KEPT = 2_048;
-
 /**
  * Opens the databases in `directory` (`store/mboxlist`, held or by path). One thread of a process has it open at
  * a time. Errors: DB_MISSING, DB_UNSAFE, DB_INVALID, DB_TRUNCATED, DB_OPEN, DB_LOCK_FORMAT, DB_BUSY.
@@ -87,7 +84,7 @@ export async function openMailboxDatabase(
 function mailboxDatabase(environment: Environment): MailboxDatabase {
   const tables: Tables = {
     path: environment.path,
-    mailboxes: new DecodedValues((bytes, name) => decodeMailbox(bytes, `${environment.path}, ${name}`), RECORDS_KEPT),
+    mailboxes: new DecodedValues((bytes, name) => decodeMailbox(bytes, `${environment.path}, ${name}`)),
     folder: environment.table('folder'),
     quota: environment.table('quota'),
     subscr: environment.table('subscr'),
@@ -241,12 +238,4 @@ function addUse(
     usedBytes: Math.max(0, (quota?.usedBytes ?? 0) - (counted?.bytes ?? 0)) + after.bytes,
     usedMessages: Math.max(0, (quota?.usedMessages ?? 0) - (counted?.messages ?? 0)) + after.messages,
   };
-}
-
-/** Ids as 8 big-endian bytes, so that the order of keys is the order of numbers. */
-function idKey(id: number): Buffer {
-  const key = Buffer.allocUnsafe(8);
-  key.writeUInt32BE(Math.floor(id / 2 ** 32), 0);
-  key.writeUInt32BE(id % 2 ** 32, 4);
-  return key;
 }

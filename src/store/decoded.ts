@@ -5,13 +5,17 @@
  * The bytes are read from the database each time, so what another process has written is seen as ever; only where they
  * are the same is the same record handed out again. Nobody changes a record that a database gave.
  */
+
+/** Those of the folders that a run has under way, and some more. */
+const KEPT = 2_048;
+
 export class DecodedValues<K, T> {
   private readonly known = new Map<K, { readonly bytes: Buffer; readonly record: T }>();
 
   /** @param limit records that are kept; the oldest goes first */
   constructor(
     private readonly decode: (bytes: Buffer, key: K) => T,
-    private readonly limit: number,
+    private readonly limit = KEPT,
   ) {}
 
   of(key: K, bytes: Buffer): T {

@@ -1,5 +1,5 @@
 /**
- * Keys of names in the databases (docs/formats/mboxlist.md, Keys).
+ * Keys of names and of ids in the databases (docs/formats/mboxlist.md, Keys).
  *
  * A name that fits is its own key. A longer one (names may be tens of kilobytes) is cut, and its hash makes the key
  * its own: the value holds the full name. `FF` is no byte of a name, so the two kinds never meet.
@@ -21,4 +21,18 @@ export function nameKey(name: string): Buffer {
 /** The bytes with which the key of every name that begins with `prefix` begins. */
 export function prefixKey(prefix: string): Buffer {
   return Buffer.from(prefix).subarray(0, PLAIN_KEY_BYTES);
+}
+
+export const ID_BYTES = 8;
+
+/** Ids as 8 big-endian bytes: the order of keys is the order of ids. */
+export function idKey(id: number): Buffer {
+  return writeId(Buffer.allocUnsafe(ID_BYTES), id, 0);
+}
+
+/** Puts the key of an id into a longer one; returns that. */
+export function writeId(key: Buffer, id: number, at: number): Buffer {
+  key.writeUInt32BE(Math.floor(id / 2 ** 32), at);
+  key.writeUInt32BE(id % 2 ** 32, at + 4);
+  return key;
 }

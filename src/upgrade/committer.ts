@@ -13,12 +13,14 @@
  * several groups take turns in the databases (store/environment.ts).
  */
 
+import { HELD_AT_MOST } from './held.js';
+
 /** Folders a group holds at most; with the time below it bounds how long locks are held. */
 const GROUP_FOLDERS = 256;
 const GROUP_MILLISECONDS = 250;
 
 /** Of the folders that are moved and not committed a device has its share; at most a group under way and one more. */
-const HELD_AT_MOST = 2 * GROUP_FOLDERS;
+const DEVICE_HOLDS = 2 * GROUP_FOLDERS;
 /** What a device has even where there are many. */
 const LEAST_SHARE = 1 / 16;
 
@@ -58,7 +60,7 @@ interface Groups<T> {
  */
 export function createCommitter<T>(
   commit: (group: readonly T[]) => Promise<void>,
-  { discard = () => {}, deviceOf = () => 0n, heldFolders = 1_024 }: CommitterUse<T> = {},
+  { discard = () => {}, deviceOf = () => 0n, heldFolders = HELD_AT_MOST.moved }: CommitterUse<T> = {},
 ): Committer<T> {
   const devices = new Map<bigint, Groups<T>>();
   let failure: { error: unknown } | undefined;
@@ -117,7 +119,7 @@ export function createCommitter<T>(
   /** Whoever brings more than a device's share waits: this is the bound on folders that are moved and not committed. */
   const room = async (groups: Groups<T>): Promise<void> => {
     const share = Math.max(heldFolders / devices.size, heldFolders * LEAST_SHARE);
-    const atMost = Math.max(1, Math.min(HELD_AT_MOST, Math.floor(share)));
+    const atMost = Math.max(1, Math.min(DEVICE_HOLDS, Math.floor(share)));
     while (groups.waiting.length + groups.underWay >= atMost && failure === undefined) {
       const ended = new Promise<void>((resolve) => groups.ended.push(resolve));
       void flush(groups);

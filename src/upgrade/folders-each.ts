@@ -33,32 +33,30 @@ export interface Work extends Omit<CheckedWork, 'notMail'> {
   readonly notMail: ReadonlySet<string>;
 }
 
-export async function eachUser(
-  options: FoldersOptions,
-  site: Site,
-  work: Work,
-  earlier: Earlier,
-  report: FoldersReport,
-  recorder: Recorder,
-  writer: ChangeWriter,
-): Promise<void> {
+/** What is read, and what is told of it. */
+export interface Reading {
+  readonly options: FoldersOptions;
+  readonly site: Site;
+  readonly work: Work;
+  readonly earlier: Earlier;
+  readonly report: FoldersReport;
+  readonly recorder: Recorder;
+}
+
+export async function eachUser(reading: Reading, writer: ChangeWriter): Promise<void> {
   try {
-    await readUsers(options, site, work, earlier, report, recorder, writer);
+    await readUsers(reading, writer);
     await writer.flush();
   } catch (error) {
     await writer.settle();
     throw error;
   }
-  options.onProgress?.(work.table.uids.length, work.table.uids.length, report.folders.found);
+  const users = reading.work.table.uids.length;
+  reading.options.onProgress?.(users, users, reading.report.folders.found);
 }
 
 async function readUsers(
-  options: FoldersOptions,
-  site: Site,
-  work: Work,
-  earlier: Earlier,
-  report: FoldersReport,
-  recorder: Recorder,
+  { options, site, work, earlier, report, recorder }: Reading,
   writer: ChangeWriter,
 ): Promise<void> {
   const { table, plan, stores } = work;

@@ -182,7 +182,8 @@ async function write(
     const leave = readAsAccount(options, site, work);
     try {
       const writer = createChangeWriter(mapping, mailboxes);
-      await eachUser(options, site, { ...work, notMail }, { mapping, mailboxes }, report, recorder, writer);
+      const earlier = { mapping, mailboxes };
+      await eachUser({ options, site, work: { ...work, notMail }, earlier, report, recorder }, writer);
     } finally {
       leave();
     }
@@ -321,9 +322,12 @@ async function readOnly(
     mapping: site.mapping ?? NOTHING_EARLIER.mapping,
     mailboxes: site.mailboxes ?? NOTHING_EARLIER.mailboxes,
   };
-  await eachUser(options, site, { ...work, notMail }, earlier, report, recorder, {
-    add: async () => {},
-    flush: async () => {},
-    settle: async () => {},
-  });
+  await eachUser(
+    { options, site, work: { ...work, notMail }, earlier, report, recorder },
+    {
+      add: async () => {},
+      flush: async () => {},
+      settle: async () => {},
+    },
+  );
 }

@@ -17,7 +17,7 @@ const OTHER_FILES = 96;
 /** A thread has its event loop, and opens the directory, files and hash directories of the folder in hand. */
 const FILES_OF_THREAD = 24;
 /** What is of use to a run, for more it has no need. */
-const MOST: HeldFolders = { underWay: 512, moved: 1_024 };
+export const HELD_AT_MOST: HeldFolders = { underWay: 512, moved: 1_024 };
 
 /** @param limit files that may be open */
 export function heldFolders(
@@ -26,7 +26,7 @@ export function heldFolders(
 ): HeldFolders {
   const others = OTHER_FILES + FILES_OF_THREAD * threads + roots.stores.size + 2 * roots.partitions.size;
   const all = Math.floor((limit - others) / DESCRIPTORS);
-  if (all >= MOST.underWay + MOST.moved) return MOST;
+  if (all >= HELD_AT_MOST.underWay + HELD_AT_MOST.moved) return HELD_AT_MOST;
   const underWay = Math.max(1, Math.floor(all / 3));
   return { underWay, moved: Math.max(1, all - underWay) };
 }

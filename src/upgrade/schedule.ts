@@ -23,6 +23,7 @@
  * that wait for a thread), and of the messages of which plans are in memory. A route without a plan may always have
  * one, so no device waits for the queue of another one.
  */
+import { HELD_AT_MOST } from './held.js';
 import { InFlightLimit } from './limit.js';
 import type { Amount, Device, DeviceUse, Route, RouteWork, ScheduleOptions, Step, Ticket } from './schedule-types.js';
 
@@ -57,7 +58,10 @@ export class Schedule {
   #active = 0;
   #underWay = 0;
 
-  constructor(works: readonly RouteWork[], { threads, queue, foldersUnderWay = 512 }: ScheduleOptions) {
+  constructor(
+    works: readonly RouteWork[],
+    { threads, queue, foldersUnderWay = HELD_AT_MOST.underWay }: ScheduleOptions,
+  ) {
     this.#threads = threads;
     const routes = Math.max(1, works.length);
     this.#queueShare = Math.max(1, Math.floor(queue / routes));

@@ -17,7 +17,7 @@ import { MailhaulError } from '../../errors.js';
 import type { Dir, Ownership } from '../../fs/dir.js';
 import { DecodedValues } from '../../store/decoded.js';
 import { type Environment, openEnvironment } from '../../store/environment.js';
-import { nameKey } from '../../store/keys.js';
+import { ID_BYTES, idKey, nameKey, writeId } from '../../store/keys.js';
 import type { Table } from '../../store/tables.js';
 import { asFields, countField, decodeValue, encodeValue } from '../../store/values.js';
 import type { MappingDatabase, MappingFolder, MappingUser, MappingWrites, MessageFailure } from '../types.js';
@@ -69,9 +69,6 @@ interface Tables {
   readonly folders: DecodedValues<number, MappingFolder>;
 }
 
-/** Users and folders whose record is kept: those that a run has under way, and some more. */
-const RECORDS_KEPT = 2_048;
-
 /** Names of the tables. */
 export const MAPPING_TABLES = ['meta', 'user', 'folder', 'mailbox', 'owned', 'record', 'failure'] as const;
 
@@ -91,8 +88,8 @@ export async function openMappingDatabase(
 function mappingDatabase(environment: Environment): MappingDatabase {
   const tables: Tables = {
     path: environment.path,
-    users: new DecodedValues((bytes, uid) => decodeUser(bytes, `${environment.path}, user ${uid}`), RECORDS_KEPT),
-    folders: new DecodedValues((bytes, id) => decodeFolder(bytes, `${environment.path}, folder ${id}`), RECORDS_KEPT),
+    users: new DecodedValues((bytes, uid) => decodeUser(bytes, `${environment.path}, user ${uid}`)),
+    folders: new DecodedValues((bytes, id) => decodeFolder(bytes, `${environment.path}, folder ${id}`)),
     meta: environment.table('meta'),
     user: environment.table('user'),
     folder: environment.table('folder'),
@@ -262,19 +259,6 @@ function replaceChunks(table: Table, id: number, chunks: readonly Buffer[]): voi
   chunks.forEach((chunk, number) => {
     table.put(chunkKey(id, number), chunk);
   });
-}
-
-/** Ids as 8 big-endian bytes: the order of keys is the order of ids. */
-function idKey(id: number): Buffer {
-  return writeId(Buffer.allocUnsafe(ID_BYTES), id, 0);
-}
-
-const ID_BYTES = 8;
-
-function writeId(key: Buffer, id: number, at: number): Buffer {
-  key.writeUInt32BE(Math.floor(id / 2 ** 32), at);
-  key.writeUInt32BE(id % 2 ** 32, at + 4);
-  return key;
 }
 
 function chunkKey(id: number, chunk: number): Buffer {
