@@ -9,7 +9,8 @@
  * be synced: those folders are thrown away and their device stops (a failed sync is never retried, design.md). So a
  * device has one group under way at a time: the next one knows how the sync before it went.
  * 3.x files go only after the database commit that published their folder (4x-store.md, promise 1).
- * A group closes 250 ms after its first folder, at GROUP_FOLDERS, or when nothing else is under way. Transactions of
+ * A group closes a while after its first folder, at GROUP_FOLDERS, or when nothing else is under way. The slower the
+ * commit before it was, the longer that while: a sync of the file system also holds up those that link into it meanwhile. Transactions of
  * several groups take turns in the databases (store/environment.ts).
  */
 
@@ -18,6 +19,10 @@ import { HELD_AT_MOST } from './held.js';
 /** Folders a group holds at most; with the time below it bounds how long locks are held. */
 const GROUP_FOLDERS = 256;
 const GROUP_MILLISECONDS = 250;
+/** No more than this share of the time goes to commits, */
+const COMMIT_SHARE = 1 / 8;
+/** but no folder is held locked for longer than this: a service may wait for it. */
+const GROUP_MILLISECONDS_AT_MOST = 2_000;
 
 /** Of the folders that are moved and not committed a device has its share; at most a group under way and one more. */
 const DEVICE_HOLDS = 2 * GROUP_FOLDERS;
@@ -47,6 +52,8 @@ interface Groups<T> {
   running: Promise<void> | undefined;
   /** Folders of the group under way. */
   underWay: number;
+  /** Milliseconds that the last commit took. */
+  commitMs: number;
   /** Called when a group has ended. */
   readonly ended: (() => void)[];
   /** What waits may wait no longer: its moment passed, or somebody drains, while a group was under way. */
@@ -68,7 +75,7 @@ export function createCommitter<T>(
   const groupsOf = (device: bigint): Groups<T> => {
     const known = devices.get(device);
     if (known !== undefined) return known;
-    const made: Groups<T> = { waiting: [], timer: undefined, running: undefined, underWay: 0, ended: [], due: false };
+    const made: Groups<T> = { waiting: [], timer: undefined, running: undefined, underWay: 0, commitMs: 0, ended: [], due: false };
     devices.set(device, made);
     return made;
   };
@@ -90,7 +97,9 @@ export function createCommitter<T>(
         groups.due = false;
         const group = waiting.splice(0, GROUP_FOLDERS);
         groups.underWay = group.length;
+        const beganMs = performance.now();
         await commit(group);
+        groups.commitMs = performance.now() - beganMs;
         groups.underWay = 0;
         for (const tell of groups.ended.splice(0)) tell();
       } while (waiting.length > 0 && (groups.due || waiting.length >= GROUP_FOLDERS));
@@ -109,7 +118,8 @@ export function createCommitter<T>(
   };
 
   const closeLater = (groups: Groups<T>): void => {
-    groups.timer ??= setTimeout(() => void flush(groups), GROUP_MILLISECONDS);
+    const wanted = Math.max(GROUP_MILLISECONDS, groups.commitMs / COMMIT_SHARE);
+    groups.timer ??= setTimeout(() => void flush(groups), Math.min(wanted, GROUP_MILLISECONDS_AT_MOST));
   };
 
   const rethrow = (): void => {

@@ -76,7 +76,9 @@ export interface Route {
   foldersLeft: number;
   messagesLeft: number;
   exhausted: boolean;
+  /** Batches, and their folders. */
   underWay: number;
+  foldersUnderWay: number;
   /** Folders that wait for their move. */
   queuedFolders: number;
   /** Messages of which plans are made or wait. */

@@ -31,6 +31,11 @@ import type { Amount, Device, DeviceUse, Route, RouteWork, ScheduleOptions, Step
 const FIRST_LIMIT = 2;
 /** Batches of a route beyond two for each task: being recorded, or read from the mapping. */
 const BATCHES_AHEAD = 2;
+/**
+ * Where they have few folders, so many more. A record is durable when its disk says so, which takes a quarter of a
+ * second while others link; meanwhile threads prepare folders, and the records of all those share one sync.
+ */
+const SMALL_BATCHES_AHEAD = 32;
 /** Messages of which plans wait in memory, of all routes; 100 bytes each or so. */
 const PLANNED_MESSAGES = 100_000;
 /** Folders of a batch at most: each holds three descriptors until it is published. */
@@ -52,6 +57,8 @@ export class Schedule {
   readonly #queueShare: number;
   readonly #messagesShare: number;
   readonly #batchFolders: number;
+  /** Further small batches are opened while a route has fewer folders under way. */
+  readonly #foldersAhead: number;
   readonly #firstLimit: number;
   /** Batches whose step others can help with. */
   readonly #helped = new Set<Ticket>();
@@ -68,6 +75,7 @@ export class Schedule {
     this.#messagesShare = PLANNED_MESSAGES / routes;
     const batches = 2 * threads + BATCHES_AHEAD * routes;
     this.#batchFolders = Math.max(1, Math.min(BATCH_FOLDERS, this.#queueShare, Math.floor(foldersUnderWay / batches)));
+    this.#foldersAhead = Math.min(this.#queueShare, Math.floor(foldersUnderWay / routes) - this.#batchFolders);
     this.#firstLimit = Math.max(1, Math.min(FIRST_LIMIT, Math.floor(threads / devicesOf(works).size)));
     this.#routes = works.map((work) => this.#routeOf(work));
   }
@@ -77,8 +85,7 @@ export class Schedule {
     let best: number | undefined;
     for (const [number, route] of this.#routes.entries()) {
       if (route.exhausted || route.prepares.length > 0) continue;
-      const limit = Math.min(...route.devices.map((device) => device.limit.value));
-      if (route.underWay >= 2 * limit + BATCHES_AHEAD) continue;
+      if (!this.#hasRoom(route)) continue;
       if (best === undefined || this.#isBefore(route, this.#route(best))) best = number;
     }
     return best;
@@ -105,6 +112,7 @@ export class Schedule {
       device.wanted += 1;
     }
     route.underWay += 1;
+    route.foldersUnderWay += folders;
     this.#underWay += 1;
     return {
       route: number,
@@ -217,6 +225,7 @@ export class Schedule {
     this.#forgetPlan(route, ticket);
     this.#noMoreThreads(route, ticket);
     route.underWay -= 1;
+    route.foldersUnderWay -= ticket.folders;
     this.#underWay -= 1;
     for (const [i, device] of route.devices.entries()) {
       device.estimateDone += ticket.messages;
@@ -257,6 +266,7 @@ export class Schedule {
       messagesLeft: messages,
       exhausted: false,
       underWay: 0,
+      foldersUnderWay: 0,
       queuedFolders: 0,
       plannedMessages: 0,
     };
@@ -279,6 +289,13 @@ export class Schedule {
     };
     this.#devices.set(key, device);
     return device;
+  }
+
+  /** For another batch on its way. */
+  #hasRoom({ devices, underWay, foldersUnderWay }: Route): boolean {
+    const atOnce = 2 * Math.min(...devices.map(({ limit }) => limit.value));
+    if (underWay < atOnce + BATCHES_AHEAD) return true;
+    return underWay < atOnce + SMALL_BATCHES_AHEAD && foldersUnderWay < this.#foldersAhead;
   }
 
   #isStartable(route: Route): boolean {

@@ -76,6 +76,22 @@ describe('createCommitter', () => {
     expect(seen).toEqual([1, 2, 3]);
   });
 
+  it('keeps a group open for longer where commits are slow', async () => {
+    const began: number[] = [];
+    const committer = createCommitter<number>(async () => {
+      began.push(performance.now());
+      await sleep(100);
+    });
+    await committer.add([1]);
+    for (let waited = 0; began.length === 0 && waited < 5_000; waited += 10) await sleep(10);
+    await sleep(150);
+    await committer.add([2]);
+    for (let waited = 0; began.length === 1 && waited < 5_000; waited += 10) await sleep(10);
+    // An eighth of the time is for commits: 800 ms after its first folder, not 250.
+    expect((began[1] ?? 0) - (began[0] ?? 0)).toBeGreaterThan(900);
+    await committer.drain();
+  });
+
   it('never commits again after a failure, and says so to everybody', async () => {
     let calls = 0;
     const committer = createCommitter<number>(async () => {

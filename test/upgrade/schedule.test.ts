@@ -89,6 +89,13 @@ describe('one device', () => {
     expect(slow.ms).toBeLessThan(1.2 * quick.ms);
   });
 
+  it('is not slowed down by records that take long, where folders are few and large', () => {
+    const routes = [{ source: 'one', target: 'one', folders: evenly(60, 2_000) }];
+    const quick = simulate({ disks: { one: disk(10, 20) }, routes, threads: 2, recordMs: 0 });
+    const slow = simulate({ disks: { one: disk(10, 20) }, routes, threads: 2, recordMs: 500 });
+    expect(slow.ms).toBeLessThan(1.12 * quick.ms);
+  });
+
   it('does its largest folders first, its last ones in small batches', () => {
     const routes = [{ source: 'one', target: 'one', folders: evenly(1_000, 10) }];
     const { batches } = simulate({ disks: { one: disk(10, 20) }, routes, threads: 2 });
