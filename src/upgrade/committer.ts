@@ -75,7 +75,15 @@ export function createCommitter<T>(
   const groupsOf = (device: bigint): Groups<T> => {
     const known = devices.get(device);
     if (known !== undefined) return known;
-    const made: Groups<T> = { waiting: [], timer: undefined, running: undefined, underWay: 0, commitMs: 0, ended: [], due: false };
+    const made: Groups<T> = {
+      waiting: [],
+      timer: undefined,
+      running: undefined,
+      underWay: 0,
+      commitMs: 0,
+      ended: [],
+      due: false,
+    };
     devices.set(device, made);
     return made;
   };
