@@ -10,13 +10,13 @@
  * What nobody foresaw is INTERNAL, with its stack, and exit 4: nobody knows what had been begun, and to run again is
  * safe, as after a kill.
  */
-import { realpathSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { basename } from 'node:path';
+import { readFileSync, realpathSync, writeSync } from 'node:fs';
+import { parse } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command, CommanderError } from 'commander';
 import { describeError, EXIT, type ExitCode, hasErrno, MailhaulError, systemCause } from '../errors.js';
 import { CONTROLS, parseLogLevel } from '../log/log.js';
+import { inPackage } from '../package.js';
 
 /** Options that every command has. */
 export interface CommonFlags {
@@ -45,7 +45,7 @@ export function makeCommand(name: string, description: string): Command {
 }
 
 export function packageVersion(): string {
-  return (createRequire(import.meta.url)('../../package.json') as { version: string }).version;
+  return (JSON.parse(readFileSync(inPackage('package.json'), 'utf8')) as { version: string }).version;
 }
 
 /** Wrong usage: exit 2. */
@@ -193,13 +193,21 @@ function writeAllSync(fd: number, text: string): boolean {
 }
 
 /**
- * Runs `command` when Node was started with the module at `url`, and sets the exit code. An exception or a rejection
- * that nobody catches ends the process at once, as a second signal does: whatever it left half done, the next run
- * goes on from.
+ * Runs `command` when Node was started with the module at `url`, and sets the exit code. The file must have the command's
+ * name as well: all modules of a bundle (bundle.mjs) have the same `url`, and only that of the entry may start.
+ *
+ * An exception or a rejection that nobody catches ends the process at once, as a second signal does: whatever it left
+ * half done, the next run goes on from.
  */
-export async function startIfMain(url: string, command: (argv: readonly string[]) => Promise<ExitCode>): Promise<void> {
-  if (process.argv[1] === undefined || realpathSync(process.argv[1]) !== fileURLToPath(url)) return;
-  process.on('uncaughtException', (error) => endAtOnce(basename(fileURLToPath(url), '.js'), error));
+export async function startIfMain(
+  url: string,
+  name: string,
+  command: (argv: readonly string[]) => Promise<ExitCode>,
+): Promise<void> {
+  const file = fileURLToPath(url);
+  if (parse(file).name !== name) return;
+  if (process.argv[1] === undefined || realpathSync(process.argv[1]) !== file) return;
+  process.on('uncaughtException', (error) => endAtOnce(name, error));
   const code = await command(process.argv.slice(2));
   // All is written. What may be open still, such as the port of a thread that died, would keep the process for ever.
   process.exit(code);

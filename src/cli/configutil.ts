@@ -321,4 +321,4 @@ function toProblem(error: unknown): Problem {
   return { code, message, where: (error instanceof MailhaulError ? error.where : undefined) ?? null };
 }
 
-await startIfMain(import.meta.url, configutil);
+await startIfMain(import.meta.url, 'configutil', configutil);

@@ -73,4 +73,4 @@ function printAccount(account: string, flags: Flags): void {
   else standardOutput.write(`${directory}\n`);
 }
 
-await startIfMain(import.meta.url, hashdir);
+await startIfMain(import.meta.url, 'hashdir', hashdir);

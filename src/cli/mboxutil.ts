@@ -182,4 +182,4 @@ function messageLine(message: DumpedMessage): string {
   return `${visible(message.mailbox)} ${message.uid} ${shown} ${message.size} (${flags}) ${message.sha256 ?? '-'}\n`;
 }
 
-await startIfMain(import.meta.url, mboxutil);
+await startIfMain(import.meta.url, 'mboxutil', mboxutil);

@@ -82,4 +82,4 @@ export function main(argv: readonly string[]): Promise<ExitCode> {
   return runCommand<Flags>(makeProgram(), argv, perform);
 }
 
-await startIfMain(import.meta.url, main);
+await startIfMain(import.meta.url, 'msg-setup', main);

@@ -4,7 +4,6 @@
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import type {
   DirectoryScan,
   EngineInput,
@@ -15,6 +14,7 @@ import type {
   RemoveOutput,
   SharedPiece,
 } from '../engine/types.js';
+import { inPackage } from '../package.js';
 import { armedFaults } from './seam.js';
 
 /** What build/Release/mailhaul.node exports. All calls are synchronous and throw Errors with `code`. */
@@ -94,7 +94,7 @@ let loaded: NativeAddon | null | undefined;
 
 /** Where the addon lies, whether cmake-js or node-gyp built it. */
 export function addonPath(): string {
-  return fileURLToPath(new URL('../../build/Release/mailhaul.node', import.meta.url));
+  return inPackage('build/Release/mailhaul.node');
 }
 
 /** The addon, or undefined when it was not built. `MAILHAUL_ADDON` names another file, or `none`. */

@@ -2,8 +2,8 @@
  * The transfer threads (threads.ts) run compiled JavaScript. Each calls its engine synchronously,
  * so a worker is busy with exactly one task; progress and the cancel flag travel in shared memory.
  */
-import { fileURLToPath } from 'node:url';
 import type { SharedPiece } from '../engine/types.js';
+import { builtFile } from '../package.js';
 import type {
   AppendResult,
   FinishResult,
@@ -35,17 +35,9 @@ export interface WorkerPool {
   close(): Promise<void>;
 }
 
-/** The compiled worker; when this module runs from source (tests) it is the one in dist/. */
-function workerFile(): string {
-  const here = import.meta.url;
-  return fileURLToPath(
-    here.endsWith('.ts') ? new URL('../../dist/upgrade/worker.js', here) : new URL('worker.js', here),
-  );
-}
-
 /** Starts all threads at once: after this nothing has to be loaded from disk any more. */
 export function startPool(threads: number, context: WorkerContext): WorkerPool {
-  const pool = startThreads(workerFile(), threads, context);
+  const pool = startThreads(builtFile('upgrade/worker'), threads, context);
   return {
     run: <K extends Task['kind']>(task: Extract<Task, { kind: K }>) => pool.run(task) as Promise<TaskResults[K]>,
     async ready() {

@@ -3,13 +3,12 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { instanceOf, usageError, visible } from '../../src/cli/common.js';
 import { EXIT } from '../../src/errors.js';
-import { builtModule, project } from '../support/process.js';
+import { INSIDE, project } from '../support/process.js';
 
 /** Runs a command made of the shared parts, in a process of its own. */
 function run(body: string, ...args: string[]): { status: number | null; stdout: string; stderr: string } {
   const script = `
-    import { makeCommand, runCommand, standardOutput, instanceOf, usageError } from ${builtModule('cli/common')};
-    import { EXIT, MailhaulError } from ${builtModule('errors')};
+    import { EXIT, instanceOf, MailhaulError, makeCommand, runCommand, standardOutput, usageError } from ${INSIDE};
     const program = makeCommand('tool', 'A tool.').option('-a, --all', 'all');
     process.exitCode = await runCommand(program, process.argv.slice(1), async (flags, operands) => { ${body} });
   `;

@@ -4,12 +4,11 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { loadAddon } from '../../src/fs/addon.js';
+import { INSIDE } from '../support/process.js';
 
-const moduleUrl = (name: string): string => JSON.stringify(new URL(`../../dist/${name}.js`, import.meta.url).href);
 /** Prints what both ways answer, or the codes of what they throw. */
 const SCRIPT = `
-  const { lookupAccount } = await import(${moduleUrl('config/account')});
-  const { accountIdsByCommand } = await import(${moduleUrl('config/nss')});
+  const { accountIdsByCommand, lookupAccount } = await import(${INSIDE});
   const answers = [undefined, accountIdsByCommand].map((lookup) => {
     try { return lookupAccount(process.argv[1], process.argv[2], lookup); }
     catch (error) { return { code: error.code, call: error.cause?.syscall }; }

@@ -18,7 +18,7 @@ import { closeDir, type Dir, openRoot } from '../../src/fs/dir.js';
 import { tryFlock } from '../../src/fs/flock.js';
 import { armFaults } from '../../src/fs/seam.js';
 import { walk } from '../../src/fs/walk.js';
-import { builtModule } from '../support/process.js';
+import { INSIDE } from '../support/process.js';
 
 let root: string;
 let dir: Dir;
@@ -163,8 +163,7 @@ describe('changing', () => {
     const script = join(root, 'stopped.mjs');
     writeFileSync(
       script,
-      `import { openConfigDb } from ${builtModule('config/configdb')}; import { openRoot } from ${builtModule('fs/dir')};
-       import { armFaults } from ${builtModule('fs/seam')};
+      `import { armFaults, openConfigDb, openRoot } from ${INSIDE};
        // Stops before its first call with an effect: it has the lock by then.
        armFaults({ mode: 'stop', at: 1, errno: 0, report: '' });
        await openConfigDb(openRoot(${JSON.stringify(root)})).set('a', '2');`,
@@ -207,7 +206,7 @@ describe('changing', () => {
     const script = join(root, 'writer.mjs');
     writeFileSync(
       script,
-      `import { openConfigDb } from ${builtModule('config/configdb')}; import { openRoot } from ${builtModule('fs/dir')};
+      `import { openConfigDb, openRoot } from ${INSIDE};
        const db = openConfigDb(openRoot(${JSON.stringify(root)}));
        for (let i = 0; i < 15; i++) await db.set('p' + process.argv[2] + '.n' + i, 'x');`,
     );

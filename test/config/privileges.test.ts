@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { asAccount, checkIdentity } from '../../src/config/privileges.js';
-import { builtModule } from '../support/process.js';
+import { INSIDE } from '../support/process.js';
 import { ACCOUNT, codeOf, needRoot } from '../upgrade/small-store.js';
 
 describe('the server account', () => {
@@ -34,8 +34,7 @@ describe('the server account', () => {
     try {
       fs.chownSync(directory, ACCOUNT.uid, ACCOUNT.gid);
       const script = `
-        import { becomeAccount } from ${builtModule('config/privileges')};
-        import { createFile, openRoot } from ${builtModule('fs/dir')};
+        import { becomeAccount, createFile, openRoot } from ${INSIDE};
         const dir = openRoot(process.argv[2]);
         becomeAccount(JSON.parse(process.argv[3]));
         createFile(dir, 'made');

@@ -5,13 +5,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { lockDirectory, lockStore } from '../../src/config/store-lock.js';
 import { closeDir, type Dir, openRoot } from '../../src/fs/dir.js';
-import { builtModule } from '../support/process.js';
+import { INSIDE } from '../support/process.js';
 import { codeOf } from '../upgrade/small-store.js';
 
 /** A process that takes the lock, says so, and waits. */
 const HOLDER = `
-import { openRoot } from ${builtModule('fs/dir')};
-import { lockStore } from ${builtModule('config/store-lock')};
+import { lockStore, openRoot } from ${INSIDE};
 lockStore(openRoot(process.argv[2]), process.argv[3], 'upgrade -s');
 console.log('locked');
 setInterval(() => {}, 1000);

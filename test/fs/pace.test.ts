@@ -13,7 +13,7 @@ import {
   settle,
   spent,
 } from '../../src/fs/pace.js';
-import { builtModule } from '../support/process.js';
+import { INSIDE } from '../support/process.js';
 
 const SECOND = 1_000_000_000n;
 const NOW = 1_000n * SECOND;
@@ -103,7 +103,7 @@ it('a thread that waits goes on when the limits change', async () => {
   setLimits(pace, { bytes: 1, operations: 0 });
   const code = `
     import { parentPort, workerData } from 'node:worker_threads';
-    const { armPace, settle, spent } = await import(${builtModule('fs/pace')});
+    const { armPace, settle, spent } = await import(${INSIDE});
     armPace(workerData, new Int32Array(new SharedArrayBuffer(4)));
     spent.bytes = 1e9;
     settle();

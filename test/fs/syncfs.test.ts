@@ -3,7 +3,7 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { builtModule } from '../support/process.js';
+import { INSIDE } from '../support/process.js';
 
 let directory = '';
 beforeAll(() => {
@@ -15,7 +15,7 @@ afterAll(() => fs.rmSync(directory, { recursive: true }));
 function sync(before: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const script = `
     import { openSync } from 'node:fs';
-    const { syncFileSystem } = await import(${builtModule('fs/syncfs')});
+    const { syncFileSystem } = await import(${INSIDE});
     await syncFileSystem(openSync(${JSON.stringify(directory)}, 'r')).then(
       () => console.log('synced'),
       (error) => console.log(error.code, error.message),

@@ -28,7 +28,7 @@ import {
   openLog,
   parseLogLevel,
 } from '../../src/log/log.js';
-import { builtModule } from '../support/process.js';
+import { INSIDE } from '../support/process.js';
 
 const LINE =
   /^\[\d{2}\/(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4}\] [\w-]+ [a-z-]+\[\d+\]: [A-Z]\w+ [A-Z]\w+: .+$/;
@@ -60,7 +60,7 @@ function startWriter(count: number): ChildProcessWithoutNullStreams {
   const script = join(root, 'writer.mjs');
   writeFileSync(
     script,
-    `import { openLog } from ${builtModule('log/log')}; import { openRoot } from ${builtModule('fs/dir')};
+    `import { openLog, openRoot } from ${INSIDE};
      process.stdout.write('starting');
      const log = openLog({ instance: openRoot(${JSON.stringify(root)}) });
      for (let i = 0; i < Number(process.argv[2]); i++) log.write('Store', 'Error', String(i).repeat(300));`,

@@ -8,7 +8,7 @@ import { closeDir, openRoot } from '../../src/fs/dir.js';
 import { tryFlock } from '../../src/fs/flock.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../src/store/database.js';
 import { openEnvironment } from '../../src/store/environment.js';
-import { builtModule } from '../support/process.js';
+import { INSIDE } from '../support/process.js';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 const OWNER = { uid: 8, gid: 12 };
@@ -32,7 +32,7 @@ it('LMDB opens with the rights of the server account: a link put there meanwhile
   need(ctx, process.geteuid?.() === 0, 'needs root');
   need(ctx, spawnSync('strace', ['-V']).status === 0, 'strace is not installed');
   fs.chownSync(directory, OWNER.uid, OWNER.gid);
-  const script = `import { openMailboxDatabase } from ${builtModule('store/database')};
+  const script = `import { openMailboxDatabase } from ${INSIDE};
     const database = await openMailboxDatabase(${JSON.stringify(directory)}, { create: true, owner: ${JSON.stringify(OWNER)} });
     await database.close();
     if (process.geteuid() !== 0) process.exit(9);`;

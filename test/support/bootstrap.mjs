@@ -57,7 +57,7 @@ function build() {
   // Says in one line why the portable engine will be used when there is no compiler; never fails for that.
   run(process.execPath, ['native/build.mjs']);
   say('Building TypeScript');
-  const status = run('npx', ['--no-install', 'tsc', '-p', 'tsconfig.build.json']);
+  const status = run('npm', ['run', '-s', 'build:ts']);
   if (status !== 0) stop('TypeScript did not compile.', status);
 }
 

@@ -3,9 +3,7 @@
  * `database-writer.mjs <directory> <user> <count> [create]`. Prints `resolved <n>` after each update.
  */
 import { writeSync } from 'node:fs';
-import { MailhaulError } from '../../dist/errors.js';
-import { armFaults, parseFaultPlan } from '../../dist/fs/seam.js';
-import { openMailboxDatabase } from '../../dist/store/database.js';
+import { armFaults, MailhaulError, openMailboxDatabase, parseFaultPlan } from '../../dist/test/inside.js';
 
 const [directory = '', user = '', count = '', create] = process.argv.slice(2);
 const database = await openMailboxDatabase(directory, { create: create === 'create' });

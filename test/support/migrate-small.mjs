@@ -3,8 +3,7 @@
  * for good: `migrate-small.mjs <options as JSON>`, those of `migrate` (migrated-store.ts). Prints the two reports as
  * JSON. Plain JavaScript on what was built: it starts in a third of the time.
  */
-import { upgradeFolders } from '../../dist/upgrade/folders.js';
-import { upgradeMessages } from '../../dist/upgrade/upgradeMessages.js';
+import { upgradeFolders, upgradeMessages } from '../../dist/index.js';
 
 const input = JSON.parse(process.argv[2] ?? '{}');
 const folders = await upgradeFolders(input);

@@ -14,10 +14,8 @@ export function commandFile(name: string): string {
   return fileURLToPath(new URL(`cli/${name}.js`, DIST));
 }
 
-/** URL of a module below `src`, as built, quoted for the text of a script: `fs/dir`. */
-export function builtModule(name: string): string {
-  return JSON.stringify(new URL(`${name}.js`, DIST).href);
-}
+/** URL of inside.ts as built, quoted for the text of a script. */
+export const INSIDE = JSON.stringify(new URL('test/inside.js', DIST).href);
 
 /** Runs a command of the package to its end. */
 export function runCli(command: string, ...args: string[]): SpawnSyncReturns<string> {

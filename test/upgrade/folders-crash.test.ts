@@ -7,7 +7,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { armFaults } from '../../src/fs/seam.js';
-import { builtModule } from '../support/process.js';
+import { INSIDE } from '../support/process.js';
 import { databases, INDEX, run, type SmallStore, smallStore } from './small-store.js';
 
 const NOW = 2_000_000_000;
@@ -102,8 +102,7 @@ describe('upgrade -s stopped anywhere', () => {
     'by SIGKILL, ends the same after another run',
     async () => {
       const script = `
-      import { armFaults, parseFaultPlan } from ${builtModule('fs/seam')};
-      import { upgradeFolders } from ${builtModule('upgrade/folders')};
+      import { armFaults, parseFaultPlan, upgradeFolders } from ${INSIDE};
       armFaults(parseFaultPlan(process.env.MAILHAUL_FAULT));
       await upgradeFolders(JSON.parse(process.argv[2]));
     `;

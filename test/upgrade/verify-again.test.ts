@@ -5,7 +5,7 @@ import * as fs from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { verifyStore } from '../../src/upgrade/verify.js';
 import { handSite, putMail } from '../e2e/hand-site.js';
-import { builtModule } from '../support/process.js';
+import { INSIDE } from '../support/process.js';
 import { ACCOUNT, INDEX, needRoot } from './small-store.js';
 import { makeVerifiedStore, type VerifiedStore } from './verify-support.js';
 
@@ -48,9 +48,7 @@ async function release(holder: ChildProcess): Promise<void> {
 /** What a service does, in a process of its own. */
 function asService(instance: string, calls: string): void {
   const script = `
-    import { openMailboxDatabase } from ${builtModule('store/database')};
-    import { changeMailbox } from ${builtModule('store/mailbox/change')};
-    import { createMailbox, deleteMailbox, renameMailbox } from ${builtModule('store/mailbox/names')};
+    import { changeMailbox, createMailbox, deleteMailbox, openMailboxDatabase, renameMailbox } from ${INSIDE};
     const mailboxes = await openMailboxDatabase(${JSON.stringify(`${instance}/store/mboxlist`)});
     const store = { mailboxes, owner: ${JSON.stringify({ uid: ACCOUNT.uid, gid: ACCOUNT.gid })} };
     ${calls}

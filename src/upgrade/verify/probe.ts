@@ -5,16 +5,8 @@
  *     node probeMain.js <store/mboxlist> <directory of __upfolder.db> <uid> <gid>      exit 0: all of it can be read
  */
 import { spawn } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { EXIT, MailhaulError } from '../../errors.js';
-
-/** The compiled program; when this module runs from source (tests) it is the one in dist/. */
-function programFile(): string {
-  const here = import.meta.url;
-  return fileURLToPath(
-    here.endsWith('.ts') ? new URL('../../../dist/upgrade/verify/probeMain.js', here) : new URL('probeMain.js', here),
-  );
-}
+import { builtFile } from '../../package.js';
 
 /**
  * @throws MailhaulError VERIFY_DATABASE (exit 3) when the databases cannot be read to their ends
@@ -24,7 +16,7 @@ export async function probeDatabases(
   workDir: string,
   owner: { readonly uid: number; readonly gid: number },
 ): Promise<void> {
-  const words = [programFile(), mboxlist, workDir, String(owner.uid), String(owner.gid)];
+  const words = [builtFile('upgrade/verify/probeMain'), mboxlist, workDir, String(owner.uid), String(owner.gid)];
   const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'ignore'] });
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -1,7 +1,7 @@
 /** Where tasks are done: in threads, or for a small store in the main thread, which costs no start. */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
+import { builtFile } from '../../package.js';
 import { startThreads } from '../threads.js';
 import { makeContext } from './context.js';
 import { type Implementation, implementations } from './implementations.js';
@@ -30,17 +30,9 @@ export async function inlineRunner(thread: ThreadContext): Promise<Runner> {
   };
 }
 
-/** The compiled worker; when this module runs from source (tests) it is the one in dist/. */
-function workerFile(): string {
-  const here = import.meta.url;
-  return fileURLToPath(
-    here.endsWith('.ts') ? new URL('../../../dist/upgrade/verify/worker.js', here) : new URL('worker.js', here),
-  );
-}
-
 /** Resolves when every thread has loaded its code: nothing has to be read from disk for it any more. */
 export async function threadRunner(threads: number, thread: ThreadContext): Promise<Runner> {
-  const pool = startThreads(workerFile(), threads, thread);
+  const pool = startThreads(builtFile('upgrade/verify/worker'), threads, thread);
   const runner: Runner = {
     threads,
     implementations: (await implementations()).map(({ name }) => name),

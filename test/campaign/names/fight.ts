@@ -55,7 +55,7 @@ export async function fight(ground: Ground, random: Random, plan: RoundPlan): Pr
   const fates = Array.from({ length: WORKERS }, (_, i) => (plan.calm ? calmFate(random, i) : drawFate(random)));
   const orders = fates.map((_, number) => writeOrder(ground, random, plan, number));
   const ends = await Promise.all([
-    ...orders.map(({ file }, i) => run([WORKER, file], fates[i])),
+    ...orders.map(({ file }, i) => run(['--enable-source-maps', WORKER, file], fates[i])),
     runCommand(plan.command, random, plan.calm),
   ]);
   const diaries = orders.map(({ order }) => readDiary(order.diary));

@@ -7,11 +7,16 @@ import { createHash } from 'node:crypto';
 import fs, { openSync, readFileSync, writeSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openInstance } from '../../../dist/config/instance.js';
-import { armFaults, parseFaultPlan } from '../../../dist/fs/seam.js';
-import { openMailboxDatabase } from '../../../dist/store/database.js';
-import { changeMailbox } from '../../../dist/store/mailbox/change.js';
-import { createMailbox, deleteMailbox, renameMailbox } from '../../../dist/store/mailbox/names.js';
+import {
+  armFaults,
+  changeMailbox,
+  createMailbox,
+  deleteMailbox,
+  openInstance,
+  openMailboxDatabase,
+  parseFaultPlan,
+  renameMailbox,
+} from '../../../dist/test/inside.js';
 
 process.umask(0o077);
 const order = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8'));
@@ -145,7 +150,7 @@ instance.close();
 
 /** What it says, where in the product it came from, and why. */
 function textOf(error) {
-  const from = /\bdist\/\S+?:\d+/.exec(error.stack ?? '')?.[0] ?? '';
+  const from = /\bsrc\/\S+?:\d+/.exec(error.stack ?? '')?.[0] ?? '';
   const cause = error.cause === undefined ? '' : ` (${textOf(error.cause)})`;
   return `${error.message ?? error} [${error.where ?? ''}] ${from}${cause}`;
 }

@@ -64,25 +64,12 @@ export function startReader(directory: string): Reader {
   };
 }
 
-/** Modules that export the commands' functions. */
-const MODULES = { mboxutil: 'mboxutil', upgrade: 'upgrade-command' } as const;
-
 type Command = (argv: readonly string[]) => Promise<number>;
 
-/** The command's function, from dist as the commands themselves. */
-async function load(name: Request['name']): Promise<Command> {
-  const module = (await import(new URL(`../../../dist/cli/${MODULES[name]}.js`, import.meta.url).href)) as Record<
-    string,
-    Command
-  >;
-  const command = module[name];
-  if (command === undefined) throw new Error(`dist/cli/${MODULES[name]}.js does not export ${name}`);
-  return command;
-}
-
-/** The process itself. */
+/** The process itself, with the commands' functions as they were built. */
 async function serve(): Promise<void> {
-  const commands = { mboxutil: await load('mboxutil'), upgrade: await load('upgrade') };
+  const { href } = new URL('../../../dist/test/inside.js', import.meta.url);
+  const commands = (await import(href)) as Record<Request['name'], Command>;
   process.on('message', ({ name, args }: Request) => {
     commands[name](args).then(
       (status) => process.send?.(status),
