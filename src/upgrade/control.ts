@@ -99,8 +99,11 @@ export class ControlFile {
   changed(): LimitsChange | undefined {
     const now = this.look();
     if (now === this.seen) return undefined;
+    const bytes = now === GONE ? undefined : this.read();
+    if (bytes === LATER) return undefined;
     this.seen = now;
-    return now === GONE ? undefined : parseControl(this.read());
+    if (bytes instanceof MailhaulError) throw bytes;
+    return bytes && parseControl(bytes);
   }
 
   private look(): string {
@@ -108,8 +111,8 @@ export class ControlFile {
     return status === undefined ? GONE : `${status.ino} ${status.size} ${status.mtimeNs} ${status.ctimeNs}`;
   }
 
-  /** At most one byte more than a file may have. */
-  private read(): Uint8Array {
+  /** At most one byte more than a file may have. `later`: the process has no descriptor free for it at the moment. */
+  private read(): Uint8Array | MailhaulError | typeof LATER {
     try {
       const fd = openOwnedFile(this.lockDir, CONTROL_FILE, { accountUid: this.accountUid });
       try {
@@ -121,7 +124,8 @@ export class ControlFile {
     } catch (error) {
       // Gone again: the same as an empty one.
       if (hasErrno(error, 'ENOENT')) return new Uint8Array(0);
-      throw new MailhaulError('CONTROL_FILE', `The file cannot be read: ${describeError(error)}.`, {
+      if (hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) return LATER;
+      return new MailhaulError('CONTROL_FILE', `The file cannot be read: ${describeError(error)}.`, {
         where: displayPath(this.lockDir, CONTROL_FILE),
         hint: 'It must belong to the server account, or be readable by all.',
         cause: error,
@@ -131,3 +135,4 @@ export class ControlFile {
 }
 
 const GONE = '';
+const LATER = 'later';

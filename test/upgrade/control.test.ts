@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -84,6 +85,26 @@ describe('ControlFile', () => {
     const file = new ControlFile(dir, owner.uid);
     fs.writeFileSync(join(directory, CONTROL_FILE), 'x\n');
     expect(codeOf(() => file.changed())).toBe('CONTROL_FILE');
+    expect(file.changed()).toBeUndefined();
+  });
+
+  it('is read later when no descriptor is free', () => {
+    const file = new ControlFile(dir, owner.uid);
+    writeControl(dir, { bwlimit: 5 }, owner);
+    const filled: number[] = [];
+    const limit = (soft: string) => execFileSync('prlimit', [`--pid=${process.pid}`, `--nofile=${soft}:`]);
+    const before = /^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? '';
+    limit('512');
+    try {
+      expect(() => {
+        for (;;) filled.push(fs.openSync('/dev/null', 'r'));
+      }).toThrow('EMFILE');
+      expect(file.changed()).toBeUndefined();
+    } finally {
+      for (const fd of filled) fs.closeSync(fd);
+      limit(before);
+    }
+    expect(file.changed()).toEqual({ bwlimit: 5 });
     expect(file.changed()).toBeUndefined();
   });
 

@@ -19,10 +19,12 @@ constexpr std::uint32_t kDeadSource = 32;
 
 }  // namespace
 
-/// Times one message of sixteen, and counts it for all of them: reading the clock costs as much as a short parse.
+/// Times one message of sixteen, and counts it for all of them: reading the clock costs as much as a short parse. The
+/// thread's messages are counted through all its folders: the first of a folder, which makes directories, stands for
+/// itself only.
 class Mover::Clock {
  public:
-  explicit Clock(std::uint32_t message) noexcept : runs_(message % kEvery == 0) {
+  explicit Clock(std::uint32_t& messages) noexcept : runs_(messages++ % kEvery == 0) {
     if (runs_) last_ = std::chrono::steady_clock::now();
   }
   /// What passed since the last lap was spent on `on`.
@@ -60,7 +62,7 @@ Outcome Mover::move(Slice& slice, bool& stopped) {
     }
     if (shared_.over.load(std::memory_order_relaxed)) return {};
     const std::uint32_t i = order_[k];
-    Clock clock(static_cast<std::uint32_t>(k));
+    Clock clock(scratch_.messages);
     Source* source = nullptr;
     Outcome outcome = ahead.open(k, source);
     if (placer_.freeDescriptors(outcome)) outcome = ahead.openAgain(k, source);

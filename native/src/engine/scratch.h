@@ -16,6 +16,7 @@ struct Scratch {
   Buffer compare;
   WrittenInodes written;
   std::vector<std::uint8_t> crlf;
+  std::uint32_t messages = 0;  ///< moved by the thread so far; wraps
 
   /// Throws std::bad_alloc.
   [[nodiscard]] std::unique_ptr<Slice> takeSlice() {
