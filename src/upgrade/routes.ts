@@ -2,10 +2,11 @@
  * The worklist by devices: the folders that go from one device to one other are a route (schedule.ts). A route holds
  * positions in the worklist, four bytes a folder, in its order.
  *
- * The devices are those of store paths and partitions. A folder on a file system that is mounted below one of them goes
+ * The devices are the whole disks of store paths and partitions: partitions of one spindle share its head. A folder on a file system that is mounted below one of them goes
  * with it: nobody knows before it is opened. It is synced as its own device all the same (publish.ts).
  */
 import { fstat } from '../fs/dir.js';
+import { wholeDisk } from '../fs/wholeDisk.js';
 import { deviceName } from './device-name.js';
 import type { Taken } from './dispatch.js';
 import type { Run } from './run.js';
@@ -45,7 +46,7 @@ const ANYWHERE: Stretch = { storePath: '', rootPath: '' };
 export function routesOf({ roots, troubles }: Pick<Run, 'roots' | 'troubles'>, list: Worklist): Routes {
   const paths = new Map<string, Set<string>>();
   const device = (path: string, dev: bigint | undefined): string => {
-    const name = dev === undefined ? path : deviceName(dev);
+    const name = dev === undefined ? path : wholeDisk(deviceName(dev));
     paths.set(name, (paths.get(name) ?? new Set()).add(path));
     return name;
   };

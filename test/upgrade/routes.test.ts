@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDir, type Dir, openRoot } from '../../src/fs/dir.js';
+import { wholeDisk } from '../../src/fs/wholeDisk.js';
 import { deviceName } from '../../src/upgrade/device-name.js';
 import { emptyRoots, type Roots } from '../../src/upgrade/roots.js';
 import { routesOf } from '../../src/upgrade/routes.js';
@@ -54,7 +55,7 @@ describe('routesOf', () => {
       [folder(2, 20), '/b'],
       [folder(3, 30), '/gone'],
     ]);
-    const device = deviceName(fs.statSync(directory, { bigint: true }).dev);
+    const device = wholeDisk(deviceName(fs.statSync(directory, { bigint: true }).dev));
     const amounts = works.map(({ source, target, folders, messages }) => ({ source, target, folders, messages }));
     expect(amounts).toEqual([
       { source: device, target: '/partition', folders: 2, messages: 30 },
