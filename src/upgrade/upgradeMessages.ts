@@ -104,7 +104,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     }
     for (const [path, name] of scope.finished) leftoverRoot(roots, name, path, instance.owner);
     const faults = armedFaults() ?? null;
-    // A thread costs a tenth of a second to start: no more of them than folders, or slices of giant ones, can use, and
+    // A thread costs 60 ms of processor time to start: no more of them than folders, or slices of giant ones, can use, and
     // not even their code where there are none.
     const folders = scope.list.ids.length + scope.all.length;
     const slices = engine.jobs === undefined ? 1 : threadsFor(scope.totals.messages);
