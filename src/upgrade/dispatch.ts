@@ -32,6 +32,8 @@ export interface Work<B> {
   process(batch: B, lane: Lane): Promise<Amount>;
   /** Nothing new is begun. */
   isStopped(): boolean;
+  /** A thread has nothing to do: what batches wait for should come now. */
+  threadFree?(): void;
 }
 
 /** Resolves when every list is at its end, or `isStopped`, and no batch is under way. */
@@ -107,6 +109,7 @@ export function dispatch<B>(schedule: Schedule, work: Work<B>, clock = () => per
         begin(route);
       }
       if (schedule.isIdle()) resolve();
+      else if (schedule.hasFreeThread()) work.threadFree?.();
     };
 
     advance();

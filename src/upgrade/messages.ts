@@ -14,9 +14,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describeError, MailhaulError } from '../errors.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
 import { openFileLimit } from '../fs/openFiles.js';
-import { processBatch, type RecordWriter } from './batch.js';
+import { processBatch, type RecordItem, type RecordWriter } from './batch.js';
 import { type Committer, createCommitter } from './committer.js';
 import { dispatch } from './dispatch.js';
+import { createGatherer } from './gather.js';
 import { type HeldFolders, heldFolders } from './held.js';
 import { commitGroup, heldPartition } from './publish.js';
 import { addDiskUse } from './report.js';
@@ -98,6 +99,7 @@ async function runLanes(
     return folder === undefined || isStopped(run, folder) ? undefined : folder;
   };
   const halts = (error: unknown): void => haltFor(run, error);
+  const gathered = createGatherer<RecordItem>(records, () => schedule.hasFreeThread());
   await dispatch<readonly MappingFolder[]>(schedule, {
     take(route, maxFolders) {
       try {
@@ -109,13 +111,14 @@ async function runLanes(
     },
     async process(batch, lane) {
       try {
-        return await processBatch(run, batch, lane, postponed, records, committer);
+        return await processBatch(run, batch, lane, postponed, gathered.add, committer);
       } catch (error) {
         halts(error);
         return NOTHING;
       }
     },
     isStopped: () => halted(run),
+    threadFree: () => gathered.flush(),
   });
   await committer.drain().catch(halts);
   for (const use of schedule.devices(performance.now())) {

@@ -235,6 +235,10 @@ export class Schedule {
     }
   }
 
+  hasFreeThread(): boolean {
+    return this.#active < this.#threads;
+  }
+
   /** No batch is on its way, and no thread has anything in hand. */
   isIdle(): boolean {
     return this.#underWay === 0 && this.#active === 0;
