@@ -1,11 +1,10 @@
 /**
  * Runs one part once, on its disks. All stores are made first; then, under each of the conditions: competitors,
- * migrations, and the floor, which writes as many index bytes as they did. Warm comes before cold, so that nothing has
- * to be read again, and -r last of all: after the removal of a big tree ext4 makes files more slowly for a while.
+ * migrations, and the floor, which writes as many index bytes as they did. Each warm row is preceded by a read of its
+ * store. -r comes last of all: after the removal of a big tree ext4 makes files more slowly for a while.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import * as os from 'node:os';
 import * as path from 'node:path';
 import { runChild } from './children.js';
 import { COMPETITORS, type Competitor, commandOf, floorCommand, type Journey } from './competitors.js';
@@ -15,11 +14,8 @@ import { indexBytes, MessageInodes, partitionsOf } from './partitions.js';
 import type { Sample } from './plan.js';
 import { type Conditions, conditionsText, type Migration, messagesRow, type Part } from './plan.js';
 import { CONFIGUTIL, UPGRADE } from './project.js';
-import { type MadeStore, makeStores, partBytes, sharesTree } from './stores.js';
+import { type MadeStore, makeStores, sharesTree } from './stores.js';
 import { type Throttle, throttle } from './throttle.js';
-
-/** Stores that fill more than this share of memory may have left it again: they are read once before a warm run. */
-const SHARE_OF_MEMORY = 0.3;
 
 type Row = Pick<Sample, 'name' | 'kind' | 'cold' | 'across' | 'engine' | 'threads'>;
 
@@ -29,16 +25,12 @@ export class PartRun {
   private indexBytesEach = 0;
   private targets = 0;
   private throttle: Throttle | undefined;
-  /** Stores may have left memory: they are read once before a warm run. */
-  private readFirst: boolean;
 
   constructor(
     private readonly space: Workspace,
     private readonly part: Part,
     private readonly say: (line: string) => void,
-  ) {
-    this.readFirst = partBytes(part).disk * part.disks.length > os.totalmem() * SHARE_OF_MEMORY;
-  }
+  ) {}
 
   /** @param earlier samples of this round */
   async run(earlier: readonly Sample[]): Promise<void> {
@@ -150,12 +142,10 @@ export class PartRun {
   }
 
   private async measured(row: Row, command: readonly string[], store: MadeStore): Promise<Measured> {
-    if (this.readFirst && !row.cold && row.kind !== 'folders') await readAll(store);
+    if (!row.cold && row.kind !== 'folders') await warmUp(store);
     const { devices, paths } = this.space;
     const run = this.throttle === undefined ? command : this.throttle.wrap(command);
     const result = await measure(run, paths, { cold: row.cold, devices });
-    // The page cache was emptied.
-    if (row.cold) this.readFirst = true;
     if (result.status !== 0) {
       throw new Error(`${command.join(' ')}: exit code ${result.status}\n${result.stdout}${result.stderr}`);
     }
@@ -225,7 +215,16 @@ function movePartitions(instance: string, { installation, trees }: MadeStore, na
   });
 }
 
-async function readAll({ trees }: MadeStore): Promise<void> {
+/**
+ * Before every warm row: a virtual machine may take pages back that nobody used for a minute (DAMON does; with them go the
+ * blocks of inodes that are in memory themselves, and each link of one then waits for a disk), and other rows take minutes.
+ */
+async function warmUp({ trees }: MadeStore): Promise<void> {
+  // Names and inodes, so that reading the files reads their blocks as well (Linux, vm.rst, drop_caches). Root may.
+  if (process.getuid?.() === 0) {
+    spawnSync('sync');
+    fs.writeFileSync('/proc/sys/vm/drop_caches', '2');
+  }
   const cat = COMPETITORS.find(({ name }) => name === 'cat')!;
   await runChild(
     commandOf(

@@ -47,6 +47,14 @@ describe('a file of dist', () => {
     for (const file of named) expect(fs.existsSync(path.join(project, file)), file).toBe(true);
   });
 
+  it('is ASCII, of which V8 keeps a byte a character and not two', () => {
+    for (const name of ALL)
+      expect(
+        fs.readFileSync(`${project}/dist/${name}.js`).findIndex((byte) => byte > 127),
+        name,
+      ).toBe(-1);
+  });
+
   it('imports no other file of ours, and no package that is not installed with it', () => {
     for (const name of ALL) {
       const code = text(`dist/${name}.js`);
