@@ -58,8 +58,7 @@ export async function measure(
   { cold = false, env = process.env, devices = [] }: MeasureOptions = {},
 ): Promise<Measured> {
   spawnSync('sync');
-  // Page cache, directory entries and inodes (Linux, Documentation/admin-guide/sysctl/vm.rst, drop_caches).
-  if (cold) fs.writeFileSync('/proc/sys/vm/drop_caches', '3');
+  if (cold) dropCaches(CACHE.pages + CACHE.namesAndInodes);
   const watch = new Watch(devices);
   const finished = await runChild(command, { env }, (pid) => watch.begin(pid)).finally(() => watch.end());
   const seconds = watch.seconds();
@@ -75,6 +74,26 @@ export async function measure(
     series,
     ...finished,
   };
+}
+
+/** What may go (Linux, Documentation/admin-guide/sysctl/vm.rst, drop_caches). */
+export const CACHE = { pages: 1, namesAndInodes: 2 } as const;
+
+const DROP_CACHES = '/proc/sys/vm/drop_caches';
+
+/** Root may, except in most containers. */
+export function mayDropCaches(): boolean {
+  try {
+    fs.accessSync(DROP_CACHES, fs.constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Of the whole machine. What is dirty stays: sync before. */
+export function dropCaches(which: number): void {
+  fs.writeFileSync(DROP_CACHES, String(which));
 }
 
 /** Looks at a process tree and at disks while it runs. */

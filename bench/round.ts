@@ -9,7 +9,7 @@ import * as path from 'node:path';
 import { runChild } from './children.js';
 import { COMPETITORS, type Competitor, commandOf, floorCommand, type Journey } from './competitors.js';
 import type { Workspace } from './filesystem.js';
-import { type Measured, measure } from './measure.js';
+import { CACHE, dropCaches, type Measured, mayDropCaches, measure } from './measure.js';
 import { indexBytes, MessageInodes, partitionsOf } from './partitions.js';
 import type { Sample } from './plan.js';
 import { type Conditions, conditionsText, type Migration, messagesRow, type Part } from './plan.js';
@@ -220,10 +220,10 @@ function movePartitions(instance: string, { installation, trees }: MadeStore, na
  * blocks of inodes that are in memory themselves, and each link of one then waits for a disk), and other rows take minutes.
  */
 async function warmUp({ trees }: MadeStore): Promise<void> {
-  // Names and inodes, so that reading the files reads their blocks as well (Linux, vm.rst, drop_caches). Root may.
-  if (process.getuid?.() === 0) {
+  // So that reading the files reads the blocks of names and inodes as well.
+  if (mayDropCaches()) {
     spawnSync('sync');
-    fs.writeFileSync('/proc/sys/vm/drop_caches', '2');
+    dropCaches(CACHE.namesAndInodes);
   }
   const cat = COMPETITORS.find(({ name }) => name === 'cat')!;
   await runChild(

@@ -54,6 +54,11 @@ export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
   return code !== undefined && codes.includes(code);
 }
 
+/** The process has no descriptor or memory left: trouble of its own, whatever the file. */
+export function isOutOfResources(error: unknown): boolean {
+  return hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM');
+}
+
 /** A file system says that it is damaged (Linux; libuv has no name for it). */
 export const EUCLEAN = 117;
 

@@ -10,8 +10,8 @@
  * device has one group under way at a time: the next one knows how the sync before it went.
  * 3.x files go only after the database commit that published their folder (4x-store.md, promise 1).
  * A group closes a while after its first folder, at GROUP_FOLDERS, or when nothing else is under way. The slower the
- * commit before it was, the longer that while: a sync of the file system also holds up those that link into it meanwhile. Transactions of
- * several groups take turns in the databases (store/environment.ts).
+ * commit before it was, the longer that while: a sync of the file system also holds up those that link into it
+ * meanwhile. Transactions of several groups take turns in the databases (store/environment.ts).
  */
 
 import { HELD_AT_MOST } from './held.js';

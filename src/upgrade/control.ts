@@ -10,7 +10,7 @@
  * one and means nothing to it.
  */
 import { closeSync } from 'node:fs';
-import { describeError, hasErrno, MailhaulError } from '../errors.js';
+import { describeError, hasErrno, isOutOfResources, MailhaulError } from '../errors.js';
 import { replaceFile } from '../fs/atomic.js';
 import { readOpen, statOpen } from '../fs/descriptor.js';
 import { type Dir, displayPath, type Ownership, stat } from '../fs/dir.js';
@@ -99,11 +99,15 @@ export class ControlFile {
   changed(): LimitsChange | undefined {
     const now = this.look();
     if (now === this.seen) return undefined;
-    const bytes = now === GONE ? undefined : this.read();
-    if (bytes === LATER) return undefined;
+    const before = this.seen;
     this.seen = now;
-    if (bytes instanceof MailhaulError) throw bytes;
-    return bytes && parseControl(bytes);
+    try {
+      return now === GONE ? undefined : parseControl(this.read());
+    } catch (error) {
+      if (!isOutOfResources(error)) throw error;
+      this.seen = before;
+      return undefined;
+    }
   }
 
   private look(): string {
@@ -111,8 +115,8 @@ export class ControlFile {
     return status === undefined ? GONE : `${status.ino} ${status.size} ${status.mtimeNs} ${status.ctimeNs}`;
   }
 
-  /** At most one byte more than a file may have. `later`: the process has no descriptor free for it at the moment. */
-  private read(): Uint8Array | MailhaulError | typeof LATER {
+  /** At most one byte more than a file may have. What the process lacks at the moment is thrown as it is. */
+  private read(): Uint8Array {
     try {
       const fd = openOwnedFile(this.lockDir, CONTROL_FILE, { accountUid: this.accountUid });
       try {
@@ -124,8 +128,8 @@ export class ControlFile {
     } catch (error) {
       // Gone again: the same as an empty one.
       if (hasErrno(error, 'ENOENT')) return new Uint8Array(0);
-      if (hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) return LATER;
-      return new MailhaulError('CONTROL_FILE', `The file cannot be read: ${describeError(error)}.`, {
+      if (isOutOfResources(error)) throw error;
+      throw new MailhaulError('CONTROL_FILE', `The file cannot be read: ${describeError(error)}.`, {
         where: displayPath(this.lockDir, CONTROL_FILE),
         hint: 'It must belong to the server account, or be readable by all.',
         cause: error,
@@ -135,4 +139,3 @@ export class ControlFile {
 }
 
 const GONE = '';
-const LATER = 'later';

@@ -2,7 +2,7 @@
  * Reads the folders of one user from the 3.x store: what is there, and what could not be read. Nothing is
  * decided here but what a folder is; nothing is written.
  */
-import { hasErrno, MailhaulError, messageOf } from '../errors.js';
+import { hasErrno, isOutOfResources, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, fstat, openDir } from '../fs/dir.js';
 import type { FolderItem, MailSource } from '../source/types.js';
 import { legacyPath } from '../store/names.js';
@@ -66,7 +66,7 @@ export function readUserMailbox(
       const message = 'The mailbox directory is a symbolic link or no directory; it was not opened.';
       return { kind: 'unusable', code: 'USER_DIRECTORY', message };
     }
-    if (hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) throw error;
+    if (isOutOfResources(error)) throw error;
     return {
       kind: 'unusable',
       code: 'USER_DIRECTORY',
@@ -108,7 +108,7 @@ function readFolders(source: MailSource, mailbox: Dir, uid: string): UserMailbox
     try {
       folders.push(readFolder(source, item, uid, warnings));
     } catch (error) {
-      if (hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) throw error;
+      if (isOutOfResources(error)) throw error;
       const code = codeOf(error, 'FOLDER_UNREADABLE');
       errors.push({ user: uid, folder: legacyPath(item.path), code, message: messageOf(error) });
       unread.push(item.path);

@@ -2,8 +2,9 @@
  * The worklist by devices: the folders that go from one device to one other are a route (schedule.ts). A route holds
  * positions in the worklist, four bytes a folder, in its order.
  *
- * The devices are the whole disks of store paths and partitions: partitions of one spindle share its head. A folder on a file system that is mounted below one of them goes
- * with it: nobody knows before it is opened. It is synced as its own device all the same (publish.ts).
+ * The devices are the whole disks of store paths and partitions: partitions of one spindle share its head. A folder on a
+ * file system that is mounted below one of them goes with it: nobody knows before it is opened. It is synced as its own
+ * device all the same (publish.ts).
  */
 import { fstat } from '../fs/dir.js';
 import { wholeDisk } from '../fs/wholeDisk.js';

@@ -150,7 +150,7 @@ export class Schedule {
 
   /** The batch that a free thread takes now, which is then its own; undefined: no thread is free, or nothing may start. */
   grant(now: number): Ticket | undefined {
-    if (this.#active >= this.#threads) return undefined;
+    if (!this.hasFreeThread()) return undefined;
     let best: Route | undefined;
     for (const route of this.#routes) {
       if (this.#isStartable(route) && (best === undefined || this.#isBefore(route, best))) best = route;
@@ -182,7 +182,7 @@ export class Schedule {
 
   /** The batch that a free thread helps for a while; asked for when no batch may start. */
   grantHelp(now: number): Help | undefined {
-    if (this.#active >= this.#threads) return undefined;
+    if (!this.hasFreeThread()) return undefined;
     for (const ticket of this.#helped) {
       const route = this.#route(ticket.route);
       if (ticket.helpers >= ticket.helpersWanted || route.devices.some(isFull)) continue;

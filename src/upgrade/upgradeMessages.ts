@@ -104,8 +104,8 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
     }
     for (const [path, name] of scope.finished) leftoverRoot(roots, name, path, instance.owner);
     const faults = armedFaults() ?? null;
-    // A thread costs 60 ms of processor time to start: no more of them than folders, or slices of giant ones, can use, and
-    // not even their code where there are none.
+    // A thread costs 60 ms of processor time to start: no more of them than folders, or slices of giant ones, can use,
+    // and not even their code where there are none.
     const folders = scope.list.ids.length + scope.all.length;
     const slices = engine.jobs === undefined ? 1 : threadsFor(scope.totals.messages);
     const threads = Math.min(options.threads, folders === 0 ? 0 : folders - 1 + slices);

@@ -1,7 +1,7 @@
 /** What all checks of one thread share, and of one task. Nothing here writes to disk. */
 import type { BigIntStats } from 'node:fs';
 import { PROGRESS } from '../../engine/types.js';
-import { describeError, EXIT, hasErrno, MailhaulError } from '../../errors.js';
+import { describeError, EXIT, isOutOfResources, MailhaulError } from '../../errors.js';
 import { type Dir, displayPath, fstat, stat } from '../../fs/dir.js';
 import { DIRECTORY_MODE, FILE_MODE } from '../../store/layout.js';
 import type { VerifyCode } from './codes.js';
@@ -41,7 +41,7 @@ export function stopped(context: ThreadContext): boolean {
  */
 export function rethrowLack(error: unknown): void {
   if (error instanceof MailhaulError && error.exit === EXIT.halted) throw error;
-  if (!hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM')) return;
+  if (!isOutOfResources(error)) return;
   throw new MailhaulError('VERIFY_HALTED', `The process lacks what it needs to go on: ${describeError(error)}.`, {
     hint: 'Raise the limit (ulimit -n), or give fewer threads with -t.',
     exit: EXIT.halted,
