@@ -3,8 +3,7 @@
  * migrations, and the floor, which writes as many index bytes as they did. Each warm row is preceded by a read of its
  * store. -r comes last of all: after the removal of a big tree ext4 makes files more slowly for a while.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import * as fs from 'node:fs';
+import { spawnSync } from 'node:child_process';
 import * as path from 'node:path';
 import { runChild } from './children.js';
 import { COMPETITORS, type Competitor, commandOf, floorCommand, type Journey } from './competitors.js';
@@ -13,9 +12,19 @@ import { CACHE, dropCaches, type Measured, mayDropCaches, measure } from './meas
 import { indexBytes, MessageInodes, partitionsOf } from './partitions.js';
 import type { Sample } from './plan.js';
 import { type Conditions, conditionsText, type Migration, messagesRow, type Part } from './plan.js';
-import { CONFIGUTIL, UPGRADE } from './project.js';
+import { UPGRADE } from './project.js';
 import { type MadeStore, makeStores, sharesTree } from './stores.js';
 import { type Throttle, throttle } from './throttle.js';
+import {
+  checkDone,
+  checkMoved,
+  type FoldersMade,
+  foldersCommand,
+  foldersOf,
+  messagesCommand,
+  movePartitions,
+  timesOf,
+} from './upgrade.js';
 
 type Row = Pick<Sample, 'name' | 'kind' | 'cold' | 'across' | 'engine' | 'threads'>;
 
@@ -97,10 +106,11 @@ export class PartRun {
 
   private async migrate(migration: Migration, store: MadeStore, number: number): Promise<void> {
     const { part } = this;
-    const instance = await this.makeFolders(store, `server4-${number}`);
-    const across = migration.across ? movePartitions(instance, store, `partition${number}`) : [];
+    const folders = await this.makeFolders(store, `server4-${number}`);
+    const { instance } = folders;
+    const across = migration.across ? movePartitions(folders, store, `partition${number}`) : [];
     const before = part.audit ? new MessageInodes(store) : undefined;
-    const command = upgradeCommand(instance, migration);
+    const command = messagesCommand(instance, migration);
     const { engine, threads, cold } = migration;
     const row: Row = {
       name: messagesRow(migration),
@@ -112,6 +122,7 @@ export class PartRun {
     };
     const measured = await this.measured(row, command, store);
     checkDone(measured.stdout, store.installation.messages);
+    checkMoved(across);
     const partitions = partitionsOf(instance, store, across);
     this.indexBytesEach = indexBytes(partitions) / Math.max(1, store.installation.messages);
     if (before === undefined) return;
@@ -125,10 +136,8 @@ export class PartRun {
   }
 
   /** `upgrade -s`; the 4.x instance lies on the first disk. */
-  private async makeFolders(store: MadeStore, server: string): Promise<string> {
+  private async makeFolders(store: MadeStore, server: string): Promise<FoldersMade> {
     const instance = path.join(this.space.disks[0]!.path, server, 'msg-tango');
-    const { instance: from, ldif } = store.installation;
-    const command = [process.execPath, UPGRADE, '-s', '--from', from, '--directory', ldif];
     const row = {
       name: 'upgrade -s',
       kind: 'folders',
@@ -137,8 +146,8 @@ export class PartRun {
       engine: null,
       threads: null,
     } as const;
-    await this.measured(row, [...command, '--instance', instance, '--json'], store);
-    return instance;
+    const { stdout } = await this.measured(row, foldersCommand(store, instance), store);
+    return foldersOf(stdout, instance);
   }
 
   private async measured(row: Row, command: readonly string[], store: MadeStore): Promise<Measured> {
@@ -193,28 +202,6 @@ function isPossible({ name, links }: Competitor, { across }: Conditions): boolea
   return !across || (!links && name !== 'cat');
 }
 
-function upgradeCommand(instance: string, { engine, threads, remove }: Migration): readonly string[] {
-  const options = [engine === 'native' ? '--native' : '--no-native'];
-  if (threads !== null) options.push('-t', String(threads));
-  if (remove) options.push('-r');
-  return [process.execPath, UPGRADE, '-m', ...options, '--instance', instance, '--json'];
-}
-
-/** Gives each partition a directory on the other file system of its disk. */
-function movePartitions(instance: string, { installation, trees }: MadeStore, name: string): string[] {
-  return trees.map(({ path: storePath, disk }) => {
-    if (disk.across === null) throw new Error('there is no other file system: --across, or --partition-dir');
-    const partition = path.basename(storePath);
-    const directory = path.join(disk.across, `${name}-${partition}`);
-    fs.mkdirSync(directory, { mode: 0o700 });
-    const { chown, uid, gid } = installation.owner;
-    if (chown) fs.chownSync(directory, uid, gid);
-    const option = ['-o', `store.partition.${partition}.path`, '-v', directory];
-    execFileSync(process.execPath, [CONFIGUTIL, '--instance', instance, ...option], { stdio: 'pipe' });
-    return directory;
-  });
-}
-
 /**
  * Before every warm row: a virtual machine may take pages back that nobody used for a minute (DAMON does; with them go the
  * blocks of inodes that are in memory themselves, and each link of one then waits for a disk), and other rows take minutes.
@@ -232,26 +219,4 @@ async function warmUp({ trees }: MadeStore): Promise<void> {
       trees.map(({ path: tree }) => ({ tree, target: '' })),
     ),
   );
-}
-
-interface UpgradeResult {
-  readonly messages: { readonly done: number };
-  /** Not every version tells. */
-  readonly times?: Readonly<Record<string, number>>;
-}
-
-function resultOf(stdout: string): UpgradeResult {
-  const text = stdout.trim();
-  return JSON.parse(text.startsWith('{') ? text : (text.split('\n').at(-1) ?? '')) as UpgradeResult;
-}
-
-function timesOf(stdout: string): Readonly<Record<string, number>> | null {
-  const { times } = resultOf(stdout);
-  return times !== undefined && typeof times === 'object' ? times : null;
-}
-
-/** A fast run that moved nothing is no result. */
-function checkDone(stdout: string, messages: number): void {
-  const { done } = resultOf(stdout).messages;
-  if (done !== messages) throw new Error(`upgrade -m moved ${done} messages of ${messages}`);
 }
