@@ -1,4 +1,4 @@
-/** Disks to measure on: fresh file systems on loop devices as root, else directories that were named. */
+/** Disks to measure on: file systems of our own on loop devices as root, else directories that were named. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -34,8 +34,8 @@ interface Place {
 }
 
 /**
- * Fresh file systems of `gigabytes` each (sparse files in `directory`). Every round gets new ones: after a big tree was
- * removed, ext4 makes files three times slower for a while, so trees are never removed, only their file system.
+ * New file systems of `gigabytes` each (sparse files in `directory`). After a big tree was removed, ext4 makes files
+ * three times slower for a while: what copies have made goes with its file system.
  */
 export function loopFileSystems(
   directory: string,
@@ -99,7 +99,7 @@ function workspace(disks: readonly Omit<Disk, 'device'>[], made: readonly Place[
 }
 
 /** All of them, whatever fails. */
-function removeAll(places: readonly Place[]): void {
+export function removeAll(places: readonly Pick<Place, 'remove'>[]): void {
   const failures: unknown[] = [];
   for (const place of places) {
     try {

@@ -1,7 +1,7 @@
 /**
- * What is measured: parts. A part is a store made by seed, on fresh disks in each round, and what runs on it:
+ * What is measured: parts. A part is a store made by seed, on disks of its own, and what runs on it in each round:
  *
- *     competitors and floor   on one tree, under each of the conditions, before anything is removed
+ *     competitors and floor   on one tree, under each of the conditions
  *     migrations              each on a store of its own, which is the same to the byte
  *
  * Figures of one round compare with each other, those of two rounds do not.

@@ -15,6 +15,12 @@ import { meanSize } from './stores.js';
 export const FORMAT = 'msg-bench';
 export const VERSION = 1;
 
+/**
+ * Once: rounds after the first ran on stores that had been migrated and reset (after -r: made anew). Each round: there
+ * was no room for what all rounds leave.
+ */
+export type DisksMade = 'once' | 'each round';
+
 export interface Report {
   readonly format: typeof FORMAT;
   readonly version: typeof VERSION;
@@ -26,6 +32,7 @@ export interface Report {
   readonly command: string;
   readonly where: string;
   readonly rounds: number;
+  readonly disks: DisksMade;
   /** Load averages at the end: above the number of processors, the machine was busy with other work. */
   readonly load: readonly number[];
   readonly parts: readonly PartReport[];
@@ -86,6 +93,7 @@ export interface LikeReport {
 
 export interface Results {
   readonly rounds: readonly (readonly Sample[])[];
+  readonly disks: DisksMade;
   readonly parts: readonly Part[];
   readonly cases: readonly Case[];
   readonly scaled: boolean;
@@ -94,7 +102,7 @@ export interface Results {
   readonly like: { readonly shape: StoreShapeFound; readonly windows: readonly Window[] } | null;
 }
 
-export function summarize({ rounds, parts, cases, scaled, where, command, like }: Results): Report {
+export function summarize({ rounds, disks, parts, cases, scaled, where, command, like }: Results): Report {
   const cpu = os.cpus();
   const memory = `${Math.round(os.totalmem() / 2 ** 30)} GiB`;
   return {
@@ -106,6 +114,7 @@ export function summarize({ rounds, parts, cases, scaled, where, command, like }
     command,
     where,
     rounds: rounds.length,
+    disks,
     load: os.loadavg().map((value) => Math.round(value * 10) / 10),
     parts: parts.map((part) => partReport(part, rounds)),
     cases: cases.map((one) => caseReport(one, rounds, scaled)),

@@ -1,7 +1,11 @@
 /**
- * Runs one part once, on its disks. All stores are made first; then, under each of the conditions: competitors,
- * migrations, and the floor, which writes as many index bytes as they did. Each warm row is preceded by a read of its
- * store. -r comes last of all: after the removal of a big tree ext4 makes files more slowly for a while.
+ * Runs one part, round by round, on the same disks. In the first round all stores are made, in every further one they
+ * are brought back to what they were: a migrated store by `upgrade --reset`, one that `-r` has emptied is removed and
+ * made anew. Then, under each of the conditions: competitors, migrations, and the floor, which writes as many index
+ * bytes as they did. Each warm row is preceded by a read of its store. -r comes last of all.
+ *
+ * Invariant: what competitors and floors make stays until the disks go, each under a name of its own: after the removal
+ * of a big tree ext4 makes files more slowly for a while.
  */
 import { spawnSync } from 'node:child_process';
 import * as path from 'node:path';
@@ -18,64 +22,97 @@ import { type Throttle, throttle } from './throttle.js';
 import {
   checkDone,
   checkMoved,
+  doneOf,
   type FoldersMade,
   foldersCommand,
   foldersOf,
   messagesCommand,
   movePartitions,
+  resetInstance,
   timesOf,
 } from './upgrade.js';
 
 type Row = Pick<Sample, 'name' | 'kind' | 'cold' | 'across' | 'engine' | 'threads'>;
 
 export class PartRun {
-  readonly samples: Sample[] = [];
+  private samples: Sample[] = [];
+  private round = 0;
+  /** The last of them is the one that competitors and floor work on. */
+  private stores: MadeStore[] = [];
+  /** Where stores were migrated to in the round before, by the place of the store. */
+  private readonly migrated = new Map<number, { readonly instance: string; readonly across: readonly string[] }>();
   /** Bytes that the migrations wrote into indexes, for each message. */
   private indexBytesEach = 0;
   private targets = 0;
   private throttle: Throttle | undefined;
 
   constructor(
-    private readonly space: Workspace,
+    readonly space: Workspace,
     private readonly part: Part,
     private readonly say: (line: string) => void,
   ) {}
 
   /** @param earlier samples of this round */
-  async run(earlier: readonly Sample[]): Promise<void> {
+  async run(earlier: readonly Sample[]): Promise<readonly Sample[]> {
     const { part, space } = this;
-    const competes = part.competitors.length + part.floors.length > 0;
-    const migrations = part.foldersOnly ? 1 : part.migrations.length;
-    const names = Array.from({ length: migrations }, (_, i) => `store${i}`);
-    const withSource = competes && !sharesTree(part);
-    this.say(`  stores to make: ${names.length + (withSource ? 1 : 0)}`);
-    const made = await makeStores(space.disks, part, withSource ? [...names, 'source'] : names);
+    this.samples = [];
+    this.round += 1;
+    if (this.round === 1) await this.makeStores();
+    else await this.bringBack();
     space.settle();
     const limit = part.limit?.(earlier, space.disks);
     if (limit !== undefined) this.throttle = throttle(limit);
     try {
-      if (part.foldersOnly) await this.makeFolders(made[0]!, 'server4-0');
-      for (const conditions of inOrder(part)) await this.runUnder(conditions, made);
-      await this.migrateAll(made, ({ remove }) => remove);
+      if (part.foldersOnly) await this.makeFolders(0);
+      for (const conditions of inOrder(part)) await this.runUnder(conditions);
+      await this.migrateAll(({ remove }) => remove);
     } finally {
       this.throttle?.remove();
+      this.throttle = undefined;
     }
+    return this.samples;
   }
 
-  /** @param made the last of them is the one that competitors and floor work on */
-  private async runUnder(conditions: Conditions, made: readonly MadeStore[]): Promise<void> {
+  private async makeStores(): Promise<void> {
+    const { part, space } = this;
+    const competes = part.competitors.length + part.floors.length > 0;
+    const migrations = part.foldersOnly ? 1 : part.migrations.length;
+    const names = Array.from({ length: migrations }, (_, i) => `store${i}`);
+    if (competes && !sharesTree(part)) names.push('source');
+    this.say(`  stores to make: ${names.length}`);
+    this.stores = await makeStores(space.disks, part, names);
+  }
+
+  private async bringBack(): Promise<void> {
+    const { part, space, stores, migrated } = this;
+    const emptied = [...migrated.keys()].filter((i) => part.migrations[i]?.remove === true);
+    this.say(`  stores to reset: ${migrated.size - emptied.length}, to make anew: ${emptied.length}`);
+    for (const [i, { instance, across }] of migrated) {
+      if (emptied.includes(i)) await removeTrees([...stores[i]!.homes, path.dirname(instance), ...across]);
+      else await resetInstance(instance);
+    }
+    migrated.clear();
+    if (emptied.length === 0) return;
+    // Blocks that were freed can be used once that is on the disk.
+    spawnSync('sync');
+    const names = emptied.map((i) => stores[i]!.name);
+    const anew = await makeStores(space.disks, part, names);
+    for (const [k, i] of emptied.entries()) this.stores[i] = anew[k]!;
+  }
+
+  private async runUnder(conditions: Conditions): Promise<void> {
     const { competitors, floors } = this.part;
     for (const one of COMPETITORS) {
       if (!competitors.includes(one.name) || !isPossible(one, conditions)) continue;
-      await this.compete(one, conditions, made.at(-1)!);
+      await this.compete(one, conditions, this.stores.at(-1)!);
     }
-    await this.migrateAll(made, ({ remove, ...own }) => !remove && isSame(own, conditions));
-    for (const threads of floors) await this.floor(threads, conditions, made.at(-1)!);
+    await this.migrateAll(({ remove, ...own }) => !remove && isSame(own, conditions));
+    for (const threads of floors) await this.floor(threads, conditions, this.stores.at(-1)!);
   }
 
-  private async migrateAll(made: readonly MadeStore[], isMeant: (one: Migration) => boolean): Promise<void> {
+  private async migrateAll(isMeant: (one: Migration) => boolean): Promise<void> {
     for (const [i, migration] of this.part.migrations.entries()) {
-      if (isMeant(migration)) await this.migrate(migration, made[i]!, i);
+      if (isMeant(migration)) await this.migrate(migration, i);
     }
   }
 
@@ -104,11 +141,13 @@ export class PartRun {
     });
   }
 
-  private async migrate(migration: Migration, store: MadeStore, number: number): Promise<void> {
+  private async migrate(migration: Migration, number: number): Promise<void> {
     const { part } = this;
-    const folders = await this.makeFolders(store, `server4-${number}`);
+    const store = this.stores[number]!;
+    const folders = await this.makeFolders(number);
     const { instance } = folders;
-    const across = migration.across ? movePartitions(folders, store, `partition${number}`) : [];
+    const across = migration.across ? movePartitions(folders, store, `partition${number}-${this.round}`) : [];
+    this.migrated.set(number, { instance, across });
     const before = part.audit ? new MessageInodes(store) : undefined;
     const command = messagesCommand(instance, migration);
     const { engine, threads, cold } = migration;
@@ -135,9 +174,11 @@ export class PartRun {
     });
   }
 
-  /** `upgrade -s`; the 4.x instance lies on the first disk. */
-  private async makeFolders(store: MadeStore, server: string): Promise<FoldersMade> {
-    const instance = path.join(this.space.disks[0]!.path, server, 'msg-tango');
+  /** `upgrade -s`, a first one in each round: of a 4.x instance that is not there yet. It lies on the first disk. */
+  private async makeFolders(number: number): Promise<FoldersMade> {
+    const store = this.stores[number]!;
+    const instance = path.join(this.space.disks[0]!.path, `server4-${number}-${this.round}`, 'msg-tango');
+    this.migrated.set(number, { instance, across: [] });
     const row = {
       name: 'upgrade -s',
       kind: 'folders',
@@ -172,7 +213,8 @@ export class PartRun {
       series: row.kind === 'messages' ? series : [],
       extra: {},
     });
-    this.say(`  ${row.name.padEnd(36)} ${seconds.toFixed(2)} s, ${cpuSeconds.toFixed(2)} s of processors`);
+    const moved = row.kind === 'messages' ? `, ${doneOf(result.stdout)} messages` : '';
+    this.say(`  ${row.name.padEnd(36)} ${seconds.toFixed(2)} s, ${cpuSeconds.toFixed(2)} s of processors${moved}`);
     return result;
   }
 
@@ -184,6 +226,12 @@ export class PartRun {
       return across === null ? named : named.replaceAll(across, `<disk ${i + 1}, across>`);
     }, short);
   }
+}
+
+/** By a child process, so that a stop ends it, however many files there are. */
+async function removeTrees(directories: readonly string[]): Promise<void> {
+  const { status, stderr } = await runChild(['rm', '-rf', '--', ...directories]);
+  if (status !== 0) throw new Error(`not everything could be removed: ${stderr.trim()}`);
 }
 
 /** Of competitors and of migrations; warm before cold. */

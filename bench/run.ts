@@ -1,12 +1,12 @@
 /**
  * `msg-bench`, `npm run bench`: how fast is a migration here, beside programs that only copy, link or read the same
- * tree, and beside the floor of the machine? Which parts run in each round, and what is told of them.
+ * tree, and beside the floor of the machine? Which parts run in each round, on which disks, and what is told of them.
  */
 import * as fs from 'node:fs';
 import { allCases, type Case } from './cases.js';
 import { answerSignals } from './children.js';
 import { COMPETITORS, type Competitor, isInstalled } from './competitors.js';
-import { loopFileSystems, plainDirectories, type Workspace } from './filesystem.js';
+import { removeAll } from './filesystem.js';
 import { pageOf } from './html/page.js';
 import { windows } from './like.js';
 import { isWanted, migrationsOf, partsOf, plannedParts } from './parts.js';
@@ -16,9 +16,9 @@ import { type Report, summarize } from './report.js';
 import { PartRun } from './round.js';
 import { HELP, type Settings, settingsOf, UsageError } from './settings.js';
 import { readShape } from './shape.js';
-import { partBytes } from './stores.js';
 import { textOf } from './text.js';
 import { canThrottle } from './throttle.js';
+import { disksOf } from './workspaces.js';
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 
@@ -48,26 +48,33 @@ async function benchmark(settings: Settings, command: string): Promise<Report> {
     say(`${shape.messages} messages in ${shape.folders} folders, read in ${shape.seconds.toFixed(1)} s`);
   const migrations = migrationsOf(settings);
   const parts = cases.length > 0 ? partsOf(cases) : plannedParts(settings, installed(settings), shape);
+  const disks = disksOf(settings, parts);
+  if (disks.lacking !== null) say(`disks are made anew in each round: with what all rounds leave, ${disks.lacking}`);
+  const once = settings.rounds > 1 && disks.lacking === null;
   const rounds: Sample[][] = [];
+  const runs = new Map<Part, PartRun>();
   let where = '';
-  for (let number = 1; number <= settings.rounds; number++) {
-    const samples: Sample[] = [];
-    for (const part of parts) {
-      const space = workspace(settings, part);
-      where = space.description;
-      try {
+  try {
+    for (let number = 1; number <= settings.rounds; number++) {
+      const samples: Sample[] = [];
+      for (const part of parts) {
+        const run = runs.get(part) ?? new PartRun(disks.open(part), part, say);
+        runs.set(part, run);
+        where = run.space.description;
         say(`round ${number} of ${settings.rounds}, ${part.name}, on ${where}`);
-        const run = new PartRun(space, part, say);
-        await run.run(samples);
-        samples.push(...run.samples);
-      } finally {
-        space.remove();
+        samples.push(...(await run.run(samples)));
+        if (once) continue;
+        runs.delete(part);
+        run.space.remove();
       }
+      rounds.push(samples);
     }
-    rounds.push(samples);
+  } finally {
+    removeAll([...runs.values()].map(({ space }) => space));
   }
   const like = shape === undefined ? null : { shape, windows: windows(rounds, migrations, shape) };
-  return summarize({ rounds, parts, cases, scaled: settings.scale !== 1, where, command, like });
+  const made = disks.lacking === null ? 'once' : 'each round';
+  return summarize({ rounds, disks: made, parts, cases, scaled: settings.scale !== 1, where, command, like });
 }
 
 function chosenCases(settings: Settings): readonly Case[] {
@@ -98,36 +105,6 @@ function isThere(competitor: Competitor): boolean {
   if (isInstalled(competitor)) return true;
   say(`${competitor.name} is not installed and left out`);
   return false;
-}
-
-/** What a part takes, and as much again for metadata and head room. */
-const HEAD_ROOM = 1.3;
-const LEAST_GIGABYTES = 2;
-
-function workspace(settings: Settings, part: Part): Workspace {
-  const { directories, partitionDirectories, imageDirectory, fileSystem } = settings;
-  const across = part.conditions.some((one) => one.across) || part.migrations.some((one) => one.across);
-  const bytes = partBytes(part);
-  if (directories.length > 0) {
-    checkRoom(directories[0]!, bytes.disk * HEAD_ROOM);
-    return plainDirectories(directories, across ? partitionDirectories : []);
-  }
-  const gigabytes = Math.max(
-    LEAST_GIGABYTES,
-    Math.ceil((Math.max(bytes.disk, bytes.across) * HEAD_ROOM) / 2 ** 30) + 1,
-  );
-  checkRoom(imageDirectory, (bytes.disk * part.disks.length + bytes.across) * 1.1);
-  return loopFileSystems(imageDirectory, fileSystem, { disks: Math.max(...part.disks) + 1, across, gigabytes });
-}
-
-/** A disk that fills up in the middle is no result, and may be somebody's mail disk. */
-function checkRoom(directory: string, bytes: number): void {
-  const { bavail, bsize } = fs.statfsSync(directory);
-  if (bavail * bsize > bytes) return;
-  const gigabytes = (value: number) => (value / 1e9).toFixed(1);
-  throw new Error(
-    `${directory} has ${gigabytes(bavail * bsize)} GB free and this needs ${gigabytes(bytes)}: fewer --messages, --threads or --engines`,
-  );
 }
 
 try {

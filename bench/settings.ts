@@ -7,12 +7,14 @@ export const HELP = `usage: msg-bench [options]          in a checkout also: npm
 
 Measures upgrade -m on this machine beside cp, cat, rsync and the floor that the machine sets. What a round
 compares has been measured in that round; figures are medians of the rounds, with the lowest and the highest.
+Disks are made once; after the first round stores are reset and migrated again. Without room for the copies of all
+rounds, disks are made anew in each round, and the report says so.
 
 Where (one of them; without any: --fs ext4 as root)
   --dir <dir>          a directory on the disk to measure; repeatable, one store path on each; what is made there is
                        removed at the end
   --partition-dir <dir>  partitions lie here, on another file system than --dir; repeatable, one for each --dir in turn
-  --fs ext4|xfs|btrfs  fresh loop file systems each round (root)
+  --fs ext4|xfs|btrfs  loop file systems, made for this run (root)
   --disks <n>          so many of them (1)
   --across             with --fs: others for the partitions, besides
   --image-dir <dir>    where the images of loop file systems lie (/var/tmp)

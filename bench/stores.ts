@@ -1,4 +1,4 @@
-/** Makes the 3.x stores of a part, and says how much room they take. */
+/** Makes the 3.x stores of a part, and says how much room the part takes. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,31 +12,43 @@ import type { Part, StorePlan } from './plan.js';
 const MAKE_STORE = fileURLToPath(new URL(`make-store${path.extname(import.meta.url)}`, import.meta.url));
 
 export interface MadeStore {
+  readonly name: string;
   readonly installation: Installation;
   /** Store paths, each with the disk that it lies on. */
   readonly trees: readonly { readonly path: string; readonly disk: Disk }[];
+  /** All directories that it consists of. */
+  readonly homes: readonly string[];
 }
 
 /** By name, each on the disks of the part; the 3.x instance and the LDIF lie on the first disk of all. */
 export async function makeStores(all: readonly Disk[], part: Part, names: readonly string[]): Promise<MadeStore[]> {
-  const homes = names.map((name) => treesOf(all, part, name));
+  const trees = names.map((name) => treesOf(all, part, name));
   const options = names.map((name, i) => {
     const { users, foldersEach: folders, ...shape } = part.store;
     const sound = { damage: 0, hostileNames: 0, manifest: false } as const;
-    const storePaths = homes[i]!.map((tree) => tree.path);
-    return { ...shape, ...sound, root: path.join(all[0]!.path, name), users, folders, storePaths };
+    const storePaths = trees[i]!.map((tree) => tree.path);
+    return { ...shape, ...sound, root: homeOf(all[0]!, name), users, folders, storePaths };
   });
   const made = await runChild([process.execPath, ...process.execArgv, MAKE_STORE, JSON.stringify(options)]);
   if (made.status !== 0) throw new Error(`the stores could not be made: ${made.stderr.trim()}`);
   const installations = JSON.parse(made.stdout) as Installation[];
-  return installations.map((installation, i) => ({ installation, trees: homes[i]! }));
+  return installations.map((installation, i) => ({
+    name: names[i]!,
+    installation,
+    trees: trees[i]!,
+    homes: [...new Set([all[0]!, ...trees[i]!.map(({ disk }) => disk)])].map((disk) => homeOf(disk, names[i]!)),
+  }));
+}
+
+function homeOf(disk: Disk, name: string): string {
+  return path.join(disk.path, name);
 }
 
 function treesOf(all: readonly Disk[], part: Part, name: string): MadeStore['trees'] {
   return part.disks.map((number) => {
     const disk = all[number];
     if (disk === undefined) throw new Error(`${part.name} needs ${number + 1} disks: --disks, or more --dir`);
-    const home = path.join(disk.path, name);
+    const home = homeOf(disk, name);
     fs.mkdirSync(home, { recursive: true });
     // The server account must be able to pass.
     fs.chmodSync(home, 0o755);
@@ -69,16 +81,31 @@ export function sharesTree({ competitors, floors, conditions, migrations }: Part
   return alone && conditions.length === 1 && migrations.length === 1;
 }
 
-/** Room for a part on each disk of a workspace, bytes. */
-export function partBytes(part: Part): { readonly disk: number; readonly across: number } {
+/** Bytes of disk that a copy takes whose messages are links: names and directories, and the index that the floor writes. */
+function linkedBytes({ messages, users, foldersEach }: StorePlan): number {
+  return messages * 512 + users * foldersEach * BLOCKS_A_FOLDER * BLOCK;
+}
+
+/**
+ * Room for a part on each disk of a workspace, bytes, for all rounds that the workspace serves. What competitors and
+ * floors make stays. Stores are there once; what is removed between rounds (a store after -r, messages that were copied)
+ * counts anew in each, because blocks and inodes just freed are not the first to be used again.
+ */
+export function partBytes(part: Part, rounds: number): { readonly disk: number; readonly across: number } {
   const one = storeBytes(part.store) / part.disks.length;
-  const copies = (across: boolean) =>
-    part.conditions.filter((conditions) => conditions.across === across).length *
-    part.competitors.filter((name) => name === 'cp -a' || name === 'rsync -a').length;
+  const linked = linkedBytes(part.store) / part.disks.length;
+  const times = (across: boolean) =>
+    rounds * part.conditions.filter((conditions) => conditions.across === across).length;
+  const copies = part.competitors.filter((name) => name === 'cp -a' || name === 'rsync -a').length;
+  const links = part.competitors.filter((name) => name === 'cp -al').length + part.floors.length;
   const competes = part.competitors.length + part.floors.length > 0;
   const source = competes && !sharesTree(part) ? 1 : 0;
-  const stores = part.foldersOnly ? 1 : part.migrations.length;
+  const removed = part.migrations.filter(({ remove }) => remove).length;
+  const stores = part.foldersOnly ? 1 : part.migrations.length + removed * (rounds - 1);
   const acrossStores = part.migrations.filter(({ across }) => across).length;
-  const acrossFloors = part.conditions.some(({ across }) => across) ? part.floors.length : 0;
-  return { disk: one * (stores + source + copies(false)), across: one * (acrossStores + acrossFloors + copies(true)) };
+  return {
+    disk: one * (stores + source + times(false) * copies) + linked * times(false) * links,
+    // The floor copies there.
+    across: one * (acrossStores * rounds + times(true) * (copies + part.floors.length)),
+  };
 }

@@ -4,13 +4,22 @@ import type { Spread } from './statistics.js';
 
 export function textOf(report: Report): string {
   const { machine, build, where, rounds, date, load } = report;
-  const head = [machine, `${where}; mailhaul ${build}`, `medians of ${rounds}; ${date}; load ${load.join(' ')}`];
+  const measured = `medians of ${rounds}; ${date}; load ${load.join(' ')}`;
+  const head = [machine, `${where}; mailhaul ${build}`, measured, disksText(report)].filter((line) => line !== '');
   return `${[
     ...head,
     ...report.parts.flatMap(partLines),
     ...report.cases.flatMap(caseLines),
     ...(report.like === null ? [] : likeLines(report.like)),
   ].join('\n')}\n`;
+}
+
+/** Of more than one round: what the later ones ran on. */
+export function disksText({ rounds, disks }: Pick<Report, 'rounds' | 'disks'>): string {
+  if (rounds === 1) return '';
+  return disks === 'once'
+    ? 'disks made once: rounds after the first ran on stores that had been migrated and reset (after -r: made anew)'
+    : 'disks made anew in each round: there was no room for the copies of all rounds';
 }
 
 function partLines({ name, data, results }: PartReport): string[] {

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { runChild } from './children.js';
 import type { Migration } from './plan.js';
 import { CONFIGUTIL, UPGRADE } from './project.js';
 import type { MadeStore } from './stores.js';
@@ -27,6 +28,15 @@ export function messagesCommand(instance: string, { engine, threads, remove }: M
   if (threads !== null) options.push('-t', String(threads));
   if (remove) options.push('-r');
   return [process.execPath, UPGRADE, '-m', ...options, '--instance', instance, '--json'];
+}
+
+/** Back to before the first `-s`. What it leaves (the instance's configuration, empty partitions) is in nobody's way. */
+export async function resetInstance(instance: string): Promise<void> {
+  const command = [process.execPath, UPGRADE, '--reset', '--yes', '--instance', instance, '--json'];
+  const { status, stdout, stderr } = await runChild(command);
+  if (status !== 0) throw new Error(`${command.join(' ')}: exit code ${status}\n${stdout}${stderr}`);
+  const { outcome } = resultOf<{ readonly outcome: string }>(stdout);
+  if (outcome !== 'done') throw new Error(`upgrade --reset of ${instance} ended with "${outcome}"`);
 }
 
 /**
@@ -72,7 +82,12 @@ export function timesOf(stdout: string): Readonly<Record<string, number>> | null
   return times !== undefined && typeof times === 'object' ? times : null;
 }
 
+/** Messages that this run has moved, by what it says itself. */
+export function doneOf(stdout: string): number {
+  return resultOf<MessagesResult>(stdout).messages.done;
+}
+
 export function checkDone(stdout: string, messages: number): void {
-  const { done } = resultOf<MessagesResult>(stdout).messages;
+  const done = doneOf(stdout);
   if (done !== messages) throw new Error(`upgrade -m moved ${done} messages of ${messages}`);
 }

@@ -1,7 +1,7 @@
 /** The report as one page: no script, no font, no request. */
 import type { Window } from '../like.js';
 import { type CaseReport, type LikeReport, limitText, type Report } from '../report.js';
-import { bytesText, duration, verdict } from '../text.js';
+import { bytesText, disksText, duration, verdict } from '../text.js';
 import { columnChart, stackChart } from './charts.js';
 import { range, scalingSection, splitSection, throughputSection, timeSections } from './sections.js';
 import { STYLE } from './style.js';
@@ -31,10 +31,11 @@ export function pageOf(report: Report): string {
 `;
 }
 
-function facts({ machine, where, build, rounds, date, load, command }: Report): string {
+function facts(report: Report): string {
+  const { machine, where, build, rounds, date, load, command } = report;
   const rows = [
     ['machine', machine],
-    ['disks', where],
+    ['disks', [where, disksText(report)].filter((text) => text !== '').join('; ')],
     ['program', `mailhaul ${build}`],
     ['command', command],
     [

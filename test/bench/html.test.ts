@@ -36,6 +36,7 @@ function page(): string {
   ]);
   const report: Report = summarize({
     rounds,
+    disks: 'once',
     parts: [PART],
     cases: [],
     scaled: false,
@@ -79,6 +80,7 @@ it('has a table beside each plot, and states machine, data and commands', () => 
   expect(plots).toBe(5);
   expect(html.match(/<div class="pair"><svg/g)).toHaveLength(plots);
   expect(html.match(/<\/svg><div class="scroll"><table>/g)).toHaveLength(plots);
+  expect(html).toContain('disks made once: rounds after the first');
   for (const text of ['100000 messages', 'Node', 'msg-bench --dir /disk1', 'run upgrade -m (native, -t 2)']) {
     expect(html).toContain(text);
   }

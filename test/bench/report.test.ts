@@ -19,7 +19,8 @@ const PART: Part = {
 const OWN = 'upgrade -m (native, -t 2)';
 
 function report(rounds: readonly (readonly Sample[])[], cases: readonly Case[] = [], scaled = false): Report {
-  return summarize({ rounds, parts: [PART], cases, scaled, where: 'here', command: 'msg-bench', like: null });
+  const how = { disks: 'once', where: 'here', command: 'msg-bench', like: null } as const;
+  return summarize({ rounds, parts: [PART], cases, scaled, ...how });
 }
 
 function rowOf({ parts }: Report, name: string) {
@@ -30,6 +31,14 @@ it('gives the median of the rounds with lowest and highest', () => {
   const rounds = [3, 1, 2].map((seconds) => [sampleOf({ name: OWN, kind: 'messages', seconds })]);
   expect(rowOf(report(rounds), OWN).seconds).toEqual({ median: 2, min: 1, max: 3 });
   expect(rowOf(report(rounds), OWN).messagesPerSecond).toBe(500);
+});
+
+it('says what rounds after the first ran on, where there were any', () => {
+  const [one, two] = [1, 2].map((n) => report(Array(n).fill([sampleOf({ name: OWN, kind: 'messages', seconds: 1 })])));
+  expect(two!.disks).toBe('once');
+  expect(textOf(two!)).toContain('disks made once: rounds after the first ran on stores that had been migrated');
+  expect(textOf({ ...two!, disks: 'each round' })).toContain('disks made anew in each round');
+  expect(textOf(one!)).not.toContain('disks made');
 });
 
 it('makes ratios within a round: a machine that was slow for one round does not count', () => {

@@ -25,23 +25,28 @@ function directory(name: string): string {
   return made;
 }
 
-function bench(...args: string[]) {
+function bench(rounds: number, ...args: string[]) {
   const json = path.join(work, 'report.json');
   const html = path.join(work, 'report.html');
-  const common = ['--engines', ENGINE, '--rounds', '1', '--json', json, '--html', html];
+  const common = ['--engines', ENGINE, '--rounds', String(rounds), '--json', json, '--html', html];
   const run = spawnSync(process.execPath, [LAUNCHER, ...common, ...args], { encoding: 'utf8' });
-  expect(run.stderr + run.stdout).toContain('round 1 of 1');
-  expect(run.status).toBe(0);
+  expect(run.stderr + run.stdout).toContain(`round ${rounds} of ${rounds}`);
+  expect(run.status, run.stderr).toBe(0);
   const report = JSON.parse(fs.readFileSync(json, 'utf8')) as Report;
   return { ...run, report, page: fs.readFileSync(html, 'utf8') };
+}
+
+/** What is told of each round, as it goes. */
+function roundsTold(stderr: string): string[] {
+  return stderr.split(/^(?=round )/m).filter((text) => text.startsWith('round '));
 }
 
 it('measures two store paths, also with partitions elsewhere and -r, and reports the same everywhere', () => {
   const dirs = ['a', 'b', 'c'].map(directory);
   const where = ['--dir', dirs[0]!, '--dir', dirs[1]!, '--partition-dir', dirs[2]!];
   const store = ['--messages', '300', '--folders', '10', '--remove', '--competitors', 'cat,cp -al'];
-  const { report, page, stdout } = bench(...where, ...store);
-  expect(report).toMatchObject({ format: 'msg-bench', version: 1, rounds: 1, cases: [], like: null });
+  const { report, page, stdout, stderr } = bench(2, ...where, ...store);
+  expect(report).toMatchObject({ format: 'msg-bench', version: 1, rounds: 2, disks: 'once', cases: [], like: null });
   const results = report.parts[0]!.results;
   const rows = results.map(({ name }) => name);
   const plain = `upgrade -m (${ENGINE}, -t 2)`;
@@ -51,6 +56,13 @@ it('measures two store paths, also with partitions elsewhere and -r, and reports
     expect(stdout).toContain(`| ${name} | ${seconds.median.toFixed(2)} |`);
     if (kind !== 'folders') expect(messagesPerSecond).toBeCloseTo(300 / seconds.median, 6);
   }
+  // Stores are made once, save the one that -r emptied; every migration of either round moves every message.
+  const told = roundsTold(stderr);
+  expect(told).toHaveLength(2);
+  expect(told[0]).toContain('stores to make: 4\n');
+  expect(told[1]).toContain('stores to reset: 2, to make anew: 1\n');
+  expect(told[1]).not.toContain('stores to make:');
+  for (const text of told) expect(text.match(/upgrade -m .*, 300 messages$/gm)).toHaveLength(3);
   expect(page).toContain(report.machine);
   expect(page.match(/<svg/g)!.length).toBeGreaterThan(2);
   for (const made of dirs) expect(fs.readdirSync(made)).toEqual([]);
@@ -59,7 +71,7 @@ it('measures two store paths, also with partitions elsewhere and -r, and reports
 it('predicts the window of a given store', () => {
   const given = generateInstallation({ root: path.join(work, 'given'), users: 6, messages: 400, damage: 0 });
   const where = ['--dir', directory('like'), '--like-messages', '200', '--warm', '--competitors', 'cat,floor'];
-  const { report, page } = bench(...where, ...given.storePaths.flatMap((one) => ['--like', one]));
+  const { report, page } = bench(1, ...where, ...given.storePaths.flatMap((one) => ['--like', one]));
   expect(report.parts.map(({ name }) => name)).toEqual(['large', 'small', 'light', 'folders']);
   expect(report.like!.shape).toMatchObject({ users: 6, messages: given.files, inodes: given.files - given.links });
   const [window] = report.like!.windows;
@@ -70,9 +82,9 @@ it('predicts the window of a given store', () => {
 });
 
 it('runs a case scaled down, without a verdict', () => {
-  const { report, stdout } = bench('--dir', directory('case'), '--case', 'single-copy', '--scale', '0.01');
+  const { report, stdout } = bench(2, '--dir', directory('case'), '--case', 'single-copy', '--scale', '0.01');
   expect(report.cases).toMatchObject([{ name: 'single-copy', reached: null }]);
-  // Where messages can be linked, no copies are made.
+  // Where messages can be linked, no copies are made: in the second round neither.
   expect(report.cases[0]!.checks[1]!.value.max).toBe(0);
   expect(stdout).toContain('no verdict');
 });
