@@ -1,7 +1,6 @@
 /**
  * Which disks a run gets: every part its own, made once and used in all rounds, where there is room for all of them with
- * what all rounds leave; else new ones in each round. On disks that are used again later rounds need no memory that the
- * machine has not used before (docs/benchmark.md, "Disks are made once").
+ * what all rounds leave; else new ones in each round. Why: docs/benchmark.md, "Disks are made once".
  */
 import * as fs from 'node:fs';
 import { loopFileSystems, plainDirectories, type Workspace } from './filesystem.js';
