@@ -15,17 +15,17 @@ export interface Journey {
 
 export interface Competitor {
   readonly name: string;
-  /** Between file systems nothing can be linked. */
-  readonly links: boolean;
+  /** With the messages of the tree. */
+  readonly does: 'read' | 'link' | 'copy';
   /** Shell command on the parameters `tree` and `target`, quoted. */
   readonly script: (tree: string, target: string) => string;
 }
 
 export const COMPETITORS: readonly Competitor[] = [
-  { name: 'cat', links: false, script: (tree) => `find ${tree} -type f -print0 | xargs -0 cat > /dev/null` },
-  { name: 'cp -al', links: true, script: (tree, target) => `cp -al ${tree} ${target}` },
-  { name: 'cp -a', links: false, script: (tree, target) => `cp -a ${tree} ${target}` },
-  { name: 'rsync -a', links: false, script: (tree, target) => `rsync -a ${tree}/ ${target}` },
+  { name: 'cat', does: 'read', script: (tree) => `find ${tree} -type f -print0 | xargs -0 cat > /dev/null` },
+  { name: 'cp -al', does: 'link', script: (tree, target) => `cp -al ${tree} ${target}` },
+  { name: 'cp -a', does: 'copy', script: (tree, target) => `cp -a ${tree} ${target}` },
+  { name: 'rsync -a', does: 'copy', script: (tree, target) => `rsync -a ${tree}/ ${target}` },
 ];
 
 export function isInstalled({ script }: Competitor): boolean {

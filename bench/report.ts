@@ -16,7 +16,7 @@ export const FORMAT = 'msg-bench';
 export const VERSION = 1;
 
 /**
- * Once: rounds after the first ran on stores that had been migrated and reset (after -r: made anew). Each round: there
+ * Once: rounds after the first ran on stores that had been migrated and reset (after -r: on others). Each round: there
  * was no room for what all rounds leave.
  */
 export type DisksMade = 'once' | 'each round';

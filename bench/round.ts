@@ -1,18 +1,16 @@
 /**
  * Runs one part, round by round, on the same disks. In the first round all stores are made, in every further one they
- * are brought back to what they were: a migrated store by `upgrade --reset`, one that `-r` has emptied is removed and
- * made anew. Then, under each of the conditions: competitors, migrations, and the floor, which writes as many index
- * bytes as they did. Each warm row is preceded by a read of its store. -r comes last of all.
+ * are brought back to what they were: a migrated store by `upgrade --reset`; in place of one that `-r` has emptied another
+ * is made. Then, under each of the conditions: competitors, migrations, and the floor, which writes as many index
+ * bytes as they did. What comes before each warm row is in warm.ts. -r comes last of all.
  *
- * Invariant: what competitors and floors make stays until the disks go, each under a name of its own: after the removal
- * of a big tree ext4 makes files more slowly for a while.
+ * Invariant: what competitors and floors make, and what `-r` leaves, stays until the disks go, each under a name of its
+ * own: after the removal of a big tree ext4 makes files more slowly for a while.
  */
-import { spawnSync } from 'node:child_process';
 import * as path from 'node:path';
-import { runChild } from './children.js';
 import { COMPETITORS, type Competitor, commandOf, floorCommand, type Journey } from './competitors.js';
 import type { Workspace } from './filesystem.js';
-import { CACHE, dropCaches, type Measured, mayDropCaches, measure } from './measure.js';
+import { type Measured, measure } from './measure.js';
 import { indexBytes, MessageInodes, partitionsOf } from './partitions.js';
 import type { Sample } from './plan.js';
 import { type Conditions, conditionsText, type Migration, messagesRow, type Part } from './plan.js';
@@ -31,6 +29,7 @@ import {
   resetInstance,
   timesOf,
 } from './upgrade.js';
+import { warmUp } from './warm.js';
 
 type Row = Pick<Sample, 'name' | 'kind' | 'cold' | 'across' | 'engine' | 'threads'>;
 
@@ -39,8 +38,8 @@ export class PartRun {
   private round = 0;
   /** The last of them is the one that competitors and floor work on. */
   private stores: MadeStore[] = [];
-  /** Where stores were migrated to in the round before, by the place of the store. */
-  private readonly migrated = new Map<number, { readonly instance: string; readonly across: readonly string[] }>();
+  /** The instances to which stores were migrated in the round before, by the place of the store. */
+  private readonly migrated = new Map<number, string>();
   /** Bytes that the migrations wrote into indexes, for each message. */
   private indexBytesEach = 0;
   private targets = 0;
@@ -84,18 +83,13 @@ export class PartRun {
   }
 
   private async bringBack(): Promise<void> {
-    const { part, space, stores, migrated } = this;
+    const { part, space, migrated } = this;
     const emptied = [...migrated.keys()].filter((i) => part.migrations[i]?.remove === true);
-    this.say(`  stores to reset: ${migrated.size - emptied.length}, to make anew: ${emptied.length}`);
-    for (const [i, { instance, across }] of migrated) {
-      if (emptied.includes(i)) await removeTrees([...stores[i]!.homes, path.dirname(instance), ...across]);
-      else await resetInstance(instance);
-    }
+    this.say(`  stores to reset: ${migrated.size - emptied.length}, to make: ${emptied.length}`);
+    for (const [i, instance] of migrated) if (!emptied.includes(i)) await resetInstance(instance);
     migrated.clear();
     if (emptied.length === 0) return;
-    // Blocks that were freed can be used once that is on the disk.
-    spawnSync('sync');
-    const names = emptied.map((i) => stores[i]!.name);
+    const names = emptied.map((i) => `store${i}-${this.round}`);
     const anew = await makeStores(space.disks, part, names);
     for (const [k, i] of emptied.entries()) this.stores[i] = anew[k]!;
   }
@@ -119,7 +113,7 @@ export class PartRun {
   private async compete(one: Competitor, conditions: Conditions, store: MadeStore): Promise<void> {
     const row = { name: `${one.name}${conditionsText(conditions)}`, kind: 'competitor', ...conditions } as const;
     const command = commandOf(one, this.journeys(store, conditions));
-    await this.measured({ ...row, engine: null, threads: null }, command, store);
+    await this.measured({ ...row, engine: null, threads: null }, command, store, one.does === 'copy');
   }
 
   private async floor(threads: number, conditions: Conditions, store: MadeStore): Promise<void> {
@@ -147,7 +141,7 @@ export class PartRun {
     const folders = await this.makeFolders(number);
     const { instance } = folders;
     const across = migration.across ? movePartitions(folders, store, `partition${number}-${this.round}`) : [];
-    this.migrated.set(number, { instance, across });
+    this.migrated.set(number, instance);
     const before = part.audit ? new MessageInodes(store) : undefined;
     const command = messagesCommand(instance, migration);
     const { engine, threads, cold } = migration;
@@ -178,7 +172,7 @@ export class PartRun {
   private async makeFolders(number: number): Promise<FoldersMade> {
     const store = this.stores[number]!;
     const instance = path.join(this.space.disks[0]!.path, `server4-${number}-${this.round}`, 'msg-tango');
-    this.migrated.set(number, { instance, across: [] });
+    this.migrated.set(number, instance);
     const row = {
       name: 'upgrade -s',
       kind: 'folders',
@@ -191,8 +185,14 @@ export class PartRun {
     return foldersOf(stdout, instance);
   }
 
-  private async measured(row: Row, command: readonly string[], store: MadeStore): Promise<Measured> {
-    if (!row.cold && row.kind !== 'folders') await warmUp(store);
+  /** @param copies the messages are written once more */
+  private async measured(
+    row: Row,
+    command: readonly string[],
+    store: MadeStore,
+    copies = row.across,
+  ): Promise<Measured> {
+    if (!row.cold && row.kind !== 'folders') await warmUp(store, copies);
     const { devices, paths } = this.space;
     const run = this.throttle === undefined ? command : this.throttle.wrap(command);
     const result = await measure(run, paths, { cold: row.cold, devices });
@@ -228,12 +228,6 @@ export class PartRun {
   }
 }
 
-/** By a child process, so that a stop ends it, however many files there are. */
-async function removeTrees(directories: readonly string[]): Promise<void> {
-  const { status, stderr } = await runChild(['rm', '-rf', '--', ...directories]);
-  if (status !== 0) throw new Error(`not everything could be removed: ${stderr.trim()}`);
-}
-
 /** Of competitors and of migrations; warm before cold. */
 function inOrder({ conditions, migrations }: Part): Conditions[] {
   const all = [...conditions, ...migrations].map(({ cold, across }) => ({ cold, across }));
@@ -246,25 +240,6 @@ function isSame(a: Conditions, b: Conditions): boolean {
 }
 
 /** Nothing is linked between file systems, and `cat` writes to none. */
-function isPossible({ name, links }: Competitor, { across }: Conditions): boolean {
-  return !across || (!links && name !== 'cat');
-}
-
-/**
- * Before every warm row: a virtual machine may take pages back that nobody used for a minute (DAMON does; with them go the
- * blocks of inodes that are in memory themselves, and each link of one then waits for a disk), and other rows take minutes.
- */
-async function warmUp({ trees }: MadeStore): Promise<void> {
-  // So that reading the files reads the blocks of names and inodes as well.
-  if (mayDropCaches()) {
-    spawnSync('sync');
-    dropCaches(CACHE.namesAndInodes);
-  }
-  const cat = COMPETITORS.find(({ name }) => name === 'cat')!;
-  await runChild(
-    commandOf(
-      cat,
-      trees.map(({ path: tree }) => ({ tree, target: '' })),
-    ),
-  );
+function isPossible({ does }: Competitor, { across }: Conditions): boolean {
+  return !across || does === 'copy';
 }

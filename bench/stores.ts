@@ -12,12 +12,9 @@ import type { Part, StorePlan } from './plan.js';
 const MAKE_STORE = fileURLToPath(new URL(`make-store${path.extname(import.meta.url)}`, import.meta.url));
 
 export interface MadeStore {
-  readonly name: string;
   readonly installation: Installation;
   /** Store paths, each with the disk that it lies on. */
   readonly trees: readonly { readonly path: string; readonly disk: Disk }[];
-  /** All directories that it consists of. */
-  readonly homes: readonly string[];
 }
 
 /** By name, each on the disks of the part; the 3.x instance and the LDIF lie on the first disk of all. */
@@ -27,28 +24,19 @@ export async function makeStores(all: readonly Disk[], part: Part, names: readon
     const { users, foldersEach: folders, ...shape } = part.store;
     const sound = { damage: 0, hostileNames: 0, manifest: false } as const;
     const storePaths = trees[i]!.map((tree) => tree.path);
-    return { ...shape, ...sound, root: homeOf(all[0]!, name), users, folders, storePaths };
+    return { ...shape, ...sound, root: path.join(all[0]!.path, name), users, folders, storePaths };
   });
   const made = await runChild([process.execPath, ...process.execArgv, MAKE_STORE, JSON.stringify(options)]);
   if (made.status !== 0) throw new Error(`the stores could not be made: ${made.stderr.trim()}`);
   const installations = JSON.parse(made.stdout) as Installation[];
-  return installations.map((installation, i) => ({
-    name: names[i]!,
-    installation,
-    trees: trees[i]!,
-    homes: [...new Set([all[0]!, ...trees[i]!.map(({ disk }) => disk)])].map((disk) => homeOf(disk, names[i]!)),
-  }));
-}
-
-function homeOf(disk: Disk, name: string): string {
-  return path.join(disk.path, name);
+  return installations.map((installation, i) => ({ installation, trees: trees[i]! }));
 }
 
 function treesOf(all: readonly Disk[], part: Part, name: string): MadeStore['trees'] {
   return part.disks.map((number) => {
     const disk = all[number];
     if (disk === undefined) throw new Error(`${part.name} needs ${number + 1} disks: --disks, or more --dir`);
-    const home = homeOf(disk, name);
+    const home = path.join(disk.path, name);
     fs.mkdirSync(home, { recursive: true });
     // The server account must be able to pass.
     fs.chmodSync(home, 0o755);
@@ -87,9 +75,9 @@ function linkedBytes({ messages, users, foldersEach }: StorePlan): number {
 }
 
 /**
- * Room for a part on each disk of a workspace, bytes, for all rounds that the workspace serves. What competitors and
- * floors make stays. Stores are there once; what is removed between rounds (a store after -r, messages that were copied)
- * counts anew in each, because blocks and inodes just freed are not the first to be used again.
+ * Room for a part on each disk of a workspace, bytes, for all rounds that the workspace serves. What competitors, floors
+ * and `-r` leave stays. A store that is reset is there once; messages that were copied count anew in each round, because
+ * blocks and inodes just freed are not the first to be used again.
  */
 export function partBytes(part: Part, rounds: number): { readonly disk: number; readonly across: number } {
   const one = storeBytes(part.store) / part.disks.length;

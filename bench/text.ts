@@ -18,7 +18,7 @@ export function textOf(report: Report): string {
 export function disksText({ rounds, disks }: Pick<Report, 'rounds' | 'disks'>): string {
   if (rounds === 1) return '';
   return disks === 'once'
-    ? 'disks made once: rounds after the first ran on stores that had been migrated and reset (after -r: made anew)'
+    ? 'disks made once: rounds after the first ran on stores that had been migrated and reset (after -r: on others)'
     : 'disks made anew in each round: there was no room for the copies of all rounds';
 }
 

@@ -60,7 +60,7 @@ it('measures two store paths, also with partitions elsewhere and -r, and reports
   const told = roundsTold(stderr);
   expect(told).toHaveLength(2);
   expect(told[0]).toContain('stores to make: 4\n');
-  expect(told[1]).toContain('stores to reset: 2, to make anew: 1\n');
+  expect(told[1]).toContain('stores to reset: 2, to make: 1\n');
   expect(told[1]).not.toContain('stores to make:');
   for (const text of told) expect(text.match(/upgrade -m .*, 300 messages$/gm)).toHaveLength(3);
   expect(page).toContain(report.machine);
