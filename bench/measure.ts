@@ -36,8 +36,6 @@ export interface Measured {
 }
 
 export interface MeasureOptions {
-  /** Nothing of any file system is in memory when it starts; needs root. */
-  readonly cold?: boolean;
   readonly env?: NodeJS.ProcessEnv;
   readonly devices?: readonly Device[];
 }
@@ -55,10 +53,9 @@ const MOST_POINTS = 600;
 export async function measure(
   command: readonly string[],
   syncPaths: readonly string[],
-  { cold = false, env = process.env, devices = [] }: MeasureOptions = {},
+  { env = process.env, devices = [] }: MeasureOptions = {},
 ): Promise<Measured> {
   spawnSync('sync');
-  if (cold) dropCaches(CACHE.pages + CACHE.namesAndInodes);
   const watch = new Watch(devices);
   const finished = await runChild(command, { env }, (pid) => watch.begin(pid)).finally(() => watch.end());
   const seconds = watch.seconds();
@@ -74,26 +71,6 @@ export async function measure(
     series,
     ...finished,
   };
-}
-
-/** What may go (Linux, Documentation/admin-guide/sysctl/vm.rst, drop_caches). */
-export const CACHE = { pages: 1, namesAndInodes: 2 } as const;
-
-const DROP_CACHES = '/proc/sys/vm/drop_caches';
-
-/** Root may, except in most containers. */
-export function mayDropCaches(): boolean {
-  try {
-    fs.accessSync(DROP_CACHES, fs.constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** Of the whole machine. What is dirty stays: sync before. */
-export function dropCaches(which: number): void {
-  fs.writeFileSync(DROP_CACHES, String(which));
 }
 
 /** Looks at a process tree and at disks while it runs. */

@@ -2,7 +2,7 @@
  * Runs one part, round by round, on the same disks. In the first round all stores are made, in every further one they
  * are brought back to what they were: a migrated store by `upgrade --reset`; in place of one that `-r` has emptied another
  * is made. Then, under each of the conditions: competitors, migrations, and the floor, which writes as many index
- * bytes as they did. What comes before each warm row is in warm.ts. -r comes last of all.
+ * bytes as they did. What comes before each row is in memory.ts. -r comes last of all.
  *
  * Invariant: what competitors and floors make, and what `-r` leaves, stays until the disks go, each under a name of its
  * own: after the removal of a big tree ext4 makes files more slowly for a while.
@@ -11,6 +11,7 @@ import * as path from 'node:path';
 import { COMPETITORS, type Competitor, commandOf, floorCommand, type Journey } from './competitors.js';
 import type { Workspace } from './filesystem.js';
 import { type Measured, measure } from './measure.js';
+import { coolDown, warmUp } from './memory.js';
 import { indexBytes, MessageInodes, partitionsOf } from './partitions.js';
 import type { Sample } from './plan.js';
 import { type Conditions, conditionsText, type Migration, messagesRow, type Part } from './plan.js';
@@ -29,7 +30,6 @@ import {
   resetInstance,
   timesOf,
 } from './upgrade.js';
-import { warmUp } from './warm.js';
 
 type Row = Pick<Sample, 'name' | 'kind' | 'cold' | 'across' | 'engine' | 'threads'>;
 
@@ -192,10 +192,11 @@ export class PartRun {
     store: MadeStore,
     copies = row.across,
   ): Promise<Measured> {
-    if (!row.cold && row.kind !== 'folders') await warmUp(store, copies);
+    if (row.cold) await coolDown(store, copies);
+    else if (row.kind !== 'folders') await warmUp(store, copies);
     const { devices, paths } = this.space;
     const run = this.throttle === undefined ? command : this.throttle.wrap(command);
-    const result = await measure(run, paths, { cold: row.cold, devices });
+    const result = await measure(run, paths, { devices });
     if (result.status !== 0) {
       throw new Error(`${command.join(' ')}: exit code ${result.status}\n${result.stdout}${result.stderr}`);
     }
