@@ -20,6 +20,8 @@ import type { MadeStore } from './stores.js';
 const MEMORY_BYTES = 2 ** 30;
 /** Of memory that holds nothing: more could take pages of the store. */
 const MEMORY_SHARE = 1 / 2;
+/** Of a container's limit, which holds for the pages of files too. */
+const LIMIT_SHARE = 1 / 8;
 
 /** @param copies the row writes the store's bytes once more */
 export async function warmUp(store: MadeStore, copies: boolean): Promise<void> {
@@ -74,8 +76,14 @@ async function read({ trees }: MadeStore): Promise<void> {
  * Not by Node, which a cold `upgrade` is to read from the disk.
  */
 async function useMemory(wanted: number): Promise<void> {
-  const bytes = Math.floor(Math.min(wanted, unusedMemory() * MEMORY_SHARE));
+  const bytes = Math.floor(Math.min(wanted, unusedMemory() * MEMORY_SHARE, limit() * LIMIT_SHARE));
   await runChild(['sh', '-c', `head -c ${bytes} /dev/zero | tail -c ${bytes} > /dev/null`]);
+}
+
+/** Of the container that this runs in, bytes. */
+function limit(): number {
+  const bytes = process.constrainedMemory();
+  return bytes === undefined || bytes === 0 ? Number.POSITIVE_INFINITY : bytes;
 }
 
 /** Bytes; 0 where /proc does not tell. */

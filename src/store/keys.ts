@@ -36,3 +36,8 @@ export function writeId(key: Buffer, id: number, at: number): Buffer {
   key.writeUInt32BE(id % 2 ** 32, at + 4);
   return key;
 }
+
+/** The id whose key begins at `at`. */
+export function readId(key: Buffer, at: number): number {
+  return key.readUInt32BE(at) * 2 ** 32 + key.readUInt32BE(at + 4);
+}

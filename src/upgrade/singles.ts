@@ -18,7 +18,7 @@ export function removeSharedCopies(run: Run): void {
   run.mailboxes.refresh();
   run.mapping.refresh();
   const busy = new Set<string>();
-  for (const folder of run.mapping.folders()) {
+  for (const folder of run.mapping.unsettledFolders((id) => run.mailboxes.wasPublished(id))) {
     if (isDue(run.mapping, run.mailboxes, folder)) busy.add(folder.root ?? run.partitionPath(folder.partition));
   }
   for (const [path, root] of run.roots.partitions) {

@@ -17,7 +17,7 @@ import { MailhaulError } from '../../errors.js';
 import type { Dir, Ownership } from '../../fs/dir.js';
 import { DecodedValues } from '../../store/decoded.js';
 import { type Environment, openEnvironment } from '../../store/environment.js';
-import { ID_BYTES, idKey, nameKey, writeId } from '../../store/keys.js';
+import { ID_BYTES, idKey, nameKey, readId, writeId } from '../../store/keys.js';
 import type { Table } from '../../store/tables.js';
 import { asFields, countField, decodeValue, encodeValue } from '../../store/values.js';
 import type { MappingDatabase, MappingFolder, MappingUser, MappingWrites, MessageFailure } from '../types.js';
@@ -31,6 +31,7 @@ import {
   encodeFolder,
   encodeMeta,
   encodeUser,
+  saysRetrying,
 } from './values.js';
 
 export const MAPPING_DATABASE_FILE = '__upfolder.db';
@@ -117,6 +118,8 @@ function mappingDatabase(environment: Environment): MappingDatabase {
     },
     foldersOf: (uid) => foldersOf(tables, uid),
     folders: () => listFolders(tables),
+    unsettledFolders: (isPublished) =>
+      listFolders(tables, (id, value) => isPublished(id) && isSettled(tables, id, value)),
     nextId: () => peekId(tables),
     record(id) {
       const chunks = Array.from(tables.record.scan(idKey(id)), ({ value }) => value);
@@ -148,10 +151,18 @@ function* listUsers(tables: Tables): Generator<MappingUser> {
   }
 }
 
-function* listFolders(tables: Tables): Generator<MappingFolder> {
+function* listFolders(
+  tables: Tables,
+  leaveOut: (id: number, value: Buffer) => boolean = () => false,
+): Generator<MappingFolder> {
   for (const { key, value } of tables.folder.scan(Buffer.alloc(0))) {
+    if (key.length === ID_BYTES && leaveOut(readId(key, 0), value)) continue;
     yield decodeFolder(value, `${tables.path}, folder ${key.toString('hex')}`);
   }
+}
+
+function isSettled(tables: Tables, id: number, value: Buffer): boolean {
+  return !tables.failure.has(chunkKey(id, 0)) && !saysRetrying(value);
 }
 
 function getFolder(tables: Tables, id: number): MappingFolder | undefined {
@@ -163,8 +174,8 @@ function foldersOf(tables: Tables, uid: string): MappingFolder[] {
   const folders: MappingFolder[] = [];
   const prefix = ownedPrefix(uid);
   for (const { key } of tables.owned.scan(prefix)) {
-    if (key.length !== prefix.length + 8) throw damaged(tables, `owned ${key.toString('hex')}`);
-    const folder = getFolder(tables, Number(key.readBigUInt64BE(prefix.length)));
+    if (key.length !== prefix.length + ID_BYTES) throw damaged(tables, `owned ${key.toString('hex')}`);
+    const folder = getFolder(tables, readId(key, prefix.length));
     if (folder === undefined) throw damaged(tables, `owned ${key.toString('hex')}`);
     folders.push(folder);
   }

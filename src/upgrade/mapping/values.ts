@@ -108,6 +108,14 @@ export function decodeFolder(value: Uint8Array, where: string): MappingFolder {
   });
 }
 
+/** In the text of no folder but one that has the flag: within a text JSON puts a backslash before each quote. */
+const RETRYING = Buffer.from('"retrying":true');
+
+/** Whether the value of a folder says so, without reading all of it. */
+export function saysRetrying(value: Buffer): boolean {
+  return value.includes(RETRYING);
+}
+
 function pathField(fields: Fields): Uint8Array[] {
   return textArray(fields.path).map((text) => new Uint8Array(Buffer.from(text, 'latin1')));
 }

@@ -121,6 +121,26 @@ it('gives every folder an id of its own, in order, also after an update that was
   expect(Array.from(db.folders(), ({ id }) => id)).toEqual([1, 2, 3]);
 });
 
+it('leaves out of its folders those that are published and have nothing on record to be tried again', async () => {
+  const db = await openIt();
+  const failure = { uid: 1, file: '1', code: 'MSG_UNREADABLE', message: '' };
+  const named = '"retrying":true';
+  await db.update((writes) => {
+    for (const name of ['settled', 'failed', 'retrying', 'waiting', 'named so']) {
+      const id = writes.putFolder(folder(`user/joe/${name}`, name === 'named so' ? { legacyName: named } : {}));
+      if (name === 'failed') writes.setFailures(id, [failure]);
+      if (name === 'retrying') writes.putFolder(folder(`user/joe/${name}`, { id, retrying: true }));
+    }
+  });
+  const unsettled = Array.from(
+    db.unsettledFolders((id) => id !== 4),
+    ({ mailbox }) => mailbox,
+  );
+  expect(unsettled).toEqual(['user/joe/failed', 'user/joe/retrying', 'user/joe/waiting']);
+  // What a fast look knows, a full one finds.
+  expect(Array.from(db.folders()).filter(({ retrying }) => retrying === true)).toHaveLength(1);
+});
+
 it('finds the folders of a user, not those of one whose uid begins the same', async () => {
   const db = await openIt();
   await db.update((writes) => {
