@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "sys/calls.h"
+#include "sys/pace.h"
 
 namespace mailhaul::engine {
 namespace {
@@ -12,6 +13,10 @@ namespace {
 /// Larger messages are mapped instead of read into memory.
 constexpr std::size_t kMapAbove = std::size_t{32} << 20;
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+/// So are those of at least so many bytes that are in the page cache: a copy that does not fit into the processor's own
+/// cache costs more than the pages' entries in the table (docs/benchmark.md, "Large messages"). For a small message it
+/// is the other way round.
+constexpr std::size_t kMapCachedFrom = std::size_t{256} << 10;
 
 }  // namespace
 
@@ -59,6 +64,7 @@ Outcome Source::judge(const struct stat& st) const noexcept {
 Outcome Source::read(Buffer& buffer) {
   if (record_.size >= static_cast<double>(kMessageLimit)) return insteadOf(sourceFailure(EFBIG, "read"));
   const auto size = static_cast<std::size_t>(record_.size);
+  if (size >= kMapCachedFrom && mapCached(size)) return check();
   const Outcome got = size > kMapAbove ? mapWhole(size, buffer) : readWhole(size, buffer);
   return got.ok() ? check() : insteadOf(got);
 }
@@ -87,6 +93,19 @@ Outcome Source::readWhole(std::size_t size, Buffer& buffer) {
   if (got != size) return Outcome::fail(MessageError::changed);
   bytes_ = into.first(size);
   return {};
+}
+
+// False: it is to be read, which is faster where it has to come from the disk, and tells what is wrong with it.
+bool Source::mapCached(std::size_t size) noexcept {
+  if (!sys::isCachedAndFree(fd_.get(), size - 1)) return false;
+  if (mapping_.map(fd_.get(), size) != 0) return false;
+  if (mapping_.populate() != 0) {
+    mapping_.reset();
+    return false;
+  }
+  sys::countBytes(size);
+  bytes_ = mapping_.bytes();
+  return true;
 }
 
 // Giant messages are mapped, so that their memory can be taken back. They are read before: a file that is shorter

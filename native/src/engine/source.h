@@ -53,7 +53,7 @@ class Source {
   /// Opens `name`. What cannot be opened is looked at, and fails for what it is.
   [[nodiscard]] Outcome open(int dir, const char* name, const Identity& record, const SourceRules& rules) noexcept;
 
-  /// Reads the whole file into `buffer` (which then holds `bytes()`), and checks it. Throws std::bad_alloc.
+  /// Reads the whole file into `buffer`, or maps it, and checks it: `bytes()` are there. Throws std::bad_alloc.
   [[nodiscard]] Outcome read(Buffer& buffer);
 
   /// Looks at the open file: MSG_CHANGED when it is not the one of the record, MSG_NOT_REGULAR, MSG_FOREIGN_OWNER or
@@ -82,6 +82,7 @@ class Source {
   [[nodiscard]] Outcome insteadOf(const Outcome& failure) noexcept;
   [[nodiscard]] Outcome readWhole(std::size_t size, Buffer& buffer);
   [[nodiscard]] Outcome mapWhole(std::size_t size, Buffer& buffer);
+  [[nodiscard]] bool mapCached(std::size_t size) noexcept;
 
   sys::Fd fd_;
   sys::Mapping mapping_;

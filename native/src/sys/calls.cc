@@ -156,6 +156,14 @@ int readCached(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept 
   return 0;
 }
 
+bool isCachedAndFree(int fd, std::uint64_t offset) noexcept {
+  if (isPacing() && isPaced()) return false;
+  ssize_t n = 0;
+  std::uint8_t byte = 0;
+  iovec part{&byte, 1};
+  return retry([&] { return n = ::preadv2(fd, &part, 1, static_cast<off_t>(offset), RWF_NOWAIT); }) == 0 && n == 1;
+}
+
 int readAt(int fd, std::span<std::uint8_t> into, std::uint64_t offset, std::size_t& got) noexcept {
   got = 0;
   while (got < into.size()) {

@@ -116,6 +116,14 @@ int Mapping::map(int fd, std::size_t bytes) noexcept {
   return 0;
 }
 
+int Mapping::populate() const noexcept {
+#ifdef MADV_POPULATE_READ
+  return ::madvise(at_, bytes_, MADV_POPULATE_READ) == 0 ? 0 : errno;
+#else
+  return EINVAL;
+#endif
+}
+
 void Mapping::reset() noexcept {
   if (at_ == nullptr) return;
   guards[guard_].thread.store(0);
