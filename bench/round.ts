@@ -141,7 +141,6 @@ export class PartRun {
     const folders = await this.makeFolders(number);
     const { instance } = folders;
     const across = migration.across ? movePartitions(folders, store, `partition${number}-${this.round}`) : [];
-    this.migrated.set(number, instance);
     const before = part.audit ? new MessageInodes(store) : undefined;
     const command = messagesCommand(instance, migration);
     const { engine, threads, cold } = migration;

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Installation } from '../test/support/generate/index.js';
 import { meanOfMail } from '../test/support/generate/sizes.js';
 import { runChild } from './children.js';
+import { COMPETITORS, type Competitor } from './competitors.js';
 import type { Disk } from './filesystem.js';
 import type { Part, StorePlan } from './plan.js';
 
@@ -84,8 +85,10 @@ export function partBytes(part: Part, rounds: number): { readonly disk: number; 
   const linked = linkedBytes(part.store) / part.disks.length;
   const times = (across: boolean) =>
     rounds * part.conditions.filter((conditions) => conditions.across === across).length;
-  const copies = part.competitors.filter((name) => name === 'cp -a' || name === 'rsync -a').length;
-  const links = part.competitors.filter((name) => name === 'cp -al').length + part.floors.length;
+  const count = (does: Competitor['does']) =>
+    COMPETITORS.filter((one) => one.does === does && part.competitors.includes(one.name)).length;
+  const copies = count('copy');
+  const links = count('link') + part.floors.length;
   const competes = part.competitors.length + part.floors.length > 0;
   const source = competes && !sharesTree(part) ? 1 : 0;
   const removed = part.migrations.filter(({ remove }) => remove).length;

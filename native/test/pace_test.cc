@@ -14,39 +14,14 @@
 
 using mailhaul::sys::dueAfter;
 using mailhaul::sys::Pace;
+using Armed = mailhaul::test::ArmedPace;
+using Memory = mailhaul::test::PaceMemory;
 using mailhaul::test::TestFolder;
 
 namespace {
 
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kNow = 1'000 * kSecond;
-
-/// The shared memory, as src/fs/pace.ts sets it.
-struct Memory {
-  alignas(std::int64_t) std::array<std::int32_t, Pace::kSlots> slots{};
-  std::int32_t cancel = 0;
-
-  Memory(std::int64_t bytes, std::int64_t operations, std::int64_t due = 0) {
-    number(1) = bytes;
-    number(2) = operations;
-    number(3) = number(4) = due;
-    mailhaul::sys::pacing = true;
-    slots[0] = 1;
-    slots[1] = 1;
-  }
-  std::int64_t& number(std::size_t i) { return reinterpret_cast<std::int64_t*>(slots.data())[i]; }
-  void change() { std::atomic_ref<std::int32_t>(slots[1]).fetch_add(1); }
-  void end() { std::atomic_ref<std::int32_t>(cancel).store(1); }
-  [[nodiscard]] std::int64_t counted() { return std::atomic_ref<std::int64_t>(number(5)).load(); }
-};
-
-/// This thread keeps to the pace while it lives.
-struct Armed {
-  explicit Armed(Memory& memory) { mailhaul::sys::armPace(memory.slots.data(), &memory.cancel); }
-  Armed(const Armed&) = delete;
-  Armed& operator=(const Armed&) = delete;
-  ~Armed() { mailhaul::sys::armPace(nullptr, nullptr); }
-};
 
 }  // namespace
 

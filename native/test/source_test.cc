@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
@@ -14,12 +13,13 @@
 #include "engine/buffer.h"
 #include "support.h"
 #include "sys/calls.h"
-#include "sys/pace.h"
 #include "test.h"
 
 using mailhaul::engine::Buffer;
 using mailhaul::engine::MessageError;
 using mailhaul::engine::Source;
+using mailhaul::test::ArmedPace;
+using mailhaul::test::PaceMemory;
 using mailhaul::test::TestFolder;
 
 namespace {
@@ -50,7 +50,7 @@ class Opened {
   }
   /// tmpfs and others read nothing "if it is there": all is read into memory then.
   [[nodiscard]] bool canTell(std::size_t bytes) const {
-    if (mailhaul::sys::isCachedAndFree(source.fd(), bytes - 1)) return true;
+    if (mailhaul::sys::isCached(source.fd(), bytes - 1)) return true;
     std::cerr << "/tmp does not tell what is in the page cache (RWF_NOWAIT): not tested\n";
     return false;
   }
@@ -92,14 +92,10 @@ TEST(oneThatIsOnTheDiskIsReadIntoMemory) {
 TEST(oneOfAPacedThreadIsReadPieceByPiece) {
   const std::string content = messageOf(kLarge);
   Opened opened(content);
-  alignas(std::int64_t) std::array<std::int32_t, mailhaul::sys::Pace::kSlots> slots{1, 1};
-  const std::int32_t cancel = 1;  // no wait lasts
-  reinterpret_cast<std::int64_t*>(slots.data())[1] = 1'000'000;
-  mailhaul::sys::pacing = true;
-  mailhaul::sys::armPace(slots.data(), &cancel);
+  PaceMemory memory(1'000'000, 0);
+  memory.end();  // no wait lasts
+  const ArmedPace armed(memory);
   CHECK(opened.source.read(opened.buffer).ok());
-  mailhaul::sys::armPace(nullptr, nullptr);
-  mailhaul::sys::pacing = false;
   CHECK(!opened.source.isMapped() && opened.holds(content));
 }
 

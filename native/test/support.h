@@ -1,7 +1,9 @@
-// A 3.x folder, a mailbox directory and a registry on disk, and the engine's input for them.
+// A 3.x folder, a mailbox directory and a registry on disk, and the engine's input for them; faults and limits for a
+// thread.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -12,6 +14,7 @@
 #include "engine/migrate.h"
 #include "sys/fault.h"
 #include "sys/fd.h"
+#include "sys/pace.h"
 
 namespace mailhaul::test {
 
@@ -26,6 +29,33 @@ class ArmedFault {
 
  private:
   std::int32_t count_ = 0;
+};
+
+/// The shared memory, as src/fs/pace.ts sets it.
+struct PaceMemory {
+  alignas(std::int64_t) std::array<std::int32_t, sys::Pace::kSlots> slots{};
+  std::int32_t cancel = 0;
+
+  PaceMemory(std::int64_t bytes, std::int64_t operations, std::int64_t due = 0) {
+    number(1) = bytes;
+    number(2) = operations;
+    number(3) = number(4) = due;
+    sys::pacing = true;
+    slots[0] = 1;
+    slots[1] = 1;
+  }
+  std::int64_t& number(std::size_t i) { return reinterpret_cast<std::int64_t*>(slots.data())[i]; }
+  void change() { std::atomic_ref<std::int32_t>(slots[1]).fetch_add(1); }
+  void end() { std::atomic_ref<std::int32_t>(cancel).store(1); }
+  [[nodiscard]] std::int64_t counted() { return std::atomic_ref<std::int64_t>(number(5)).load(); }
+};
+
+/// This thread keeps to the pace while it lives.
+struct ArmedPace {
+  explicit ArmedPace(PaceMemory& memory) { sys::armPace(memory.slots.data(), &memory.cancel); }
+  ArmedPace(const ArmedPace&) = delete;
+  ArmedPace& operator=(const ArmedPace&) = delete;
+  ~ArmedPace() { sys::armPace(nullptr, nullptr); }
 };
 
 class TestFolder {

@@ -128,7 +128,7 @@ export interface MappingDatabase {
   folders(): Iterable<MappingFolder>;
   /**
    * All of them but those that `isPublished` knows and of which neither a failure nor a retry is on record: nothing is due
-   * for one of those (isDue of selection.ts), and it costs a third of a look at each.
+   * for one of those (isDue of selection.ts), and it is not decoded.
    */
   unsettledFolders(isPublished: (id: number) => boolean): Iterable<MappingFolder>;
   /** The id that the next new folder gets. */

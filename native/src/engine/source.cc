@@ -14,8 +14,9 @@ namespace {
 constexpr std::size_t kMapAbove = std::size_t{32} << 20;
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 /// So are those of at least so many bytes that are in the page cache: a copy that does not fit into the processor's own
-/// cache costs more than the pages' entries in the table (docs/benchmark.md, "Large messages"). For a small message it
-/// is the other way round.
+/// cache costs more than the pages' entries in the table (measured with 1 to 20 MiB, docs/benchmark.md, "Large
+/// messages"). For one of 8 KB it is the other way round (design.md, "Speed"); where between them it turns was not
+/// measured.
 constexpr std::size_t kMapCachedFrom = std::size_t{256} << 10;
 
 }  // namespace
@@ -97,7 +98,8 @@ Outcome Source::readWhole(std::size_t size, Buffer& buffer) {
 
 // False: it is to be read, which is faster where it has to come from the disk, and tells what is wrong with it.
 bool Source::mapCached(std::size_t size) noexcept {
-  if (!sys::isCachedAndFree(fd_.get(), size - 1)) return false;
+  // A limit holds for what is in memory too, piece by piece.
+  if (sys::isPaced() || !sys::isCached(fd_.get(), size - 1)) return false;
   if (mapping_.map(fd_.get(), size) != 0) return false;
   if (mapping_.populate() != 0) {
     mapping_.reset();

@@ -36,13 +36,13 @@ int retry(Call&& call) noexcept {
 
 /// What one read or write may move: less for a thread that has to keep to a limit, which waits between two.
 std::size_t pieceOf(std::size_t bytes) noexcept {
-  if (bytes > kPacedPiece && isPacing() && isPaced()) return kPacedPiece;
+  if (bytes > kPacedPiece && isPaced()) return kPacedPiece;
   return std::min(bytes, kMaxTransfer);
 }
 
 /// Under a limit what was written goes to the disk now, not with everything else when the group is synced. A hint.
 void beginWriting(int fd) noexcept {
-  if (isPacing() && isPaced()) static_cast<void>(::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
+  if (isPaced()) static_cast<void>(::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE));
 }
 
 template <typename Call>
@@ -156,8 +156,7 @@ int readCached(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept 
   return 0;
 }
 
-bool isCachedAndFree(int fd, std::uint64_t offset) noexcept {
-  if (isPacing() && isPaced()) return false;
+bool isCached(int fd, std::uint64_t offset) noexcept {
   ssize_t n = 0;
   std::uint8_t byte = 0;
   iovec part{&byte, 1};
@@ -192,7 +191,7 @@ int rewindDirectory(int fd) noexcept {
 
 void willNeed(int fd) noexcept {
   // What is read ahead is read before anybody has waited for it.
-  if (!isPacing() || !isPaced()) static_cast<void>(::posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED));
+  if (!isPaced()) static_cast<void>(::posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED));
 }
 
 int linkFd(int fd, int dir, const char* name) noexcept {

@@ -36,8 +36,8 @@ namespace mailhaul::sys {
 [[nodiscard]] int readFull(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept;
 /// One read that takes only what is in the page cache; EAGAIN when it would have to wait for the disk.
 [[nodiscard]] int readCached(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept;
-/// Whether the byte at `offset` is in the page cache, and what is read does not count against limits now.
-[[nodiscard]] bool isCachedAndFree(int fd, std::uint64_t offset) noexcept;
+/// Whether the byte at `offset` is in the page cache; false where the file system does not tell.
+[[nodiscard]] bool isCached(int fd, std::uint64_t offset) noexcept;
 [[nodiscard]] int readAt(int fd, std::span<std::uint8_t> into, std::uint64_t offset, std::size_t& got) noexcept;
 /// getdents64: fills `into` with directory entries; 0 bytes at the end of the directory.
 [[nodiscard]] int readDirectory(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept;

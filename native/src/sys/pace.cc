@@ -72,7 +72,7 @@ void armPace(std::int32_t* slots, const std::int32_t* cancel) noexcept {
   spent = {};
 }
 
-bool isPaced() noexcept { return armed.pace != nullptr && Pace(armed.pace).isLimited(); }
+bool isLimitedNow() noexcept { return armed.pace != nullptr && Pace(armed.pace).isLimited(); }
 
 void settleNow() noexcept {
   if (!isPaced()) return;

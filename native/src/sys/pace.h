@@ -78,8 +78,11 @@ class Pace {
 /// Arms this thread, or (null) disarms it. `cancel`: not zero ends every wait. Whoever arms keeps the memory alive.
 void armPace(std::int32_t* slots, const std::int32_t* cancel) noexcept;
 
+/// isPaced(), where some thread of the process may be.
+[[nodiscard]] bool isLimitedNow() noexcept;
+
 /// This thread has to keep to a limit now.
-[[nodiscard]] bool isPaced() noexcept;
+[[nodiscard]] inline bool isPaced() noexcept { return isPacing() && isLimitedNow(); }
 
 /// Books what was spent, if this thread is paced, and waits until it is due.
 void settleNow() noexcept;
