@@ -20,6 +20,7 @@
 #include "mime/crlf.h"
 #include "mime/parse.h"
 #include "napi/folder.h"
+#include "napi/ready.h"
 #include "napi/values.h"
 #include "plan/plain.h"
 #include "scan/glance.h"
@@ -33,7 +34,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 13;
+constexpr double kAbi = 14;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -346,6 +347,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("syncfsAsync", Napi::Function::New<guarded<syncfsAsync>>(env, "syncfsAsync"));
   exports.Set("scan", Napi::Function::New<guarded<scanDirectory>>(env, "scan"));
   exports.Set("planPlain", Napi::Function::New<guarded<planPlain>>(env, "planPlain"));
+  exports.Set("makeReady", Napi::Function::New<guarded<js::makeReady>>(env, "makeReady"));
   exports.Set("glance", Napi::Function::New<guarded<glance>>(env, "glance"));
   exports.Set("head", Napi::Function::New<guarded<head>>(env, "head"));
   exports.Set("migrate", Napi::Function::New<guarded<migrate>>(env, "migrate"));

@@ -262,6 +262,20 @@ export interface FolderEngine {
    * null: there may be, or the index cannot be read.
    */
   planPlain?(scan: DirectoryScan, indexFd: number, rules: FileRules): PlainFolder | null;
+  /**
+   * Everything that comes before the record of a plain folder, in one call (native/src/plan/ready.h): the arguments of
+   * `makeReady` of fs/addon.ts. null: nothing is held, and the folder goes the long way.
+   */
+  makeReady?(
+    sourceFd: number,
+    source: string,
+    targetFd: number,
+    target: string,
+    rules: FileRules,
+    columns: Uint8Array,
+    wide: BigUint64Array,
+    numbers: Float64Array,
+  ): readonly string[] | null;
   /** undefined: a folder is one thread's. */
   readonly jobs?: SharedJobs | undefined;
   /**

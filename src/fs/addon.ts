@@ -37,6 +37,22 @@ export interface NativeAddon {
   /** engine/types.ts, FolderEngine.planPlain; `key`: 16 random bytes for its table of names. */
   planPlain(scan: DirectoryScan, indexFd: number, rules: FileRules, key: Uint8Array): PlainFolder | null;
   /**
+   * engine/types.ts, FolderEngine.makeReady. Paths are ISO-8859-1, a character for each byte, `/` between components.
+   * `wide` gets device of the mailbox directory and the stamp of the source, `numbers` three descriptors, uidvalidity of
+   * the index header, uidnext, messages, bytes of columns, milliseconds of scan and plan. The keywords, or null.
+   */
+  makeReady(
+    sourceFd: number,
+    source: string,
+    targetFd: number,
+    target: string,
+    rules: FileRules,
+    key: Uint8Array,
+    columns: Uint8Array,
+    wide: BigUint64Array,
+    numbers: Float64Array,
+  ): readonly string[] | null;
+  /**
    * fs/glance.ts. Names are ISO-8859-1, a null one is the directory itself; those that are returned have `/` between
    * them. `numbers` gets device, inode, bits (1 for strays, then two for each of SMALL_FILES), descriptor. null: to be
    * asked in the usual way.
@@ -88,7 +104,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 13;
+export const ADDON_ABI = 14;
 
 let loaded: NativeAddon | null | undefined;
 

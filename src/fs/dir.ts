@@ -54,6 +54,20 @@ export function latin1Of(name: Name): string {
   return (typeof name === 'string' ? Buffer.from(name) : bytesOf(name)).toString('latin1');
 }
 
+const ASCII = /^[\x01-\x7f]*$/;
+
+/** Names below each other for the addon, which refuses what is not a component each. */
+export function latin1Path(names: readonly Name[]): string {
+  const text = names.join('/');
+  return ASCII.test(text) && names.every((name) => typeof name === 'string') ? text : names.map(latin1Of).join('/');
+}
+
+/** A name as text where that is the same, which travels to another thread in less time. */
+export function textIfPlain(name: Uint8Array): Name {
+  const text = bytesOf(name).toString('latin1');
+  return ASCII.test(text) ? text : name;
+}
+
 /** Refuses anything that is not one component. */
 export function checkName(name: Name): void {
   if (isComponent(typeof name === 'string' ? name : bytesOf(name).toString('latin1'))) return;

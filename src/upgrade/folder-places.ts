@@ -1,5 +1,6 @@
 /** Where a folder comes from and goes to, and the task that prepares it. */
 import { MailhaulError } from '../errors.js';
+import { textIfPlain } from '../fs/dir.js';
 import { mailboxPathComponents } from '../store/names.js';
 import { partitionRoot, storeRoot } from './roots.js';
 import type { Run } from './run.js';
@@ -33,7 +34,7 @@ export function placesOf(
   const store = storeRoot(run.roots, user.storePath);
   const mailbox = mailboxOf(run.mailboxes, folder)?.name ?? folder.mailbox;
   return {
-    source: { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path] },
+    source: { rootFd: store.fd, rootPath: store.path, components: [folder.uid, ...folder.path.map(textIfPlain)] },
     target: {
       rootFd: root.dir.fd,
       rootPath: root.dir.path,

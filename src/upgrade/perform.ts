@@ -4,6 +4,8 @@
  */
 import { settle } from '../fs/pace.js';
 import { waitForAll } from './barrier.js';
+import { preparePlain } from './prepare-plain.js';
+import { SharedRoom } from './shared.js';
 import { moveFolder, prepareFolder, type StepTools } from './steps.js';
 import { finishFolder, removeFolder } from './steps-remove.js';
 import { surveyFolder } from './survey-folder.js';
@@ -13,7 +15,7 @@ export function perform(tools: StepTools, task: Task): unknown {
   switch (task.kind) {
     case 'prepare':
       if (task.folders.some(({ failed }) => failed !== null)) return prepareSome(tools, task.folders);
-      return inPace(task.folders, (folder) => prepareFolder(tools, folder));
+      return prepareAll(tools, task.folders);
     case 'survey':
       return inPace(task.folders, (folder) => surveyFolder(tools, folder));
     case 'move':
@@ -42,6 +44,11 @@ function inPace<T, R>(folders: readonly T[], step: (folder: T) => R): R[] {
     settle();
     return result;
   });
+}
+
+function prepareAll(tools: StepTools, folders: readonly PrepareFolder[]): PrepareResult[] {
+  const room = new SharedRoom();
+  return inPace(folders, (folder) => preparePlain(tools, folder, room) ?? prepareFolder(tools, folder));
 }
 
 /** Some are published; the code for those is loaded when it is needed. */

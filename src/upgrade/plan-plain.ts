@@ -29,6 +29,17 @@ export function planPlain(
   const uidnext = Math.max(plain.uidnext, (messages.uids.at(-1) ?? 0) + 1);
   // No uid is left: numbered anew.
   if (uidnext > MAX_UID) return undefined;
-  const uidvalidity = Math.max(task.uidvalidityChosen ? 0 : plain.uidvalidity, task.uidvalidity, 1);
-  return { uidvalidity, uidnext, keywords, messages, errnos: new Map(), warnings: [] };
+  return {
+    uidvalidity: uidvalidityOf(task, plain.uidvalidity),
+    uidnext,
+    keywords,
+    messages,
+    errnos: new Map(),
+    warnings: [],
+  };
+}
+
+/** Of a plain folder: `header` is what its index has. */
+export function uidvalidityOf(task: Pick<PlainTask, 'uidvalidity' | 'uidvalidityChosen'>, header: number): number {
+  return Math.max(task.uidvalidityChosen ? 0 : header, task.uidvalidity, 1);
 }

@@ -18,6 +18,8 @@ import type { FolderPlan } from './types.js';
 export interface SharedTable {
   readonly count: number;
   readonly memory: SharedArrayBuffer;
+  /** Where its columns begin, a multiple of 8: small folders have a piece together (`SharedRoom`). */
+  readonly at: number;
 }
 
 /** A plan whose columns `columnsOf` opens. */
@@ -51,11 +53,11 @@ function shareTable(table: MessageTable): SharedTable {
   put(table.keywordRefs.subarray(0, refs));
   put(table.refused);
   put(table.names.subarray(0, nameBytes));
-  return { count, memory };
+  return { count, memory, at: 0 };
 }
 
-export function columnsOf({ count, memory }: SharedTable): MessageTable {
-  let at = 0;
+export function columnsOf({ count, memory, at: from }: SharedTable): MessageTable {
+  let at = from;
   const next = <T extends ArrayBufferView>(
     Type: { new (memory: SharedArrayBuffer, at: number, length: number): T; readonly BYTES_PER_ELEMENT: number },
     length: number,
@@ -89,4 +91,29 @@ export function columnsOf({ count, memory }: SharedTable): MessageTable {
     names,
     refused,
   };
+}
+
+/** Bytes of a piece for small folders. */
+const PIECE = 1 << 16;
+
+/** Room for the columns of the small folders of one task: a piece of memory for each took longer than to fill it. */
+export class SharedRoom {
+  #memory = new SharedArrayBuffer(0);
+  #at = 0;
+
+  /** What is free, `least` bytes or more. */
+  free(least: number): Uint8Array {
+    if (this.#memory.byteLength - this.#at < least) {
+      this.#memory = new SharedArrayBuffer(Math.max(PIECE, least));
+      this.#at = 0;
+    }
+    return new Uint8Array(this.#memory, this.#at);
+  }
+
+  /** The table of `count` messages whose columns are now in the first `bytes` of what is free. */
+  take(count: number, bytes: number): SharedTable {
+    const table = { count, memory: this.#memory, at: this.#at };
+    this.#at = Math.min((this.#at + bytes + 7) & ~7, this.#memory.byteLength);
+    return table;
+  }
 }

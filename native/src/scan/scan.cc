@@ -70,16 +70,8 @@ class StatJob final : public engine::Job {
   std::atomic<std::size_t> next_{0};
 };
 
-}  // namespace
-
-int list(int fd, bool withHidden, Listing& out) {
-  sys::Fd own;
-  if (const int error = sys::openDirectory(fd, ".", own); error != 0) return error;
-  return eachDirent(own.get(), [&](const Dirent& entry) { add(out, entry, withHidden); });
-}
-
-int scan(int fd, std::uint32_t job, Scan& out) {
-  if (const int error = list(fd, false, out.listing); error != 0) return error;
+/// Stats what was listed.
+void look(int fd, std::uint32_t job, Scan& out) {
   std::vector<Entry>& entries = out.listing.entries;
   const auto order = [&](const Entry& a, const Entry& b) { return byInode(out.listing, a, b); };
   std::sort(entries.begin(), entries.end(), order);
@@ -94,7 +86,26 @@ int scan(int fd, std::uint32_t job, Scan& out) {
   if (!std::is_sorted(out.rows.begin(), out.rows.end(), rowOrder)) {
     std::sort(out.rows.begin(), out.rows.end(), rowOrder);
   }
+}
+
+}  // namespace
+
+int list(int fd, bool withHidden, Listing& out) {
+  sys::Fd own;
+  if (const int error = sys::openDirectory(fd, ".", own); error != 0) return error;
+  return eachDirent(own.get(), [&](const Dirent& entry) { add(out, entry, withHidden); });
+}
+
+int scan(int fd, std::uint32_t job, Scan& out) {
+  if (const int error = list(fd, false, out.listing); error != 0) return error;
+  look(fd, job, out);
   return 0;
+}
+
+int scanOwn(int fd, Scan& out) {
+  const int error = eachDirent(fd, [&](const Dirent& entry) { add(out.listing, entry, false); });
+  if (error == 0) look(fd, 0, out);
+  return error;
 }
 
 }  // namespace mailhaul::scan

@@ -48,4 +48,7 @@ struct Scan {
 /// Returns 0 or the errno of reading the directory itself. Throws std::bad_alloc.
 [[nodiscard]] int scan(int fd, std::uint32_t job, Scan& out);
 
+/// The same through `fd` itself, which nobody has listed, with nobody's help.
+[[nodiscard]] int scanOwn(int fd, Scan& out);
+
 }  // namespace mailhaul::scan

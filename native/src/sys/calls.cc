@@ -116,9 +116,23 @@ int openListed(int dir, const char* name, Fd& out) noexcept { return openUntouch
 
 int openLooked(int dir, const char* name, Fd& out) noexcept { return openUntouched(dir, name, kReading, out); }
 
+int openForLock(int dir, const char* name, Fd& out) noexcept {
+  return openBeneath(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, out);
+}
+
+constexpr int kDirectoryBelow = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+
 int openDirectoryBelow(int dir, const char* path, Fd& out) noexcept {
   int fd = -1;
-  const int error = openat2(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, fd);
+  const int error = openat2(dir, path, kDirectoryBelow, fd);
+  if (error == 0) out.reset(fd);
+  return error;
+}
+
+int openListedBelow(int dir, const char* path, Fd& out) noexcept {
+  int fd = -1;
+  int error = openat2(dir, path, kDirectoryBelow | O_NOATIME, fd);
+  if (error == EPERM) error = openat2(dir, path, kDirectoryBelow, fd);
   if (error == 0) out.reset(fd);
   return error;
 }

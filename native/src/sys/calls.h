@@ -27,9 +27,13 @@ namespace mailhaul::sys {
 [[nodiscard]] int openListed(int dir, const char* name, Fd& out) noexcept;
 /// The same for a file.
 [[nodiscard]] int openLooked(int dir, const char* name, Fd& out) noexcept;
+/// The same for a lock of the file: for writing as well, which NFS wants.
+[[nodiscard]] int openForLock(int dir, const char* name, Fd& out) noexcept;
 /// Opens the directory that the relative `path` leads to, through any number of directories and no link. ENOSYS or
 /// EPERM where there is no openat2: several components are never left to a call that would follow links.
 [[nodiscard]] int openDirectoryBelow(int dir, const char* path, Fd& out) noexcept;
+/// The same for a directory that is listed: its access time stays as it is where this process may ask for that.
+[[nodiscard]] int openListedBelow(int dir, const char* path, Fd& out) noexcept;
 [[nodiscard]] int statAt(int dir, const char* name, struct stat& out) noexcept;
 [[nodiscard]] int statFd(int fd, struct stat& out) noexcept;
 /// Reads until `into` is full or the file ends; `got` is what was read.

@@ -16,6 +16,8 @@ export function nativeEngine(addon: NativeAddon): FolderEngine {
     name: 'native',
     scan: (directoryFd, job = 0) => addon.scan(directoryFd, job),
     planPlain: (scan, indexFd, rules) => addon.planPlain(scan, indexFd, rules, key),
+    makeReady: (sourceFd, source, targetFd, target, rules, columns, wide, numbers) =>
+      addon.makeReady(sourceFd, source, targetFd, target, rules, key, columns, wide, numbers),
     jobs: {
       announce: () => addon.announceJob(),
       forget: (job) => addon.forgetJob(job),

@@ -127,7 +127,7 @@ function spoil(chance: Chance, object: Record<string, unknown>): Record<string, 
 const counterOf = () => new Int32Array(new SharedArrayBuffer(16));
 
 function call(chance: Chance): unknown {
-  switch (chance.below(11)) {
+  switch (chance.below(12)) {
     case 0:
     case 1:
     case 2:
@@ -152,6 +152,25 @@ function call(chance: Chance): unknown {
       const opened = addon.openBelow!(hostile(chance, targetFd), hostile(chance, new Uint8Array(Buffer.from('a/b\0'))));
       if (typeof opened === 'number' && opened >= 0) fs.closeSync(opened);
       return opened;
+    }
+    case 10: {
+      const rules = spoil(chance, { ownerUid: 8, takeForeign: true });
+      const ways = [hostile(chance, 'a'), hostile(chance, targetFd), hostile(chance, 'b')];
+      const key = hostile(chance, new Uint8Array(16));
+      const columns = hostile(chance, new Uint8Array(4096));
+      const numbers = new Float64Array(9);
+      const wide = hostile(chance, new BigUint64Array(5));
+      const found = addon.makeReady!(
+        hostile(chance, sourceFd),
+        ...ways,
+        rules,
+        key,
+        columns,
+        wide,
+        hostile(chance, numbers),
+      );
+      if (found !== null) for (const fd of numbers.subarray(0, 3)) fs.closeSync(fd);
+      return found;
     }
     case 7:
       // Disarmed before the next call, which might wait for ever.

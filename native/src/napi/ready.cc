@@ -1,0 +1,75 @@
+#include "napi/ready.h"
+
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+
+#include "napi/values.h"
+#include "plan/ready.h"
+
+namespace mailhaul::js {
+namespace {
+
+std::string path(Napi::Value value, const char* what) {
+  std::size_t bytes = 0;
+  if (napi_get_value_string_latin1(value.Env(), value, nullptr, 0, &bytes) != napi_ok) {
+    throw wrong(value.Env(), what, "a string");
+  }
+  std::string out(bytes, '\0');
+  napi_get_value_string_latin1(value.Env(), value, out.data(), bytes + 1, nullptr);
+  return out;
+}
+
+template <typename T>
+std::span<T> atLeast(Napi::Value value, std::size_t count, const char* what) {
+  const std::span<T> array = elements<T>(value, what);
+  if (array.size() < count) throw wrong(value.Env(), what, "more elements");
+  return array;
+}
+
+}  // namespace
+
+// Numbers go into arrays that the caller has: an object with names costs as much as the system calls.
+Napi::Value makeReady(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  plan::Wanted wanted;
+  wanted.sourceRoot = descriptor(info[0], "sourceFd");
+  wanted.source = path(info[1], "source");
+  wanted.targetRoot = descriptor(info[2], "targetFd");
+  wanted.target = path(info[3], "target");
+  if (!info[4].IsObject()) throw wrong(env, "rules", "an object");
+  const auto rules = info[4].As<Napi::Object>();
+  wanted.rules = {uint32(rules, "ownerUid"), boolean(rules, "takeForeign")};
+  const std::span<std::uint8_t> key = atLeast<std::uint8_t>(info[5], sizeof wanted.key, "key");
+  std::memcpy(&wanted.key, key.data(), sizeof wanted.key);
+  const std::span<std::uint8_t> columns = elements<std::uint8_t>(info[6], "columns");
+  wanted.room = columns.size();
+  const std::span<std::uint64_t> wide = atLeast<std::uint64_t>(info[7], 5, "wide");
+  const std::span<double> numbers = atLeast<double>(info[8], 9, "numbers");
+
+  plan::Ready ready;
+  if (!plan::makeReady(wanted, ready)) return env.Null();
+  const auto& words = ready.plain.keywords;
+  Napi::Array keywords = Napi::Array::New(env, words.size());
+  for (std::uint32_t i = 0; i < words.size(); ++i) keywords.Set(i, Napi::String::New(env, words[i]));
+  // Nothing can be thrown from here on: the descriptors are the caller's to close.
+  ready.writeColumns(columns);
+  wide[0] = ready.device;
+  wide[1] = ready.stamp.device;
+  wide[2] = static_cast<std::uint64_t>(ready.stamp.modified);
+  wide[3] = ready.stamp.indexInode;
+  wide[4] = static_cast<std::uint64_t>(ready.stamp.indexModified);
+  numbers[0] = ready.source.release();
+  numbers[1] = ready.lock.release();
+  numbers[2] = ready.target.release();
+  numbers[3] = ready.plain.header.uidvalidity;
+  numbers[4] = ready.uidnext;
+  numbers[5] = static_cast<double>(ready.plain.files.size());
+  numbers[6] = static_cast<double>(ready.columnBytes());
+  numbers[7] = static_cast<double>(ready.scanNs) / 1e6;
+  numbers[8] = static_cast<double>(ready.planNs) / 1e6;
+  return keywords;
+}
+
+}  // namespace mailhaul::js

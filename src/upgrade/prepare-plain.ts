@@ -1,0 +1,54 @@
+/**
+ * `prepareFolder` of steps.ts for a small folder with nothing unusual, by one call of the native engine: a dozen calls and
+ * the code around them take longer than the messages of a tiny folder. undefined: it goes the long way, which is the same
+ * for a folder that this one could have done.
+ */
+import { latin1Path } from '../fs/dir.js';
+import { uidvalidityOf } from './plan-plain.js';
+import type { SharedRoom } from './shared.js';
+import type { StepTools } from './steps.js';
+import type { PrepareFolder, PrepareResult } from './tasks.js';
+
+/** Bytes of an index; a larger folder may be shared between threads. */
+const SMALL = 1 << 15;
+/** Its columns take no more than so many times the bytes of its lines, each of which has 25 at least, with the name. */
+const COLUMNS = 4;
+
+/** What the engine fills; one for a thread, read before the next call. */
+const wide = new BigUint64Array(5);
+const signed = new BigInt64Array(wide.buffer);
+const numbers = new Float64Array(9);
+
+export function preparePlain(
+  { engine, source, context }: StepTools,
+  task: PrepareFolder,
+  room: SharedRoom,
+): PrepareResult | undefined {
+  if (engine.makeReady === undefined || source.withPlainIndex === undefined) return undefined;
+  if (task.missing || task.previous !== null || task.failed !== null || task.job !== 0) return undefined;
+  if (task.indexBytes > SMALL) return undefined;
+  const from = latin1Path(task.source.components);
+  const to = latin1Path(task.target.components);
+  const free = room.free(COLUMNS * task.indexBytes);
+  const keywords = engine.makeReady(task.source.rootFd, from, task.target.rootFd, to, context, free, wide, numbers);
+  if (keywords === null) return undefined;
+  return {
+    kind: 'ready',
+    id: task.id,
+    sourceFd: numbers[0]!,
+    lockFd: numbers[1]!,
+    targetFd: numbers[2]!,
+    device: wide[0]!,
+    plan: {
+      uidvalidity: uidvalidityOf(task, numbers[3]!),
+      uidnext: numbers[4]!,
+      keywords,
+      messages: room.take(numbers[5]!, numbers[6]!),
+      errnos: new Map(),
+      warnings: [],
+    },
+    stamp: { device: wide[1]!, directoryMtimeNs: signed[2]!, indexInode: wide[3]!, indexMtimeNs: signed[4]! },
+    times: { scan: numbers[7]!, plan: numbers[8]! },
+    additions: null,
+  };
+}
