@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/migrate.h"
+#include "engine/overview.h"
 #include "engine/remove.h"
 #include "hash/xxh3.h"
 #include "index/writer.h"
@@ -89,6 +90,16 @@ Work digest(const std::string&) {
     const hash::Digest digest = hash::digest(message);
     require(std::any_of(digest.begin(), digest.end(), [](std::uint8_t byte) { return byte != 0; }), "no digest");
   });
+}
+
+/// All messages as one, as large as one with an attachment.
+Work lookOverLarge(const std::string&) {
+  auto whole = std::make_shared<std::string>();
+  for (const std::string& message : contents(multipartMessage)) *whole += message;
+  auto overview = std::make_shared<engine::Overview>();
+  return {1, whole->size(), [whole, overview] {
+            require(overview->look(bytesOf(*whole)) && overview->lines().dashLines.has_value(), "not looked over");
+          }};
 }
 
 struct Move {
@@ -257,12 +268,13 @@ Work writeIndex(const std::string& parent) {
       }};
 }
 
-constexpr std::array<Case, 15> kCases{{
+constexpr std::array<Case, 16> kCases{{
     {"parse-plain", parse<plainMessage>},
     {"parse-multipart", parse<multipartMessage>},
     {"find-bare-lf", lookForBareLf},
     {"rewrite-bare-lf", rewriteBareLf},
     {"digest", digest},
+    {"look-over-large", lookOverLarge},
     {"write-index", writeIndex},
     {"scan-directory", scanDirectory},
     {"move-plain", moveEach<plainMessage, Method::link>},

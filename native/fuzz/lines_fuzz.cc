@@ -54,6 +54,28 @@ void checkScan(Bytes data, std::size_t from, std::size_t end) {
   }
 }
 
+/// In two pieces, as the blocks of a large message.
+void checkSurvey(Bytes data, std::size_t cut) {
+  mailhaul::mime::LineSurvey survey;
+  mailhaul::mime::surveyLines(data, 1, cut, survey);
+  mailhaul::mime::surveyLines(data, cut, data.size(), survey);
+  std::uint64_t lfs = 0;
+  std::size_t bare = 0;
+  std::size_t dashLine = 0;
+  for (std::size_t i = 1; i < data.size(); i++) {
+    if (data[i] != '\n') continue;
+    lfs++;
+    bare += data[i - 1] != '\r' ? 1 : 0;
+    if (data.size() - i <= 2 || data[i + 1] != '-' || data[i + 2] != '-' || !survey.hasAllDashLines) continue;
+    require(dashLine < survey.dashLines.size() && survey.dashLines[dashLine].at == i + 1 &&
+                survey.dashLines[dashLine].lfsBefore == lfs,
+            "a survey notes every dash line");
+    dashLine++;
+  }
+  require(survey.counts.lfs == lfs && survey.counts.bare == bare, "a survey counts every LF once");
+  require(!survey.hasAllDashLines || dashLine == survey.dashLines.size(), "a survey notes nothing else");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
@@ -66,5 +88,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   const std::size_t end = std::max(from, size - std::min(cut, size));
   checkScan(data, from, end);
   checkScan(data, 0, size);
+  if (size > 0) checkSurvey(data, std::max<std::size_t>(from, 1));
   return 0;
 }

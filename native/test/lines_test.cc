@@ -1,6 +1,7 @@
 // The loops over whole messages give the same with and without vector instructions, at every offset of a vector.
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "mime/crlf.h"
@@ -87,4 +88,66 @@ TEST(LinesAreCountedFromEveryOffset) {
   for (std::size_t from = 0; from < text.size(); ++from) {
     CHECK(answer(text, from, Vectors::none) == answer(text, from, Vectors::avx2));
   }
+}
+
+namespace {
+
+struct Surveyed {
+  std::size_t lfs;
+  std::size_t bare;
+  std::vector<std::pair<std::size_t, std::uint64_t>> dashLines;
+  bool operator==(const Surveyed&) const = default;
+};
+
+/// In pieces that end at `cut`.
+Surveyed survey(const std::string& text, std::size_t cut, Vectors limit) {
+  const Limited limited(limit);
+  mailhaul::mime::LineSurvey survey;
+  mailhaul::mime::surveyLines(bytesOf(text), 1, cut, survey);
+  mailhaul::mime::surveyLines(bytesOf(text), cut, text.size(), survey);
+  Surveyed out{survey.counts.lfs, survey.counts.bare, {}};
+  for (const auto& [at, lfsBefore] : survey.dashLines) out.dashLines.emplace_back(at, lfsBefore);
+  return out;
+}
+
+}  // namespace
+
+TEST(ASurveyFindsADashLineAtEveryOffsetAndAcrossPieces) {
+  for (std::size_t at = 3; at + 2 <= kWindow; ++at) {
+    std::string text(kWindow, 'x');
+    text.replace(at - 2, 4, "\r\n--");
+    const Surveyed expected{1, 0, {{at, 1}}};
+    for (const Vectors limit : {Vectors::none, Vectors::avx2}) {
+      for (std::size_t cut = 1; cut <= kWindow; ++cut) CHECK(survey(text, cut, limit) == expected);
+    }
+  }
+}
+
+TEST(ASurveyTellsOneDashFromTwoAndABareLfFromACrlf) {
+  std::string text = "x";
+  while (text.size() < kWindow) text += "-\r\n-x\n--y\r\n--";
+  text += "\n-";
+  Surveyed expected{0, 0, {}};
+  for (std::size_t i = 1; i < text.size(); ++i) {
+    if (text[i] != '\n') continue;
+    ++expected.lfs;
+    if (text[i - 1] != '\r') ++expected.bare;
+    if (text.compare(i + 1, 2, "--") == 0) expected.dashLines.emplace_back(i + 1, expected.lfs);
+  }
+  for (const Vectors limit : {Vectors::none, Vectors::avx2}) {
+    for (std::size_t cut = 1; cut <= text.size(); ++cut) CHECK(survey(text, cut, limit) == expected);
+  }
+}
+
+TEST(ASurveyKeepsNoneOfTooManyDashLines) {
+  mailhaul::mime::LineSurvey survey;
+  std::string text = "x";
+  for (std::size_t i = 0; i < mailhaul::mime::LineSurvey::maxDashLines; ++i) text += "\r\n--";
+  mailhaul::mime::surveyLines(bytesOf(text), 1, text.size(), survey);
+  CHECK(survey.hasAllDashLines);
+  text += "\r\n--";
+  survey = {};
+  mailhaul::mime::surveyLines(bytesOf(text), 1, text.size(), survey);
+  CHECK(!survey.hasAllDashLines);
+  CHECK_EQ(survey.counts.lfs, mailhaul::mime::LineSurvey::maxDashLines + 1);
 }

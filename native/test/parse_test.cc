@@ -94,6 +94,6 @@ TEST(LfsThatWereCountedGiveTheSameEntry) {
   std::vector<std::uint8_t> counted;
   std::vector<std::uint8_t> given;
   mailhaul::mime::parseMessage(bytesOf(message), counted);
-  mailhaul::mime::parseMessage(bytesOf(message), given, 4);
+  mailhaul::mime::parseMessage(bytesOf(message), given, {4, {}});
   CHECK(counted == given);
 }

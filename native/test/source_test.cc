@@ -24,7 +24,7 @@ using mailhaul::test::TestFolder;
 
 namespace {
 
-constexpr std::size_t kLarge = std::size_t{256} << 10;
+constexpr std::size_t kLarge = std::size_t{2} << 20;
 
 /// A message of so many bytes, its line ends not at equal distances.
 std::string messageOf(std::size_t bytes) {

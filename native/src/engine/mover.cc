@@ -162,18 +162,21 @@ Outcome Mover::moveRead(std::uint32_t i, Source& source, const Known& known, Par
   clock.lap(slice_->times.read);
   Facts& facts = parsed.facts;
   std::span<const std::uint8_t> content = source.bytes();  // the CRLF form
-  const std::optional<std::uint64_t> lfs = mime::lfsOfCrlfForm(content);
-  if (!lfs) {
+  mime::KnownLines lines;
+  if (scratch_.overview.look(content)) {
+    facts.digest = scratch_.overview.digest();
+    lines = scratch_.overview.lines();
+  } else {
     // It is at most twice as long.
     const bool mayBeTooLong = content.size() >= kMessageLimit / 2;
     if (mayBeTooLong && mime::crlfBytes(content) >= kMessageLimit) return sourceFailure(EFBIG, "read");
     mime::toCrlfForm(source.bytes(), scratch_.crlf);
     content = scratch_.crlf;
     facts.rewritten = true;
+    facts.digest = hash::digest(content);
   }
   facts.size = content.size();
-  facts.digest = hash::digest(content);
-  if (publishes()) describe(content, lfs, known, parsed);
+  if (publishes()) describe(content, lines, known, parsed);
   clock.lap(slice_->times.parse);
   if (source.isMapped()) {
     // All of this was read after the file was looked at last.
@@ -182,12 +185,12 @@ Outcome Mover::moveRead(std::uint32_t i, Source& source, const Known& known, Par
   return placer_.place({table_.uids[i], &source, content, facts.rewritten, facts.digest}, method);
 }
 
-void Mover::describe(std::span<const std::uint8_t> content, std::optional<std::uint64_t> lfs, const Known& known,
+void Mover::describe(std::span<const std::uint8_t> content, const mime::KnownLines& lines, const Known& known,
                      Parsed& parsed) {
   if (known && known->facts.digest == parsed.facts.digest) {
     takeEntry(*known, parsed);
   } else {
-    parsed.facts.headerBytes = mime::parseMessage(content, slice_->cache, lfs);
+    parsed.facts.headerBytes = mime::parseMessage(content, slice_->cache, lines);
   }
 }
 

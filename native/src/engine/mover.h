@@ -57,7 +57,7 @@ class Mover {
   [[nodiscard]] Outcome moveKnown(std::uint32_t i, Source& source, Known& known, Method& method);
   [[nodiscard]] Outcome moveRead(std::uint32_t i, Source& source, const Known& known, Parsed& parsed, Method& method,
                                  Clock& clock);
-  void describe(std::span<const std::uint8_t> content, std::optional<std::uint64_t> lfs, const Known& known,
+  void describe(std::span<const std::uint8_t> content, const mime::KnownLines& lines, const Known& known,
                 Parsed& parsed);
   void takeEntry(const KnownInodes::Entry& known, Parsed& parsed);
   void fail(std::uint32_t i, const Outcome& outcome) noexcept;

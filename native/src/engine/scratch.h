@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/buffer.h"
+#include "engine/overview.h"
 #include "engine/slice.h"
 #include "engine/target.h"
 
@@ -15,6 +16,7 @@ struct Scratch {
   Buffer message;
   Buffer compare;
   WrittenInodes written;
+  Overview overview;
   std::vector<std::uint8_t> crlf;
   std::uint32_t messages = 0;  ///< moved by the thread so far; wraps
 

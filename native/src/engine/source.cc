@@ -14,10 +14,9 @@ namespace {
 constexpr std::size_t kMapAbove = std::size_t{32} << 20;
 constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
 /// So are those of at least so many bytes that are in the page cache: a copy that does not fit into the processor's own
-/// cache costs more than the pages' entries in the table (measured with 1 to 20 MiB, docs/benchmark.md, "Large
-/// messages"). For one of 8 KB it is the other way round (design.md, "Speed"); where between them it turns was not
-/// measured.
-constexpr std::size_t kMapCachedFrom = std::size_t{256} << 10;
+/// cache costs more than the pages' entries in the table. It turns between 1 and 2 MiB (docs/benchmark.md, "Large
+/// messages").
+constexpr std::size_t kMapCachedFrom = std::size_t{2} << 20;
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #include "hash/xxh3.h"
 
 #include <cstring>
+#include <new>
 
 #include "sys/processor.h"
 
@@ -32,8 +33,14 @@ __attribute__((target("avx2"))) XXH64_hash_t long64(const std::uint8_t* data, st
                                     XXH3_scrambleAcc_avx2);
 }
 
+__attribute__((target("avx2"))) void addAvx2(XXH3_state_t& state, std::span<const std::uint8_t> piece) noexcept {
+  static_cast<void>(XXH3_update(&state, piece.data(), piece.size(), XXH3_accumulate_512_avx2, XXH3_scrambleAcc_avx2));
+}
+
+bool hasAvx2() noexcept { return sys::vectors() == sys::Vectors::avx2; }
+
 /// Short input has loops of its own, which are the same everywhere.
-bool wantsAvx2(std::size_t bytes) noexcept { return bytes > XXH3_MIDSIZE_MAX && sys::vectors() == sys::Vectors::avx2; }
+bool wantsAvx2(std::size_t bytes) noexcept { return bytes > XXH3_MIDSIZE_MAX && hasAvx2(); }
 
 XXH128_hash_t hash128(std::span<const std::uint8_t> data) noexcept {
   return wantsAvx2(data.size()) ? long128(data.data(), data.size()) : XXH3_128bits(data.data(), data.size());
@@ -43,23 +50,50 @@ XXH64_hash_t hash64(std::span<const std::uint8_t> data) noexcept {
   return wantsAvx2(data.size()) ? long64(data.data(), data.size()) : XXH3_64bits(data.data(), data.size());
 }
 
+void addTo(XXH3_state_t& state, std::span<const std::uint8_t> piece) noexcept {
+  if (hasAvx2()) {
+    addAvx2(state, piece);
+  } else {
+    static_cast<void>(XXH3_128bits_update(&state, piece.data(), piece.size()));
+  }
+}
+
 #else
 
 XXH128_hash_t hash128(std::span<const std::uint8_t> data) noexcept { return XXH3_128bits(data.data(), data.size()); }
 
 XXH64_hash_t hash64(std::span<const std::uint8_t> data) noexcept { return XXH3_64bits(data.data(), data.size()); }
 
+void addTo(XXH3_state_t& state, std::span<const std::uint8_t> piece) noexcept {
+  static_cast<void>(XXH3_128bits_update(&state, piece.data(), piece.size()));
+}
+
 #endif
 
-}  // namespace
-
-Digest digest(std::span<const std::uint8_t> data) noexcept {
+Digest canonicalOf(const XXH128_hash_t& hash) noexcept {
   XXH128_canonical_t canonical;
-  XXH128_canonicalFromHash(&canonical, hash128(data));
+  XXH128_canonicalFromHash(&canonical, hash);
   Digest out;
   static_assert(sizeof canonical.digest == sizeof out);
   std::memcpy(out.data(), canonical.digest, sizeof out);
   return out;
+}
+
+}  // namespace
+
+Digest digest(std::span<const std::uint8_t> data) noexcept { return canonicalOf(hash128(data)); }
+
+Stream::Stream() noexcept {
+  static_assert(sizeof(XXH3_state_t) <= sizeof state_ && alignof(XXH3_state_t) <= alignof(Stream));
+  static_cast<void>(XXH3_128bits_reset(new (state_.data()) XXH3_state_t));
+}
+
+void Stream::add(std::span<const std::uint8_t> piece) noexcept {
+  addTo(*std::launder(reinterpret_cast<XXH3_state_t*>(state_.data())), piece);
+}
+
+Digest Stream::digest() const noexcept {
+  return canonicalOf(XXH3_128bits_digest(std::launder(reinterpret_cast<const XXH3_state_t*>(state_.data()))));
 }
 
 std::uint64_t check64(std::span<const std::uint8_t> data) noexcept { return hash64(data); }

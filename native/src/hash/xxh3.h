@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -11,6 +12,21 @@ namespace mailhaul::hash {
 using Digest = std::array<std::uint8_t, 16>;
 
 [[nodiscard]] Digest digest(std::span<const std::uint8_t> data) noexcept;
+
+/// The digest of content that is given piece by piece.
+class Stream {
+ public:
+  Stream() noexcept;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  void add(std::span<const std::uint8_t> piece) noexcept;
+  [[nodiscard]] Digest digest() const noexcept;
+
+ private:
+  /// An XXH3_state_t.
+  alignas(64) std::array<std::byte, 576> state_;
+};
 
 [[nodiscard]] std::uint64_t check64(std::span<const std::uint8_t> data) noexcept;
 

@@ -54,11 +54,10 @@ void writeFields(Bytes data, const MessageTree& tree, Writer& out) {
   if (tree.cachedCut) out.byte(0);
 }
 
-std::uint64_t parse(Bytes message, std::optional<std::uint64_t> lfs, std::vector<std::uint8_t>& cache,
-                    Scratch& scratch) {
+std::uint64_t parse(Bytes message, const KnownLines& known, std::vector<std::uint8_t>& cache, Scratch& scratch) {
   Writer& out = scratch.out;
   out.clear();
-  parseTree(message, lfs, scratch.tree);
+  parseTree(message, known, scratch.tree);
   const Part& root = scratch.tree.parts.front();
   const std::uint64_t headerBytes = root.bodyStart;
 
@@ -87,10 +86,10 @@ std::uint64_t parse(Bytes message, std::optional<std::uint64_t> lfs, std::vector
 
 }  // namespace
 
-std::uint64_t parseMessage(Bytes message, std::vector<std::uint8_t>& cache, std::optional<std::uint64_t> lfs) {
+std::uint64_t parseMessage(Bytes message, std::vector<std::uint8_t>& cache, const KnownLines& known) {
   // On the heap: in a shared library every use of a thread's own variable is a call, this is the only one.
   thread_local const std::unique_ptr<Scratch> scratch = std::make_unique<Scratch>();
-  return parse(message, lfs, cache, *scratch);
+  return parse(message, known, cache, *scratch);
 }
 
 }  // namespace mailhaul::mime

@@ -4,16 +4,17 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
+
+#include "structure.h"
 
 namespace mailhaul::mime {
 
 /// Appends the cache entry of `message` (CRLF form) to `cache` and returns the bytes of its header, with the
 /// blank line that ends it. Accepts any bytes; time is linear in the size, the stack bounded. The only
-/// exception is std::bad_alloc. `lfs`: how many LFs the message has, where they were counted already.
+/// exception is std::bad_alloc.
 std::uint64_t parseMessage(std::span<const std::uint8_t> message, std::vector<std::uint8_t>& cache,
-                           std::optional<std::uint64_t> lfs = std::nullopt);
+                           const KnownLines& known = {});
 
 }  // namespace mailhaul::mime

@@ -54,6 +54,16 @@ std::size_t findDashLinePortable(Bytes data, std::size_t from, std::size_t end, 
   return end;
 }
 
+/// Notes the lines behind LFs in [from, end) that begin with two dashes; `lfs` are those before `from`.
+void noteDashLines(Bytes data, std::size_t from, std::size_t end, std::uint64_t lfs, LineSurvey& survey) {
+  for (std::size_t lf = findByte(data, from, end, '\n'); lf < end; lf = findByte(data, lf + 1, end, '\n')) {
+    lfs++;
+    if (data.size() - lf <= 2 || data[lf + 1] != '-' || data[lf + 2] != '-') continue;
+    survey.hasAllDashLines = survey.hasAllDashLines && survey.dashLines.size() < LineSurvey::maxDashLines;
+    if (survey.hasAllDashLines) survey.dashLines.push_back({lf + 1, lfs});
+  }
+}
+
 #ifdef MAILHAUL_MIME_AVX2
 
 constexpr std::size_t width = 32;
@@ -175,6 +185,35 @@ __attribute__((target("avx2,popcnt"))) std::size_t findDashLineAvx2(Bytes data, 
   return findDashLinePortable(data, at, end, lines);
 }
 
+/// Whole steps from `at` on, which it moves behind them; a byte behind a step is read too.
+__attribute__((target("avx2"))) void surveySteps(Bytes data, std::size_t& at, std::size_t end, LineSurvey& survey) {
+  constexpr std::size_t unrolled = 4;
+  constexpr std::size_t step = unrolled * width;
+  constexpr std::size_t mostSteps = 255 / unrolled;
+  const __m256i dash = _mm256_set1_epi8('-');
+  while (end - at >= step) {
+    __m256i lfs = _mm256_setzero_si256();
+    __m256i bare = _mm256_setzero_si256();
+    for (std::size_t steps = std::min((end - at) / step, mostSteps); steps > 0; steps--, at += step) {
+      __m256i dashes = _mm256_setzero_si256();
+      const __m256i before = lfs;
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < unrolled; i++) {
+        const LineEndBytes found = lineEndsAt(data, at + i * width);
+        lfs = _mm256_sub_epi8(lfs, found.lfs);
+        bare = _mm256_sub_epi8(bare, found.bare);
+        const __m256i isDash = _mm256_cmpeq_epi8(load(data, at + i * width + 1), dash);
+        dashes = _mm256_or_si256(dashes, _mm256_and_si256(found.lfs, isDash));
+      }
+      if (_mm256_testz_si256(dashes, dashes) == 0) [[unlikely]] {
+        noteDashLines(data, at, at + step, survey.counts.lfs + sum(before), survey);
+      }
+    }
+    survey.counts.lfs += sum(lfs);
+    survey.counts.bare += sum(bare);
+  }
+}
+
 bool hasAvx2() noexcept { return sys::vectors() == sys::Vectors::avx2; }
 
 #endif
@@ -193,6 +232,20 @@ LineEndCounts countLineEnds(Bytes data, std::size_t from, std::size_t end) noexc
   if (hasAvx2()) return countLineEndsAvx2(data, from, end);
 #endif
   return countLineEndsPortable(data, from, end);
+}
+
+void surveyLines(Bytes data, std::size_t from, std::size_t end, LineSurvey& survey) {
+  std::size_t at = from;
+#ifdef MAILHAUL_MIME_AVX2
+  if (const std::size_t last = std::min(end, data.size() - std::min<std::size_t>(data.size(), 1));
+      last > at && hasAvx2()) {
+    surveySteps(data, at, last, survey);
+  }
+#endif
+  noteDashLines(data, at, end, survey.counts.lfs, survey);
+  const LineEndCounts rest = countLineEnds(data, at, end);
+  survey.counts.lfs += rest.lfs;
+  survey.counts.bare += rest.bare;
 }
 
 std::size_t findDashLine(Bytes data, std::size_t from, std::size_t end, std::uint64_t& lines) noexcept {

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "bytes.h"
 
@@ -24,5 +25,26 @@ LineEndCounts countLineEnds(Bytes data, std::size_t from, std::size_t end) noexc
 /// The first line in (from, end) that begins with "--": the offset of its first dash, or `end`. Adds the LFs before
 /// it to `lines`. The line at `from` itself is not looked at.
 std::size_t findDashLine(Bytes data, std::size_t from, std::size_t end, std::uint64_t& lines) noexcept;
+
+/// A line that begins with "--".
+struct DashLine {
+  /// Offset of its first dash.
+  std::size_t at;
+  std::uint64_t lfsBefore;
+};
+
+/// The lines of a message, looked at piece by piece.
+struct LineSurvey {
+  LineEndCounts counts;
+  /// Of which the message has so many at most, else none is kept.
+  std::vector<DashLine> dashLines;
+  bool hasAllDashLines = true;
+
+  static constexpr std::size_t maxDashLines = 4096;
+};
+
+/// Adds what the LFs in [from, end) end, and the dash lines behind them, in one pass; `from` is at least 1. Throws
+/// std::bad_alloc.
+void surveyLines(Bytes data, std::size_t from, std::size_t end, LineSurvey& survey);
 
 }  // namespace mailhaul::mime

@@ -23,8 +23,8 @@ struct Found {
 
 class TreeParser {
  public:
-  TreeParser(Bytes data, std::optional<std::uint64_t> lfs, MessageTree& tree) noexcept
-      : data_(data), allLfs_(lfs), tree_(tree) {}
+  TreeParser(Bytes data, const KnownLines& known, MessageTree& tree) noexcept
+      : data_(data), known_(known), tree_(tree) {}
 
   void parse() {
     std::uint32_t part = begin(noPart, 0);
@@ -223,7 +223,7 @@ class TreeParser {
   /// Moves `at_` to the next boundary line of an open multipart, or to the end.
   std::optional<Found> toBoundary() {
     if (tree_.open.empty() || tree_.parts.size() >= maxParts) {
-      lines_ = allLfs_ ? *allLfs_ : lines_ + countLfs(data_, at_, data_.size());
+      lines_ = known_.lfs ? *known_.lfs : lines_ + countLfs(data_, at_, data_.size());
       at_ = data_.size();
       return std::nullopt;
     }
@@ -232,9 +232,22 @@ class TreeParser {
         const std::optional<Found> found = findBoundary(at_, findByte(data_, at_, data_.size(), '\n'));
         if (found) return found;
       }
-      at_ = findDashLine(data_, at_, data_.size(), lines_);
+      toDashLine();
     }
     return std::nullopt;
+  }
+
+  /// Moves `at_` to the next line that begins with two dashes, or to the end.
+  void toDashLine() noexcept {
+    if (!known_.dashLines || !known_.lfs) {
+      at_ = findDashLine(data_, at_, data_.size(), lines_);
+      return;
+    }
+    const std::span<const DashLine> dashLines = *known_.dashLines;
+    while (dashLine_ < dashLines.size() && dashLines[dashLine_].at <= at_) dashLine_++;
+    const bool none = dashLine_ == dashLines.size();
+    at_ = none ? data_.size() : dashLines[dashLine_].at;
+    lines_ = none ? *known_.lfs : dashLines[dashLine_].lfsBefore;
   }
 
   /// The open multipart whose boundary the line [line, lf) begins with (RFC 2046 5.1.1: what follows does not
@@ -269,11 +282,13 @@ class TreeParser {
   }
 
   Bytes data_;
-  std::optional<std::uint64_t> allLfs_;
+  const KnownLines& known_;
   MessageTree& tree_;
   std::size_t at_ = 0;
   /// LFs before `at_`.
   std::uint64_t lines_ = 0;
+  /// Those before it are behind `at_`, in the list of those that are known.
+  std::size_t dashLine_ = 0;
   std::size_t valueBytes_ = 0;
   std::size_t cachedBytes_ = 0;
   /// maxValueBytes is not reached.
@@ -282,14 +297,14 @@ class TreeParser {
 
 }  // namespace
 
-void parseTree(Bytes data, std::optional<std::uint64_t> lfs, MessageTree& tree) {
+void parseTree(Bytes data, const KnownLines& known, MessageTree& tree) {
   tree.parts.clear();
   tree.fields.clear();
   tree.cached.clear();
   tree.cachedCut = false;
   tree.open.clear();
   tree.boundaryBytes.clear();
-  TreeParser(data, lfs, tree).parse();
+  TreeParser(data, known, tree).parse();
 }
 
 }  // namespace mailhaul::mime

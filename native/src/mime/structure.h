@@ -4,11 +4,13 @@
 
 #include <array>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "bytes.h"
 #include "header.h"
 #include "parameters.h"
+#include "scan.h"
 #include "writer.h"
 
 namespace mailhaul::mime {
@@ -87,7 +89,14 @@ inline const HeaderField* rulingField(const MessageTree& tree, const Part& part,
   return place == 0 ? nullptr : &tree.fields[part.firstField + place - 1];
 }
 
-/// Replaces `tree` by the tree of `data`, which has so many LFs where that is known.
-void parseTree(Bytes data, std::optional<std::uint64_t> lfs, MessageTree& tree);
+/// What an earlier pass over the message found, which is not done again.
+struct KnownLines {
+  std::optional<std::uint64_t> lfs;
+  /// All of the message, in their order.
+  std::optional<std::span<const DashLine>> dashLines;
+};
+
+/// Replaces `tree` by the tree of `data`.
+void parseTree(Bytes data, const KnownLines& known, MessageTree& tree);
 
 }  // namespace mailhaul::mime

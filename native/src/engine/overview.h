@@ -1,0 +1,33 @@
+// What is found out of a whole message before it is parsed: whether it is in CRLF form, its digest, its lines.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "hash/xxh3.h"
+#include "mime/parse.h"
+#include "mime/scan.h"
+
+namespace mailhaul::engine {
+
+/// Kept by a thread from message to message, so that its memory is reused.
+class Overview {
+ public:
+  /// False: an LF has no CR before it, and nothing else is known. `content` is at least as long-lived as what `lines`
+  /// returns is used. Throws std::bad_alloc.
+  [[nodiscard]] bool look(std::span<const std::uint8_t> content);
+
+  [[nodiscard]] const hash::Digest& digest() const noexcept { return digest_; }
+  [[nodiscard]] mime::KnownLines lines() const noexcept;
+
+ private:
+  [[nodiscard]] bool lookInBlocks(std::span<const std::uint8_t> content);
+
+  hash::Digest digest_{};
+  std::optional<std::uint64_t> lfs_;
+  mime::LineSurvey survey_;
+  bool hasSurvey_ = false;
+};
+
+}  // namespace mailhaul::engine
