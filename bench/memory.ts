@@ -68,7 +68,7 @@ function dropCaches(which: number): void {
 async function read({ trees }: MadeStore): Promise<void> {
   const cat = COMPETITORS.find(({ name }) => name === 'cat')!;
   const journeys = trees.map(({ path: tree }) => ({ tree, target: '' }));
-  await runChild(commandOf(cat, journeys));
+  await toItsEnd(commandOf(cat, journeys));
 }
 
 /**
@@ -77,7 +77,16 @@ async function read({ trees }: MadeStore): Promise<void> {
  */
 async function useMemory(wanted: number): Promise<void> {
   const bytes = Math.floor(Math.min(wanted, unusedMemory() * MEMORY_SHARE, limit() * LIMIT_SHARE));
-  await runChild(['sh', '-c', `head -c ${bytes} /dev/zero | tail -c ${bytes} > /dev/null`]);
+  await toItsEnd(['sh', '-c', `head -c ${bytes} /dev/zero | tail -c ${bytes} > /dev/null`]);
+}
+
+/** A row after half of this would measure another state of memory than the rows beside it. */
+async function toItsEnd(command: readonly string[]): Promise<void> {
+  const { status, stderr } = await runChild(command);
+  if (status === 0) return;
+  throw new Error(
+    `what prepares memory before a row ended with ${status ?? 'a signal'}: ${command.join(' ')}\n${stderr}`,
+  );
 }
 
 /** Of the container that this runs in, bytes. */

@@ -100,6 +100,17 @@ it('removes what it made when it is stopped', async () => {
   expect(fs.readdirSync(where)).toEqual([]);
 });
 
+it('measures nothing where what prepares memory before a row did not end well', () => {
+  const [bin, where] = [directory('bin'), directory('unprepared')];
+  fs.writeFileSync(path.join(bin, 'tail'), '#!/bin/sh\nexit 7\n', { mode: 0o755 });
+  const args = ['--dir', where, '--engines', ENGINE, '--rounds', '1', '--messages', '20', '--folders', '2'];
+  const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+  const run = spawnSync(process.execPath, [LAUNCHER, ...args, '--competitors', 'cat'], { encoding: 'utf8', env });
+  expect(run.status).toBe(1);
+  expect(run.stderr).toMatch(/what prepares memory before a row ended with 7: .*tail -c/);
+  expect(fs.readdirSync(where)).toEqual([]);
+});
+
 it('refuses what cannot be meant, with exit code 2', () => {
   const run = spawnSync(process.execPath, [LAUNCHER, '--dir', work, '--case', 'nothing'], { encoding: 'utf8' });
   expect(run.status).toBe(2);
