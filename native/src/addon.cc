@@ -34,7 +34,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 14;
+constexpr double kAbi = 15;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -348,6 +348,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("scan", Napi::Function::New<guarded<scanDirectory>>(env, "scan"));
   exports.Set("planPlain", Napi::Function::New<guarded<planPlain>>(env, "planPlain"));
   exports.Set("makeReady", Napi::Function::New<guarded<js::makeReady>>(env, "makeReady"));
+  exports.Set("stamp", Napi::Function::New<guarded<js::stamp>>(env, "stamp"));
   exports.Set("glance", Napi::Function::New<guarded<glance>>(env, "glance"));
   exports.Set("head", Napi::Function::New<guarded<head>>(env, "head"));
   exports.Set("migrate", Napi::Function::New<guarded<migrate>>(env, "migrate"));

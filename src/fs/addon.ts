@@ -38,7 +38,7 @@ export interface NativeAddon {
   planPlain(scan: DirectoryScan, indexFd: number, rules: FileRules, key: Uint8Array): PlainFolder | null;
   /**
    * engine/types.ts, FolderEngine.makeReady. Paths are ISO-8859-1, a character for each byte, `/` between components.
-   * `wide` gets device of the mailbox directory and the stamp of the source, `numbers` three descriptors, uidvalidity of
+   * `wide` gets the stamp of the source and the device of the mailbox directory, `numbers` three descriptors, uidvalidity of
    * the index header, uidnext, messages, bytes of columns, milliseconds of scan and plan. The keywords, or null.
    */
   makeReady(
@@ -52,6 +52,11 @@ export interface NativeAddon {
     wide: BigUint64Array,
     numbers: Float64Array,
   ): readonly string[] | null;
+  /**
+   * Device and time of a 3.x folder, inode and time of its index (0: there is none), SourceStamp of upgrade/tasks.ts; false:
+   * to be asked in the usual way, which says why.
+   */
+  stamp(folderFd: number, wide: BigUint64Array): boolean;
   /**
    * fs/glance.ts. Names are ISO-8859-1, a null one is the directory itself; those that are returned have `/` between
    * them. `numbers` gets device, inode, bits (1 for strays, then two for each of SMALL_FILES), descriptor. null: to be
@@ -104,7 +109,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 14;
+export const ADDON_ABI = 15;
 
 let loaded: NativeAddon | null | undefined;
 

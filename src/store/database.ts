@@ -156,10 +156,7 @@ function highestUidvalidity({ path, uidvalidity }: Tables, owner: string): numbe
 }
 
 function mailboxWrites(tables: Tables): MailboxWrites {
-  const get = (name: string): MailboxRecord | undefined => {
-    const value = tables.folder.get(nameKey(name));
-    return value === undefined ? undefined : tables.mailboxes.of(name, value);
-  };
+  const get = (name: string): MailboxRecord | undefined => tables.mailboxes.read(tables.folder, nameKey(name), name);
   const put = (record: MailboxRecord): void => tables.folder.put(nameKey(record.name), encodeMailbox(record));
   const setQuota = (uid: string, quota: QuotaRecord): void => tables.quota.put(nameKey(uid), encodeQuota(quota));
   const noteUidvalidity = (owner: string, uidvalidity: number): void => {

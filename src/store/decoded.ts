@@ -6,6 +6,8 @@
  * are the same is the same record handed out again. Nobody changes a record that a database gave.
  */
 
+import type { Table } from './tables.js';
+
 /** Those of the folders that a run has under way, and some more. */
 const KEPT = 2_048;
 
@@ -18,13 +20,21 @@ export class DecodedValues<K, T> {
     private readonly limit = KEPT,
   ) {}
 
-  of(key: K, bytes: Buffer): T {
+  /** The record of what `table` has now; undefined where that is nothing. */
+  read(table: Pick<Table, 'get' | 'holds'>, tableKey: Uint8Array, key: K): T | undefined {
     const known = this.known.get(key);
-    if (known?.bytes.equals(bytes)) return known.record;
+    if (known !== undefined && table.holds(tableKey, known.bytes)) return known.record;
+    const bytes = table.get(tableKey);
+    if (bytes === undefined) return undefined;
     const record = this.decode(bytes, key);
+    this.keep(key, bytes, record);
+    return record;
+  }
+
+  /** `bytes` are those of `record`: it need not be decoded when they are found in the database. */
+  keep(key: K, bytes: Buffer, record: T): void {
     this.known.delete(key);
     if (this.known.size >= this.limit) this.known.delete(this.known.keys().next().value as K);
     this.known.set(key, { bytes, record });
-    return record;
   }
 }

@@ -6,6 +6,8 @@ import { MailhaulError } from '../errors.js';
 export interface Table {
   get(key: Uint8Array): Buffer | undefined;
   has(key: Uint8Array): boolean;
+  /** Whether the value is these bytes; nothing is copied. */
+  holds(key: Uint8Array, bytes: Buffer): boolean;
   /** Entries whose keys begin with `prefix`, after `after`. Reads in pages: no snapshot is held between two steps. */
   scan(prefix: Uint8Array, after?: Uint8Array): Iterable<{ key: Buffer; value: Buffer }>;
   /** The highest key; undefined in an empty table. */
@@ -35,6 +37,7 @@ export function openTable(root: RootDatabase<Buffer, Buffer>, name: string, path
     return {
       get: () => undefined,
       has: () => false,
+      holds: () => false,
       lastKey: () => undefined,
       scan: () => [],
       put: readOnlyDatabase,
@@ -44,6 +47,11 @@ export function openTable(root: RootDatabase<Buffer, Buffer>, name: string, path
   return {
     get: (key) => database.get(asBuffer(key)),
     has: (key) => database.doesExist(asBuffer(key)),
+    holds(key, bytes) {
+      // It may lie in a buffer of lmdb's that the next call fills: only its first `length` bytes are the value's.
+      const found = database.getBinaryFast(asBuffer(key));
+      return found?.length === bytes.length && bytes.compare(found, 0, bytes.length) === 0;
+    },
     lastKey: () => {
       for (const key of database.getKeys({ reverse: true, limit: 1 })) return Buffer.from(key);
       return undefined;

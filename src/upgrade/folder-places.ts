@@ -6,7 +6,7 @@ import { partitionRoot, storeRoot } from './roots.js';
 import type { Run } from './run.js';
 import { mailboxOf } from './selection.js';
 import type { Place, PrepareFolder } from './tasks.js';
-import type { MappingFolder, MappingUser } from './types.js';
+import type { MappingFolder, MappingUser, MessageFailure } from './types.js';
 
 /** Where a folder comes from and goes to. */
 export interface FolderPlaces {
@@ -47,6 +47,13 @@ export function placesOf(
   };
 }
 
+/** One for all: an array in a message to another thread takes as long as the rest of a folder's task. */
+const NO_UIDS = new Uint32Array(0);
+
+function uidsOf(failures: readonly MessageFailure[]): Uint32Array {
+  return Uint32Array.from(failures, ({ uid }) => uid);
+}
+
 export function prepareTaskOf(
   { mapping, mailboxes }: Pick<Run, 'mapping' | 'mailboxes'>,
   folder: MappingFolder,
@@ -69,11 +76,8 @@ export function prepareTaskOf(
     indexBytes: folder.indexBytes,
     // The first record comes with the first attempt, in one transaction.
     previous: folder.attempts === 0 && !published ? null : (mapping.record(folder.id) ?? null),
-    failed: published ? Uint32Array.from(failures, ({ uid }) => uid) : null,
-    endWithFile: Uint32Array.from(
-      failures.filter(({ code }) => code === 'MSG_NOT_REGULAR'),
-      ({ uid }) => uid,
-    ),
+    failed: published ? uidsOf(failures) : null,
+    endWithFile: failures.length === 0 ? NO_UIDS : uidsOf(failures.filter(({ code }) => code === 'MSG_NOT_REGULAR')),
     now: Math.floor(Date.now() / 1000),
   };
 }

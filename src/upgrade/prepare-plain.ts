@@ -6,6 +6,7 @@
 import { latin1Path } from '../fs/dir.js';
 import { uidvalidityOf } from './plan-plain.js';
 import type { SharedRoom } from './shared.js';
+import { stampIn } from './stamp.js';
 import type { StepTools } from './steps.js';
 import type { PrepareFolder, PrepareResult } from './tasks.js';
 
@@ -16,8 +17,11 @@ const COLUMNS = 4;
 
 /** What the engine fills; one for a thread, read before the next call. */
 const wide = new BigUint64Array(5);
-const signed = new BigInt64Array(wide.buffer);
 const numbers = new Float64Array(9);
+
+/** One for all: what is named twice in a message travels once. */
+const NONE: readonly never[] = [];
+const NO_ERRNOS: ReadonlyMap<number, number> = new Map();
 
 export function preparePlain(
   { engine, source, context }: StepTools,
@@ -38,16 +42,16 @@ export function preparePlain(
     sourceFd: numbers[0]!,
     lockFd: numbers[1]!,
     targetFd: numbers[2]!,
-    device: wide[0]!,
+    device: wide[4]!,
     plan: {
       uidvalidity: uidvalidityOf(task, numbers[3]!),
       uidnext: numbers[4]!,
-      keywords,
+      keywords: keywords.length === 0 ? NONE : keywords,
       messages: room.take(numbers[5]!, numbers[6]!),
-      errnos: new Map(),
-      warnings: [],
+      errnos: NO_ERRNOS,
+      warnings: NONE,
     },
-    stamp: { device: wide[1]!, directoryMtimeNs: signed[2]!, indexInode: wide[3]!, indexMtimeNs: signed[4]! },
+    stamp: stampIn(wide),
     times: { scan: numbers[7]!, plan: numbers[8]! },
     additions: null,
   };

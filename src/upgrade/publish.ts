@@ -11,7 +11,6 @@
 import { METHOD } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
 import { statOpenExactly } from '../fs/descriptor.js';
-import { stat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
 import type { MailboxWrites } from '../store/types.js';
@@ -22,6 +21,7 @@ import { addError, addMethods, addTimes, partitionTotals, timed } from './report
 import type { PartitionRoot } from './roots.js';
 import { failureOf, type MovedFolder, type Run, release } from './run.js';
 import { columnsOf } from './shared.js';
+import { isSame, stampOf } from './stamp.js';
 import type { AppendFolder, FailedFolder } from './tasks.js';
 import type { Transactions } from './transactions.js';
 import { stopDevice, workDone } from './trouble.js';
@@ -140,15 +140,9 @@ function sourceChange(moved: MovedFolder): Pick<FailedFolder, 'failure' | 'troub
   return { failure: { code: 'FOLDER_CHANGED', message, where: moved.folder.legacyName } };
 }
 
-function isSourceUnchanged({ ready }: MovedFolder): boolean {
+function isSourceUnchanged({ folder, ready }: MovedFolder): boolean {
   if (ready.stamp === null || ready.sourceFd < 0) return true;
-  const directory = statOpenExactly(ready.sourceFd);
-  const index = stat({ fd: ready.sourceFd, path: '' }, '.mailbox');
-  return (
-    directory.mtimeNs === ready.stamp.directoryMtimeNs &&
-    (index?.ino ?? 0n) === ready.stamp.indexInode &&
-    (index?.mtimeNs ?? 0n) === ready.stamp.indexMtimeNs
-  );
+  return isSame(ready.stamp, stampOf({ fd: ready.sourceFd, path: folder.legacyName }));
 }
 
 /**

@@ -16,6 +16,7 @@ import { planPlain } from './plan-plain.js';
 import { withMigrated } from './plan-removed.js';
 import { withVanished } from './plan-vanished.js';
 import { openPlan, sharePlan } from './shared.js';
+import { stampOf } from './stamp.js';
 import type {
   AddedRows,
   FailedFolder,
@@ -25,7 +26,6 @@ import type {
   Place,
   PrepareFolder,
   PrepareResult,
-  SourceStamp,
   Trouble,
   WorkerContext,
 } from './tasks.js';
@@ -251,17 +251,6 @@ export function emptyScan(): DirectoryScan {
   };
 }
 
-function stampOf(dir: Dir): SourceStamp {
-  const index = stat(dir, '.mailbox');
-  const directory = fstat(dir);
-  return {
-    device: directory.dev,
-    directoryMtimeNs: directory.mtimeNs,
-    indexInode: index?.ino ?? 0n,
-    indexMtimeNs: index?.mtimeNs ?? 0n,
-  };
-}
-
 /** What is in a 3.x folder. */
 export interface FolderFiles {
   /** undefined: there is none, or nothing has to be asked of it, since its plan is plain and no attempt is on record. */
@@ -351,7 +340,13 @@ function tellErrnos({ plan }: OpenMove, { errors, errnos }: EngineOutput): void 
  * published folder lacks.
  */
 export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfer = migrateAll): MoveResult {
-  const target = { fd: task.targetFd, path: placePath(task.target) };
+  const target: Dir = {
+    fd: task.targetFd,
+    // Of nearly every folder nobody asks for it.
+    get path() {
+      return placePath(task.target);
+    },
+  };
   try {
     const move = { ...task, plan: openPlan(task.plan) };
     const output = transfer(tools, move, target);

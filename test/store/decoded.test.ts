@@ -10,7 +10,12 @@ function counted(limit: number) {
     decoded.push(`${key} ${text}`);
     return { text };
   }, limit);
-  return { decoded, of: (key: number, text: string) => values.of(key, Buffer.from(text)).text };
+  const of = (key: number, text: string): string | undefined => {
+    const now = Buffer.from(text);
+    const table = { get: () => now, holds: (_: Uint8Array, bytes: Buffer) => bytes.equals(now) };
+    return values.read(table, Buffer.of(key), key)?.text;
+  };
+  return { decoded, of, values };
 }
 
 it('decodes a value once, and again when its bytes are others', () => {
@@ -30,4 +35,17 @@ it('refuses a damaged value each time', () => {
   of(1, 'a');
   expect(() => of(1, 'damaged')).toThrow('damaged');
   expect(() => of(1, 'damaged')).toThrow('damaged');
+});
+
+it('takes for known what was put there', () => {
+  const { decoded, of, values } = counted(2);
+  values.keep(1, Buffer.from('a'), { text: 'from outside' });
+  expect([of(1, 'a'), of(1, 'b'), of(1, 'a')]).toEqual(['from outside', 'b', 'a']);
+  expect(decoded).toEqual(['1 b', '1 a']);
+});
+
+it('nothing is nothing', () => {
+  const { values } = counted(2);
+  values.keep(1, Buffer.from('a'), { text: 'a' });
+  expect(values.read({ get: () => undefined, holds: () => false }, Buffer.of(1), 1)).toBeUndefined();
 });

@@ -125,3 +125,24 @@ it('a close lets the running change end, and refuses those that wait for their t
   expect([again.subscriptions('anna'), again.subscriptions('bob')]).toEqual([['a'], []]);
   await again.close();
 });
+
+it('a table tells whether a value is these bytes, of every length, within an update as well', async () => {
+  const dir = openRoot(directory);
+  const environment = await openEnvironment(dir, 'holds.mdb', { create: true, mapSize: 2 ** 26, tables: ['t'] });
+  const table = environment.table('t');
+  const values = [1, 10, 11, 5_000, 100_000, 3_000_000, 2].map((length) => Buffer.alloc(length, 0x61));
+  const key = (i: number): Buffer => Buffer.of(1, i);
+  await environment.update(() => {
+    for (const [i, value] of values.entries()) table.put(key(i), value);
+    expect(table.holds(key(1), values[1]!)).toBe(true);
+  });
+  for (const [i, value] of values.entries()) {
+    const other = Buffer.from(value);
+    other[value.length - 1]! += 1;
+    const asked = [value, other, Buffer.alloc(value.length + 1, 0x61), value.subarray(1)];
+    expect(asked.map((bytes) => table.holds(key(i), bytes))).toEqual([true, false, false, false]);
+  }
+  expect(table.holds(Buffer.of(2), Buffer.alloc(0))).toBe(false);
+  await environment.close();
+  closeDir(dir);
+});

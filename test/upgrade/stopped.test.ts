@@ -61,7 +61,7 @@ it('the others name it, do all other folders, and end; it goes on afterwards', a
   const list = path.join(site.root, 'one user');
   fs.writeFileSync(list, `${firstLines(4).join('\n')}\n`);
   // Wherever that is, a link or a write, it holds that folder then.
-  const child = await stopAt('20', '-u', list, '-i');
+  const child = await stopAt('10', '-u', list, '-i');
   const report = reportOf(site.messages('--lock-wait', '1'));
   if (report.halted === null) {
     expect(report.errors.map(({ code }) => code)).toContain('FOLDER_BUSY');

@@ -28,6 +28,13 @@ std::span<T> atLeast(Napi::Value value, std::size_t count, const char* what) {
   return array;
 }
 
+void put(const plan::Stamp& stamp, std::span<std::uint64_t> out) noexcept {
+  out[0] = stamp.device;
+  out[1] = static_cast<std::uint64_t>(stamp.modified);
+  out[2] = stamp.indexInode;
+  out[3] = static_cast<std::uint64_t>(stamp.indexModified);
+}
+
 }  // namespace
 
 // Numbers go into arrays that the caller has: an object with names costs as much as the system calls.
@@ -55,11 +62,8 @@ Napi::Value makeReady(const Napi::CallbackInfo& info) {
   for (std::uint32_t i = 0; i < words.size(); ++i) keywords.Set(i, Napi::String::New(env, words[i]));
   // Nothing can be thrown from here on: the descriptors are the caller's to close.
   ready.writeColumns(columns);
-  wide[0] = ready.device;
-  wide[1] = ready.stamp.device;
-  wide[2] = static_cast<std::uint64_t>(ready.stamp.modified);
-  wide[3] = ready.stamp.indexInode;
-  wide[4] = static_cast<std::uint64_t>(ready.stamp.indexModified);
+  put(ready.stamp, wide);
+  wide[4] = ready.device;
   numbers[0] = ready.source.release();
   numbers[1] = ready.lock.release();
   numbers[2] = ready.target.release();
@@ -70,6 +74,15 @@ Napi::Value makeReady(const Napi::CallbackInfo& info) {
   numbers[7] = static_cast<double>(ready.scanNs) / 1e6;
   numbers[8] = static_cast<double>(ready.planNs) / 1e6;
   return keywords;
+}
+
+Napi::Value stamp(const Napi::CallbackInfo& info) {
+  const int folder = descriptor(info[0], "folderFd");
+  const std::span<std::uint64_t> out = atLeast<std::uint64_t>(info[1], 4, "wide");
+  plan::Stamp seen;
+  const bool told = plan::stampOf(folder, seen);
+  if (told) put(seen, out);
+  return Napi::Boolean::New(info.Env(), told);
 }
 
 }  // namespace mailhaul::js

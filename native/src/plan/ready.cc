@@ -1,5 +1,6 @@
 #include "plan/ready.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -48,20 +49,11 @@ bool lockFile(int folder, sys::Fd& out) noexcept {
   return sys::statAt(folder, kLockName, named) == 0 && isSame(named, opened);
 }
 
-/// The index that the stamp is of.
+/// The index that the stamp is of, a regular file then and now.
 bool openIndex(int folder, const Stamp& stamp, sys::Fd& out) noexcept {
   struct stat opened {};
   return sys::openLooked(folder, kIndexName, out) == 0 && sys::statFd(out.get(), opened) == 0 &&
          S_ISREG(opened.st_mode) && opened.st_dev == stamp.device && opened.st_ino == stamp.indexInode;
-}
-
-bool stampOf(int folder, Stamp& out) noexcept {
-  struct stat index {};
-  struct stat directory {};
-  if (sys::statAt(folder, kIndexName, index) != 0 || !S_ISREG(index.st_mode)) return false;
-  if (sys::statFd(folder, directory) != 0) return false;
-  out = {directory.st_dev, sys::modifiedNs(directory), index.st_ino, sys::modifiedNs(index)};
-  return true;
 }
 
 /// The columns that planPlain takes.
@@ -210,13 +202,27 @@ void Ready::writeColumns(std::span<std::uint8_t> out) const noexcept {
   }
 }
 
+bool stampOf(int folder, Stamp& out) noexcept {
+  struct stat index {};
+  struct stat directory {};
+  const int error = sys::statAt(folder, kIndexName, index);
+  if ((error != 0 && error != ENOENT) || sys::statFd(folder, directory) != 0) return false;
+  out = {directory.st_dev, sys::modifiedNs(directory), 0, 0, false};
+  if (error == 0) {
+    out.indexInode = index.st_ino;
+    out.indexModified = sys::modifiedNs(index);
+    out.indexIsFile = S_ISREG(index.st_mode);
+  }
+  return true;
+}
+
 bool makeReady(const Wanted& wanted, Ready& out) {
   // What root may open and must give away is src/fs/ownedFile.ts's and dir.ts's to say.
   if (sys::isRoot() || !isPath(wanted.source) || !isPath(wanted.target)) return false;
   sys::countOperation();
   if (sys::openListedBelow(wanted.sourceRoot, wanted.source.c_str(), out.source) != 0) return false;
   return sys::lockFile(out.source.get(), true) == 0 && lockFile(out.source.get(), out.lock) &&
-         stampOf(out.source.get(), out.stamp) && read(wanted, out) && makeTarget(wanted, out);
+         stampOf(out.source.get(), out.stamp) && out.stamp.indexIsFile && read(wanted, out) && makeTarget(wanted, out);
 }
 
 }  // namespace mailhaul::plan

@@ -29,13 +29,17 @@ struct Wanted {
   std::size_t room = 0;  ///< bytes that its columns may take
 };
 
-/// What the folder looked like before it was read (SourceStamp of src/upgrade/tasks.ts).
+/// What a folder looks like (SourceStamp of src/upgrade/tasks.ts); without an index 0.
 struct Stamp {
   std::uint64_t device = 0;
   std::int64_t modified = 0;
   std::uint64_t indexInode = 0;
   std::int64_t indexModified = 0;
+  bool indexIsFile = false;
 };
+
+/// False: something could not be asked.
+[[nodiscard]] bool stampOf(int folder, Stamp& out) noexcept;
 
 struct Ready {
   sys::Fd source;            ///< locked

@@ -106,10 +106,7 @@ function mappingDatabase(environment: Environment): MappingDatabase {
       const value = tables.meta.get(META_KEY);
       return value === undefined ? undefined : decodeMeta(value, `${tables.path}, meta`);
     },
-    user(uid) {
-      const value = tables.user.get(nameKey(uid));
-      return value === undefined ? undefined : tables.users.of(uid, value);
-    },
+    user: (uid) => tables.users.read(tables.user, nameKey(uid), uid),
     users: () => listUsers(tables),
     folder: (id) => getFolder(tables, id),
     folderByMailbox(mailbox) {
@@ -166,8 +163,7 @@ function isSettled(tables: Tables, id: number, value: Buffer): boolean {
 }
 
 function getFolder(tables: Tables, id: number): MappingFolder | undefined {
-  const value = tables.folder.get(idKey(id));
-  return value === undefined ? undefined : tables.folders.of(id, value);
+  return tables.folders.read(tables.folder, idKey(id), id);
 }
 
 function foldersOf(tables: Tables, uid: string): MappingFolder[] {
@@ -215,7 +211,9 @@ function mappingWrites(tables: Tables, ids: NewIds): MappingWrites {
         if (before !== undefined) tables.owned.remove(ownedKey(before.uid, id));
         tables.owned.put(ownedKey(folder.uid, id), NOTHING);
       }
-      tables.folder.put(idKey(id), encodeFolder(folder, id));
+      const bytes = encodeFolder(folder, id);
+      tables.folder.put(idKey(id), bytes);
+      tables.folders.keep(id, bytes, folder.id === id ? folder : { ...folder, id });
       return id;
     },
     putRecord(id, record) {
