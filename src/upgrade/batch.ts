@@ -17,6 +17,7 @@ import { failuresToAdd, sameUids } from './failures.js';
 import { type FolderPlaces, placesOf, prepareTaskOf } from './folder-places.js';
 import type { Postponed } from './messages.js';
 import { recordOf } from './plan.js';
+import { takeMemory } from './plan-memory.js';
 import {
   failureOf,
   folderFailed,
@@ -30,7 +31,7 @@ import {
 } from './run.js';
 import type { Amount } from './schedule-types.js';
 import { isDueIn, mailboxOf } from './selection.js';
-import { openPlan } from './shared.js';
+import { columnBytes, openPlan } from './shared.js';
 import { runShared } from './sharing.js';
 import type { FailedFolder, MoveFolder, PrepareFolder, Trouble } from './tasks.js';
 import {
@@ -121,7 +122,7 @@ export async function processBatch(
     await committer.add(moved);
     return amount;
   } finally {
-    for (const entry of held) release(entry.ready);
+    for (const entry of held) release(run, entry.ready);
   }
 }
 
@@ -164,7 +165,8 @@ async function prepare(
     }
     try {
       const places = placesOf(run, folder);
-      const task = prepareTaskOf(run, folder, places);
+      const memory = takeMemory(run.planMemory, columnBytes(folder.indexBytes));
+      const task = { ...prepareTaskOf(run, folder, places), memory };
       tasks.push(task);
       known.set(folder.id, { folder, places, failed: task.failed });
     } catch (error) {
@@ -212,7 +214,7 @@ async function prepare(
     for (const { ready } of prepared) held.delete(ready);
     return prepared;
   } finally {
-    for (const ready of held) release(ready);
+    for (const ready of held) release(run, ready);
   }
 }
 

@@ -74,6 +74,7 @@ export function prepareTaskOf(
     missing: folder.missing,
     inode: folder.inode,
     indexBytes: folder.indexBytes,
+    memory: null,
     // The first record comes with the first attempt, in one transaction.
     previous: folder.attempts === 0 && !published ? null : (mapping.record(folder.id) ?? null),
     failed: published ? uidsOf(failures) : null,

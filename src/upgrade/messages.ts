@@ -52,7 +52,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
   const held = heldFolders(openFileLimit(), run);
   const committer = createCommitter<MovedFolder>(commit, {
     discard(folders) {
-      for (const { ready } of folders) release(ready);
+      for (const { ready } of folders) release(run, ready);
     },
     // By partition: a file system mounted below it is synced as its own, but its groups are not (there may be one for
     // each user, and as many folders held as there are of them).

@@ -89,6 +89,7 @@ export async function migrateMailbox(
       mapping: session.mapping,
       mailboxes: session.mailboxes,
       jobs: undefined,
+      planMemory: [],
       pool: inlinePool({ engine, source: nsms3, context }),
       roots,
       log: session.log,

@@ -5,15 +5,13 @@
  */
 import { latin1Path } from '../fs/dir.js';
 import { uidvalidityOf } from './plan-plain.js';
-import type { SharedRoom } from './shared.js';
+import { columnBytes, type SharedRoom } from './shared.js';
 import { stampIn } from './stamp.js';
 import type { StepTools } from './steps.js';
 import type { PrepareFolder, PrepareResult } from './tasks.js';
 
-/** Bytes of an index; a larger folder may be shared between threads. */
-const SMALL = 1 << 15;
-/** Its columns take no more than so many times the bytes of its lines, each of which has 25 at least, with the name. */
-const COLUMNS = 4;
+/** Bytes of an index. The columns of a larger one would have memory that most folders do not need. */
+const LARGE = 1 << 20;
 
 /** What the engine fills; one for a thread, read before the next call. */
 const wide = new BigUint64Array(5);
@@ -30,10 +28,10 @@ export function preparePlain(
 ): PrepareResult | undefined {
   if (engine.makeReady === undefined || source.withPlainIndex === undefined) return undefined;
   if (task.missing || task.previous !== null || task.failed !== null || task.job !== 0) return undefined;
-  if (task.indexBytes > SMALL) return undefined;
+  if (task.indexBytes > LARGE) return undefined;
   const from = latin1Path(task.source.components);
   const to = latin1Path(task.target.components);
-  const free = room.free(COLUMNS * task.indexBytes);
+  const free = room.free(columnBytes(task.indexBytes), task.memory);
   const keywords = engine.makeReady(task.source.rootFd, from, task.target.rootFd, to, context, free, wide, numbers);
   if (keywords === null) return undefined;
   return {

@@ -57,7 +57,7 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[], trans
     if (run.options.remove) await removeOriginals(run, outcomes);
     for (const outcome of outcomes) count(run, outcome);
   } finally {
-    for (const moved of group) release(moved.ready);
+    for (const moved of group) release(run, moved.ready);
   }
 }
 

@@ -8,6 +8,7 @@ import { describeError, MailhaulError, systemCause } from '../errors.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
 import type { Log, LogLevel } from '../log/log.js';
 import type { MailboxDatabase } from '../store/types.js';
+import { keepMemory, type PlanMemory } from './plan-memory.js';
 import type { WorkerPool } from './pool.js';
 import { addError, type MessagesReport } from './report.js';
 import type { Roots } from './roots.js';
@@ -37,6 +38,7 @@ export interface Run {
   readonly roots: Roots;
   readonly log: Log;
   readonly report: MessagesReport;
+  readonly planMemory: PlanMemory;
   /** PROGRESS slots, shared with the workers. */
   readonly progress: Int32Array;
   /** Ids of folders that `-r` has seen to in this run, whatever stayed of their originals (removal.ts). */
@@ -101,7 +103,11 @@ export function tell(run: Run, level: LogLevel, line: string): void {
 }
 
 /** Lets go of a folder that goes no further. */
-export function release({ sourceFd, lockFd, targetFd }: ReadyFolder): void {
+export function release(
+  { planMemory }: Pick<Run, 'planMemory'>,
+  { sourceFd, lockFd, targetFd, plan }: ReadyFolder,
+): void {
+  keepMemory(planMemory, plan.messages);
   for (const fd of [targetFd, lockFd, sourceFd]) if (fd >= 0) closeSync(fd);
 }
 

@@ -15,11 +15,16 @@
 import type { MessageTable } from '../engine/types.js';
 import type { FolderPlan } from './types.js';
 
+/** Bytes of the piece that small folders have together; a larger one has a multiple of it. */
+export const PIECE = 1 << 16;
+
 export interface SharedTable {
   readonly count: number;
   readonly memory: SharedArrayBuffer;
-  /** Where its columns begin, a multiple of 8: small folders have a piece together (`SharedRoom`). */
+  /** Where its columns begin, a multiple of 8. */
   readonly at: number;
+  /** False: small folders have a piece together (`SharedRoom`). */
+  readonly isWhole: boolean;
 }
 
 /** A plan whose columns `columnsOf` opens. */
@@ -27,18 +32,24 @@ export interface SharedPlan extends Omit<FolderPlan, 'messages'> {
   readonly messages: SharedTable;
 }
 
-export function sharePlan(plan: FolderPlan): SharedPlan {
-  return { ...plan, messages: shareTable(plan.messages) };
+/** Bytes that the columns of a folder with such an index take at most: each of its lines has 25 at least, with the name. */
+export function columnBytes(indexBytes: number): number {
+  return 4 * indexBytes;
+}
+
+/** In `memory` if it is large enough, else in a piece of its own. */
+export function sharePlan(plan: FolderPlan, memory: SharedArrayBuffer | null): SharedPlan {
+  return { ...plan, messages: shareTable(plan.messages, memory) };
 }
 
 export function openPlan(plan: SharedPlan): FolderPlan {
   return { ...plan, messages: columnsOf(plan.messages) };
 }
 
-function shareTable(table: MessageTable): SharedTable {
+function shareTable(table: MessageTable, given: SharedArrayBuffer | null): SharedTable {
   const { count } = table;
   const [refs, nameBytes] = [table.keywordOffsets[count] ?? 0, table.nameOffsets[count] ?? 0];
-  const memory = new SharedArrayBuffer(count * 41 + (count + 1) * 8 + refs * 4 + nameBytes);
+  const memory = pieceFor(count * 41 + (count + 1) * 8 + refs * 4 + nameBytes, given);
   const bytes = new Uint8Array(memory);
   let at = 0;
   const put = (column: ArrayBufferView): void => {
@@ -53,7 +64,13 @@ function shareTable(table: MessageTable): SharedTable {
   put(table.keywordRefs.subarray(0, refs));
   put(table.refused);
   put(table.names.subarray(0, nameBytes));
-  return { count, memory, at: 0 };
+  return { count, memory, at: 0, isWhole: true };
+}
+
+/** `given`, or a new piece; of a large one the rest is for a larger plan that comes after this one. */
+function pieceFor(bytes: number, given: SharedArrayBuffer | null): SharedArrayBuffer {
+  if (given !== null && given.byteLength >= bytes) return given;
+  return new SharedArrayBuffer(bytes <= PIECE ? bytes : Math.ceil(bytes / PIECE) * PIECE);
 }
 
 export function columnsOf({ count, memory, at: from }: SharedTable): MessageTable {
@@ -93,18 +110,17 @@ export function columnsOf({ count, memory, at: from }: SharedTable): MessageTabl
   };
 }
 
-/** Bytes of a piece for small folders. */
-const PIECE = 1 << 16;
-
-/** Room for the columns of the small folders of one task: a piece of memory for each took longer than to fill it. */
+/** Room for the columns of the folders of one task: a piece of memory for each small one took longer than to fill it. */
 export class SharedRoom {
   #memory = new SharedArrayBuffer(0);
   #at = 0;
+  #isWhole = false;
 
-  /** What is free, `least` bytes or more. */
-  free(least: number): Uint8Array {
-    if (this.#memory.byteLength - this.#at < least) {
-      this.#memory = new SharedArrayBuffer(Math.max(PIECE, least));
+  /** What is free, `least` bytes or more: with others in a piece, or in one of its own, `given` if that is large enough. */
+  free(least: number, given: SharedArrayBuffer | null): Uint8Array {
+    if (this.#isWhole || least > PIECE || this.#memory.byteLength - this.#at < least) {
+      this.#isWhole = least > PIECE;
+      this.#memory = this.#isWhole ? pieceFor(least, given) : new SharedArrayBuffer(PIECE);
       this.#at = 0;
     }
     return new Uint8Array(this.#memory, this.#at);
@@ -112,7 +128,7 @@ export class SharedRoom {
 
   /** The table of `count` messages whose columns are now in the first `bytes` of what is free. */
   take(count: number, bytes: number): SharedTable {
-    const table = { count, memory: this.#memory, at: this.#at };
+    const table = { count, memory: this.#memory, at: this.#at, isWhole: this.#isWhole };
     this.#at = Math.min((this.#at + bytes + 7) & ~7, this.#memory.byteLength);
     return table;
   }

@@ -117,7 +117,7 @@ export function prepareFolder(tools: StepTools, task: PrepareFolder, addTo?: Add
     const retry = tryAddTo(addTo, tools, task, planned);
     if ('kind' in retry) return retry;
     if ('holders' in retry) return { kind: 'busy', id: task.id, holders: retry.holders };
-    result = { kind: 'ready', id: task.id, ...held, ...retry, plan: sharePlan(retry.plan) };
+    result = { kind: 'ready', id: task.id, ...held, ...retry, plan: sharePlan(retry.plan, task.memory) };
     return result;
   } catch (error) {
     return failed(task.id, error, 'FOLDER_UNREADABLE', opened.path, 'source');
@@ -167,7 +167,7 @@ function holdTarget(
     }
     if (!isNew) refuseEmptied(task, index, scan, target);
     const { dev: device } = fstat(target);
-    const planned = sharePlan(plan());
+    const planned = sharePlan(plan(), task.memory);
     return { kind: 'ready', id: task.id, ...held, targetFd: target.fd, device, plan: planned, additions: null };
   } catch (error) {
     if (target !== undefined) closeDir(target);

@@ -57,6 +57,8 @@ export interface PrepareFolder {
   /** Inode of the 3.x directory when `-s` saw it, decimal, and bytes of its `.mailbox`. */
   readonly inode: string;
   readonly indexBytes: number;
+  /** For its plan (plan-memory.ts); null: the thread makes some. */
+  readonly memory: SharedArrayBuffer | null;
   readonly previous: MigrationRecord | null;
   /**
    * uids with a failure on record of a folder that is published already, of which `-r` may have taken all the others;

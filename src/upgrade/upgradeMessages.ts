@@ -138,6 +138,7 @@ export async function upgradeMessages(options: MessagesOptions): Promise<Message
       mailboxes: session.mailboxes,
       pool,
       jobs: engine.jobs,
+      planMemory: [],
       roots,
       log: session.log,
       report,

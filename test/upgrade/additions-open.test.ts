@@ -77,7 +77,7 @@ it.each(['EIO', 'ENOSPC'] as const)('what was brought in cannot be noted: %s of 
     armFaults(undefined);
     if (result.kind === 'failed') failures.push(result);
     if (result.kind !== 'ready') continue;
-    release(result);
+    release({ planMemory: [] }, result);
     break;
   }
   for (const dir of [from, to]) closeDir(dir);

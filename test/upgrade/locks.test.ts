@@ -66,13 +66,13 @@ it('a folder that is renamed and made anew while it is locked has no second migr
   fs.mkdirSync(inbox, { mode: 0o700 });
   fs.chownSync(inbox, ACCOUNT.uid, ACCOUNT.gid);
   expect(await prepare()).toMatchObject({ kind: 'busy', holders: [process.pid] });
-  release(first);
+  release({ planMemory: [] }, first);
   // Without an index it may be a mount point (emptied.test.ts).
   expect(await prepare()).toMatchObject({ kind: 'failed', failure: { code: 'FOLDER_GONE' } });
   fs.writeFileSync(join(inbox, '.mailbox'), INDEX(100, 8));
   fs.chownSync(join(inbox, '.mailbox'), ACCOUNT.uid, ACCOUNT.gid);
   const next = await holdFirst();
-  release(next);
+  release({ planMemory: [] }, next);
 });
 
 it('nor has one that was missing when the first migrator looked', async () => {
@@ -83,7 +83,7 @@ it('nor has one that was missing when the first migrator looked', async () => {
   const inbox = store.folder(store.mailbox, 'anna', 'INBOX', INDEX(100, 8));
   for (const path of [inbox, join(inbox, '..')]) fs.chownSync(path, ACCOUNT.uid, ACCOUNT.gid);
   expect((await prepare()).kind).toBe('busy');
-  release(first);
+  release({ planMemory: [] }, first);
 });
 
 it('a folder that another process published a moment ago is planned with its record', async () => {

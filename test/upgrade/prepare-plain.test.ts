@@ -102,7 +102,7 @@ it.each([8, 4000])('the folder is the one of the long way, with uidnext %i in it
   await begin();
   const wanted = task();
   const room = new SharedRoom();
-  room.free(10);
+  room.free(10, null);
   room.take(0, 10);
   const first = ready(withUmask(0o300, () => atOnce(wanted, room)));
   expect(fs.statSync(target).mode & 0o7777).toBe(0o700);
@@ -111,11 +111,11 @@ it.each([8, 4000])('the folder is the one of the long way, with uidnext %i in it
   expect(atOnce(wanted)).toBeUndefined();
   expect(asAccount(() => prepareFolder(tools, wanted)).kind).toBe('busy');
   const atOnceTold = told(first);
-  release(first);
+  release({ planMemory: [] }, first);
   const second = ready(asAccount(() => prepareFolder(tools, wanted)));
   expect(atOnceTold).toEqual(told(second));
   expect(atOnceTold.plan.keywords).toEqual(['Blue', 'Red']);
-  release(second);
+  release({ planMemory: [] }, second);
 });
 
 it.each<[string, () => void]>([
@@ -152,7 +152,7 @@ it.each<[string, () => void]>([
   // Neither of the folder's own locks is left.
   const result = asAccount(() => prepareFolder(tools, wanted));
   expect(result.kind).not.toBe('busy');
-  if (result.kind === 'ready') release(result);
+  if (result.kind === 'ready') release({ planMemory: [] }, result);
 });
 
 function replace(name: string, make: (path: string) => void): void {
@@ -168,7 +168,7 @@ it('a folder that another one has locked is busy on the long way', async () => {
   expect(atOnce(wanted)).toBeUndefined();
   expect(asAccount(() => prepareFolder(tools, wanted)).kind).toBe('busy');
   fs.closeSync(other);
-  release(ready(atOnce(wanted)));
+  release({ planMemory: [] }, ready(atOnce(wanted)));
 });
 
 it('only a small folder without a past, of an account that is not root', async () => {
@@ -180,7 +180,7 @@ it('only a small folder without a past, of an account that is not root', async (
     { previous },
     { failed: new Uint32Array(0) },
     { job: 1 },
-    { indexBytes: 1 << 16 },
+    { indexBytes: (1 << 20) + 1 },
   ];
   for (const other of others) expect(atOnce({ ...wanted, ...other })).toBeUndefined();
   // Its columns have no room.
@@ -189,7 +189,7 @@ it('only a small folder without a past, of an account that is not root', async (
   );
   if (process.geteuid?.() === 0) expect(preparePlain(tools, wanted, new SharedRoom())).toBeUndefined();
   expect(fs.existsSync(target)).toBe(false);
-  release(ready(atOnce(wanted)));
+  release({ planMemory: [] }, ready(atOnce(wanted)));
 });
 
 it.each(['..', '.', '', 'a/../b', 'a//b', 'a\0b'])('the path %j is none', async (name) => {

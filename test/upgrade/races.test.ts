@@ -63,6 +63,7 @@ async function runWith(
     mapping: session.mapping,
     mailboxes: session.mailboxes,
     jobs: undefined,
+    planMemory: [],
     pool,
     roots: emptyRoots(),
     log: session.log,

@@ -28,11 +28,21 @@ function planOf(count: number): FolderPlan {
 
 it.each([0, 1, 2, 3, 10])('a plan of %i messages comes through a message to another thread as it was', (count) => {
   const plan = planOf(count);
-  expect(openPlan(structuredClone(sharePlan(plan)))).toEqual(plan);
+  expect(openPlan(structuredClone(sharePlan(plan, null)))).toEqual(plan);
 });
 
 it('takes no more of a column than its offsets say', () => {
   const plan = planOf(2);
   const messages = { ...plan.messages, names: Uint8Array.of(...plan.messages.names, 1, 2, 3, 4, 5) };
-  expect(openPlan(sharePlan({ ...plan, messages }))).toEqual(plan);
+  expect(openPlan(sharePlan({ ...plan, messages }, null))).toEqual(plan);
+});
+
+it('is written into memory that a plan before it had, where that is large enough', () => {
+  const used = new SharedArrayBuffer(4096);
+  new Uint8Array(used).fill(0xff);
+  const plan = planOf(10);
+  const shared = sharePlan(plan, used);
+  expect(shared.messages).toMatchObject({ memory: used, isWhole: true });
+  expect(openPlan(shared)).toEqual(plan);
+  expect(sharePlan(plan, new SharedArrayBuffer(8)).messages.memory.byteLength).toBeGreaterThan(8);
 });
