@@ -34,7 +34,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 15;
+constexpr double kAbi = 16;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -180,7 +180,8 @@ Napi::Value head(const Napi::CallbackInfo& info) {
 
 Napi::Value migrate(const Napi::CallbackInfo& info) {
   const engine::Folder folder = js::folder(info[0]);
-  return js::output(info.Env(), engine::migrate(folder, info.Env().GetInstanceData<Instance>()->scratch));
+  const js::Output output(info[1], info[2], folder.messages.count);
+  return output.put(info.Env(), engine::migrate(folder, info.Env().GetInstanceData<Instance>()->scratch));
 }
 
 Napi::Value announceJob(const Napi::CallbackInfo& info) {

@@ -78,7 +78,11 @@ export interface NativeAddon {
   announceJob(): number;
   forgetJob(job: number): void;
   help(job: number): SharedPiece | null;
-  migrate(input: EngineInput): EngineOutput;
+  /**
+   * engine/types.ts, FolderEngine.migrate. `columns` gets six bytes a message, `numbers` the rest of its output but for
+   * `halt`, which is returned (engine/native/output.ts).
+   */
+  migrate(input: EngineInput, columns: Uint8Array, numbers: Float64Array): EngineOutput['halt'];
   /** A new run begins: what this thread has written before may have been refused by the disk. */
   forgetWritten(): void;
   removeSources(input: RemoveInput): RemoveOutput;
@@ -109,7 +113,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 15;
+export const ADDON_ABI = 16;
 
 let loaded: NativeAddon | null | undefined;
 

@@ -34,20 +34,6 @@ std::vector<std::string> strings(Napi::Object object, const char* name) {
   return out;
 }
 
-Napi::Object summaryObject(Napi::Env env, const engine::Summary& summary) {
-  const auto number = [&](auto value) { return Napi::Number::New(env, static_cast<double>(value)); };
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("messages", number(summary.messages));
-  out.Set("bytes", number(summary.bytes));
-  out.Set("lastAppend", number(summary.lastAppend));
-  out.Set("seen", number(summary.seen));
-  out.Set("answered", number(summary.answered));
-  out.Set("flagged", number(summary.flagged));
-  out.Set("deleted", number(summary.deleted));
-  out.Set("draft", number(summary.draft));
-  return out;
-}
-
 }  // namespace
 
 Napi::Error wrong(Napi::Env env, const char* what, const char* expected) {
@@ -218,41 +204,44 @@ engine::Folder folder(Napi::Value value) {
   return out;
 }
 
-Napi::Object output(Napi::Env env, const engine::Result& result) {
+Output::Output(Napi::Value columnBytes, Napi::Value numberArray, std::size_t count)
+    : columns_(elements<std::uint8_t>(columnBytes, "columns")), numbers_(elements<double>(numberArray, "numbers")) {
+  if (columns_.size() != count * kBytes) throw wrong(columnBytes.Env(), "columns", "six bytes a message");
+  if (numbers_.size() < kNumbers) throw wrong(numberArray.Env(), "numbers", "more elements");
+}
+
+Napi::Value Output::put(Napi::Env env, const engine::Result& result) const {
   const std::size_t count = result.methods.size();
-  // One buffer: each costs three threads as much as the messages of a tiny folder do.
-  const Napi::ArrayBuffer columns = Napi::ArrayBuffer::New(env, count * (sizeof(std::int32_t) + 2));
-  auto errnos = Napi::Int32Array::New(env, count, columns, 0);
-  auto methods = Napi::Uint8Array::New(env, count, columns, count * sizeof(std::int32_t));
-  auto errors = Napi::Uint8Array::New(env, count, columns, count * (sizeof(std::int32_t) + 1));
+  std::uint8_t* const methods = columns_.data() + count * sizeof(std::int32_t);
+  std::uint8_t* const errors = methods + count;
+  if (count > 0) std::memcpy(columns_.data(), result.errorNumbers.data(), count * sizeof(std::int32_t));
   for (std::size_t i = 0; i < count; ++i) {
-    methods.Data()[i] = static_cast<std::uint8_t>(result.methods[i]);
-    errors.Data()[i] = static_cast<std::uint8_t>(result.errors[i]);
-    errnos.Data()[i] = result.errorNumbers[i];
+    methods[i] = static_cast<std::uint8_t>(result.methods[i]);
+    errors[i] = static_cast<std::uint8_t>(result.errors[i]);
   }
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("methods", methods);
-  out.Set("errors", errors);
-  out.Set("errnos", errnos);
-  out.Set("summary", result.published ? Napi::Value(summaryObject(env, result.summary)) : env.Null());
-  out.Set("bytes", Napi::Number::New(env, static_cast<double>(result.bytes)));
-  out.Set("halt", env.Null());
-  if (result.haltCall != nullptr) {
-    Napi::Object halt = Napi::Object::New(env);
-    halt.Set("errno", Napi::Number::New(env, result.haltError));
-    halt.Set("call", Napi::String::New(env, result.haltCall));
-    halt.Set("side", Napi::String::New(env, result.haltOnSource ? "source" : "target"));
-    out.Set("halt", halt);
+  std::size_t at = 0;
+  const auto number = [&](auto value) { numbers_[at++] = static_cast<double>(value); };
+  const engine::Summary& summary = result.summary;
+  number(result.published ? 1 : 0);
+  number(summary.messages);
+  number(summary.bytes);
+  number(summary.lastAppend);
+  number(summary.seen);
+  number(summary.answered);
+  number(summary.flagged);
+  number(summary.deleted);
+  number(summary.draft);
+  number(result.bytes);
+  number(result.stopped ? 1 : 0);
+  for (const std::uint64_t ns : {result.times.read, result.times.parse, result.times.place, result.times.index}) {
+    number(static_cast<double>(ns) / 1e6);
   }
-  out.Set("stopped", Napi::Boolean::New(env, result.stopped));
-  Napi::Object times = Napi::Object::New(env);
-  const auto milliseconds = [&](std::uint64_t ns) { return Napi::Number::New(env, static_cast<double>(ns) / 1e6); };
-  times.Set("read", milliseconds(result.times.read));
-  times.Set("parse", milliseconds(result.times.parse));
-  times.Set("place", milliseconds(result.times.place));
-  times.Set("index", milliseconds(result.times.index));
-  out.Set("times", times);
-  return out;
+  if (result.haltCall == nullptr) return env.Null();
+  Napi::Object halt = Napi::Object::New(env);
+  halt.Set("errno", Napi::Number::New(env, result.haltError));
+  halt.Set("call", Napi::String::New(env, result.haltCall));
+  halt.Set("side", Napi::String::New(env, result.haltOnSource ? "source" : "target"));
+  return halt;
 }
 
 Napi::Uint8Array bytes(Napi::Env env, std::span<const std::uint8_t> data) {

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { NativeAddon } from '../../fs/addon.js';
 import type { FolderEngine } from '../types.js';
+import { outputOf } from './output.js';
 
 /** `FolderEngine` over a loaded addon. The addon's errors carry `code`, `errno` and `syscall` like Node's own. */
 export function nativeEngine(addon: NativeAddon): FolderEngine {
@@ -28,7 +29,7 @@ export function nativeEngine(addon: NativeAddon): FolderEngine {
     },
     migrate(input) {
       begin(input.progress);
-      return addon.migrate(input);
+      return outputOf(input.messages.count, (columns, numbers) => addon.migrate(input, columns, numbers));
     },
     removeSources: (input) => addon.removeSources(input),
   };

@@ -131,7 +131,11 @@ function call(chance: Chance): unknown {
     case 0:
     case 1:
     case 2:
-      return addon.migrate!(chance.once(12) ? hostile(chance, 0) : spoil(chance, soundFolder()));
+      return addon.migrate!(
+        chance.once(12) ? hostile(chance, 0) : spoil(chance, soundFolder()),
+        chance.once(12) ? hostile(chance, new Uint8Array(18)) : new Uint8Array(18),
+        chance.once(12) ? hostile(chance, new Float64Array(15)) : new Float64Array(15),
+      );
     case 3: {
       // None is marked for removal: the files are needed for the next call.
       const input = { sourceFd, messages: soundTable(), remove: new Uint8Array(3) };

@@ -154,7 +154,7 @@ const VICTIM = `
       inodes: BigUint64Array.from(stats, (s) => s.ino), sizes: Float64Array.from(stats, (s) => Number(s.size)),
       mtimes: BigInt64Array.from(stats, (s) => s.mtimeNs), refused: new Uint8Array(count),
     },
-  });
+  }, new Uint8Array(6 * count), new Float64Array(15));
 `;
 
 describe('native engine: death at any call', () => {

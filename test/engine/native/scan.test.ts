@@ -133,7 +133,16 @@ describe('native addon', () => {
         { refused: Uint8Array.of(99) },
       ];
       for (const columns of wrong) {
-        expect(() => addon.migrate({ ...input, messages: { ...input.messages, ...columns } })).toThrow(TypeError);
+        const spoilt = { ...input, messages: { ...input.messages, ...columns } };
+        expect(() => addon.migrate(spoilt, new Uint8Array(6), new Float64Array(15))).toThrow(TypeError);
+      }
+      const outputs = [
+        [5, 15],
+        [7, 15],
+        [6, 14],
+      ] as const;
+      for (const [bytes, numbers] of outputs) {
+        expect(() => addon.migrate(input, new Uint8Array(bytes), new Float64Array(numbers))).toThrow(TypeError);
       }
       expect(folder.targetFiles()).toEqual([]);
     });
