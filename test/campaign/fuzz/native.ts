@@ -19,11 +19,13 @@ export interface NativeTarget {
 
 /** The parser, and which vector instructions it may use. */
 const PARSER = ['mime/', 'sys/processor.cc'];
+/** What makes a plan of an index; `plan/ready.cc` would want the rest of the addon. */
+const PLAN = ['plan/mailbox.cc', 'plan/names.cc', 'plan/plain.cc', 'sys/calls.cc', 'sys/fault.cc', 'sys/pace.cc'];
 
 export const NATIVE_TARGETS: Readonly<Record<string, NativeTarget>> = {
   'native-message': { maxBytes: 16_384, parts: ['entry.cc', 'mutate.cc'], sources: PARSER },
   'native-lines': { maxBytes: 4096, parts: [], sources: PARSER },
-  'native-mailbox': { maxBytes: 4096, parts: [], sources: ['plan/', 'sys/calls.cc', 'sys/fault.cc', 'sys/pace.cc'] },
+  'native-mailbox': { maxBytes: 4096, parts: [], sources: PLAN },
   'native-folder': { maxBytes: 4096, parts: ['index_check.cc'], sources: [] },
 };
 
