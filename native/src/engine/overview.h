@@ -14,11 +14,11 @@ namespace mailhaul::engine {
 /// Kept by a thread from message to message, so that its memory is reused.
 class Overview {
  public:
-  /// False: an LF has no CR before it, and nothing else is known. `content` is at least as long-lived as what `lines`
-  /// returns is used. Throws std::bad_alloc.
+  /// False: an LF has no CR before it, and nothing else is known. Throws std::bad_alloc.
   [[nodiscard]] bool look(std::span<const std::uint8_t> content);
 
   [[nodiscard]] const hash::Digest& digest() const noexcept { return digest_; }
+  /// Of what was looked at last; valid until the next look.
   [[nodiscard]] mime::KnownLines lines() const noexcept;
 
  private:
