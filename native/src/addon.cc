@@ -34,7 +34,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 16;
+constexpr double kAbi = 17;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -136,19 +136,12 @@ Napi::Value planPlain(const Napi::CallbackInfo& info) {
                          {js::uint32(rules, "ownerUid"), js::boolean(rules, "takeForeign")}, nameKey);
 }
 
-/// Numbers go into an array that the caller has: an object with names costs as much as the system calls.
-std::span<std::uint64_t> numbers(Napi::Value value, std::size_t count) {
-  const std::span<std::uint64_t> array = js::elements<std::uint64_t>(value, "numbers");
-  if (array.size() < count) throw Napi::TypeError::New(value.Env(), "numbers: more elements were expected");
-  return array;
-}
-
 Napi::Value glance(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const int dir = js::descriptor(info[0], "directoryFd");
   const bool itself = info[1].IsNull();
   const std::string name = itself ? std::string() : js::component(info[1], "name");
-  const std::span<std::uint64_t> out = numbers(info[2], 4);
+  const std::span<std::uint64_t> out = js::atLeast<std::uint64_t>(info[2], 4, "numbers");
   scan::Glance seen;
   if (scan::glance(dir, itself ? nullptr : name.c_str(), seen) != scan::Seen::here) return env.Null();
   const Napi::Value directories = js::latin1(env, seen.directories);
@@ -169,7 +162,7 @@ Napi::Value head(const Napi::CallbackInfo& info) {
   const std::string name = js::component(info[1], "name");
   const bool listed = info[2].ToBoolean();
   const std::uint32_t most = info[3].ToNumber().Uint32Value();
-  const std::span<std::uint64_t> out = numbers(info[4], 1);
+  const std::span<std::uint64_t> out = js::atLeast<std::uint64_t>(info[4], 1, "numbers");
   scan::Head found;
   const scan::Seen seen = scan::head(dir, name.c_str(), listed, most, found);
   if (seen == scan::Seen::absent) return env.Undefined();

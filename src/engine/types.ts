@@ -123,6 +123,7 @@ export interface MessageTable {
 export interface PlainFolder {
   /** Of the header. */
   readonly uidvalidity: number;
+  /** Above all uids, and not below that of the header. */
   readonly uidnext: number;
   readonly keywords: readonly string[];
   readonly messages: MessageTable;

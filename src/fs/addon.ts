@@ -113,7 +113,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 16;
+export const ADDON_ABI = 17;
 
 let loaded: NativeAddon | null | undefined;
 

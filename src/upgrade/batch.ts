@@ -166,7 +166,7 @@ async function prepare(
     try {
       const places = placesOf(run, folder);
       const memory = takeMemory(run.planMemory, columnBytes(folder.indexBytes));
-      const task = { ...prepareTaskOf(run, folder, places), memory };
+      const task = prepareTaskOf(run, folder, places, memory);
       tasks.push(task);
       known.set(folder.id, { folder, places, failed: task.failed });
     } catch (error) {

@@ -58,6 +58,7 @@ export function prepareTaskOf(
   { mapping, mailboxes }: Pick<Run, 'mapping' | 'mailboxes'>,
   folder: MappingFolder,
   { source, target }: Pick<FolderPlaces, 'source' | 'target'>,
+  memory: SharedArrayBuffer | null = null,
 ): PrepareFolder {
   const published = mailboxes.wasPublished(folder.id);
   // Another process may have published it since the mapping's snapshot was taken. Its record was committed before that:
@@ -74,7 +75,7 @@ export function prepareTaskOf(
     missing: folder.missing,
     inode: folder.inode,
     indexBytes: folder.indexBytes,
-    memory: null,
+    memory,
     // The first record comes with the first attempt, in one transaction.
     previous: folder.attempts === 0 && !published ? null : (mapping.record(folder.id) ?? null),
     failed: published ? uidsOf(failures) : null,

@@ -6,7 +6,6 @@
 import type { DirectoryScan, FolderEngine } from '../engine/types.js';
 import type { Dir } from '../fs/dir.js';
 import type { MailSource } from '../source/types.js';
-import { MAX_UID } from './plan-uids.js';
 import type { PrepareFolder, WorkerContext } from './tasks.js';
 import type { FolderPlan } from './types.js';
 
@@ -25,18 +24,9 @@ export function planPlain(
   const read = (fd: number) => engine.planPlain?.(scan, fd, context);
   const plain = engine.planPlain === undefined ? undefined : source.withPlainIndex?.(dir, context.ownerUid, read);
   if (plain === undefined || plain === null) return undefined;
-  const { keywords, messages } = plain;
-  const uidnext = Math.max(plain.uidnext, (messages.uids.at(-1) ?? 0) + 1);
-  // No uid is left: numbered anew.
-  if (uidnext > MAX_UID) return undefined;
-  return {
-    uidvalidity: uidvalidityOf(task, plain.uidvalidity),
-    uidnext,
-    keywords,
-    messages,
-    errnos: new Map(),
-    warnings: [],
-  };
+  const { uidnext, keywords, messages } = plain;
+  const uidvalidity = uidvalidityOf(task, plain.uidvalidity);
+  return { uidvalidity, uidnext, keywords, messages, errnos: new Map(), warnings: [] };
 }
 
 /** Of a plain folder: `header` is what its index has. */

@@ -1,5 +1,5 @@
 /**
- * `prepareFolder` of steps.ts for a small folder with nothing unusual, by one call of the native engine: a dozen calls and
+ * `prepareFolder` of steps.ts for a folder with nothing unusual, by one call of the native engine: a dozen calls and
  * the code around them take longer than the messages of a tiny folder. undefined: it goes the long way, which is the same
  * for a folder that this one could have done.
  */
@@ -10,7 +10,7 @@ import { stampIn } from './stamp.js';
 import type { StepTools } from './steps.js';
 import type { PrepareFolder, PrepareResult } from './tasks.js';
 
-/** Bytes of an index. The columns of a larger one would have memory that most folders do not need. */
+/** Bytes of an index; a larger folder may be listed by several threads, and needs memory of its own. */
 const LARGE = 1 << 20;
 
 /** What the engine fills; one for a thread, read before the next call. */

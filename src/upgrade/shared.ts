@@ -32,7 +32,10 @@ export interface SharedPlan extends Omit<FolderPlan, 'messages'> {
   readonly messages: SharedTable;
 }
 
-/** Bytes that the columns of a folder with such an index take at most: each of its lines has 25 at least, with the name. */
+/**
+ * Bytes that the columns of a folder with such an index are given: four times as many, which is enough where names have
+ * five bytes or more. Where it is not, the folder goes the long way and gets what it needs.
+ */
 export function columnBytes(indexBytes: number): number {
   return 4 * indexBytes;
 }

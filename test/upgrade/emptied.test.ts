@@ -8,7 +8,6 @@ import { foldJournal } from '../../src/store/index/fold.js';
 import { fileSink } from '../../src/store/index/io.js';
 import { IndexBuilder } from '../../src/store/index/writer.js';
 import { mailboxPathComponents } from '../../src/store/names.js';
-import { placesOf, prepareTaskOf } from '../../src/upgrade/folder-places.js';
 import { migrateMailbox, type OnAccessOptions } from '../../src/upgrade/onAccess.js';
 import type { MessagesReport } from '../../src/upgrade/report.js';
 import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
@@ -16,6 +15,7 @@ import { openSession } from '../../src/upgrade/session.js';
 import { surveyFolder } from '../../src/upgrade/survey-folder.js';
 import { asService } from '../campaign/support/service.js';
 import { MAIL, putMail } from '../e2e/hand-site.js';
+import { taskOf } from './folder-support.js';
 import { ACCOUNT, INDEX, needRoot, run, type SmallStore, smallStore } from './small-store.js';
 import { threadTools } from './thread-support.js';
 
@@ -222,14 +222,8 @@ async function surveyed(): Promise<string | undefined> {
   const session = await openSession({ instance: store.instance }, 'test');
   const roots = emptyRoots();
   try {
-    const { mapping, mailboxes, instance } = session;
-    const folder = mapping.folderByMailbox(WORK);
-    if (folder === undefined) throw new Error('no such folder');
-    const { owner } = instance;
-    const partitionPath = (name: string): string => instance.partitionPath(name) ?? '';
-    const places = placesOf({ mapping, mailboxes, roots, owner, partitionPath }, folder);
     const tools = await threadTools({ setOwner: false });
-    const result = surveyFolder(tools, prepareTaskOf(session, folder, places));
+    const result = surveyFolder(tools, taskOf(session, roots, WORK).task);
     return result.kind === 'failed' ? result.failure.code : undefined;
   } finally {
     closeRoots(roots);

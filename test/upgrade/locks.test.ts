@@ -3,14 +3,14 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { placesOf, prepareTaskOf } from '../../src/upgrade/folder-places.js';
 import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import { release } from '../../src/upgrade/run.js';
-import { openSession, type Session } from '../../src/upgrade/session.js';
+import type { Session } from '../../src/upgrade/session.js';
 import { prepareFolder } from '../../src/upgrade/steps.js';
 import type { PrepareFolder, PrepareResult } from '../../src/upgrade/tasks.js';
 import { commandFile } from '../support/process.js';
-import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
+import { beginSession, taskOf } from './folder-support.js';
+import { ACCOUNT, INDEX, type SmallStore, smallStore } from './small-store.js';
 import { threadTools } from './thread-support.js';
 
 const UPGRADE = commandFile('upgrade');
@@ -30,19 +30,12 @@ afterEach(async () => {
 });
 
 async function begin(): Promise<void> {
-  store.finish();
-  await run(store);
-  session = await openSession({ instance: store.instance }, 'test');
+  session = await beginSession(store);
 }
 
 /** What a process that wants INBOX asks its threads for. */
 function task(): PrepareFolder {
-  const { mapping, mailboxes, instance } = session;
-  const folder = mapping.folderByMailbox('user/anna/INBOX');
-  if (folder === undefined) throw new Error('no such folder');
-  const owner = { uid: ACCOUNT.uid, gid: ACCOUNT.gid };
-  const partitionPath = (name: string): string => instance.partitionPath(name) ?? '';
-  return prepareTaskOf(session, folder, placesOf({ mapping, mailboxes, roots, owner, partitionPath }, folder));
+  return taskOf(session, roots, 'user/anna/INBOX').task;
 }
 
 /** What a process that wants INBOX is told. */

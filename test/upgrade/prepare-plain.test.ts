@@ -1,17 +1,17 @@
-/** A small folder that is made ready by one call is what the long way would have made of it. */
+/** A folder that is made ready by one call is what the long way would have made of it. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { loadAddon } from '../../src/fs/addon.js';
-import { placesOf, prepareTaskOf } from '../../src/upgrade/folder-places.js';
 import { preparePlain } from '../../src/upgrade/prepare-plain.js';
 import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
 import { type ReadyFolder, release } from '../../src/upgrade/run.js';
-import { openSession, type Session } from '../../src/upgrade/session.js';
+import type { Session } from '../../src/upgrade/session.js';
 import { openPlan, SharedRoom } from '../../src/upgrade/shared.js';
 import { prepareFolder, type StepTools } from '../../src/upgrade/steps.js';
 import type { PrepareFolder, PrepareResult } from '../../src/upgrade/tasks.js';
-import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
+import { beginSession, taskOf } from './folder-support.js';
+import { ACCOUNT, INDEX, type SmallStore, smallStore } from './small-store.js';
 import { threadTools } from './thread-support.js';
 
 const MESSAGE = 'Subject: x\r\n\r\ntext\r\n';
@@ -37,9 +37,7 @@ afterEach(async () => {
 });
 
 async function begin(): Promise<void> {
-  store.finish();
-  await run(store);
-  session = await openSession({ instance: store.instance }, 'test');
+  session = await beginSession(store);
   tools = await threadTools({ engine: 'native', setOwner: false });
 }
 
@@ -47,13 +45,9 @@ async function begin(): Promise<void> {
 let target: string;
 
 function task(): PrepareFolder {
-  const { mapping, mailboxes, instance } = session;
-  const folder = mapping.folderByMailbox('user/anna/INBOX')!;
-  const owner = { uid: ACCOUNT.uid, gid: ACCOUNT.gid };
-  const partitionPath = (name: string): string => instance.partitionPath(name) ?? '';
-  const places = placesOf({ mapping, mailboxes, roots, owner, partitionPath }, folder);
+  const { places, task: wanted } = taskOf(session, roots, 'user/anna/INBOX');
   target = join(places.rootPath, ...places.target.components.map(String));
-  return prepareTaskOf(session, folder, places);
+  return wanted;
 }
 
 /** Runs `body` as the server account, as the threads of a run do. */
@@ -171,7 +165,7 @@ it('a folder that another one has locked is busy on the long way', async () => {
   release({ planMemory: [] }, ready(atOnce(wanted)));
 });
 
-it('only a small folder without a past, of an account that is not root', async () => {
+it('only a folder of at most 1 MiB of index, without a past, of an account that is not root', async () => {
   await begin();
   const wanted = task();
   const { previous } = { previous: { count: 0 } } as unknown as PrepareFolder;

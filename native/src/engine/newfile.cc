@@ -77,7 +77,7 @@ Outcome NewFile::replace(const char* name) {
   struct stat named {};
   if (const int error = sys::statFd(fd_.get(), mine); error != 0) return targetFailure(error, "fstat");
   if (const int error = sys::statAt(dir_, name, named); error != 0) return targetFailure(error, "fstatat");
-  return mine.st_dev == named.st_dev && mine.st_ino == named.st_ino ? Outcome{} : targetFailure(ESTALE, "renameat");
+  return sys::isSameFile(mine, named) ? Outcome{} : targetFailure(ESTALE, "renameat");
 }
 
 void NewFile::discard() noexcept {

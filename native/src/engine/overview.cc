@@ -19,8 +19,8 @@ void prefetch(std::span<const std::uint8_t> bytes) noexcept {
 }  // namespace
 
 bool Overview::look(std::span<const std::uint8_t> content) {
-  hasSurvey_ = content.size() >= kInBlocksFrom;
-  if (hasSurvey_) return lookInBlocks(content);
+  if (content.size() >= kInBlocksFrom) return lookInBlocks(content);
+  survey_.hasAllDashLines = false;
   lfs_ = mime::lfsOfCrlfForm(content);
   if (lfs_) digest_ = hash::digest(content);
   return lfs_.has_value();
@@ -47,7 +47,7 @@ bool Overview::lookInBlocks(std::span<const std::uint8_t> content) {
 
 mime::KnownLines Overview::lines() const noexcept {
   mime::KnownLines known{lfs_, {}};
-  if (hasSurvey_ && survey_.hasAllDashLines) known.dashLines = survey_.dashLines;
+  if (survey_.hasAllDashLines) known.dashLines = survey_.dashLines;
   return known;
 }
 

@@ -26,8 +26,8 @@ class Overview {
 
   hash::Digest digest_{};
   std::optional<std::uint64_t> lfs_;
+  /// Of a large message; of another one it has not all dash lines.
   mime::LineSurvey survey_;
-  bool hasSurvey_ = false;
 };
 
 }  // namespace mailhaul::engine

@@ -8,10 +8,6 @@
 namespace mailhaul::engine {
 namespace {
 
-bool sameInode(const struct stat& a, const struct stat& b) noexcept {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 /// The source's own inode may become the 4.x file.
 bool isLinkable(const Message& message) noexcept { return !message.rewritten && !message.source->isForeign(); }
 
@@ -94,7 +90,7 @@ Outcome Placer::adopt(const Message& message, const Spot& spot, bool& adopted) {
   if (looked == ENOENT) return {};
   if (looked != 0) return targetFailure(looked, "fstatat");
   if (S_ISDIR(st.st_mode)) return targetFailure(EISDIR, "fstatat");
-  if (sameInode(st, message.source->st())) {
+  if (sys::isSameFile(st, message.source->st())) {
     if (isLinkable(message)) {
       adopted = true;
       return claim(message.source->fd(), message.source->st(), folder_.owner);
@@ -155,7 +151,7 @@ Outcome Placer::linkSource(const Message& message, const Spot& spot, Method& met
       return {};
     case EEXIST: {
       struct stat st {};
-      if (sys::statAt(spot.dir, spot.name, st) != 0 || !sameInode(st, message.source->st())) break;
+      if (sys::statAt(spot.dir, spot.name, st) != 0 || !sys::isSameFile(st, message.source->st())) break;
       method = Method::adopted;
       return claim(message.source->fd(), message.source->st(), folder_.owner);
     }

@@ -237,8 +237,7 @@ LineEndCounts countLineEnds(Bytes data, std::size_t from, std::size_t end) noexc
 void surveyLines(Bytes data, std::size_t from, std::size_t end, LineSurvey& survey) {
   std::size_t at = from;
 #ifdef MAILHAUL_MIME_AVX2
-  if (const std::size_t last = std::min(end, data.size() - std::min<std::size_t>(data.size(), 1));
-      last > at && hasAvx2()) {
+  if (const std::size_t last = std::min(end, data.size() - 1); last > at && hasAvx2()) {
     surveySteps(data, at, last, survey);
   }
 #endif

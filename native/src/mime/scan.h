@@ -43,8 +43,8 @@ struct LineSurvey {
   static constexpr std::size_t maxDashLines = 4096;
 };
 
-/// Adds what the LFs in [from, end) end, and the dash lines behind them, in one pass; `from` is at least 1. Throws
-/// std::bad_alloc.
+/// Adds what the LFs in [from, end) end, and the dash lines behind them, in one pass; `from` is at least 1, so
+/// `data` is not empty. Throws std::bad_alloc.
 void surveyLines(Bytes data, std::size_t from, std::size_t end, LineSurvey& survey);
 
 }  // namespace mailhaul::mime

@@ -125,7 +125,7 @@ Napi::Value plainFolder(Napi::Object scan, int indexFd, const plan::Rules& rules
   }
   Napi::Object out = Napi::Object::New(env);
   out.Set("uidvalidity", number(plain->header.uidvalidity));
-  out.Set("uidnext", number(plain->header.uidnext));
+  out.Set("uidnext", number(plain->uidnext));
   out.Set("keywords", keywords);
   out.Set("messages", messages);
   return out;

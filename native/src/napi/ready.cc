@@ -11,23 +11,6 @@
 namespace mailhaul::js {
 namespace {
 
-std::string path(Napi::Value value, const char* what) {
-  std::size_t bytes = 0;
-  if (napi_get_value_string_latin1(value.Env(), value, nullptr, 0, &bytes) != napi_ok) {
-    throw wrong(value.Env(), what, "a string");
-  }
-  std::string out(bytes, '\0');
-  napi_get_value_string_latin1(value.Env(), value, out.data(), bytes + 1, nullptr);
-  return out;
-}
-
-template <typename T>
-std::span<T> atLeast(Napi::Value value, std::size_t count, const char* what) {
-  const std::span<T> array = elements<T>(value, what);
-  if (array.size() < count) throw wrong(value.Env(), what, "more elements");
-  return array;
-}
-
 void put(const plan::Stamp& stamp, std::span<std::uint64_t> out) noexcept {
   out[0] = stamp.device;
   out[1] = static_cast<std::uint64_t>(stamp.modified);
@@ -37,14 +20,13 @@ void put(const plan::Stamp& stamp, std::span<std::uint64_t> out) noexcept {
 
 }  // namespace
 
-// Numbers go into arrays that the caller has: an object with names costs as much as the system calls.
 Napi::Value makeReady(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   plan::Wanted wanted;
   wanted.sourceRoot = descriptor(info[0], "sourceFd");
-  wanted.source = path(info[1], "source");
+  wanted.source = text(info[1], "source");
   wanted.targetRoot = descriptor(info[2], "targetFd");
-  wanted.target = path(info[3], "target");
+  wanted.target = text(info[3], "target");
   if (!info[4].IsObject()) throw wrong(env, "rules", "an object");
   const auto rules = info[4].As<Napi::Object>();
   wanted.rules = {uint32(rules, "ownerUid"), boolean(rules, "takeForeign")};
@@ -68,7 +50,7 @@ Napi::Value makeReady(const Napi::CallbackInfo& info) {
   numbers[1] = ready.lock.release();
   numbers[2] = ready.target.release();
   numbers[3] = ready.plain.header.uidvalidity;
-  numbers[4] = ready.uidnext;
+  numbers[4] = ready.plain.uidnext;
   numbers[5] = static_cast<double>(ready.plain.files.size());
   numbers[6] = static_cast<double>(ready.columnBytes());
   numbers[7] = static_cast<double>(ready.scanNs) / 1e6;

@@ -205,9 +205,9 @@ engine::Folder folder(Napi::Value value) {
 }
 
 Output::Output(Napi::Value columnBytes, Napi::Value numberArray, std::size_t count)
-    : columns_(elements<std::uint8_t>(columnBytes, "columns")), numbers_(elements<double>(numberArray, "numbers")) {
+    : columns_(elements<std::uint8_t>(columnBytes, "columns")),
+      numbers_(atLeast<double>(numberArray, kNumbers, "numbers")) {
   if (columns_.size() != count * kBytes) throw wrong(columnBytes.Env(), "columns", "six bytes a message");
-  if (numbers_.size() < kNumbers) throw wrong(numberArray.Env(), "numbers", "more elements");
 }
 
 Napi::Value Output::put(Napi::Env env, const engine::Result& result) const {
@@ -250,16 +250,20 @@ Napi::Uint8Array bytes(Napi::Env env, std::span<const std::uint8_t> data) {
   return out;
 }
 
-std::string component(Napi::Value value, const char* what) {
-  const auto refuse = [&](const char* why) { return Napi::TypeError::New(value.Env(), std::string(what) + why); };
+std::string text(Napi::Value value, const char* what) {
   std::size_t bytes = 0;
   if (napi_get_value_string_latin1(value.Env(), value, nullptr, 0, &bytes) != napi_ok) {
-    throw refuse(": a string was expected");
+    throw wrong(value.Env(), what, "a string");
   }
-  std::string name(bytes, '\0');
-  napi_get_value_string_latin1(value.Env(), value, name.data(), bytes + 1, nullptr);
+  std::string out(bytes, '\0');
+  napi_get_value_string_latin1(value.Env(), value, out.data(), bytes + 1, nullptr);
+  return out;
+}
+
+std::string component(Napi::Value value, const char* what) {
+  std::string name = text(value, what);
   if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string_view("/\0", 2)) != name.npos) {
-    throw refuse(": one path component was expected");
+    throw wrong(value.Env(), what, "one path component");
   }
   return name;
 }

@@ -32,6 +32,15 @@ template <typename T>
 /// `what: an expected was expected`.
 [[nodiscard]] Napi::Error wrong(Napi::Env env, const char* what, const char* expected);
 
+/// The same of an array that the caller has for `count` elements or more: an object with names costs as much as the
+/// system calls.
+template <typename T>
+[[nodiscard]] std::span<T> atLeast(Napi::Value value, std::size_t count, const char* what) {
+  const std::span<T> array = elements<T>(value, what);
+  if (array.size() < count) throw wrong(value.Env(), what, "more elements");
+  return array;
+}
+
 /// The typed array `name` of `table`, of exactly `length` elements. Throws Napi::TypeError.
 template <typename T>
 [[nodiscard]] std::span<const T> column(Napi::Object table, const char* name, std::size_t length) {
@@ -75,6 +84,9 @@ class Output {
 
 /// A new Uint8Array with this content.
 [[nodiscard]] Napi::Uint8Array bytes(Napi::Env env, std::span<const std::uint8_t> data);
+
+/// A string whose bytes JavaScript has as ISO-8859-1. Throws Napi::TypeError.
+[[nodiscard]] std::string text(Napi::Value value, const char* what);
 
 /// One path component, whose bytes JavaScript has as ISO-8859-1. Throws Napi::TypeError.
 [[nodiscard]] std::string component(Napi::Value value, const char* what);

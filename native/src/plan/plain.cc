@@ -35,6 +35,8 @@ class Planner {
     if (!hasHeader_) return hasHeader_ = parseHeader(text, out_.header);
     Line line;
     if (!parseLine(text, line) || (!out_.uids.empty() && line.uid <= out_.uids.back())) return false;
+    // With no uid left the messages are numbered anew.
+    if (line.uid == UINT32_MAX) return false;
     const std::uint32_t file = names_.find(line.name);
     // An empty message has a warning (plan.ts).
     if (file == Names::kNone || taken_[file] || line.size == 0 || line.size != scan_.sizes[file] || !isOurs(file)) {
@@ -57,6 +59,7 @@ class Planner {
     for (std::size_t file = 0; file < taken_.size(); ++file) {
       if (!taken_[file] && !S_ISDIR(scan_.modes[file])) return std::nullopt;
     }
+    out_.uidnext = std::max(out_.header.uidnext, out_.uids.empty() ? 1 : out_.uids.back() + 1);
     out_.keywords = keywords_.table();
     return std::move(out_);
   }

@@ -37,6 +37,7 @@ struct Rules {
 /// Messages in ascending uid.
 struct Plain {
   Header header;
+  std::uint32_t uidnext = 0;         ///< above all uids, and not below the header's
   std::vector<std::uint32_t> files;  ///< number in the scan
   std::vector<std::uint32_t> uids;
   std::vector<double> dates;

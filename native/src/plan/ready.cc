@@ -20,11 +20,6 @@ namespace {
 constexpr const char* kIndexName = ".mailbox";
 constexpr const char* kLockName = ".lock";
 constexpr mode_t kDirectoryMode = 0700;
-constexpr std::uint64_t kMaxUid = UINT32_MAX;
-
-bool isSame(const struct stat& a, const struct stat& b) noexcept {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
 
 /// A walk of components, each of which is one.
 bool isPath(std::string_view path) noexcept {
@@ -45,8 +40,8 @@ bool lockFile(int folder, sys::Fd& out) noexcept {
   struct stat named {};
   if (sys::statAt(folder, kLockName, seen) != 0 || !S_ISREG(seen.st_mode)) return false;
   if (sys::openForLock(folder, kLockName, out) != 0 || sys::statFd(out.get(), opened) != 0) return false;
-  if (!isSame(seen, opened) || sys::lockFile(out.get(), true) != 0) return false;
-  return sys::statAt(folder, kLockName, named) == 0 && isSame(named, opened);
+  if (!sys::isSameFile(seen, opened) || sys::lockFile(out.get(), true) != 0) return false;
+  return sys::statAt(folder, kLockName, named) == 0 && sys::isSameFile(named, opened);
 }
 
 /// The index that the stamp is of, a regular file then and now.
@@ -106,11 +101,6 @@ bool read(const Wanted& wanted, Ready& out) {
   std::optional<Plain> plain = planPlain(index.get(), columns.view(), wanted.rules, wanted.key);
   if (!plain.has_value()) return false;
   out.plain = std::move(*plain);
-  // With no uid left the messages are numbered anew.
-  const std::uint64_t next = out.plain.uids.empty() ? 0 : std::uint64_t{out.plain.uids.back()} + 1;
-  const std::uint64_t uidnext = std::max<std::uint64_t>(next, out.plain.header.uidnext);
-  if (uidnext > kMaxUid) return false;
-  out.uidnext = static_cast<std::uint32_t>(uidnext);
   out.planNs = watch.lap();
   return out.columnBytes() <= wanted.room;
 }

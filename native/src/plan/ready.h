@@ -26,7 +26,7 @@ struct Wanted {
   std::string target;
   Rules rules;
   NameKey key;
-  std::size_t room = 0;  ///< bytes that its columns may take
+  std::size_t room = 0;  ///< bytes that its columns may take; more, and the folder goes the long way
 };
 
 /// What a folder looks like (SourceStamp of src/upgrade/tasks.ts); without an index 0.
@@ -49,7 +49,6 @@ struct Ready {
   Stamp stamp;
   scan::Scan found;
   Plain plain;
-  std::uint32_t uidnext = 0;
   std::uint64_t scanNs = 0;
   std::uint64_t planNs = 0;
 

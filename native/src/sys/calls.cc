@@ -81,6 +81,14 @@ int openUntouched(int dir, const char* name, int flags, Fd& out) noexcept {
   return error == EPERM ? openBeneath(dir, name, flags, out) : error;
 }
 
+/// A directory, `flags` besides.
+int openBelow(int dir, const char* path, int flags, Fd& out) noexcept {
+  int fd = -1;
+  const int error = openat2(dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags, fd);
+  if (error == 0) out.reset(fd);
+  return error;
+}
+
 using ProcPath = std::array<char, 32>;
 
 ProcPath procPath(int fd) noexcept {
@@ -120,21 +128,11 @@ int openForLock(int dir, const char* name, Fd& out) noexcept {
   return openBeneath(dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, out);
 }
 
-constexpr int kDirectoryBelow = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-
-int openDirectoryBelow(int dir, const char* path, Fd& out) noexcept {
-  int fd = -1;
-  const int error = openat2(dir, path, kDirectoryBelow, fd);
-  if (error == 0) out.reset(fd);
-  return error;
-}
+int openDirectoryBelow(int dir, const char* path, Fd& out) noexcept { return openBelow(dir, path, 0, out); }
 
 int openListedBelow(int dir, const char* path, Fd& out) noexcept {
-  int fd = -1;
-  int error = openat2(dir, path, kDirectoryBelow | O_NOATIME, fd);
-  if (error == EPERM) error = openat2(dir, path, kDirectoryBelow, fd);
-  if (error == 0) out.reset(fd);
-  return error;
+  const int error = openBelow(dir, path, O_NOATIME, out);
+  return error == EPERM ? openBelow(dir, path, 0, out) : error;
 }
 
 int statAt(int dir, const char* name, struct stat& out) noexcept {
@@ -341,6 +339,10 @@ std::int64_t modifiedNs(const struct stat& st) noexcept {
   // Unsigned arithmetic: a hostile time stamp wraps instead of being undefined.
   return static_cast<std::int64_t>(static_cast<std::uint64_t>(st.st_mtim.tv_sec) * 1'000'000'000U +
                                    static_cast<std::uint64_t>(st.st_mtim.tv_nsec));
+}
+
+bool isSameFile(const struct stat& a, const struct stat& b) noexcept {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 }  // namespace mailhaul::sys

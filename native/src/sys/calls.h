@@ -91,5 +91,6 @@ void willNeed(int fd) noexcept;
 
 /// Modification time in nanoseconds since 1970; wraps for years beyond 2262, as the TypeScript side does.
 [[nodiscard]] std::int64_t modifiedNs(const struct stat& st) noexcept;
+[[nodiscard]] bool isSameFile(const struct stat& a, const struct stat& b) noexcept;
 
 }  // namespace mailhaul::sys
