@@ -162,8 +162,8 @@ async function messages(
     show(flags, report, () => surveyText(report));
     return surveyExitCode(report);
   }
-  const { upgradeMessages } = await import('../upgrade/upgradeMessages.js');
   const onStart = handleSignals('folders under way finish');
+  const { upgradeMessages } = await import('../upgrade/upgradeMessages.js');
   const report = await upgradeMessages({ ...options, onStart, commandLine: commandLine() });
   show(flags, report, () => messagesText(report, flags.acceptFailures === true));
   return exitCodeOf(report);

@@ -120,6 +120,7 @@ async function runLanes(
     isStopped: () => halted(run),
     threadFree: () => gathered.flush(),
   });
+  if (postponed.size === 0) run.onMoved?.();
   await committer.drain().catch(halts);
   for (const use of schedule.devices(performance.now())) {
     if (use.device !== '') addDiskUse(run.report, routes.paths.get(use.device), use);

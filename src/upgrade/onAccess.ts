@@ -35,7 +35,6 @@ function inlinePool(tools: StepTools): WorkerPool {
     async run<K extends Task['kind']>(task: Extract<Task, { kind: K }>): Promise<TaskResults[K]> {
       return perform(tools, task) as TaskResults[K];
     },
-    ready: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
 }
@@ -74,7 +73,6 @@ export async function migrateMailbox(
     setOwner: process.geteuid?.() === 0,
     takeForeign: options.takeForeign === true,
     publishWithFailures: options.acceptFailures === true,
-    additions: false,
   };
   const roots = emptyRoots();
   try {

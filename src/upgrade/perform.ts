@@ -3,7 +3,6 @@
  * returns may be a promise.
  */
 import { settle } from '../fs/pace.js';
-import { waitForAll } from './barrier.js';
 import { preparePlain } from './prepare-plain.js';
 import { SharedRoom } from './shared.js';
 import { moveFolder, prepareFolder, type StepTools } from './steps.js';
@@ -27,9 +26,6 @@ export function perform(tools: StepTools, task: Task): unknown {
         .then((append) => inPace(task.folders, (folder) => append(tools, folder)));
     case 'help':
       return tools.engine.jobs?.help(task.job, tools.context.progress) ?? null;
-    case 'warm':
-      waitForAll(task.arrived, task.threads);
-      return null;
     case 'finish':
       return inPace(task.folders, (folder) => finishFolder(tools, folder));
     case 'remove':

@@ -14,7 +14,7 @@ import { openPartition } from '../store/partitions.js';
 import { disagreement, refuseOldMapping, stillUnrecorded, unrecorded } from './disagree.js';
 import { prepareTaskOf } from './folder-places.js';
 import { NO_LIMITS } from './limits.js';
-import { startPool, type WorkerPool } from './pool.js';
+import { type StartedPool, startPool } from './pool.js';
 import { closeRoots, emptyRoots, openStorePaths, storeRoot } from './roots.js';
 import { isDue, mailboxOf, selectFolders } from './selection.js';
 import { openSession } from './session.js';
@@ -73,7 +73,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
   const engine = await selectEngine(options.engine);
   const session = await openSession({ ...options, readOnly: true }, 'upgrade --dry-run');
   const roots = emptyRoots();
-  let pool: WorkerPool | undefined;
+  let pool: StartedPool | undefined;
   const partitions = new Map<string, PartitionSurvey>();
   const problems: SurveyProblem[] = [];
   const ledger = spaceLedger();
@@ -153,20 +153,21 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       return due;
     });
     for (const folder of stillUnrecorded(mapping, withoutAttempt)) disagrees(folder, unrecorded(folder));
-    pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), {
-      engine: engine.name,
-      progress: new Int32Array(new SharedArrayBuffer(64)),
-      pace: new Throttle(options.limits ?? NO_LIMITS).pace,
-      faults: null,
-      ownerUid: instance.owner.uid,
-      ownerGid: instance.owner.gid,
-      setOwner: false,
-      takeForeign: options.takeForeign,
-      publishWithFailures: options.acceptFailures,
-      additions: false,
-    });
-    // Node 20 ends the process when a thread is stopped while it loads its code.
-    await pool.ready();
+    pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), engine.name);
+    await pool.begin(
+      {
+        engine: engine.name,
+        progress: new Int32Array(new SharedArrayBuffer(64)),
+        pace: new Throttle(options.limits ?? NO_LIMITS).pace,
+        faults: null,
+        ownerUid: instance.owner.uid,
+        ownerGid: instance.owner.gid,
+        setOwner: false,
+        takeForeign: options.takeForeign,
+        publishWithFailures: options.acceptFailures,
+      },
+      false,
+    );
     const rowOf = (folder: MappingFolder): PartitionSurvey | undefined => {
       const user = mapping.user(folder.uid);
       return user === undefined ? undefined : partitionOf(folder, user.storePath);

@@ -4,7 +4,7 @@
  *
  *     prepare   lock the 3.x folder, read and plan it, lock the mailbox   ─▶ main: record made durable
  *     move      link or copy the messages, write store.idx                ─▶ main: group sync, database commit
- *     warm      wait until every thread has loaded its code
+ *     begin     take the run's context; wait until every thread has loaded its code
  *     append    messages added to a published folder get their entries in its journal
  *     finish    remove 3.x message files of folders published in this run (-r)
  *     remove    the same for folders published by an earlier run: lock, remove, unlock
@@ -17,7 +17,7 @@ import type { FaultPlan } from '../fs/seam.js';
 import type { SharedPlan, SharedTable } from './shared.js';
 import type { MigrationRecord } from './types.js';
 
-/** Handed to every worker at its start. */
+/** Handed to every worker before its first folder. */
 export interface WorkerContext {
   readonly engine: 'native' | 'portable';
   /** PROGRESS slots (engine/types.ts). */
@@ -32,8 +32,6 @@ export interface WorkerContext {
   readonly setOwner: boolean;
   readonly takeForeign: boolean;
   readonly publishWithFailures: boolean;
-  /** Published folders are to be retried: the thread loads what that needs at its start (additions.ts). */
-  readonly additions: boolean;
 }
 
 /** A directory below a held root. */
@@ -244,12 +242,24 @@ export type SurveyResult =
     }
   | FailedFolder;
 
+export interface BeginTask {
+  readonly kind: 'begin';
+  /** Counts the threads that have come; so many are waited for. */
+  readonly arrived: Int32Array;
+  readonly threads: number;
+  /** null: it is asked only whether the thread has loaded. */
+  readonly context: WorkerContext | null;
+  /** Published folders are to be retried. */
+  readonly additions: boolean;
+}
+
 export type Task =
   | { readonly kind: 'prepare'; readonly folders: readonly PrepareFolder[] }
   | { readonly kind: 'move'; readonly folders: readonly MoveFolder[] }
   | { readonly kind: 'append'; readonly folders: readonly AppendFolder[] }
   | { readonly kind: 'help'; readonly job: number }
-  | { readonly kind: 'warm'; readonly arrived: Int32Array; readonly threads: number }
   | { readonly kind: 'finish'; readonly folders: readonly FinishFolder[] }
   | { readonly kind: 'remove'; readonly folders: readonly RemoveFolder[] }
   | { readonly kind: 'survey'; readonly folders: readonly PrepareFolder[] };
+
+export type ThreadTask = BeginTask | Task;

@@ -13,6 +13,7 @@ import { Piscina } from 'piscina';
 import { describeError, EXIT, MailhaulError } from '../errors.js';
 
 export interface Threads {
+  /** Rejects with what the task throws, THREAD_DIED, and a plain error after `close`, which is a defect. */
   run(task: unknown, options?: { readonly transferList: ArrayBuffer[] }): Promise<unknown>;
   close(): Promise<void>;
 }
@@ -53,6 +54,8 @@ export function startThreads(filename: string, threads: number, data: unknown): 
   pool.on('error', () => {});
   return {
     async run(task, options) {
+      // piscina would start a thread for it.
+      if (closing) throw new Error('a task came after the threads were closed');
       const deathsBefore = deaths;
       try {
         return await unlessAbandoned(pool.run(task, options));

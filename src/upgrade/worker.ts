@@ -4,23 +4,36 @@
  * process becomes the server account.
  */
 import { workerData } from 'node:worker_threads';
-import { selectEngine } from '../engine/engines.js';
+import { type EngineChoice, selectEngine } from '../engine/engines.js';
 import { armPace } from '../fs/pace.js';
 import { armFaults } from '../fs/seam.js';
 import { nsms3 } from '../source/nsms3/source.js';
+import { waitForAll } from './barrier.js';
 import { perform } from './perform.js';
 import type { StepTools } from './steps.js';
-import type { Task, WorkerContext } from './tasks.js';
+import type { BeginTask, ThreadTask } from './tasks.js';
 
-const context = workerData as WorkerContext;
-if (context.faults !== null) armFaults(context.faults.plan, context.faults.counter);
-armPace(context.pace, context.progress);
-// From disk now: the process may become an account that cannot read it.
-if (context.additions) {
-  await Promise.all([import('./additions.js'), import('./additions-open.js'), import('./additions-append.js')]);
-}
-const tools: StepTools = { engine: await selectEngine(context.engine), source: nsms3, context };
+// While the main thread loads. Where the engine is missing, that one says so.
+await selectEngine(workerData as EngineChoice).catch(() => undefined);
 
-export default function work(task: Task): unknown {
+let tools: StepTools | undefined;
+
+export default function work(task: ThreadTask): unknown {
+  if (task.kind === 'begin') return begin(task);
+  if (tools === undefined) throw new Error('a task came before the first one');
   return perform(tools, task);
+}
+
+async function begin({ context, additions, arrived, threads }: BeginTask): Promise<null> {
+  if (context !== null) {
+    if (context.faults !== null) armFaults(context.faults.plan, context.faults.counter);
+    armPace(context.pace, context.progress);
+    tools = { engine: await selectEngine(context.engine), source: nsms3, context };
+  }
+  // From disk now: the process may become an account that cannot read it.
+  if (additions) {
+    await Promise.all([import('./additions.js'), import('./additions-open.js'), import('./additions-append.js')]);
+  }
+  waitForAll(arrived, threads);
+  return null;
 }

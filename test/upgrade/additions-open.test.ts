@@ -56,7 +56,6 @@ it.each(['EIO', 'ENOSPC'] as const)('what was brought in cannot be noted: %s of 
     setOwner: process.geteuid?.() === 0,
     takeForeign: false,
     publishWithFailures: true,
-    additions: true,
   };
   const tools = { engine: await selectEngine('portable'), source: nsms3, context };
   const addTo = await loadAddTo();

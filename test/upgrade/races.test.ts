@@ -55,7 +55,6 @@ async function runWith(
       await after(task);
       return result;
     },
-    ready: () => Promise.resolve(),
     close: () => Promise.resolve(),
   };
   return {

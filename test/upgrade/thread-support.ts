@@ -18,7 +18,6 @@ export async function threadTools(more: Partial<WorkerContext> = {}): Promise<St
     setOwner: process.geteuid?.() === 0,
     takeForeign: false,
     publishWithFailures: false,
-    additions: false,
     ...more,
   };
   return { engine, source: nsms3, context };
