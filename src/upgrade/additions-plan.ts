@@ -14,6 +14,7 @@
  */
 import type { MessageTable } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
+import { MAX_UID } from './plan-uids.js';
 import { pickRows, tableOf } from './rows.js';
 import type { FolderPlan, MigrationRecord } from './types.js';
 
@@ -35,9 +36,6 @@ export interface Additions {
   /** For each of `rows` the uid that it had on record, 0 for a new file. */
   readonly recordedUids: Uint32Array;
 }
-
-/** Highest uid and uidnext (3x-profile.md). */
-const MAX_UID = 0xffffffff;
 
 /**
  * `plan` of the 3.x folder as it is now, brought together with `record` of the attempt that was published.

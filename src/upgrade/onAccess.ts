@@ -67,7 +67,6 @@ export async function migrateMailbox(
     progress: new Int32Array(new SharedArrayBuffer(64)),
     // Somebody waits for the folder.
     pace: null,
-    faults: null,
     ownerUid: owner.uid,
     ownerGid: owner.gid,
     setOwner: process.geteuid?.() === 0,

@@ -2,7 +2,6 @@
  * The transfer threads (threads.ts) run compiled JavaScript. Each calls its engine synchronously,
  * so a worker is busy with exactly one task; progress and the cancel flag travel in shared memory.
  */
-import type { EngineChoice } from '../engine/engines.js';
 import type { SharedPiece } from '../engine/types.js';
 import { builtFile } from '../package.js';
 import type {
@@ -14,6 +13,7 @@ import type {
   RemoveResult,
   SurveyResult,
   Task,
+  ThreadStart,
   ThreadTask,
   WorkerContext,
 } from './tasks.js';
@@ -57,8 +57,8 @@ interface Team {
   busy: number;
 }
 
-/** Starts so many threads at once, of an engine that is loaded at their start. */
-export function startPool(threads: number, engine: EngineChoice): StartedPool {
+/** Starts so many threads at once. */
+export function startPool(threads: number, start: ThreadStart): StartedPool {
   const teams: Team[] = [];
   /** One of them may be loading. */
   let loading = true;
@@ -66,7 +66,7 @@ export function startPool(threads: number, engine: EngineChoice): StartedPool {
   const growTo = (wanted: number): void => {
     const size = wanted - teams.reduce((sum, team) => sum + team.size, 0);
     if (size <= 0) return;
-    teams.push({ threads: startThreads(builtFile('upgrade/worker'), size, engine), size, busy: 0 });
+    teams.push({ threads: startThreads(builtFile('upgrade/worker'), size, start), size, busy: 0 });
     loading = true;
   };
   const runIn = async (team: Team, task: ThreadTask): Promise<unknown> => {

@@ -7,7 +7,6 @@ import { becomeAccount, checkIdentity } from '../config/privileges.js';
 import { selectEngine } from '../engine/engines.js';
 import { PROGRESS } from '../engine/types.js';
 import { describeError, EXIT, MailhaulError } from '../errors.js';
-import { armedFaults } from '../fs/seam.js';
 import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
 import { ControlFile } from './control.js';
@@ -96,7 +95,6 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
       engine: engine.name,
       progress,
       pace: throttle.pace,
-      faults: armedFaults() ?? null,
       ownerUid,
       ownerGid,
       setOwner: process.geteuid?.() === 0,

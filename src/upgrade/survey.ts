@@ -153,13 +153,15 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       return due;
     });
     for (const folder of stillUnrecorded(mapping, withoutAttempt)) disagrees(folder, unrecorded(folder));
-    pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), engine.name);
+    pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), {
+      engine: engine.name,
+      faults: null,
+    });
     await pool.begin(
       {
         engine: engine.name,
         progress: new Int32Array(new SharedArrayBuffer(64)),
         pace: new Throttle(options.limits ?? NO_LIMITS).pace,
-        faults: null,
         ownerUid: instance.owner.uid,
         ownerGid: instance.owner.gid,
         setOwner: false,

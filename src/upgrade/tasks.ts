@@ -12,19 +12,27 @@
  *
  * Descriptors belong to the process, so a number is all that has to travel; the main thread closes them.
  */
+import type { EngineChoice } from '../engine/engines.js';
 import type { EngineOutput, IndexSummary, RemoveOutput } from '../engine/types.js';
 import type { FaultPlan } from '../fs/seam.js';
 import type { SharedPlan, SharedTable } from './shared.js';
 import type { MigrationRecord } from './types.js';
 
-/** Handed to every worker before its first folder. */
+/** Handed to every thread at its start. */
+export interface ThreadStart {
+  /** Which engine it loads. */
+  readonly engine: EngineChoice;
+  /** Planted faults (fs/seam.ts), also in the addon. */
+  readonly faults: { readonly plan: FaultPlan; readonly counter: Int32Array } | null;
+}
+
+/** Handed to every thread before its first folder. */
 export interface WorkerContext {
   readonly engine: 'native' | 'portable';
   /** PROGRESS slots (engine/types.ts). */
   readonly progress: Int32Array;
   /** Limits that all threads keep to together (fs/pace.ts); null for none. */
   readonly pace: Int32Array | null;
-  readonly faults: { readonly plan: FaultPlan; readonly counter: Int32Array } | null;
   /** The server account. */
   readonly ownerUid: number;
   readonly ownerGid: number;

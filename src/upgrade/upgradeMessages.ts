@@ -3,6 +3,7 @@
  * thread loads the rest of its own (run-messages.ts), which takes about as long.
  */
 import { availableParallelism } from 'node:os';
+import { armedFaults } from '../fs/seam.js';
 import type { RunLimits } from './limits.js';
 import type { ProgressOutput } from './progress.js';
 import type { MessagesReport } from './report.js';
@@ -39,7 +40,10 @@ export interface RunControls {
 export async function upgradeMessages(options: MessagesOptions): Promise<MessagesReport> {
   const { startPool } = await import('./pool.js');
   // How many more of them the run can use is known when it has looked for what is due.
-  const pool = startPool(Math.min(options.threads, availableParallelism()), options.engine);
+  const pool = startPool(Math.min(options.threads, availableParallelism()), {
+    engine: options.engine,
+    faults: armedFaults() ?? null,
+  });
   try {
     const { runMessages } = await import('./run-messages.js');
     return await runMessages(options, pool);

@@ -4,17 +4,20 @@
  * process becomes the server account.
  */
 import { workerData } from 'node:worker_threads';
-import { type EngineChoice, selectEngine } from '../engine/engines.js';
+import { selectEngine } from '../engine/engines.js';
 import { armPace } from '../fs/pace.js';
 import { armFaults } from '../fs/seam.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { waitForAll } from './barrier.js';
 import { perform } from './perform.js';
 import type { StepTools } from './steps.js';
-import type { BeginTask, ThreadTask } from './tasks.js';
+import type { BeginTask, ThreadStart, ThreadTask } from './tasks.js';
 
+const start = workerData as ThreadStart;
+// The addon asks for them when it is loaded.
+if (start.faults !== null) armFaults(start.faults.plan, start.faults.counter);
 // While the main thread loads. Where the engine is missing, that one says so.
-await selectEngine(workerData as EngineChoice).catch(() => undefined);
+await selectEngine(start.engine).catch(() => undefined);
 
 let tools: StepTools | undefined;
 
@@ -26,7 +29,6 @@ export default function work(task: ThreadTask): unknown {
 
 async function begin({ context, additions, arrived, threads }: BeginTask): Promise<null> {
   if (context !== null) {
-    if (context.faults !== null) armFaults(context.faults.plan, context.faults.counter);
     armPace(context.pace, context.progress);
     tools = { engine: await selectEngine(context.engine), source: nsms3, context };
   }

@@ -50,7 +50,6 @@ it.each(['EIO', 'ENOSPC'] as const)('what was brought in cannot be noted: %s of 
     engine: 'portable',
     progress: new Int32Array(16),
     pace: null,
-    faults: null,
     ownerUid: ACCOUNT.uid,
     ownerGid: ACCOUNT.gid,
     setOwner: process.geteuid?.() === 0,

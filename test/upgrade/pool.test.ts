@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { type StartedPool, startPool } from '../../src/upgrade/pool.js';
 
-const start = (threads: number): StartedPool => startPool(threads, 'portable');
+const start = (threads: number): StartedPool => startPool(threads, { engine: 'portable', faults: null });
 
 /** Resolves when so many threads are in a task at the same time, and never with fewer. */
 async function meet(pool: StartedPool, threads: number): Promise<number> {

@@ -12,7 +12,6 @@ export async function threadTools(more: Partial<WorkerContext> = {}): Promise<St
     engine: engine.name,
     progress: new Int32Array(new SharedArrayBuffer(64)),
     pace: null,
-    faults: null,
     ownerUid: ACCOUNT.uid,
     ownerGid: ACCOUNT.gid,
     setOwner: process.geteuid?.() === 0,
