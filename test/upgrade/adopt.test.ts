@@ -71,6 +71,8 @@ function halted(made: HandSite, engine: string, names: readonly string[]): strin
     const found = fs.readdirSync(partition, { recursive: true, encoding: 'utf8' }).find((name) => name.endsWith(last));
     if (found === undefined) continue;
     const mailbox = path.join(partition, found.slice(0, -last.length));
+    // They come in the order of their inodes, which need not be that of their uids.
+    if (!names.every((_, i) => fs.existsSync(`${mailbox}/00/${i + 1}.msg`))) continue;
     expect(fs.existsSync(`${mailbox}/store.idx`)).toBe(false);
     return mailbox;
   }
