@@ -4,9 +4,9 @@
  */
 import type { SharedPiece } from '../engine/types.js';
 import { builtFile } from '../package.js';
+import { meet } from './barrier.js';
 import type {
   AppendResult,
-  BeginTask,
   FinishResult,
   MoveResult,
   PrepareResult,
@@ -61,7 +61,7 @@ interface Team {
 export function startPool(threads: number, start: ThreadStart): StartedPool {
   const teams: Team[] = [];
   /** One of them may be loading. */
-  let loading = true;
+  let loading = false;
   let closed: Promise<void> | undefined;
   const growTo = (wanted: number): void => {
     const size = wanted - teams.reduce((sum, team) => sum + team.size, 0);
@@ -77,13 +77,16 @@ export function startPool(threads: number, start: ThreadStart): StartedPool {
       team.busy -= 1;
     }
   };
-  const meet = async (context: WorkerContext | null, additions: boolean): Promise<void> => {
-    const ended = await Promise.allSettled(teams.flatMap((team) => meetTeam(team, runIn, context, additions)));
+  const begin = async (context: WorkerContext | null, additions: boolean): Promise<void> => {
+    const begun = teams.flatMap((team) =>
+      meet(team.size, (barrier) => runIn(team, { kind: 'begin', ...barrier, context, additions })),
+    );
+    const ended = await Promise.allSettled(begun);
     loading = false;
     for (const end of ended) if (end.status === 'rejected') throw end.reason;
   };
   const stop = async (): Promise<void> => {
-    if (loading) await meet(null, false).catch(() => {});
+    if (loading) await begin(null, false).catch(() => {});
     await Promise.all(teams.map((team) => team.threads.close()));
   };
   growTo(threads);
@@ -93,32 +96,11 @@ export function startPool(threads: number, start: ThreadStart): StartedPool {
       return runIn(team, task) as Promise<TaskResults[K]>;
     },
     growTo,
-    ready: () => meet(null, false),
-    begin: meet,
+    ready: () => begin(null, false),
+    begin,
     close() {
       closed ??= stop();
       return closed;
     },
   };
-}
-
-/**
- * A barrier: no thread leaves its task before all of its team have come, so each has one, and is loaded. One that dies on
- * the way lets the others go.
- */
-function meetTeam(
-  team: Team,
-  runIn: (team: Team, task: ThreadTask) => Promise<unknown>,
-  context: WorkerContext | null,
-  additions: boolean,
-): Promise<unknown>[] {
-  const arrived = new Int32Array(new SharedArrayBuffer(4));
-  const task: BeginTask = { kind: 'begin', arrived, threads: team.size, context, additions };
-  return Array.from({ length: team.size }, () =>
-    runIn(team, task).catch((error: unknown) => {
-      Atomics.add(arrived, 0, team.size);
-      Atomics.notify(arrived, 0);
-      throw error;
-    }),
-  );
 }

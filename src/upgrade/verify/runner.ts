@@ -2,6 +2,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { builtFile } from '../../package.js';
+import { meet } from '../barrier.js';
 import { startThreads } from '../threads.js';
 import { makeContext } from './context.js';
 import { type Implementation, implementations } from './implementations.js';
@@ -43,8 +44,7 @@ export async function threadRunner(threads: number, thread: ThreadContext): Prom
     close: () => pool.close(),
   };
   try {
-    const arrived = new Int32Array(new SharedArrayBuffer(4));
-    await Promise.all(Array.from({ length: threads }, () => pool.run({ kind: 'warm', arrived, threads })));
+    await Promise.all(meet(threads, (barrier) => pool.run({ kind: 'warm', ...barrier } satisfies VerifyTask)));
     return runner;
   } catch (error) {
     await runner.close();
