@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { lockDirectory, lockStore } from '../../src/config/store-lock.js';
 import { closeDir, type Dir, openRoot } from '../../src/fs/dir.js';
 import { commandFile, runCli } from '../support/process.js';
@@ -27,6 +27,13 @@ afterEach(() => {
 const PATH = 'store.partition.primary.path';
 const configutil = (...args: string[]) => runCli('configutil', '--instance', store.instance, ...args);
 const show = (option: string): string => configutil('-o', option).stdout.trim();
+
+/** Whether that process holds the store-wide lock exclusively, by /proc/locks. */
+function isLockedBy(pid: number | undefined): boolean {
+  const file = fs.statSync(join(store.instance, 'lock/__lock.share'), { throwIfNoEntry: false });
+  const locks = fs.readFileSync('/proc/locks', 'latin1').split('\n');
+  return locks.some((line) => line.includes(` WRITE ${pid} `) && line.includes(`:${file?.ino} `));
+}
 
 it('changes no partition path while a process uses the store, and names that process', () => {
   const before = show(PATH);
@@ -72,16 +79,15 @@ it('lets nobody begin to use the store between its look and its change, also whe
     const argv = [commandFile('configutil'), '--instance', store.instance, '-o', PATH, '-v', '/new/primary'];
     const child = spawn(process.execPath, argv, { stdio: ['ignore', 'ignore', 'inherit'] });
     const ended = new Promise((resolve) => child.once('exit', resolve));
-    let refusal = '';
-    for (let i = 0; i < 200 && refusal === '' && child.exitCode === null; i++) {
+    // Looked for where nothing is locked: a lock taken to find out could itself refuse the child.
+    while (!isLockedBy(child.pid)) {
+      expect(child.exitCode).toBeNull();
       await sleep(25);
-      try {
-        if (fs.existsSync(join(store.instance, 'lock/__lock.share'))) lockStore(lockDir, 'shared', '-m').release();
-      } catch (error) {
-        refusal = String(error);
-      }
     }
-    expect(refusal).toContain(`process ${child.pid} (configutil)`);
+    // It has the lock a moment before it has written its name.
+    await vi.waitFor(() =>
+      expect(() => lockStore(lockDir, 'shared', '-m')).toThrow(`process ${child.pid} (configutil)`),
+    );
     held.release();
     expect(await ended).toBe(0);
   } finally {
