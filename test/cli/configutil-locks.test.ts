@@ -85,8 +85,9 @@ it('lets nobody begin to use the store between its look and its change, also whe
       await sleep(25);
     }
     // It has the lock a moment before it has written its name.
-    await vi.waitFor(() =>
-      expect(() => lockStore(lockDir, 'shared', '-m')).toThrow(`process ${child.pid} (configutil)`),
+    await vi.waitFor(
+      () => expect(() => lockStore(lockDir, 'shared', '-m')).toThrow(`process ${child.pid} (configutil)`),
+      10_000,
     );
     held.release();
     expect(await ended).toBe(0);
