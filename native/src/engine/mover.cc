@@ -19,7 +19,7 @@ constexpr std::uint32_t kDeadSource = 32;
 
 }  // namespace
 
-/// Times one message of sixteen, and counts it for all of them: reading the clock costs as much as a short parse. The
+/// Times one message of seventeen, and counts it for all of them: reading the clock costs as much as a short parse. The
 /// thread's messages are counted through all its folders: the first of a folder, which makes directories, stands for
 /// itself only.
 class Mover::Clock {
@@ -36,7 +36,7 @@ class Mover::Clock {
   }
 
  private:
-  static constexpr std::uint32_t kEvery = 16;
+  static constexpr std::uint32_t kEvery = 17;
   bool runs_;
   std::chrono::steady_clock::time_point last_;
 };
@@ -54,7 +54,7 @@ bool Mover::publishes() const noexcept { return shared_.publishes(folder_); }
 Outcome Mover::move(Slice& slice, bool& stopped) {
   slice_ = &slice;
   takeOrder(slice);
-  ReadAhead ahead(folder_, order_);
+  ReadAhead ahead(folder_, order_, scratch_.ahead);
   for (std::size_t k = 0; k < order_.size(); ++k) {
     if (progress_.cancelled()) {
       stopped = true;
@@ -69,7 +69,7 @@ Outcome Mover::move(Slice& slice, bool& stopped) {
     if (outcome.error == MessageError::vanished && folder_.resumed) outcome = reopen(i, outcome, *source);
     if (outcome.ok()) {
       outcome = moveOne(i, *source, slice, clock);
-      ahead.observe(source->wasCold());
+      scratch_.ahead.observe(source->wasCold());
     }
     source->close();
     clock.lap(slice.times.read);

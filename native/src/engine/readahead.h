@@ -1,82 +1,94 @@
 // Messages that are not in the page cache are opened and asked for some files ahead, in inode order: then the disk
-// always has a queue to sort. Warm mail pays nothing: the window opens when several of the last reads had to wait, and
-// closes again.
+// always has a queue. They go in batches, the whole of one in a single system call where the system has io_uring
+// (sys/readring.h): neighbours on the disk are then read by one request, and what was read needs no further call.
+// Elsewhere each is asked for by itself (posix_fadvise).
+//
+//     order_   … consumed │ the batch in hand, read │ the batch behind it, under way │ not begun …
+//                         k                         latest_                          next_
+//
+// Warm mail pays nothing: reading ahead begins when several of the last reads had to wait, and ends again. What a
+// thread has seen holds for its next folder too.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 
 #include "engine/source.h"
 #include "engine/types.h"
-#include "sys/calls.h"
+#include "sys/readring.h"
 
 namespace mailhaul::engine {
+
+/// What a thread keeps for it from folder to folder.
+class AheadMemory {
+ public:
+  /// Messages of a batch, and bytes that are read of them together.
+  static constexpr std::size_t kBatch = 64;
+  static constexpr std::size_t kBatchBytes = std::size_t{1} << 20;
+  /// A larger message is asked for, and read when it is its turn.
+  static constexpr std::size_t kMostBytes = std::size_t{128} << 10;
+
+  /// Tells how a read went: whether it had to wait for the disk.
+  void observe(bool cold) noexcept;
+  [[nodiscard]] bool isCold() const noexcept { return isCold_; }
+  /// No ring from now on: every message is asked for by itself.
+  void useNoRing() noexcept;
+  [[nodiscard]] bool hasRing() const noexcept { return ring_.isOpen(); }
+
+ private:
+  friend class ReadAhead;
+  enum class Read : std::uint8_t { none, underWay, ended };
+  struct Slot {
+    Source source;
+    Outcome outcome;
+    std::span<std::uint8_t> into;
+    Read read = Read::none;
+  };
+
+  [[nodiscard]] bool prepareRing() noexcept;
+
+  /// Of two batches, by the place in the order.
+  std::array<Slot, 2 * kBatch> slots_;
+  std::array<std::unique_ptr<std::uint8_t[]>, 2> bytes_;
+  std::size_t chill_ = 0;  ///< up with every read that had to wait, slowly down with the others
+  bool isCold_ = false;
+  bool triedRing_ = false;
+  sys::ReadRing ring_;  ///< goes first: it waits for what is read into the memory above
+};
+
+static_assert(2 * AheadMemory::kBatch <= sys::ReadRing::kMost);
 
 class ReadAhead {
  public:
   /// `order`: indexes of messages, in the order they are going to be asked for.
-  ReadAhead(const Folder& folder, std::span<const std::uint32_t> order) noexcept : folder_(folder), order_(order) {}
+  ReadAhead(const Folder& folder, std::span<const std::uint32_t> order, AheadMemory& memory) noexcept
+      : folder_(folder), order_(order), memory_(memory) {}
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+  ~ReadAhead();
 
   /// The source of order[k], opened ahead or now.
-  [[nodiscard]] Outcome open(std::size_t k, Source*& source) noexcept {
-    for (next_ = std::max(next_, k); next_ < std::min(k + 1 + window_, order_.size()); ++next_) {
-      start(next_);
-      if (next_ > k && slots_[next_ % slots_.size()].outcome.halt != nullptr) {
-        // Too many descriptors are open: without a window it goes on.
-        window_ = 0;
-        break;
-      }
-    }
-    Slot& slot = slots_[k % slots_.size()];
-    source = &slot.source;
-    return slot.outcome;
-  }
-
+  [[nodiscard]] Outcome open(std::size_t k, Source*& source) noexcept;
   /// Opens order[k] once more, after descriptors became free.
-  [[nodiscard]] Outcome openAgain(std::size_t k, Source*& source) noexcept {
-    start(k);
-    return open(k, source);
-  }
-
-  /// Tells how reading it went.
-  void observe(bool cold) noexcept {
-    // One cold message among hundreds is no reason: opening ahead and asking for it costs each of them two calls.
-    chill_ = cold ? std::min(chill_ + kColdWeight, kWindow) : chill_ - std::min<std::size_t>(chill_, 1);
-    if (chill_ > kColdWeight) window_ = kWindow;
-    if (chill_ == 0) window_ = 0;
-  }
+  [[nodiscard]] Outcome openAgain(std::size_t k, Source*& source) noexcept;
 
  private:
-  static constexpr std::size_t kWindow = 64;
-  static constexpr std::size_t kColdWeight = 8;
-  struct Slot {
-    Source source;
-    Outcome outcome;
-  };
-
-  void start(std::size_t k) noexcept {
-    const std::uint32_t i = order_[k];
-    Slot& slot = slots_[k % slots_.size()];
-    NameBuffer buffer;
-    const char* name = fileName(folder_.messages.name(i), buffer);
-    if (name == nullptr) {
-      slot.outcome = Outcome::fail(MessageError::notRegular);
-      return;
-    }
-    const SourceRules rules{folder_.owner.uid, folder_.takeForeign};
-    slot.outcome = slot.source.open(folder_.sourceFd, name, recordOf(folder_.messages, i), rules);
-    if (slot.outcome.ok() && window_ > 0) sys::willNeed(slot.source.fd());
-  }
+  [[nodiscard]] AheadMemory::Slot& slotOf(std::size_t k) noexcept { return memory_.slots_[k % memory_.slots_.size()]; }
+  void start(std::size_t k) noexcept;
+  void startBatch(std::size_t k) noexcept;
+  [[nodiscard]] std::size_t ringBytes(std::size_t k) const noexcept;
+  void takeResults(bool waited) noexcept;
+  void await(const AheadMemory::Slot& slot) noexcept;
 
   const Folder& folder_;
   std::span<const std::uint32_t> order_;
-  std::array<Slot, kWindow + 1> slots_;
-  std::size_t window_ = 0;
-  std::size_t next_ = 0;   ///< the first one not started
-  std::size_t chill_ = 0;  ///< up with every read that had to wait, slowly down with the others
+  AheadMemory& memory_;
+  std::size_t latest_ = 0;  ///< the first one of the batch begun last
+  std::size_t next_ = 0;    ///< the first one not started
+  std::size_t batches_ = 0;
 };
 
 }  // namespace mailhaul::engine

@@ -7,6 +7,7 @@
 
 #include "engine/buffer.h"
 #include "engine/overview.h"
+#include "engine/readahead.h"
 #include "engine/slice.h"
 #include "engine/target.h"
 
@@ -17,6 +18,7 @@ struct Scratch {
   Buffer compare;
   WrittenInodes written;
   Overview overview;
+  AheadMemory ahead;
   std::vector<std::uint8_t> crlf;
   std::uint32_t messages = 0;  ///< moved by the thread so far; wraps
 

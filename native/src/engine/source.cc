@@ -41,6 +41,7 @@ Outcome Source::open(int dir, const char* name, const Identity& record, const So
   record_ = record;
   rules_ = rules;
   cold_ = false;
+  ahead_ = {};
   st_ = {};
   const int error = sys::openMessage(dir, name, fd_);
   if (error == 0) return {};
@@ -64,6 +65,11 @@ Outcome Source::judge(const struct stat& st) const noexcept {
 Outcome Source::read(Buffer& buffer) {
   if (record_.size >= static_cast<double>(kMessageLimit)) return insteadOf(sourceFailure(EFBIG, "read"));
   const auto size = static_cast<std::size_t>(record_.size);
+  if (size > 0 && ahead_.size() == size) {
+    sys::countBytes(size);
+    bytes_ = ahead_;
+    return check();
+  }
   if (size >= kMapCachedFrom && mapCached(size)) return check();
   const Outcome got = size > kMapAbove ? mapWhole(size, buffer) : readWhole(size, buffer);
   return got.ok() ? check() : insteadOf(got);

@@ -53,6 +53,11 @@ class Source {
   /// Opens `name`. What cannot be opened is looked at, and fails for what it is.
   [[nodiscard]] Outcome open(int dir, const char* name, const Identity& record, const SourceRules& rules) noexcept;
 
+  /// The whole file, and no more, was read into memory that stays as long as this is open: read() has that to check.
+  void wasRead(std::span<const std::uint8_t> bytes, bool cold) noexcept {
+    ahead_ = bytes;
+    cold_ = cold;
+  }
   /// Reads the whole file into `buffer`, or maps it, and checks it: `bytes()` are there. Throws std::bad_alloc.
   [[nodiscard]] Outcome read(Buffer& buffer);
 
@@ -92,6 +97,7 @@ class Source {
   bool foreign_ = false;
   bool cold_ = false;
   std::span<const std::uint8_t> bytes_;
+  std::span<const std::uint8_t> ahead_;
 };
 
 }  // namespace mailhaul::engine
