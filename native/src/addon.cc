@@ -26,6 +26,7 @@
 #include "scan/glance.h"
 #include "scan/scan.h"
 #include "sys/account.h"
+#include "sys/allocator.h"
 #include "sys/calls.h"
 #include "sys/fault.h"
 #include "sys/pace.h"
@@ -34,7 +35,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 17;
+constexpr double kAbi = 18;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -325,6 +326,11 @@ Napi::Value startPacing(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value returnFreedMemory(const Napi::CallbackInfo& info) {
+  sys::returnFreedMemory();
+  return info.Env().Undefined();
+}
+
 /// ioprio_set(2) of a thread of this process: the idle class, or what the system gives.
 Napi::Value setIoIdle(const Napi::CallbackInfo& info) {
   const int error = sys::setIoIdle(js::descriptor(info[0], "thread"), info[1].ToBoolean());
@@ -359,6 +365,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("setPace", Napi::Function::New<guarded<setPace>>(env, "setPace"));
   exports.Set("startPacing", Napi::Function::New<guarded<startPacing>>(env, "startPacing"));
   exports.Set("setIoIdle", Napi::Function::New<guarded<setIoIdle>>(env, "setIoIdle"));
+  exports.Set("returnFreedMemory", Napi::Function::New<guarded<returnFreedMemory>>(env, "returnFreedMemory"));
   return exports;
 }
 

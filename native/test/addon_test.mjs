@@ -61,6 +61,11 @@ const countedBy = (pace) => new BigInt64Array(pace.buffer, 48, 1)[0];
 const disarm = () => addon.setFault(counterOf(), NEVER, 0, 0);
 
 const tests = {
+  'the allocator can be told to return memory, again and again'() {
+    addon.returnFreedMemory();
+    addon.returnFreedMemory();
+  },
+
   async 'an armed pace lives although nobody else holds it'() {
     addon.setPace(paceOf(), counterOf());
     await collect();

@@ -171,7 +171,12 @@ export interface EngineInput {
   readonly resumed: boolean;
   /** PROGRESS slots; `cancel` non-zero stops before the next message (`stopped` in the output). */
   readonly progress: Int32Array;
+  /** OUTPUT_BYTES for each message, aligned to 4: the columns of the output may lie in there. It may be shared memory. */
+  readonly room?: Uint8Array | undefined;
 }
+
+/** Of a message in the columns of EngineOutput: errno, method, error. */
+export const OUTPUT_BYTES = 6;
 
 /** Where the time of a folder went: milliseconds, summed over the threads that moved it; samples, not sums of all. */
 export interface EngineTimes {

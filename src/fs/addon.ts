@@ -105,6 +105,8 @@ export interface NativeAddon {
   startPacing(): void;
   /** ioprio_set(2) of a thread of this process: class idle, or none. */
   setIoIdle(thread: number, idle: boolean): void;
+  /** Of the whole process, for good: memory that is freed in large pieces goes back to the system. */
+  returnFreedMemory(): void;
 }
 
 export interface AccountIds {
@@ -113,7 +115,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 17;
+export const ADDON_ABI = 18;
 
 let loaded: NativeAddon | null | undefined;
 

@@ -7,6 +7,7 @@ import { becomeAccount, checkIdentity } from '../config/privileges.js';
 import { selectEngine } from '../engine/engines.js';
 import { PROGRESS } from '../engine/types.js';
 import { describeError, EXIT, MailhaulError } from '../errors.js';
+import { loadAddon } from '../fs/addon.js';
 import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
 import { ControlFile } from './control.js';
@@ -39,6 +40,7 @@ const LOCK_WAIT_MS = 60_000;
 /** `upgradeMessages` with threads that may still be loading. They are closed in the end, whatever comes. */
 export async function runMessages(options: MessagesOptions, pool: StartedPool): Promise<MessagesReport> {
   const engine = await selectEngine(options.engine);
+  loadAddon()?.returnFreedMemory();
   if (options.engine === 'auto' && engine.name === 'portable') {
     options.notice?.('The native addon is not there; the portable engine is used.');
   }

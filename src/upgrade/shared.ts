@@ -10,7 +10,7 @@
  *     refused                                count
  *     names                                  the last of nameOffsets
  *
- * The order leaves each column aligned. Nobody changes them.
+ * The order leaves each column aligned. Nobody changes them. Behind them `roomBehind` may be given away.
  */
 import type { MessageTable } from '../engine/types.js';
 import type { FolderPlan } from './types.js';
@@ -111,6 +111,19 @@ export function columnsOf({ count, memory, at: from }: SharedTable): MessageTabl
     names,
     refused,
   };
+}
+
+/**
+ * So many bytes, aligned to 8, behind the columns of a folder that has its memory for itself: what is found out of its
+ * messages goes with them, and leaves no memory behind that a thread would collect seldom. undefined: there is no room.
+ */
+export function roomBehind(
+  { memory, isWhole }: SharedTable,
+  { names }: MessageTable,
+  bytes: number,
+): Uint8Array | undefined {
+  const at = (names.byteOffset + names.byteLength + 7) & ~7;
+  return isWhole && at + bytes <= memory.byteLength ? new Uint8Array(memory, at, bytes) : undefined;
 }
 
 /** Room for the columns of the folders of one task: a piece of memory for each small one took longer than to fill it. */

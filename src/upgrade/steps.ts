@@ -2,7 +2,13 @@
  * The steps of one folder that touch mail: what a transfer thread does (worker.ts), and what a service does
  * in its own process when it opens a folder in TRANSITION. Nothing here opens a database.
  */
-import type { DirectoryScan, EngineInput, EngineOutput, FolderEngine } from '../engine/types.js';
+import {
+  type DirectoryScan,
+  type EngineInput,
+  type EngineOutput,
+  type FolderEngine,
+  OUTPUT_BYTES,
+} from '../engine/types.js';
 import { describeError, hasErrno, MailhaulError, systemCause } from '../errors.js';
 import { closeDir, type Dir, fstat, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
@@ -15,7 +21,7 @@ import { planFolder } from './plan.js';
 import { planPlain } from './plan-plain.js';
 import { withMigrated } from './plan-removed.js';
 import { withVanished } from './plan-vanished.js';
-import { openPlan, sharePlan } from './shared.js';
+import { openPlan, roomBehind, type SharedTable, sharePlan } from './shared.js';
 import { stampOf } from './stamp.js';
 import type {
   AddedRows,
@@ -297,13 +303,15 @@ function planOf({ context }: StepTools, task: PrepareFolder, { index, scan }: Fo
 /** With the columns of its plan. */
 export interface OpenMove extends Omit<MoveFolder, 'plan'> {
   readonly plan: FolderPlan;
+  /** Where they lie. */
+  readonly shared: SharedTable;
 }
 
 /** Brings the messages of a folder into its mailbox directory, and its index. */
 export type Transfer = (tools: StepTools, task: OpenMove, target: Dir) => EngineOutput;
 
 /** What the engine is given for a folder. */
-export function inputOf({ context }: StepTools, task: OpenMove, target: Dir): EngineInput {
+export function inputOf({ context }: StepTools, task: OpenMove, target: Dir, room?: Uint8Array): EngineInput {
   return {
     // Without a 3.x folder there is no message to read; any directory will do.
     sourceFd: task.sourceFd < 0 ? target.fd : task.sourceFd,
@@ -322,10 +330,15 @@ export function inputOf({ context }: StepTools, task: OpenMove, target: Dir): En
     publishWithFailures: context.publishWithFailures,
     resumed: task.resumed,
     progress: context.progress,
+    room,
   };
 }
 
-const migrateAll: Transfer = (tools, task, target) => tools.engine.migrate(inputOf(tools, task, target));
+const migrateAll: Transfer = (tools, task, target) => {
+  const { shared, plan } = task;
+  const room = roomBehind(shared, plan.messages, plan.messages.count * OUTPUT_BYTES);
+  return tools.engine.migrate(inputOf(tools, task, target, room));
+};
 
 /** The engine leaves alone what the plan refused, and does not know why a file could not be looked at. */
 function tellErrnos({ plan }: OpenMove, { errors, errnos }: EngineOutput): void {
@@ -348,7 +361,7 @@ export function moveFolder(tools: StepTools, task: MoveFolder, transfer: Transfe
     },
   };
   try {
-    const move = { ...task, plan: openPlan(task.plan) };
+    const move = { ...task, plan: openPlan(task.plan), shared: task.plan.messages };
     const output = transfer(tools, move, target);
     tellErrnos(move, output);
     return { kind: 'moved', id: task.id, output };

@@ -1,7 +1,7 @@
 /** Plans in shared memory. */
 import { expect, it } from 'vitest';
 import type { MessageTable } from '../../src/engine/types.js';
-import { openPlan, sharePlan } from '../../src/upgrade/shared.js';
+import { openPlan, roomBehind, SharedRoom, sharePlan } from '../../src/upgrade/shared.js';
 import type { FolderPlan } from '../../src/upgrade/types.js';
 
 function planOf(count: number): FolderPlan {
@@ -45,4 +45,24 @@ it('is written into memory that a plan before it had, where that is large enough
   expect(shared.messages).toMatchObject({ memory: used, isWhole: true });
   expect(openPlan(shared)).toEqual(plan);
   expect(sharePlan(plan, new SharedArrayBuffer(8)).messages.memory.byteLength).toBeGreaterThan(8);
+});
+
+it('leaves room behind its columns, for as many bytes as its memory has', () => {
+  const shared = sharePlan(planOf(10), new SharedArrayBuffer(1024));
+  const opened = openPlan(shared);
+  // 10 × 41 + 11 × 8 + 20 × 4 + 30 bytes are taken.
+  const room = roomBehind(shared.messages, opened.messages, 400);
+  expect(room).toMatchObject({ byteOffset: 608, length: 400 });
+  room?.fill(0xff);
+  expect(openPlan(shared)).toEqual(planOf(10));
+  expect(roomBehind(shared.messages, opened.messages, 416)).toHaveLength(416);
+  expect(roomBehind(shared.messages, opened.messages, 417)).toBeUndefined();
+});
+
+it('leaves none where another folder comes behind it', () => {
+  const room = new SharedRoom();
+  room.free(1000, null);
+  const table = room.take(0, 8);
+  expect(table.isWhole).toBe(false);
+  expect(roomBehind(table, openPlan({ ...sharePlan(planOf(0), null), messages: table }).messages, 8)).toBeUndefined();
 });

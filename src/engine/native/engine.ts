@@ -29,7 +29,8 @@ export function nativeEngine(addon: NativeAddon): FolderEngine {
     },
     migrate(input) {
       begin(input.progress);
-      return outputOf(input.messages.count, (columns, numbers) => addon.migrate(input, columns, numbers));
+      const { messages, room } = input;
+      return outputOf(messages.count, room, (columns, numbers) => addon.migrate(input, columns, numbers));
     },
     removeSources: (input) => addon.removeSources(input),
   };

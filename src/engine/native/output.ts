@@ -1,20 +1,22 @@
 /** What the addon says of a folder, from arrays that it fills: objects that it made itself took longer than the messages. */
-import type { EngineOutput } from '../types.js';
+import { type EngineOutput, OUTPUT_BYTES } from '../types.js';
 
 /** Filled by one call, read before the next. */
 const numbers = new Float64Array(15);
 
 export function outputOf(
   count: number,
+  room: Uint8Array | undefined,
   migrate: (columns: Uint8Array, numbers: Float64Array) => EngineOutput['halt'],
 ): EngineOutput {
   // One buffer for all columns, as each is copied when it goes to another thread.
-  const memory = new ArrayBuffer(6 * count);
-  const halt = migrate(new Uint8Array(memory), numbers);
+  const columns = room ?? new Uint8Array(OUTPUT_BYTES * count);
+  const halt = migrate(columns, numbers);
+  const { buffer, byteOffset } = columns;
   return {
-    methods: new Uint8Array(memory, 4 * count, count),
-    errors: new Uint8Array(memory, 5 * count, count),
-    errnos: new Int32Array(memory, 0, count),
+    methods: new Uint8Array(buffer, byteOffset + 4 * count, count),
+    errors: new Uint8Array(buffer, byteOffset + 5 * count, count),
+    errnos: new Int32Array(buffer, byteOffset, count),
     summary: numbers[0] === 0 ? null : summaryOf(),
     bytes: numbers[9]!,
     halt,
