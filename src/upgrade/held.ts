@@ -16,6 +16,8 @@ const DESCRIPTORS = 3;
 const OTHER_FILES = 96;
 /** A thread has its event loop, and opens the directory, files and hash directories of the folder in hand. */
 const FILES_OF_THREAD = 24;
+/** And two batches of messages that it reads ahead (native/src/engine/readahead.cc): all threads a quarter at most. */
+const BATCH = { least: 4, most: 64 };
 /** What is of use to a run, for more it has no need. */
 export const HELD_AT_MOST: HeldFolders = { underWay: 512, moved: 1_024 };
 
@@ -24,7 +26,8 @@ export function heldFolders(
   limit: number,
   { options: { threads }, roots }: Pick<Run, 'options' | 'roots'>,
 ): HeldFolders {
-  const others = OTHER_FILES + FILES_OF_THREAD * threads + roots.stores.size + 2 * roots.partitions.size;
+  const batch = Math.min(BATCH.most, Math.max(BATCH.least, Math.floor(limit / 8 / threads)));
+  const others = OTHER_FILES + (FILES_OF_THREAD + 2 * batch) * threads + roots.stores.size + 2 * roots.partitions.size;
   const all = Math.floor((limit - others) / DESCRIPTORS);
   if (all >= HELD_AT_MOST.underWay + HELD_AT_MOST.moved) return HELD_AT_MOST;
   const underWay = Math.max(1, Math.floor(all / 3));

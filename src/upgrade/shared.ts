@@ -40,6 +40,9 @@ export function columnBytes(indexBytes: number): number {
   return 4 * indexBytes;
 }
 
+/** To a multiple of 8; no shift, which has 32 bits. */
+const aligned = (at: number): number => Math.ceil(at / 8) * 8;
+
 /** In `memory` if it is large enough, else in a piece of its own. */
 export function sharePlan(plan: FolderPlan, memory: SharedArrayBuffer | null): SharedPlan {
   return { ...plan, messages: shareTable(plan.messages, memory) };
@@ -122,7 +125,7 @@ export function roomBehind(
   { names }: MessageTable,
   bytes: number,
 ): Uint8Array | undefined {
-  const at = (names.byteOffset + names.byteLength + 7) & ~7;
+  const at = aligned(names.byteOffset + names.byteLength);
   return isWhole && at + bytes <= memory.byteLength ? new Uint8Array(memory, at, bytes) : undefined;
 }
 
@@ -145,7 +148,7 @@ export class SharedRoom {
   /** The table of `count` messages whose columns are now in the first `bytes` of what is free. */
   take(count: number, bytes: number): SharedTable {
     const table = { count, memory: this.#memory, at: this.#at, isWhole: this.#isWhole };
-    this.#at = Math.min((this.#at + bytes + 7) & ~7, this.#memory.byteLength);
+    this.#at = Math.min(aligned(this.#at + bytes), this.#memory.byteLength);
     return table;
   }
 }

@@ -1,8 +1,10 @@
 #include "engine/readahead.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <new>
 
 #include "sys/calls.h"
@@ -13,8 +15,20 @@ namespace {
 
 constexpr std::size_t kColdWeight = 8;
 constexpr std::size_t kMostChill = 64;
+/// Of the files that may be open all threads together have a quarter for what they read ahead, two batches each
+/// (held.ts knows).
+constexpr std::size_t kShareOfFiles = 2 * 4;
+constexpr std::size_t kLeastBatch = 4;
+std::atomic<std::size_t> threads{0};
 
 }  // namespace
+
+AheadMemory::AheadMemory() noexcept { ++threads; }
+
+AheadMemory::~AheadMemory() {
+  --threads;
+  useNoRing();
+}
 
 void AheadMemory::observe(bool cold) noexcept {
   // One cold message among hundreds is no reason: opening ahead and asking for it costs each of them two calls.
@@ -25,10 +39,13 @@ void AheadMemory::observe(bool cold) noexcept {
 
 void AheadMemory::useNoRing() noexcept {
   triedRing_ = true;
-  ring_.close();
+  if (ring_.close()) return;
+  // It may still be written to.
+  for (auto& bytes : bytes_) static_cast<void>(bytes.release());
 }
 
-bool AheadMemory::prepareRing() noexcept {
+bool AheadMemory::prepare() noexcept {
+  if (batch_ == 0) batch_ = std::clamp(sys::mostFiles() / kShareOfFiles / threads.load(), kLeastBatch, kBatch);
   if (!triedRing_) {
     triedRing_ = true;
     for (auto& bytes : bytes_) bytes.reset(new (std::nothrow) std::uint8_t[kBatchBytes]);
@@ -82,24 +99,26 @@ void ReadAhead::start(std::size_t k) noexcept {
 }
 
 void ReadAhead::startBatch(std::size_t k) noexcept {
-  const bool hasRing = memory_.prepareRing();
+  const bool hasRing = memory_.prepare();
   std::span<std::uint8_t> rest;
   if (hasRing) rest = {memory_.bytes_[batches_ % 2].get(), AheadMemory::kBatchBytes};
   ++batches_;
   latest_ = next_;
-  for (; next_ < order_.size() && next_ - latest_ < AheadMemory::kBatch; ++next_) {
+  bool isFull = false;
+  for (; next_ < order_.size() && next_ - latest_ < memory_.batch_; ++next_) {
     const std::size_t bytes = hasRing ? ringBytes(next_) : 0;
     if (bytes > rest.size()) break;
     start(next_);
     AheadMemory::Slot& slot = slotOf(next_);
     if (next_ > k && slot.outcome.halt != nullptr) {
       // Too many descriptors are open: one after another it goes on.
-      memory_.chill_ = 0;
-      memory_.isCold_ = false;
+      isFull = true;
       break;
     }
     if (!slot.outcome.ok()) continue;
-    if (bytes == 0) {
+    struct stat st {};
+    // A read of a fifo that took the place of a message would wait until somebody writes to it.
+    if (bytes == 0 || sys::statFd(slot.source.fd(), st) != 0 || !S_ISREG(st.st_mode)) {
       sys::willNeed(slot.source.fd());
       continue;
     }
@@ -108,9 +127,26 @@ void ReadAhead::startBatch(std::size_t k) noexcept {
     memory_.ring_.queue(slot.source.fd(), slot.into, static_cast<std::uint32_t>(next_ % memory_.slots_.size()));
     rest = rest.subspan(bytes);
   }
-  if (!hasRing) return;
-  memory_.ring_.submit();
-  takeResults(false);
+  if (hasRing) {
+    takeResults(true);
+    memory_.ring_.submit();
+    // What is there already was in memory.
+    takeResults(false);
+  }
+  if (isFull) static_cast<void>(letGo(k));
+}
+
+bool ReadAhead::letGo(std::size_t k) noexcept {
+  memory_.chill_ = 0;
+  memory_.isCold_ = false;
+  bool any = false;
+  for (; next_ > k + 1; --next_) {
+    AheadMemory::Slot& slot = slotOf(next_ - 1);
+    await(slot);
+    any = any || slot.source.isOpen();
+    slot.source.close();
+  }
+  return any;
 }
 
 /// Of the memory of a batch: one more than the message has, which shows that it did not grow. 0: it is not for the
@@ -128,7 +164,7 @@ void ReadAhead::takeResults(bool waited) noexcept {
     slot.read = AheadMemory::Read::ended;
     if (result >= 0 && static_cast<std::size_t>(result) + 1 == slot.into.size()) {
       slot.source.wasRead(slot.into.first(slot.into.size() - 1), waited);
-    } else if (result == -EAGAIN) {
+    } else if (result > 0 || result == -EAGAIN) {
       sys::willNeed(slot.source.fd());
     }
     // Whatever else went wrong, reading it when it is its turn tells.

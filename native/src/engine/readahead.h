@@ -25,11 +25,16 @@ namespace mailhaul::engine {
 /// What a thread keeps for it from folder to folder.
 class AheadMemory {
  public:
-  /// Messages of a batch, and bytes that are read of them together.
+  /// Messages of a batch at most, and bytes that are read of them together.
   static constexpr std::size_t kBatch = 64;
   static constexpr std::size_t kBatchBytes = std::size_t{1} << 20;
   /// A larger message is asked for, and read when it is its turn.
   static constexpr std::size_t kMostBytes = std::size_t{128} << 10;
+
+  AheadMemory() noexcept;
+  AheadMemory(const AheadMemory&) = delete;
+  AheadMemory& operator=(const AheadMemory&) = delete;
+  ~AheadMemory();
 
   /// Tells how a read went: whether it had to wait for the disk.
   void observe(bool cold) noexcept;
@@ -48,15 +53,17 @@ class AheadMemory {
     Read read = Read::none;
   };
 
-  [[nodiscard]] bool prepareRing() noexcept;
+  /// False: there is no ring.
+  [[nodiscard]] bool prepare() noexcept;
 
   /// Of two batches, by the place in the order.
   std::array<Slot, 2 * kBatch> slots_;
   std::array<std::unique_ptr<std::uint8_t[]>, 2> bytes_;
+  std::size_t batch_ = 0;  ///< messages; fewer where few files may be open; 0: not known yet
   std::size_t chill_ = 0;  ///< up with every read that had to wait, slowly down with the others
   bool isCold_ = false;
   bool triedRing_ = false;
-  sys::ReadRing ring_;  ///< goes first: it waits for what is read into the memory above
+  sys::ReadRing ring_;
 };
 
 static_assert(2 * AheadMemory::kBatch <= sys::ReadRing::kMost);
@@ -74,6 +81,8 @@ class ReadAhead {
   [[nodiscard]] Outcome open(std::size_t k, Source*& source) noexcept;
   /// Opens order[k] once more, after descriptors became free.
   [[nodiscard]] Outcome openAgain(std::size_t k, Source*& source) noexcept;
+  /// Closes what is open behind order[k], for a while: descriptors are needed elsewhere. False: nothing was.
+  [[nodiscard]] bool letGo(std::size_t k) noexcept;
 
  private:
   [[nodiscard]] AheadMemory::Slot& slotOf(std::size_t k) noexcept { return memory_.slots_[k % memory_.slots_.size()]; }

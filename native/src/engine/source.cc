@@ -130,6 +130,8 @@ Outcome Source::mapWhole(std::size_t size, Buffer& buffer) {
   return {};
 }
 
+bool Source::rewind() const noexcept { return sys::rewind(fd_.get()) == 0; }
+
 Outcome Source::check() noexcept {
   struct stat now {};
   if (const int error = sys::statFd(fd_.get(), now); error != 0) return sourceFailure(error, "fstat");

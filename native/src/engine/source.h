@@ -61,6 +61,9 @@ class Source {
   /// Reads the whole file into `buffer`, or maps it, and checks it: `bytes()` are there. Throws std::bad_alloc.
   [[nodiscard]] Outcome read(Buffer& buffer);
 
+  /// read() may be called once more.
+  [[nodiscard]] bool rewind() const noexcept;
+
   /// Looks at the open file: MSG_CHANGED when it is not the one of the record, MSG_NOT_REGULAR, MSG_FOREIGN_OWNER or
   /// MSG_WRITABLE_BY_OTHERS when the rules refuse it, MSG_UNREADABLE when a part of it got lost. `st()` is of now.
   [[nodiscard]] Outcome check() noexcept;

@@ -33,7 +33,7 @@ Seen glance(int dir, const char* name, Glance& out) {
   if (name != nullptr && sys::openListed(dir, name, out.opened) != 0) return Seen::other;
   const int fd = name == nullptr ? dir : out.opened.get();
   struct stat st {};
-  if (sys::statFd(fd, st) != 0 || (name == nullptr && sys::rewindDirectory(fd) != 0)) return Seen::other;
+  if (sys::statFd(fd, st) != 0 || (name == nullptr && sys::rewind(fd) != 0)) return Seen::other;
   out.device = st.st_dev;
   out.inode = st.st_ino;
   int failed = 0;

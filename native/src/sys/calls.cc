@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -197,8 +198,13 @@ int readDirectory(int fd, std::span<std::uint8_t> into, std::size_t& got) noexce
   return error;
 }
 
-int rewindDirectory(int fd) noexcept {
+int rewind(int fd) noexcept {
   return retry([&] { return ::lseek(fd, 0, SEEK_SET); });
+}
+
+std::size_t mostFiles() noexcept {
+  rlimit limit{};
+  return ::getrlimit(RLIMIT_NOFILE, &limit) == 0 ? static_cast<std::size_t>(limit.rlim_cur) : 0;
 }
 
 void willNeed(int fd) noexcept {

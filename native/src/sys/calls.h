@@ -36,6 +36,8 @@ namespace mailhaul::sys {
 [[nodiscard]] int openListedBelow(int dir, const char* path, Fd& out) noexcept;
 [[nodiscard]] int statAt(int dir, const char* name, struct stat& out) noexcept;
 [[nodiscard]] int statFd(int fd, struct stat& out) noexcept;
+/// Files that this process may have open.
+[[nodiscard]] std::size_t mostFiles() noexcept;
 /// Reads until `into` is full or the file ends; `got` is what was read.
 [[nodiscard]] int readFull(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept;
 /// One read that takes only what is in the page cache; EAGAIN when it would have to wait for the disk.
@@ -45,8 +47,8 @@ namespace mailhaul::sys {
 [[nodiscard]] int readAt(int fd, std::span<std::uint8_t> into, std::uint64_t offset, std::size_t& got) noexcept;
 /// getdents64: fills `into` with directory entries; 0 bytes at the end of the directory.
 [[nodiscard]] int readDirectory(int fd, std::span<std::uint8_t> into, std::size_t& got) noexcept;
-/// The next entry is the first again.
-[[nodiscard]] int rewindDirectory(int fd) noexcept;
+/// The next byte, of a directory the next entry, is the first again.
+[[nodiscard]] int rewind(int fd) noexcept;
 /// Asks the kernel to read the whole file ahead. A hint: its failure is nothing to act on.
 void willNeed(int fd) noexcept;
 

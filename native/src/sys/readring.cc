@@ -90,19 +90,20 @@ int ReadRing::map(const void* setUpAs) noexcept {
   return 0;
 }
 
-void ReadRing::close() noexcept {
+bool ReadRing::close() noexcept {
   std::uint32_t token = 0;
   std::int32_t result = 0;
-  // Their memory may go after this.
   while (underWay_ > 0) {
     if (!take(token, result) && wait() != 0) break;
   }
+  const bool ended = underWay_ == 0;
   if (rings_ != nullptr) ::munmap(rings_, ringBytes_);
   if (entries_ != nullptr) ::munmap(entries_, entryBytes_);
   rings_ = nullptr;
   entries_ = nullptr;
   fd_.reset();
   queued_ = refused_ = underWay_ = 0;
+  return ended;
 }
 
 void ReadRing::queue(int fd, std::span<std::uint8_t> into, std::uint32_t token) noexcept {
@@ -167,7 +168,7 @@ int ReadRing::enter(std::uint32_t submitted, std::uint32_t awaited, int& taken) 
 #else  // Nothing of it is ever called but open() and close().
 
 int ReadRing::open() noexcept { return ENOSYS; }
-void ReadRing::close() noexcept {}
+bool ReadRing::close() noexcept { return true; }
 void ReadRing::queue(int, std::span<std::uint8_t>, std::uint32_t) noexcept {}
 void ReadRing::submit() noexcept {}
 bool ReadRing::take(std::uint32_t&, std::int32_t&) noexcept { return false; }

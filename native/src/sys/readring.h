@@ -26,12 +26,12 @@ class ReadRing {
   ReadRing() noexcept = default;
   ReadRing(const ReadRing&) = delete;
   ReadRing& operator=(const ReadRing&) = delete;
-  /// Waits for what is under way.
   ~ReadRing() { close(); }
 
   /// Returns 0 or errno: ENOSYS, EPERM where the system has none or does not allow it.
   [[nodiscard]] int open() noexcept;
-  void close() noexcept;
+  /// Waits for what is under way. False: that failed, and memory that was given may still be written to.
+  bool close() noexcept;
   [[nodiscard]] bool isOpen() const noexcept { return fd_.isOpen(); }
 
   /// Queues a read of the beginning of the file into `into`, which stays until the result was taken.
