@@ -211,12 +211,7 @@ function throttledCase(one: StorePlan, two: StorePlan): Case {
     if (seen === undefined || device === undefined || device === null || seen.disks[0] === undefined) {
       throw new Error('the disks of this case must be block devices');
     }
-    const { readBytes, reads } = seen.disks[0];
-    return {
-      device,
-      bytesPerSecond: readBytes / seen.seconds / 10,
-      readsPerSecond: reads / seen.seconds / 10,
-    };
+    return { device, bytesPerSecond: seen.disks[0].readBytes / seen.seconds / 10 };
   };
   return {
     name: 'throttled',

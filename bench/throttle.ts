@@ -1,6 +1,7 @@
 /**
  * Limits how fast a command may read from a device, by the kernel's own block controller: cgroup v1 (blkio.throttle) or
- * v2 (io.max). Reads only: v1 does not know whose pages it writes. Needs root.
+ * v2 (io.max). Reads only: v1 does not know whose pages it writes. By bytes: the controller counts reads before neighbours
+ * are joined, the counters of a disk after, so that a share of what those say would be no such share. Needs root.
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
@@ -9,7 +10,6 @@ import type { Device } from './devices.js';
 export interface ReadLimit {
   readonly device: Device;
   readonly bytesPerSecond: number;
-  readonly readsPerSecond: number;
 }
 
 export interface Throttle {
@@ -25,16 +25,15 @@ export function canThrottle(): boolean {
   return process.geteuid?.() === 0 && (fs.existsSync(`${V1}/blkio.throttle.read_bps_device`) || hasIoMax());
 }
 
-export function throttle({ device, bytesPerSecond, readsPerSecond }: ReadLimit): Throttle {
+export function throttle({ device, bytesPerSecond }: ReadLimit): Throttle {
   const v1 = fs.existsSync(`${V1}/blkio.throttle.read_bps_device`);
   const group = fs.mkdtempSync(path.join(v1 ? V1 : V2, 'msg-bench-'));
   const id = `${device.major}:${device.minor}`;
-  const [bytes, reads] = [Math.max(1, Math.round(bytesPerSecond)), Math.max(1, Math.round(readsPerSecond))];
+  const bytes = Math.max(1, Math.round(bytesPerSecond));
   try {
     if (v1) {
       fs.writeFileSync(path.join(group, 'blkio.throttle.read_bps_device'), `${id} ${bytes}`);
-      fs.writeFileSync(path.join(group, 'blkio.throttle.read_iops_device'), `${id} ${reads}`);
-    } else fs.writeFileSync(path.join(group, 'io.max'), `${id} rbps=${bytes} riops=${reads}`);
+    } else fs.writeFileSync(path.join(group, 'io.max'), `${id} rbps=${bytes}`);
   } catch (error) {
     fs.rmdirSync(group);
     throw error;
