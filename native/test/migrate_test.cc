@@ -2,7 +2,6 @@
 #include "engine/migrate.h"
 
 #include <errno.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -18,14 +17,14 @@ using mailhaul::engine::Method;
 using mailhaul::engine::Result;
 using mailhaul::engine::Scratch;
 using mailhaul::test::ArmedFault;
+using mailhaul::test::FewDescriptors;
+using mailhaul::test::openDescriptors;
 using mailhaul::test::TestFolder;
 
 namespace {
 
 constexpr std::string_view kCrlf = "Subject: one\r\n\r\nText\r\n";
 constexpr std::string_view kBareLf = "Subject: one\n\nText\n";
-
-std::ptrdiff_t openDescriptors() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
 
 /// A linked message, a rewritten one, and a shared one that is rewritten twice.
 void fill(TestFolder& folder) {
@@ -137,11 +136,6 @@ TEST(AThousandDirectoriesNeedFewDescriptors) {
 TEST(FewDescriptorsAreEnough) {
   TestFolder folder;
   for (std::uint32_t i = 1; i <= 300; ++i) folder.add(i * 100, "m" + std::to_string(i), i % 2 == 0 ? kCrlf : kBareLf);
-  struct rlimit old {};
-  CHECK_EQ(::getrlimit(RLIMIT_NOFILE, &old), 0);
-  const rlimit few{static_cast<rlim_t>(openDescriptors()) + 12, old.rlim_max};
-  CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
-  const Result result = migrate(folder.input());
-  CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &old), 0);
-  CHECK(result.published);
+  const FewDescriptors few(12);
+  CHECK(migrate(folder.input()).published);
 }

@@ -2,7 +2,6 @@
 #include "engine/readahead.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,11 +26,11 @@ using mailhaul::engine::Outcome;
 using mailhaul::engine::ReadAhead;
 using mailhaul::engine::Scratch;
 using mailhaul::engine::Source;
+using mailhaul::test::FewDescriptors;
+using mailhaul::test::openDescriptors;
 using mailhaul::test::TestFolder;
 
 namespace {
-
-std::ptrdiff_t openDescriptors() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
 
 std::string nameOf(std::size_t i) { return "m" + std::to_string(i); }
 
@@ -143,22 +142,14 @@ TEST(WhatNobodyAsksForIsClosed) {
 TEST(ReadingAheadGoesOnWithFewDescriptors) {
   Mail mail(300);
   const std::vector<std::string> expected = readAll(mail, Way::oneAfterAnother);
-  rlimit before{};
-  CHECK_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   for (const Way way : {Way::ring, Way::advice}) {
-    rlimit few = before;
-    few.rlim_cur = static_cast<rlim_t>(openDescriptors() + 6);
-    CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+    const FewDescriptors few(6);
     const auto memory = memoryFor(way);
-    const bool same = readAll(mail, *memory, mail.count) == expected;
-    CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
-    CHECK(same);
+    CHECK(readAll(mail, *memory, mail.count) == expected);
   }
 }
 
 TEST(ColdMailIsMigratedWithFewDescriptors) {
-  rlimit before{};
-  CHECK_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
   for (const Way way : {Way::oneAfterAnother, Way::ring, Way::advice}) {
     for (const int spare : {6, 8, 12, 30}) {
       TestFolder folder;
@@ -167,11 +158,8 @@ TEST(ColdMailIsMigratedWithFewDescriptors) {
       Scratch scratch;
       if (way == Way::advice) scratch.ahead.useNoRing();
       for (int i = 0; i < 8 && way != Way::oneAfterAnother; ++i) scratch.ahead.observe(true);
-      rlimit few = before;
-      few.rlim_cur = static_cast<rlim_t>(openDescriptors() + spare);
-      CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+      const FewDescriptors few(spare);
       const auto result = mailhaul::engine::migrate(input, scratch);
-      CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
       CHECK(result.published);
       CHECK_EQ(result.haltError, 0);
     }

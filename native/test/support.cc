@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "sys/calls.h"
+#include "test.h"
 
 namespace mailhaul::test {
 namespace {
@@ -100,6 +101,16 @@ std::map<std::string, std::string> TestFolder::target() const {
   }
   return files;
 }
+
+std::ptrdiff_t openDescriptors() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
+
+FewDescriptors::FewDescriptors(int spare) {
+  CHECK_EQ(::getrlimit(RLIMIT_NOFILE, &before_), 0);
+  const rlimit few{static_cast<rlim_t>(openDescriptors() + spare), before_.rlim_max};
+  CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+}
+
+FewDescriptors::~FewDescriptors() { CHECK_EQ(::setrlimit(RLIMIT_NOFILE, &before_), 0); }
 
 std::string readFile(const std::filesystem::path& path) {
   std::ifstream in(path, std::ios::binary);

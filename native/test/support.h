@@ -2,8 +2,11 @@
 // thread.
 #pragma once
 
+#include <sys/resource.h>
+
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -93,6 +96,21 @@ class TestFolder {
   std::vector<std::uint64_t> inodes_;
   std::vector<std::int64_t> mtimes_;
   alignas(std::int64_t) std::array<std::int32_t, 16> progress_{};
+};
+
+/// Of this process; one of them is of the look itself.
+[[nodiscard]] std::ptrdiff_t openDescriptors();
+
+/// While it lives, only so many more files may be opened.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(int spare);
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+  ~FewDescriptors();
+
+ private:
+  rlimit before_{};
 };
 
 [[nodiscard]] std::string readFile(const std::filesystem::path& path);

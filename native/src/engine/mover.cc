@@ -69,8 +69,9 @@ Outcome Mover::move(Slice& slice, bool& stopped) {
     if (outcome.error == MessageError::vanished && folder_.resumed) outcome = reopen(i, outcome, *source);
     if (outcome.ok()) {
       outcome = moveOne(i, *source, slice, clock);
-      const bool isFull = outcome.halt != nullptr && (outcome.errorNumber == EMFILE || outcome.errorNumber == ENFILE);
-      if (isFull && ahead.letGo(k) && source->rewind()) outcome = moveOne(i, *source, slice, clock);
+      if (outcome.lacksDescriptors() && ahead.letGo(k) && source->rewind()) {
+        outcome = moveOne(i, *source, slice, clock);
+      }
       scratch_.ahead.observe(source->wasCold());
     }
     source->close();

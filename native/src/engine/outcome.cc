@@ -10,6 +10,10 @@ bool lacking(int error) noexcept { return error == EMFILE || error == ENFILE || 
 
 }  // namespace
 
+bool Outcome::lacksDescriptors() const noexcept {
+  return halt != nullptr && (errorNumber == EMFILE || errorNumber == ENFILE);
+}
+
 Outcome sourceFailure(int error, const char* call) noexcept {
   if (lacking(error)) return {MessageError::none, error, call};
   switch (error) {

@@ -43,8 +43,7 @@ Outcome Placer::place(const Message& message, Method& method) {
 }
 
 bool Placer::freeDescriptors(const Outcome& outcome) noexcept {
-  return outcome.halt != nullptr && (outcome.errorNumber == EMFILE || outcome.errorNumber == ENFILE) &&
-         directories_.closeAll();
+  return outcome.lacksDescriptors() && directories_.closeAll();
 }
 
 Outcome Placer::placeOnce(const Message& message, Method& method) {

@@ -54,14 +54,8 @@ bool AheadMemory::prepare() noexcept {
   return ring_.isOpen();
 }
 
-ReadAhead::~ReadAhead() {
-  // Those that nobody asks for any more.
-  for (std::size_t k = next_ - std::min(next_, memory_.slots_.size()); k < next_; ++k) {
-    AheadMemory::Slot& slot = slotOf(k);
-    await(slot);
-    slot.source.close();
-  }
-}
+// Those that nobody asks for any more.
+ReadAhead::~ReadAhead() { closeFrom(next_ - std::min(next_, memory_.slots_.size())); }
 
 Outcome ReadAhead::open(std::size_t k, Source*& source) noexcept {
   // What is read ahead is read before anybody has waited for it: not under a limit.
@@ -87,7 +81,7 @@ Outcome ReadAhead::openAgain(std::size_t k, Source*& source) noexcept {
 void ReadAhead::start(std::size_t k) noexcept {
   const std::uint32_t i = order_[k];
   AheadMemory::Slot& slot = slotOf(k);
-  slot.read = AheadMemory::Read::none;
+  slot.isUnderWay = false;
   NameBuffer buffer;
   const char* name = fileName(folder_.messages.name(i), buffer);
   if (name == nullptr) {
@@ -123,7 +117,7 @@ void ReadAhead::startBatch(std::size_t k) noexcept {
       continue;
     }
     slot.into = rest.first(bytes);
-    slot.read = AheadMemory::Read::underWay;
+    slot.isUnderWay = true;
     memory_.ring_.queue(slot.source.fd(), slot.into, static_cast<std::uint32_t>(next_ % memory_.slots_.size()));
     rest = rest.subspan(bytes);
   }
@@ -139,8 +133,13 @@ void ReadAhead::startBatch(std::size_t k) noexcept {
 bool ReadAhead::letGo(std::size_t k) noexcept {
   memory_.chill_ = 0;
   memory_.isCold_ = false;
+  return closeFrom(k + 1);
+}
+
+/// False: none was open.
+bool ReadAhead::closeFrom(std::size_t first) noexcept {
   bool any = false;
-  for (; next_ > k + 1; --next_) {
+  for (; next_ > first; --next_) {
     AheadMemory::Slot& slot = slotOf(next_ - 1);
     await(slot);
     any = any || slot.source.isOpen();
@@ -161,7 +160,7 @@ void ReadAhead::takeResults(bool waited) noexcept {
   std::int32_t result = 0;
   while (memory_.ring_.take(token, result)) {
     AheadMemory::Slot& slot = memory_.slots_[token];
-    slot.read = AheadMemory::Read::ended;
+    slot.isUnderWay = false;
     if (result >= 0 && static_cast<std::size_t>(result) + 1 == slot.into.size()) {
       slot.source.wasRead(slot.into.first(slot.into.size() - 1), waited);
     } else if (result > 0 || result == -EAGAIN) {
@@ -172,10 +171,10 @@ void ReadAhead::takeResults(bool waited) noexcept {
 }
 
 void ReadAhead::await(const AheadMemory::Slot& slot) noexcept {
-  while (slot.read == AheadMemory::Read::underWay) {
+  while (slot.isUnderWay) {
     if (memory_.ring_.wait() != 0) {
       memory_.useNoRing();
-      for (AheadMemory::Slot& other : memory_.slots_) other.read = AheadMemory::Read::none;
+      for (AheadMemory::Slot& other : memory_.slots_) other.isUnderWay = false;
       return;
     }
     takeResults(true);

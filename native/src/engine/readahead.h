@@ -45,12 +45,11 @@ class AheadMemory {
 
  private:
   friend class ReadAhead;
-  enum class Read : std::uint8_t { none, underWay, ended };
   struct Slot {
     Source source;
     Outcome outcome;
     std::span<std::uint8_t> into;
-    Read read = Read::none;
+    bool isUnderWay = false;  ///< being read into that
   };
 
   /// False: there is no ring.
@@ -91,6 +90,7 @@ class ReadAhead {
   [[nodiscard]] std::size_t ringBytes(std::size_t k) const noexcept;
   void takeResults(bool waited) noexcept;
   void await(const AheadMemory::Slot& slot) noexcept;
+  bool closeFrom(std::size_t first) noexcept;
 
   const Folder& folder_;
   std::span<const std::uint32_t> order_;

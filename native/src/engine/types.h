@@ -40,6 +40,8 @@ struct [[nodiscard]] Outcome {
   const char* halt = nullptr;
 
   [[nodiscard]] bool ok() const noexcept { return error == MessageError::none && halt == nullptr; }
+  /// As many files are open as may be: some that are not needed now can be closed, and the step repeated.
+  [[nodiscard]] bool lacksDescriptors() const noexcept;
   [[nodiscard]] static Outcome fail(MessageError why, int number = 0) noexcept { return {why, number, nullptr}; }
 };
 
