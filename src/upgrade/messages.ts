@@ -92,7 +92,7 @@ async function runLanes(
   held: HeldFolders,
 ): Promise<Postponed> {
   const postponed: Postponed = new Map();
-  const routes = routesOf(run, list);
+  const routes = routesOf(run, run.troubles.work.values(), list);
   const schedule = new Schedule(routes.works, { ...run.options, foldersUnderWay: held.underWay });
   const load = (id: number): MappingFolder | undefined => {
     const folder = run.mapping.folder(id);

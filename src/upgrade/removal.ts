@@ -11,42 +11,79 @@ import { fstat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { folderStops } from './batch.js';
 import { unrecorded } from './disagree.js';
+import { dispatch } from './dispatch.js';
 import { placesOf } from './folder-places.js';
 import { hasOriginals } from './originals.js';
+import { routesOf } from './routes.js';
 import { failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } from './run.js';
+import { Schedule } from './schedule.js';
 import { mailboxOf } from './selection.js';
 import type { RemoveFolder } from './tasks.js';
-import { isStopped, removalRefused, stopDevice } from './trouble.js';
+import { addWork, isStopped, removalRefused, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, syncTrouble } from './trouble-kinds.js';
 import type { MappingFolder } from './types.js';
-import { batches, estimateMessages } from './worklist.js';
+import { buildWorklist } from './worklist.js';
 
-/** Removes the originals of the published folders among `ids`. */
+/**
+ * Removes the originals of the published folders among `ids`, in the order that the schedule (schedule.ts) finds best: a
+ * slow disk never has the threads that another one wants.
+ */
 export async function removePublishedOriginals(run: Run, ids: Iterable<number>): Promise<void> {
-  const load = (id: number) => {
+  const load = (id: number): MappingFolder | undefined => {
     if (run.swept.has(id) || !run.mailboxes.wasPublished(id)) return undefined;
     const folder = run.mapping.folder(id);
     const due = folder !== undefined && hasOriginals(run.mapping, folder) && !folder.sourcesRemoved;
-    return due && !isStopped(run, folder) ? { item: folder, messages: estimateMessages(folder) } : undefined;
+    return due && !isStopped(run, folder) ? folder : undefined;
   };
-  const source = batches(ids, load, 64);
-  const lane = async (): Promise<void> => {
-    while (!halted(run)) {
-      const next = source.next();
-      if (next.done === true) return;
-      await removeBatch(run, next.value);
-    }
-  };
-  await Promise.all(Array.from({ length: run.options.threads }, lane));
+  const work = new Map<string, Workload>();
+  const list = buildWorklist(
+    loaded(ids, load),
+    () => true,
+    (folder) => addWork(work, run.mapping.user(folder.uid)?.storePath ?? '', folder.root ?? '', folder),
+  );
+  const routes = routesOf(run, work.values(), list);
+  let failure: { readonly error: unknown } | undefined;
+  await dispatch<readonly MappingFolder[]>(new Schedule(routes.works, run.options), {
+    take(route, maxFolders) {
+      try {
+        return routes.take(route, maxFolders, load);
+      } catch (error) {
+        failure ??= { error };
+        return undefined;
+      }
+    },
+    async process(batch, lane) {
+      try {
+        // Their records are read when there is a thread: no more of them are in memory than threads work on.
+        const messages = await lane.run('move', () => removeBatch(run, batch));
+        return { messages, bytes: 0 };
+      } catch (error) {
+        failure ??= { error };
+        return { messages: 0, bytes: 0 };
+      }
+    },
+    isStopped: () => halted(run) || failure !== undefined,
+  });
+  if (failure !== undefined) throw failure.error;
 }
 
-async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<void> {
+function* loaded(ids: Iterable<number>, load: (id: number) => MappingFolder | undefined): Generator<MappingFolder> {
+  for (const id of ids) {
+    const folder = load(id);
+    if (folder !== undefined) yield folder;
+  }
+}
+
+/** Returns how many messages were looked at. The run or the device may have been stopped since the batch was taken. */
+async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<number> {
+  if (halted(run)) return 0;
   const known = new Map<number, { readonly folder: MappingFolder; readonly failures: number }>();
   const tasks: RemoveFolder[] = [];
   // The folders are published. What is not in their indexes was on record as failed before that (publish.ts), and a
   // retry notes record and failures together (messages.ts): one snapshot from now on cannot miss a failure.
   run.mapping.refresh();
   for (const folder of batch) {
+    if (isStopped(run, folder)) continue;
     const record = run.mapping.record(folder.id);
     if (record === undefined) {
       folderFailed(run, folder, unrecorded(folder));
@@ -84,6 +121,7 @@ async function removeBatch(run: Run, batch: readonly MappingFolder[]): Promise<v
       notFound(run, folder);
     }
   }
+  return tasks.reduce((sum, { record }) => sum + record.count, 0);
 }
 
 /** Its disk may be mounted later: what is not seen is not noted as removed, so the next `-r` looks again. */

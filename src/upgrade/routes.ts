@@ -44,7 +44,8 @@ interface Stretch {
 /** What the list names no place of: single folders, on demand. */
 const ANYWHERE: Stretch = { storePath: '', rootPath: '' };
 
-export function routesOf({ roots, troubles }: Pick<Run, 'roots' | 'troubles'>, list: Worklist): Routes {
+/** @param places what the places of the list are numbers of (addWork of trouble.ts) */
+export function routesOf({ roots }: Pick<Run, 'roots'>, places: Iterable<Stretch>, list: Worklist): Routes {
   const paths = new Map<string, Set<string>>();
   const device = (path: string, dev: bigint | undefined): string => {
     const name = dev === undefined ? path : wholeDisk(deviceName(dev));
@@ -52,7 +53,7 @@ export function routesOf({ roots, troubles }: Pick<Run, 'roots' | 'troubles'>, l
     return name;
   };
   const routes = new Map<string, Route>();
-  const routeOfPlace = [...troubles.work.values(), ANYWHERE].map(({ storePath, rootPath }) => {
+  const routeOfPlace = [...places, ANYWHERE].map(({ storePath, rootPath }) => {
     const store = roots.stores.get(storePath);
     const source = device(storePath, store && fstat(store).dev);
     const target = device(rootPath, roots.partitions.get(rootPath)?.dev);

@@ -6,18 +6,14 @@ import { loadDigest } from '../../src/store/digest.js';
 import { openIndex } from '../../src/store/index/reader.js';
 import { migrateFolders } from '../../src/upgrade/messages.js';
 import { migrateMailbox } from '../../src/upgrade/onAccess.js';
-import { perform } from '../../src/upgrade/perform.js';
-import type { TaskResults, WorkerPool } from '../../src/upgrade/pool.js';
 import { removePublishedOriginals, settleRemovals } from '../../src/upgrade/removal.js';
-import { emptyReport } from '../../src/upgrade/report.js';
-import { closeRoots, emptyRoots } from '../../src/upgrade/roots.js';
+import { closeRoots } from '../../src/upgrade/roots.js';
 import type { Run } from '../../src/upgrade/run.js';
 import { openSession, type Session } from '../../src/upgrade/session.js';
 import type { Task } from '../../src/upgrade/tasks.js';
-import { noTroubles } from '../../src/upgrade/trouble.js';
 import { worklistOf } from '../../src/upgrade/worklist.js';
-import { ACCOUNT, INDEX, run, type SmallStore, smallStore } from './small-store.js';
-import { threadTools } from './thread-support.js';
+import { INDEX, run, type SmallStore, smallStore } from './small-store.js';
+import { runHere } from './thread-support.js';
 
 const MAILBOX = 'user/anna/INBOX';
 
@@ -42,38 +38,8 @@ afterEach(async () => {
   store.remove();
 });
 
-/** A run whose tasks are done here and now; `before` and `after` see each task. */
-async function runWith(
-  after: (task: Task) => Promise<void>,
-  before: (task: Task) => Promise<void> = async () => {},
-): Promise<Run> {
-  const tools = await threadTools();
-  const pool: WorkerPool = {
-    async run<K extends Task['kind']>(task: Extract<Task, { kind: K }>): Promise<TaskResults[K]> {
-      await before(task);
-      const result = (await perform(tools, task)) as TaskResults[K];
-      await after(task);
-      return result;
-    },
-    close: () => Promise.resolve(),
-  };
-  return {
-    options: { threads: 1, queue: 1, remove: false, acceptFailures: false, lockWaitMs: 1_000 },
-    mapping: session.mapping,
-    mailboxes: session.mailboxes,
-    jobs: undefined,
-    planMemory: [],
-    pool,
-    roots: emptyRoots(),
-    log: session.log,
-    report: emptyReport(tools.context.engine),
-    progress: tools.context.progress,
-    swept: new Set(),
-    removed: new Set(),
-    troubles: noTroubles(),
-    owner: { uid: ACCOUNT.uid, gid: ACCOUNT.gid },
-    partitionPath: (name) => session.instance.partitionPath(name) ?? '',
-  };
+function runWith(after: (task: Task) => Promise<void>, before?: (task: Task) => Promise<void>): Promise<Run> {
+  return runHere(session, after, before);
 }
 
 /** Uids in the mailbox's index. */

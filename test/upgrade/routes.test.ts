@@ -7,7 +7,7 @@ import { wholeDisk } from '../../src/fs/wholeDisk.js';
 import { deviceName } from '../../src/upgrade/device-name.js';
 import { emptyRoots, type Roots } from '../../src/upgrade/roots.js';
 import { routesOf } from '../../src/upgrade/routes.js';
-import { addWork, noTroubles, type Workload } from '../../src/upgrade/trouble.js';
+import { addWork, type Workload } from '../../src/upgrade/trouble.js';
 import type { MappingFolder } from '../../src/upgrade/types.js';
 import { buildWorklist } from '../../src/upgrade/worklist.js';
 
@@ -39,7 +39,7 @@ function routes(folders: readonly (readonly [MappingFolder, string])[]) {
     () => true,
     (item) => addWork(work, storePaths.get(item.id) ?? '', '/partition', item),
   );
-  return routesOf({ roots, troubles: noTroubles(work) }, list);
+  return routesOf({ roots }, work.values(), list);
 }
 
 const load = (id: number): MappingFolder => folder(id, 1);

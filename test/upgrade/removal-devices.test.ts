@@ -1,0 +1,93 @@
+/** `-r` keeps to the limits of each 3.x disk: a slow one has no thread that another one wants. */
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { loadDigest } from '../../src/store/digest.js';
+import { migrateMailbox } from '../../src/upgrade/onAccess.js';
+import { removePublishedOriginals } from '../../src/upgrade/removal.js';
+import { closeRoots } from '../../src/upgrade/roots.js';
+import type { Run } from '../../src/upgrade/run.js';
+import { openSession, type Session } from '../../src/upgrade/session.js';
+import { INDEX, run, type SmallStore, smallStore } from './small-store.js';
+import { runHere } from './thread-support.js';
+
+const USERS = ['anna', 'bert', 'carl', 'dora'];
+
+let store: SmallStore;
+let session: Session;
+/** Store paths that are not held count as devices of their own (routes.ts). */
+let slow: string;
+let fast: string;
+
+beforeEach(async () => {
+  await loadDigest();
+  store = smallStore();
+  slow = store.storePath('mail/slow');
+  fast = store.storePath('mail/fast');
+  for (const storePath of [slow, fast]) {
+    for (const name of USERS) {
+      const uid = `${name}${storePath === slow ? '1' : '2'}`;
+      store.user(uid, { mailMessageStore: storePath });
+      const inbox = store.folder(storePath, uid, 'INBOX', `${INDEX(100, 8)}7 1000 S 19 seven\n`);
+      fs.writeFileSync(join(inbox, 'seven'), 'Subject: x\r\n\r\ntext\r\n', { mode: 0o600 });
+    }
+  }
+  store.finish();
+  await run(store);
+  session = await openSession({ instance: store.instance }, 'test');
+});
+
+afterEach(async () => {
+  await session.close();
+  store.remove();
+});
+
+const originals = (storePath: string): string[] =>
+  fs.readdirSync(storePath, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('/seven'));
+
+/** Those of the slow disk first, as they would be taken off the list. */
+function folderIds(): number[] {
+  const mailboxes = ['1', '2'].flatMap((disk) => USERS.map((name) => `user/${name}${disk}/INBOX`));
+  return mailboxes.map((mailbox) => session.mapping.folderByMailbox(mailbox)?.id ?? 0);
+}
+
+function withTwoThreads(made: Run): Run {
+  return { ...made, options: { ...made.options, threads: 2, remove: true } };
+}
+
+describe('late -r of a slow disk and a fast one', () => {
+  it('is done with the fast one while the slow one has not answered once', async () => {
+    for (const id of folderIds()) {
+      const mailbox = session.mapping.folder(id)?.mailbox ?? '';
+      expect((await migrateMailbox(session, mailbox)).folders.done).toBe(1);
+    }
+    let [waiting, mostWaiting] = [0, 0];
+    let leftOnFast: number | undefined;
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const made = await runHere(
+      session,
+      async () => {
+        if (originals(fast).length === 0) answer();
+      },
+      async (task) => {
+        if (task.kind !== 'remove' || task.folders.every(({ source }) => source.rootPath !== slow)) return;
+        waiting += 1;
+        mostWaiting = Math.max(mostWaiting, waiting);
+        // Both threads wait for it, or folders of the fast one do: nothing would ever happen again.
+        if (waiting === 2 || task.folders.some(({ source }) => source.rootPath !== slow)) answer();
+        await answered;
+        leftOnFast ??= originals(fast).length;
+        waiting -= 1;
+      },
+    );
+    const ours = withTwoThreads(made);
+    await removePublishedOriginals(ours, folderIds());
+    closeRoots(ours.roots);
+    expect({ mostWaiting, leftOnFast }).toEqual({ mostWaiting: 1, leftOnFast: 0 });
+    expect(originals(slow)).toEqual([]);
+    expect(ours.report.removed).toEqual({ messages: 8, kept: 0 });
+  });
+});
