@@ -339,7 +339,7 @@ function adminOf({ quota }: MappingUser, mailbox: MailboxRecord): Uint8Array {
   return encodeAdminRecord({ mailbox: name, legacyName, owner, partition, acl, quota });
 }
 
-function storePathOf(run: Run, folder: MappingFolder): string {
+export function storePathOf(run: Run, folder: MappingFolder): string {
   return run.mapping.user(folder.uid)?.storePath ?? '';
 }
 

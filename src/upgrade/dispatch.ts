@@ -11,6 +11,9 @@ export interface Lane {
   run<T>(step: Step, task: () => Promise<T>, helpers?: Helpers): Promise<T>;
 }
 
+/** Waits for a thread that the device may have now, and does a task with it that is on no list. */
+export type Errand = <T>(device: string, task: () => Promise<T>) => Promise<T>;
+
 export interface Helpers {
   /** So many at most. */
   readonly threads: number;
@@ -32,11 +35,13 @@ export interface Work<B> {
   process(batch: B, lane: Lane): Promise<Amount>;
   /** Nothing new is begun. */
   isStopped(): boolean;
+  /** Comes first. Errands may be sent as long as the caller likes; none is left waiting, even when nothing new is begun. */
+  begun?(errand: Errand): void;
   /** A thread has nothing to do: what batches wait for should come now. */
   threadFree?(): void;
 }
 
-/** Resolves when every list is at its end, or `isStopped`, and no batch is under way. */
+/** Resolves when every list is at its end, or `isStopped`, and neither batch nor errand is under way. */
 export function dispatch<B>(schedule: Schedule, work: Work<B>, clock = () => performance.now()): Promise<void> {
   return new Promise((resolve) => {
     const waiting = new Map<Ticket, () => void>();
@@ -88,6 +93,16 @@ export function dispatch<B>(schedule: Schedule, work: Work<B>, clock = () => per
       },
     });
 
+    const errand: Errand = async (device, task) => {
+      const ticket = schedule.beginErrand(device);
+      try {
+        return await laneOf(ticket).run('move', task);
+      } finally {
+        schedule.end(ticket, { messages: 0, bytes: 0 }, clock());
+        advance();
+      }
+    };
+
     const begin = (route: number): void => {
       const taken = work.take(route, schedule.batchFolders(route));
       if (taken === undefined) {
@@ -112,6 +127,7 @@ export function dispatch<B>(schedule: Schedule, work: Work<B>, clock = () => per
       else if (schedule.hasFreeThread()) work.threadFree?.();
     };
 
+    work.begun?.(errand);
     advance();
   });
 }

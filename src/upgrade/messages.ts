@@ -19,7 +19,7 @@ import { type Committer, createCommitter } from './committer.js';
 import { dispatch } from './dispatch.js';
 import { createGatherer } from './gather.js';
 import { type HeldFolders, heldFolders } from './held.js';
-import { commitGroup, heldPartition } from './publish.js';
+import { commitGroup, heldPartition, type RemovalTurns } from './publish.js';
 import { addDiskUse } from './report.js';
 import { routesOf } from './routes.js';
 import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
@@ -43,9 +43,14 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
         if (failures !== null) writes.setFailures(folder.id, failures);
       }
     });
+  // Of the lanes under way: nothing comes to the committer but from them, and they end when it is empty.
+  let turns!: RemovalTurns;
+  const begun = (now: RemovalTurns): void => {
+    turns = now;
+  };
   // At once: what is under way meanwhile would only be thrown away.
   const commit = (group: readonly MovedFolder[]): Promise<void> =>
-    commitGroup(run, group, transactions).catch((error: unknown) => {
+    commitGroup(run, group, transactions, turns).catch((error: unknown) => {
       haltFor(run, error);
       throw error;
     });
@@ -59,7 +64,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
     deviceOf: ({ rootPath }) => heldPartition(run, rootPath).dev,
     heldFolders: held.moved,
   });
-  let postponed = await runLanes(run, list, records, committer, held);
+  let postponed = await runLanes(run, list, records, committer, held, begun);
   let waitedMs = 0;
   let told = false;
   for (let pauseMs = 20; postponed.size > 0 && !halted(run); pauseMs = Math.min(pauseMs * 2, 1_000)) {
@@ -72,7 +77,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
       tellWaiting(run, postponed);
     }
     await sleep(pauseMs);
-    const again = await runLanes(run, partOf(list, postponed), records, committer, held);
+    const again = await runLanes(run, partOf(list, postponed), records, committer, held, begun);
     if (again.size < postponed.size) told = false;
     waitedMs = again.size < postponed.size ? 0 : waitedMs + pauseMs;
     postponed = again;
@@ -90,6 +95,7 @@ async function runLanes(
   records: RecordWriter,
   committer: Committer<MovedFolder>,
   held: HeldFolders,
+  begun: (turns: RemovalTurns) => void,
 ): Promise<Postponed> {
   const postponed: Postponed = new Map();
   const routes = routesOf(run, run.troubles.work.values(), list);
@@ -118,6 +124,7 @@ async function runLanes(
       }
     },
     isStopped: () => halted(run),
+    begun: (errand) => begun({ deviceOf: routes.deviceOf, errand }),
     threadFree: () => gathered.flush(),
   });
   if (postponed.size === 0) run.onMoved?.();

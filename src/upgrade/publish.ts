@@ -14,7 +14,8 @@ import { statOpenExactly } from '../fs/descriptor.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
 import type { MailboxWrites } from '../store/types.js';
-import { folderStops } from './batch.js';
+import { folderStops, storePathOf } from './batch.js';
+import type { Errand } from './dispatch.js';
 import { exceptFailed, messageFailures } from './failures.js';
 import { countRemoval, storeDevice } from './removal.js';
 import { addError, addMethods, addTimes, partitionTotals, timed } from './report.js';
@@ -34,11 +35,23 @@ interface Outcome extends MovedFolder {
   readonly failures: readonly MessageFailure[];
 }
 
+/** How a 3.x disk gets a thread for `-r`. */
+export interface RemovalTurns {
+  /** The device of a store path. */
+  deviceOf(storePath: string): string;
+  readonly errand: Errand;
+}
+
 /**
  * Makes a group durable and publishes it. Folders on a device that could not be synced are not published. Throws only
  * when the run must halt.
  */
-export async function commitGroup(run: Run, group: readonly MovedFolder[], transactions: Transactions): Promise<void> {
+export async function commitGroup(
+  run: Run,
+  group: readonly MovedFolder[],
+  transactions: Transactions,
+  turns: RemovalTurns,
+): Promise<void> {
   try {
     let outcomes: Outcome[] = [];
     for (const moved of await syncTargets(run, group)) {
@@ -54,7 +67,7 @@ export async function commitGroup(run: Run, group: readonly MovedFolder[], trans
     await publish(outcomes, transactions);
     await recordOutcomes(outcomes, transactions);
     await tidyUp(run, outcomes, transactions);
-    if (run.options.remove) await removeOriginals(run, outcomes);
+    if (run.options.remove) await removeOriginals(run, outcomes, turns);
     for (const outcome of outcomes) count(run, outcome);
   } finally {
     for (const moved of group) release(run, moved.ready);
@@ -232,11 +245,25 @@ async function recordOutcomes(outcomes: readonly Outcome[], transactions: Transa
  * `-r`, for what came into 4.x just now. Originals of failed messages stay. Those of a retried folder go with the ones
  * of folders published before (removal.ts): some of its messages may have been in 4.x for long.
  */
-async function removeOriginals(run: Run, outcomes: readonly Outcome[]): Promise<void> {
-  const first = outcomes.filter(
-    ({ ready, output }) => ready.sourceFd >= 0 && ready.additions === null && output.summary !== null,
+async function removeOriginals(run: Run, outcomes: readonly Outcome[], turns: RemovalTurns): Promise<void> {
+  const byDevice = new Map<string, Outcome[]>();
+  for (const outcome of outcomes) {
+    const { ready, output } = outcome;
+    if (ready.sourceFd < 0 || ready.additions !== null || output.summary === null) continue;
+    const device = turns.deviceOf(storePathOf(run, outcome.folder));
+    const known = byDevice.get(device);
+    if (known === undefined) byDevice.set(device, [outcome]);
+    else known.push(outcome);
+  }
+  // Each to its end: the caller lets go of the descriptors.
+  const ended = await Promise.allSettled(
+    [...byDevice].map(([device, first]) => turns.errand(device, () => finish(run, first))),
   );
-  if (first.length === 0) return;
+  for (const result of ended) if (result.status === 'rejected') throw result.reason;
+}
+
+/** Folders of one device. */
+async function finish(run: Run, first: readonly Outcome[]): Promise<void> {
   const results = await run.pool.run({
     kind: 'finish',
     folders: first.map(({ folder, ready: { sourceFd, plan }, output: { methods }, failures }) => {

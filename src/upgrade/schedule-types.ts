@@ -76,6 +76,8 @@ export interface Route {
   foldersLeft: number;
   messagesLeft: number;
   exhausted: boolean;
+  /** Of tasks that are on no list: what it has waiting comes first. */
+  readonly errands: boolean;
   /** Batches, and their folders. */
   underWay: number;
   foldersUnderWay: number;

@@ -16,6 +16,8 @@
  *     2. else of the device with the longest time to go for each task under way: the tail then keeps all threads busy.
  *        But not the threads that other devices want now or in a moment, up to their equal share: a batch of a slow
  *        disk keeps its thread for seconds, and a fast disk has gaps of milliseconds;
+ *        An errand (a task that is on no list: `-r` of a group, of published folders that are still locked) goes before
+ *        the batches of every device, within the same bounds;
  *     3. within a route a move before a prepare: what is locked is let go of soonest;
  *     4. where none of these may start, a piece of a giant folder that another thread has in hand (sharing.ts).
  *
@@ -53,7 +55,9 @@ export interface Help {
 export class Schedule {
   readonly #threads: number;
   readonly #devices = new Map<string, Device>();
-  readonly #routes: readonly Route[];
+  readonly #routes: Route[];
+  /** The routes of errands, by device. */
+  readonly #errands = new Map<string, number>();
   readonly #queueShare: number;
   readonly #messagesShare: number;
   readonly #batchFolders: number;
@@ -77,7 +81,7 @@ export class Schedule {
     this.#batchFolders = Math.max(1, Math.min(BATCH_FOLDERS, this.#queueShare, Math.floor(foldersUnderWay / batches)));
     this.#foldersAhead = Math.min(this.#queueShare, Math.floor(foldersUnderWay / routes) - this.#batchFolders);
     this.#firstLimit = Math.max(1, Math.min(FIRST_LIMIT, Math.floor(threads / devicesOf(works).size)));
-    this.#routes = works.map((work) => this.#routeOf(work));
+    this.#routes = works.map((work) => this.#routeOf(work, false));
   }
 
   /** The route that may take another batch off its list; undefined: none now. */
@@ -129,6 +133,15 @@ export class Schedule {
       helpers: 0,
       helpedUnits: 0,
     };
+  }
+
+  /** A task of a device that is on no list. It waits for its `move`; how long that takes says nothing about moves. */
+  beginErrand(device: string): Ticket {
+    const known = this.#errands.get(device);
+    if (known !== undefined) return this.begin(known, 0, 0);
+    const number = this.#routes.push(this.#routeOf({ source: device, target: device, folders: 0, messages: 0 }, true));
+    this.#errands.set(device, number - 1);
+    return this.begin(number - 1, 0, 0);
   }
 
   /** The list of a route has nothing more. */
@@ -258,7 +271,7 @@ export class Schedule {
     return route;
   }
 
-  #routeOf({ source, target, folders, messages }: RouteWork): Route {
+  #routeOf({ source, target, folders, messages }: RouteWork, errands: boolean): Route {
     const keys = source === target ? [source] : [source, target];
     const devices = keys.map((key) => this.#device(key));
     for (const device of devices) device.left += messages;
@@ -268,7 +281,8 @@ export class Schedule {
       prepares: [],
       foldersLeft: folders,
       messagesLeft: messages,
-      exhausted: false,
+      exhausted: errands,
+      errands,
       underWay: 0,
       foldersUnderWay: 0,
       queuedFolders: 0,
@@ -326,6 +340,7 @@ export class Schedule {
   /** See 1 and 2 of the head comment. */
   #isBefore(a: Route, b: Route): boolean {
     if (isIdle(a) !== isIdle(b)) return isIdle(a);
+    if (a.errands !== b.errands) return a.errands;
     return this.#urgency(a) > this.#urgency(b);
   }
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { dispatch, type Lane } from '../../src/upgrade/dispatch.js';
+import { dispatch, type Errand, type Lane } from '../../src/upgrade/dispatch.js';
 import { Schedule } from '../../src/upgrade/schedule.js';
 
 const NOTHING = { messages: 0, bytes: 0 };
@@ -105,6 +105,54 @@ describe('dispatch', () => {
       isStopped: () => false,
     });
     expect(failed).toBe(10);
+  });
+
+  it('gives an errand the next thread that its device may have, before the batches that wait', async () => {
+    const events: string[] = [];
+    let errand: Errand = () => Promise.reject(new Error('not begun'));
+    let sent: Promise<void> | undefined;
+    await dispatch<string>(scheduleOf(['a'], 1), {
+      take: lists(1),
+      begun: (given) => {
+        errand = given;
+      },
+      async process(batch, lane) {
+        await lane.run('prepare', async () => {
+          events.push(batch);
+          sent ??= errand('a', async () => void events.push('errand'));
+          await sleep(0);
+        });
+        return NOTHING;
+      },
+      isStopped: () => false,
+    });
+    expect(events.slice(0, 3)).toEqual(['0/0', 'errand', '0/1']);
+    await sent;
+  });
+
+  it('waits for errands, and does one that comes when all else is done or stopped', async () => {
+    let errand: Errand = () => Promise.reject(new Error('not begun'));
+    let done = 0;
+    const one = async () => {
+      await sleep(5);
+      done += 1;
+    };
+    await dispatch<string>(scheduleOf(['a'], 1), {
+      take: lists(1),
+      begun(given) {
+        errand = given;
+        void errand('a', one);
+      },
+      process: () => Promise.resolve(NOTHING),
+      isStopped: () => true,
+    });
+    expect(done).toBe(1);
+    await errand('a', one);
+    await errand('not on any list', one);
+    expect(done).toBe(3);
+    await expect(errand('a', () => Promise.reject(new Error('dead')))).rejects.toThrow('dead');
+    await errand('a', one);
+    expect(done).toBe(4);
   });
 
   it('ends at once when there is nothing to do', async () => {

@@ -1,13 +1,18 @@
 /** `-r` keeps to the limits of each 3.x disk: a slow one has no thread that another one wants. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadDigest } from '../../src/store/digest.js';
+import { migrateFolders } from '../../src/upgrade/messages.js';
 import { migrateMailbox } from '../../src/upgrade/onAccess.js';
 import { removePublishedOriginals } from '../../src/upgrade/removal.js';
 import { closeRoots } from '../../src/upgrade/roots.js';
 import type { Run } from '../../src/upgrade/run.js';
 import { openSession, type Session } from '../../src/upgrade/session.js';
+import type { Task } from '../../src/upgrade/tasks.js';
+import { addWork, noTroubles, type Workload } from '../../src/upgrade/trouble.js';
+import { buildWorklist } from '../../src/upgrade/worklist.js';
 import { INDEX, run, type SmallStore, smallStore } from './small-store.js';
 import { runHere } from './thread-support.js';
 
@@ -89,5 +94,47 @@ describe('late -r of a slow disk and a fast one', () => {
     expect({ mostWaiting, leftOnFast }).toEqual({ mostWaiting: 1, leftOnFast: 0 });
     expect(originals(slow)).toEqual([]);
     expect(ours.report.removed).toEqual({ messages: 8, kept: 0 });
+  });
+});
+
+describe('-r of a slow disk and a fast one', () => {
+  it('takes its turn with the other tasks of the disk: one at a time, with two threads for two disks', async () => {
+    const work = new Map<string, Workload>();
+    const folders = folderIds().flatMap((id) => session.mapping.folder(id) ?? []);
+    const storePathOf = (uid: string): string => session.mapping.user(uid)?.storePath ?? '';
+    const list = buildWorklist(
+      folders,
+      () => true,
+      (folder) =>
+        addWork(work, storePathOf(folder.uid), session.instance.partitionPath(folder.partition) ?? '', folder),
+    );
+    const storePaths = new Map(folders.map(({ id, uid }) => [id, storePathOf(uid)]));
+    const active = new Map([slow, fast].map((path) => [path, 0]));
+    const most = new Map(active);
+    const finished: string[][] = [];
+    const count = async (task: Task, change: number): Promise<void> => {
+      if (!('folders' in task)) return;
+      const paths = new Set(task.folders.map(({ id }) => storePaths.get(id) ?? ''));
+      if (task.kind === 'finish' && change > 0) finished.push([...paths]);
+      for (const path of paths) {
+        const now = (active.get(path) ?? 0) + change;
+        active.set(path, now);
+        most.set(path, Math.max(most.get(path) ?? 0, now));
+      }
+      // So long that a group is committed while others are on their way.
+      await sleep(100);
+    };
+    const made = await runHere(
+      session,
+      (task) => count(task, -1),
+      (task) => count(task, 1),
+    );
+    const ours = { ...withTwoThreads(made), troubles: noTroubles(work) };
+    await migrateFolders(ours, list);
+    closeRoots(ours.roots);
+    expect(ours.report).toMatchObject({ errors: [], removed: { messages: 8, kept: 0 } });
+    expect([...originals(slow), ...originals(fast)]).toEqual([]);
+    expect(finished.every((paths) => paths.length === 1)).toBe(true);
+    expect([...most.values()]).toEqual([1, 1]);
   });
 });

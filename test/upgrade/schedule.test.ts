@@ -194,3 +194,38 @@ describe('a schedule', () => {
     expect([schedule.isIdle(), schedule.open()]).toEqual([true, undefined]);
   });
 });
+
+describe('errands', () => {
+  const two = (threads: number) =>
+    new Schedule(
+      ['a', 'b'].map((name) => ({ source: name, target: name, folders: 10, messages: 100 })),
+      { threads, queue: 50 },
+    );
+
+  it('keep to the limit of their device, and leave the others theirs', () => {
+    const schedule = two(2);
+    const [first, second] = [schedule.beginErrand('a'), schedule.beginErrand('a')];
+    for (const ticket of [first, second]) schedule.wait(ticket, 'move');
+    expect(schedule.grant(0)).toBe(first);
+    expect(schedule.grant(0)).toBeUndefined();
+    const batch = schedule.begin(1, 1, 10);
+    schedule.wait(batch, 'prepare');
+    expect(schedule.grant(0)).toBe(batch);
+    schedule.end(first, { messages: 0, bytes: 0 }, 1);
+    expect(schedule.grant(1)).toBe(second);
+    for (const ticket of [second, batch]) schedule.end(ticket, { messages: 0, bytes: 0 }, 2);
+    expect(schedule.isIdle()).toBe(true);
+  });
+
+  it('say nothing about how fast moves are', () => {
+    const schedule = two(8);
+    for (let now = 0; now < 1_000; now += 10) {
+      const ticket = schedule.beginErrand('a');
+      schedule.wait(ticket, 'move');
+      expect(schedule.grant(now)).toBe(ticket);
+      schedule.end(ticket, { messages: 0, bytes: 0 }, now + 10);
+    }
+    const [use] = schedule.devices(1_000);
+    expect(use).toMatchObject({ device: 'a', limit: 2, messages: 0, busyMs: 1_000 });
+  });
+});
