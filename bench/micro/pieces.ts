@@ -9,7 +9,7 @@ import { bytesSource } from '../../src/store/index/io.js';
 import { encodeChange, JournalReader, journalIndexOf } from '../../src/store/index/journal.js';
 import { openIndex } from '../../src/store/index/reader.js';
 import { componentName, escapeComponent, mailboxPathComponents } from '../../src/store/names.js';
-import { decodeRecord, encodeRecord } from '../../src/upgrade/mapping/record.js';
+import { chunksOf, decodeRecord, encodeChunk } from '../../src/upgrade/mapping/record.js';
 import { decodeFolder, encodeFolder } from '../../src/upgrade/mapping/values.js';
 import { HOSTILE_FOLDER_NAMES } from '../../test/support/generate/index.js';
 import {
@@ -119,10 +119,12 @@ function indexPieces(sample: Sample): Piece[] {
 
 function mappingPieces({ folder }: Sample): Piece[] {
   const record = recordOf(folder);
-  const chunks = encodeRecord(record);
+  const write = (number: number): Buffer => encodeChunk(record, number);
+  const numbers = Array.from({ length: chunksOf(record) }, (_, number) => number);
+  const chunks = numbers.map((number) => Buffer.from(write(number)));
   const value = encodeFolder(MAPPED_FOLDER);
   return [
-    { name: 'write a migration record, a message', items: record.count, run: () => encodeRecord(record) },
+    { name: 'write a migration record, a message', items: record.count, run: () => numbers.map(write) },
     { name: 'read a migration record, a message', items: record.count, run: () => decodeRecord(chunks, 'record') },
     { name: 'write a folder of the mapping', items: 1, run: () => encodeFolder(MAPPED_FOLDER) },
     { name: 'read a folder of the mapping', items: 1, run: () => decodeFolder(value, 'folder') },

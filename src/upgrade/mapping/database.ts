@@ -21,7 +21,7 @@ import { ID_BYTES, idKey, nameKey, readId, writeId } from '../../store/keys.js';
 import type { Table } from '../../store/tables.js';
 import { asFields, countField, decodeValue, encodeValue } from '../../store/values.js';
 import type { MappingDatabase, MappingFolder, MappingUser, MappingWrites, MessageFailure } from '../types.js';
-import { decodeRecord, encodeRecord } from './record.js';
+import { chunksOf, decodeRecord, encodeChunk } from './record.js';
 import {
   decodeFailures,
   decodeFolder,
@@ -217,14 +217,13 @@ function mappingWrites(tables: Tables, ids: NewIds): MappingWrites {
       return id;
     },
     putRecord(id, record) {
-      replaceChunks(tables.record, id, encodeRecord(record));
+      replaceChunks(tables.record, id, chunksOf(record), (number) => encodeChunk(record, number));
     },
     setFailures(id, failures) {
-      const chunks: Buffer[] = [];
-      for (let from = 0; from < failures.length; from += FAILURES_PER_VALUE) {
-        chunks.push(encodeFailures(failures.slice(from, from + FAILURES_PER_VALUE)));
-      }
-      replaceChunks(tables.failure, id, chunks);
+      replaceChunks(tables.failure, id, Math.ceil(failures.length / FAILURES_PER_VALUE), (number) => {
+        const from = number * FAILURES_PER_VALUE;
+        return encodeFailures(failures.slice(from, from + FAILURES_PER_VALUE));
+      });
     },
   };
 }
@@ -263,11 +262,9 @@ function peekId(tables: Tables): number {
 }
 
 /** Puts the chunks of one folder, numbered from 0; what an earlier, longer value left behind goes. */
-function replaceChunks(table: Table, id: number, chunks: readonly Buffer[]): void {
-  for (let number = chunks.length; table.has(chunkKey(id, number)); number++) table.remove(chunkKey(id, number));
-  chunks.forEach((chunk, number) => {
-    table.put(chunkKey(id, number), chunk);
-  });
+function replaceChunks(table: Table, id: number, chunks: number, encode: (number: number) => Buffer): void {
+  for (let number = chunks; table.has(chunkKey(id, number)); number++) table.remove(chunkKey(id, number));
+  for (let number = 0; number < chunks; number++) table.put(chunkKey(id, number), encode(number));
 }
 
 function chunkKey(id: number, chunk: number): Buffer {

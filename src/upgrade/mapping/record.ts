@@ -12,7 +12,7 @@
  */
 import { crc32 } from 'node:zlib';
 import { MailhaulError } from '../../errors.js';
-import { HIGH, LOW, pairs } from '../plan-order.js';
+import { HIGH, LOW } from '../plan-order.js';
 import type { MigrationRecord } from '../types.js';
 
 /** Messages a chunk holds; only the last holds fewer. */
@@ -26,54 +26,52 @@ const MESSAGE_BYTES = 8 + 8 + 8 + 4 + 4;
 const CHECK_BYTES = 4;
 
 /** Chunks of a record, at least one: an empty folder has a record too. */
-export function encodeRecord(record: MigrationRecord): Buffer[] {
-  const chunks = Math.max(1, Math.ceil(record.count / CHUNK_MESSAGES));
-  return Array.from({ length: chunks }, (_, number) => encodeChunk(record, number, chunks));
+export function chunksOf({ count }: MigrationRecord): number {
+  return Math.max(1, Math.ceil(count / CHUNK_MESSAGES));
 }
 
-function encodeChunk(record: MigrationRecord, number: number, chunks: number): Buffer {
+/**
+ * Every chunk is made here. Memory of its own for each was some 40 bytes a message, which V8 collects when it is some
+ * 64 MB: the memory of a run grew with its store.
+ */
+let memory = new ArrayBuffer(0);
+
+/** A chunk of a record, number 0 and up. It is valid until the next call, which uses its memory. */
+export function encodeChunk(record: MigrationRecord, number: number): Buffer {
   const from = number * CHUNK_MESSAGES;
   const n = Math.min(record.count - from, CHUNK_MESSAGES);
-  const namesFrom = record.nameOffsets[from]!;
-  const nameBytes = record.nameOffsets[from + n]! - namesFrom;
-  const out = Buffer.alloc(HEADER_BYTES + n * MESSAGE_BYTES + nameBytes + CHECK_BYTES);
-  const header = [MAGIC, VERSION, number, chunks, record.uidvalidity, record.uidnext, record.count, n];
-  header.forEach((value, i) => void out.writeUInt32LE(value, i * 4));
-  const at = columns(n);
   const to = from + n;
-  const nameEnds = record.nameOffsets.slice(from + 1, to + 1);
-  for (let i = 0; i < n; i++) nameEnds[i] = nameEnds[i]! - namesFrom;
-  out.set(littleEndian(record.inodes.subarray(from, to)), at.inodes);
-  out.set(littleEndian(wideSizes(record.sizes.subarray(from, to))), at.sizes);
-  out.set(littleEndian(record.mtimes.subarray(from, to)), at.mtimes);
-  out.set(littleEndian(record.uids.subarray(from, to)), at.uids);
-  out.set(littleEndian(nameEnds), at.nameEnds);
-  out.set(record.names.subarray(namesFrom, namesFrom + nameBytes), at.names);
-  out.writeUInt32LE(crc32(out.subarray(0, -CHECK_BYTES)), out.length - CHECK_BYTES);
+  const namesFrom = record.nameOffsets[from]!;
+  const names = record.names.subarray(namesFrom, record.nameOffsets[to]!);
+  const at = columns(n);
+  const bytes = at.names + names.length + CHECK_BYTES;
+  if (memory.byteLength < bytes) memory = new ArrayBuffer(bytes);
+  const out = Buffer.from(memory, 0, bytes);
+  const header = [MAGIC, VERSION, number, chunksOf(record), record.uidvalidity, record.uidnext, record.count, n];
+  header.forEach((value, i) => void out.writeUInt32LE(value, i * 4));
+  // A column at a time: a number at a time through a Buffer, and 64 bits as a BigInt, took the main thread 2 µs a message.
+  new BigUint64Array(memory, at.inodes, n).set(record.inodes.subarray(from, to));
+  writeSizes(new Uint32Array(memory, at.sizes, 2 * n), record.sizes, from);
+  new BigInt64Array(memory, at.mtimes, n).set(record.mtimes.subarray(from, to));
+  new Uint32Array(memory, at.uids, n).set(record.uids.subarray(from, to));
+  const nameEnds = new Uint32Array(memory, at.nameEnds, n);
+  for (let i = 0; i < n; i++) nameEnds[i] = record.nameOffsets[from + i + 1]! - namesFrom;
+  if (LOW !== 0) {
+    out.subarray(at.inodes, at.uids).swap64();
+    out.subarray(at.uids, at.names).swap32();
+  }
+  out.set(names, at.names);
+  out.writeUInt32LE(crc32(out.subarray(0, -CHECK_BYTES)), bytes - CHECK_BYTES);
   return out;
 }
 
-type Column = Uint32Array | BigUint64Array | BigInt64Array;
-
-/**
- * Bytes of a column as the chunk has them. A column is copied as one piece: a number at a time through a Buffer, and
- * 64 bits as a BigInt, took the main thread 2 µs a message.
- */
-function littleEndian(column: Column): Uint8Array {
-  const bytes = new Uint8Array(column.buffer, column.byteOffset, column.byteLength);
-  if (LOW === 0) return bytes;
-  return column.BYTES_PER_ELEMENT === 8 ? Buffer.from(bytes).swap64() : Buffer.from(bytes).swap32();
-}
-
-/** Numbers below 2^53 as u64. */
-function wideSizes(sizes: Float64Array): BigUint64Array {
-  const wide = new BigUint64Array(sizes.length);
-  const halves = pairs(wide);
-  for (let i = 0; i < sizes.length; i++) {
-    halves[2 * i + LOW] = sizes[i]!;
-    halves[2 * i + HIGH] = sizes[i]! / 2 ** 32;
+/** Numbers below 2^53 as the halves of u64, in this machine's order. */
+function writeSizes(halves: Uint32Array, sizes: Float64Array, from: number): void {
+  for (let i = 0; 2 * i < halves.length; i++) {
+    const size = sizes[from + i]!;
+    halves[2 * i + LOW] = size;
+    halves[2 * i + HIGH] = size / 2 ** 32;
   }
-  return wide;
 }
 
 /** Offsets of the columns of a chunk with n messages. */

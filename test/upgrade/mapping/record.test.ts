@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { MailhaulError } from '../../../src/errors.js';
-import { CHUNK_MESSAGES, decodeRecord, encodeRecord } from '../../../src/upgrade/mapping/record.js';
+import { CHUNK_MESSAGES, decodeRecord, encodeChunk } from '../../../src/upgrade/mapping/record.js';
 import type { MigrationRecord } from '../../../src/upgrade/types.js';
+import { encodeRecord } from '../../support/record-chunks.js';
 
 function makeRecord(count: number): MigrationRecord {
   const names = Array.from({ length: count }, (_, i) => Buffer.from(`${i}-${'\xff'.repeat(i % 7)}`, 'latin1'));
@@ -34,6 +35,15 @@ describe('migration record', () => {
       expect(decodeRecord(chunks, 'test')).toEqual(record);
     },
   );
+
+  it('of many folders is made in the same memory, whatever was made there before', () => {
+    const [long, short] = [makeRecord(CHUNK_MESSAGES), makeRecord(3)];
+    const first = encodeRecord(short)[0]!;
+    const { buffer } = encodeChunk(long, 0);
+    const again = encodeChunk(short, 0);
+    expect(again.buffer).toBe(buffer);
+    expect(again.equals(first)).toBe(true);
+  });
 
   it('reads chunks that lie at odd addresses', () => {
     const record = makeRecord(5);

@@ -1,7 +1,7 @@
 /** Values of the databases: migration records and JSON values. */
 import { crc32 } from 'node:zlib';
 import { decodeMailbox, decodeQuota, encodeMailbox, encodeQuota } from '../../../../src/store/records.js';
-import { decodeRecord, encodeRecord } from '../../../../src/upgrade/mapping/record.js';
+import { decodeRecord } from '../../../../src/upgrade/mapping/record.js';
 import {
   decodeFailures,
   decodeFolder,
@@ -13,6 +13,7 @@ import {
   encodeUser,
 } from '../../../../src/upgrade/mapping/values.js';
 import type { MigrationRecord } from '../../../../src/upgrade/types.js';
+import { encodeRecord } from '../../../support/record-chunks.js';
 import { type FuzzTarget, promise, sure } from '../types.js';
 import { sameShape } from './scratch.js';
 
