@@ -17,7 +17,7 @@
 import { HELD_AT_MOST } from './held.js';
 
 /** Folders a group holds at most; with the time below it bounds how long locks are held. */
-const GROUP_FOLDERS = 256;
+const GROUP_FOLDERS = 1024;
 const GROUP_MILLISECONDS = 250;
 /** No more than this share of the time goes to commits, */
 const COMMIT_SHARE = 1 / 8;
@@ -26,6 +26,8 @@ const GROUP_MILLISECONDS_AT_MOST = 2_000;
 
 /** Of the folders that are moved and not committed a device has its share; at most a group under way and one more. */
 const DEVICE_HOLDS = 2 * GROUP_FOLDERS;
+/** And messages, of which plan and outcome are in memory, 100 bytes each or so: more than that only of one folder. */
+const DEVICE_HOLDS_MESSAGES = 500_000;
 /** What a device has even where there are many. */
 const LEAST_SHARE = 1 / 16;
 
@@ -41,17 +43,25 @@ export interface CommitterUse<T> {
   discard?(folders: readonly T[]): void;
   /** The device whose groups it belongs to; without this there is one. */
   deviceOf?(folder: T): bigint;
+  messagesOf?(folder: T): number;
   /** Folders that may be moved and not committed, of all devices (held.ts). */
   readonly heldFolders?: number | undefined;
 }
+
+interface Amount {
+  readonly folders: number;
+  readonly messages: number;
+}
+
+const NOTHING: Amount = { folders: 0, messages: 0 };
 
 /** The groups of one device, one after the other. */
 interface Groups<T> {
   readonly waiting: T[];
   timer: NodeJS.Timeout | undefined;
   running: Promise<void> | undefined;
-  /** Folders of the group under way. */
-  underWay: number;
+  /** The group under way. */
+  underWay: Amount;
   /** Milliseconds that the last commit took. */
   commitMs: number;
   /** Called when a group has ended. */
@@ -67,7 +77,12 @@ interface Groups<T> {
  */
 export function createCommitter<T>(
   commit: (group: readonly T[]) => Promise<void>,
-  { discard = () => {}, deviceOf = () => 0n, heldFolders = HELD_AT_MOST.moved }: CommitterUse<T> = {},
+  {
+    discard = () => {},
+    deviceOf = () => 0n,
+    messagesOf = () => 0,
+    heldFolders = HELD_AT_MOST.moved,
+  }: CommitterUse<T> = {},
 ): Committer<T> {
   const devices = new Map<bigint, Groups<T>>();
   let failure: { error: unknown } | undefined;
@@ -79,7 +94,7 @@ export function createCommitter<T>(
       waiting: [],
       timer: undefined,
       running: undefined,
-      underWay: 0,
+      underWay: NOTHING,
       commitMs: 0,
       ended: [],
       due: false,
@@ -87,6 +102,11 @@ export function createCommitter<T>(
     devices.set(device, made);
     return made;
   };
+
+  const amountOf = (folders: readonly T[]): Amount => ({
+    folders: folders.length,
+    messages: folders.reduce((sum, folder) => sum + messagesOf(folder), 0),
+  });
 
   const flush = (groups: Groups<T>): Promise<void> => {
     clearTimeout(groups.timer);
@@ -104,11 +124,11 @@ export function createCommitter<T>(
       do {
         groups.due = false;
         const group = waiting.splice(0, GROUP_FOLDERS);
-        groups.underWay = group.length;
+        groups.underWay = amountOf(group);
         const beganMs = performance.now();
         await commit(group);
         groups.commitMs = performance.now() - beganMs;
-        groups.underWay = 0;
+        groups.underWay = NOTHING;
         for (const tell of groups.ended.splice(0)) tell();
       } while (waiting.length > 0 && (groups.due || waiting.length >= GROUP_FOLDERS));
     } catch (error) {
@@ -118,7 +138,7 @@ export function createCommitter<T>(
         for (const tell of other.ended.splice(0)) tell();
       }
     } finally {
-      groups.underWay = 0;
+      groups.underWay = NOTHING;
       groups.running = undefined;
       // Those that came meanwhile are the next group; committing them at once would make many small ones.
       if (waiting.length > 0) closeLater(groups);
@@ -138,7 +158,11 @@ export function createCommitter<T>(
   const room = async (groups: Groups<T>): Promise<void> => {
     const share = Math.max(heldFolders / devices.size, heldFolders * LEAST_SHARE);
     const atMost = Math.max(1, Math.min(DEVICE_HOLDS, Math.floor(share)));
-    while (groups.waiting.length + groups.underWay >= atMost && failure === undefined) {
+    const isFull = ({ waiting, underWay }: Groups<T>): boolean => {
+      const { folders, messages } = amountOf(waiting);
+      return underWay.folders + folders >= atMost || underWay.messages + messages >= DEVICE_HOLDS_MESSAGES;
+    };
+    while (isFull(groups) && failure === undefined) {
       const ended = new Promise<void>((resolve) => groups.ended.push(resolve));
       void flush(groups);
       await ended;

@@ -1,6 +1,6 @@
 /**
  * How many folders a run may hold where few files may be open: each has three descriptors until it is published, its 3.x
- * directory, that one's lock file and its mailbox directory. With the usual limit (8,192 and more) nothing is held back.
+ * directory, that one's lock file and its mailbox directory. With a limit of 16,384 nothing is held back.
  */
 import type { Run } from './run.js';
 
@@ -19,7 +19,7 @@ const FILES_OF_THREAD = 24;
 /** And two batches of messages that it reads ahead (native/src/engine/readahead.cc): all threads a quarter at most. */
 const BATCH = { least: 4, most: 64 };
 /** What is of use to a run, for more it has no need. */
-export const HELD_AT_MOST: HeldFolders = { underWay: 512, moved: 1_024 };
+export const HELD_AT_MOST: HeldFolders = { underWay: 1_024, moved: 2_048 };
 
 /** @param limit files that may be open */
 export function heldFolders(

@@ -62,6 +62,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
     // By partition: a file system mounted below it is synced as its own, but its groups are not (there may be one for
     // each user, and as many folders held as there are of them).
     deviceOf: ({ rootPath }) => heldPartition(run, rootPath).dev,
+    messagesOf: ({ output }) => output.methods.length,
     heldFolders: held.moved,
   });
   let postponed = await runLanes(run, list, records, committer, held, begun);

@@ -37,12 +37,29 @@ describe('createCommitter', () => {
       committed += group.length;
     });
     const folders = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-    await committer.add(folders(300));
+    await committer.add(folders(1_100));
     expect(committed).toBe(0);
-    await committer.add(folders(300));
-    expect(committed).toBeGreaterThanOrEqual(256);
+    await committer.add(folders(1_100));
+    expect(committed).toBeGreaterThanOrEqual(1_024);
     await committer.drain();
-    expect(committed).toBe(600);
+    expect(committed).toBe(2_200);
+  });
+
+  it('makes the one wait who brings more messages than may be in memory, of however few folders', async () => {
+    let committed = 0;
+    const committer = createCommitter<number>(
+      async (group) => {
+        await sleep(20);
+        committed += group.length;
+      },
+      { messagesOf: (messages) => messages },
+    );
+    await committer.add([300_000]);
+    expect(committed).toBe(0);
+    await committer.add([300_000]);
+    expect(committed).toBeGreaterThan(0);
+    await committer.drain();
+    expect(committed).toBe(2);
   });
 
   it('lets what comes during a commit gather for the next group', async () => {
@@ -128,9 +145,9 @@ describe('a committer of several devices', () => {
         underWay -= 1;
         committed.push(...group);
       },
-      { deviceOf: (folder) => (folder < 1_000 ? 1n : 2n), discard: (items) => void discarded.push(...items) },
+      { deviceOf: (folder) => (folder < 10_000 ? 1n : 2n), discard: (items) => void discarded.push(...items) },
     );
-    const full = (first: number): number[] => Array.from({ length: 256 }, (_, i) => first + i);
+    const full = (first: number): number[] => Array.from({ length: 1_024 }, (_, i) => first + i);
     return {
       committer,
       committed,
@@ -145,19 +162,19 @@ describe('a committer of several devices', () => {
   it('commits those of one while the sync of another one goes on', async () => {
     const { committer, committed, full, end } = twoDevices();
     await committer.add(full(0));
-    for (let first = 1_000; first < 4_000; first += 256) await committer.add(full(first));
+    for (let batch = 0; batch < 12; batch++) await committer.add(full(10_000 + batch * 1_024));
     await sleep(0);
-    expect(committed.length).toBeGreaterThanOrEqual(2_560);
-    expect(committed.every((folder) => folder >= 1_000)).toBe(true);
+    expect(committed.length).toBeGreaterThanOrEqual(10 * 1_024);
+    expect(committed.every((folder) => folder >= 10_000)).toBe(true);
     end();
     await committer.drain();
-    expect(committed).toHaveLength(256 + 12 * 256);
+    expect(committed).toHaveLength(13 * 1_024);
   });
 
   it('has one group of a device under way at a time', async () => {
     const { committer, full, end, mostUnderWay } = twoDevices();
     await committer.add(full(0));
-    const second = committer.add(full(256));
+    const second = committer.add(full(1_024));
     await sleep(1);
     expect(mostUnderWay()).toBe(1);
     end();
@@ -184,13 +201,13 @@ describe('a committer of several devices', () => {
   it('commits nothing more of any device after a failure, and lets go of what waits everywhere', async () => {
     const { committer, committed, discarded, full, fail } = twoDevices();
     await committer.add(full(0));
-    await committer.add([1_000, 1_001]);
+    await committer.add([10_000, 10_001]);
     fail(new Error('the disk is full'));
     await sleep(0);
     await expect(committer.drain()).rejects.toThrow('the disk is full');
-    await expect(committer.add([1_002])).rejects.toThrow('the disk is full');
+    await expect(committer.add([10_002])).rejects.toThrow('the disk is full');
     expect(committed).toEqual([]);
-    expect(discarded).toEqual([1_000, 1_001, 1_002]);
+    expect(discarded).toEqual([10_000, 10_001, 10_002]);
   });
 });
 
@@ -236,13 +253,13 @@ describe('a committer that failed', () => {
     const committer = createCommitter<number>(() => new Promise((_resolve, reject) => (fail = reject)), {
       discard: (items) => void discarded.push(...items),
     });
-    const group = Array.from({ length: 256 }, (_, i) => i);
+    const group = Array.from({ length: 1_024 }, (_, i) => i);
     await committer.add(group);
-    await committer.add([1_000]);
+    await committer.add([2_000]);
     fail(new Error('the disk is full'));
     await sleep(0);
-    await expect(committer.add([1_001])).rejects.toThrow('the disk is full');
+    await expect(committer.add([2_001])).rejects.toThrow('the disk is full');
     await expect(committer.drain()).rejects.toThrow('the disk is full');
-    expect(discarded).toEqual([1_000, 1_001]);
+    expect(discarded).toEqual([2_000, 2_001]);
   });
 });

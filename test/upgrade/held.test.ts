@@ -15,13 +15,13 @@ const held = (limit: number, threads = 5, partitions = 1, stores = 1) => {
 const filesOf = ({ underWay, moved }: ReturnType<typeof held>) => 3 * (underWay + moved);
 
 describe('heldFolders', () => {
-  it('holds nothing back where there is no limit, or the usual one', () => {
-    expect(held(Number.POSITIVE_INFINITY)).toEqual({ underWay: 512, moved: 1024 });
-    expect(held(8_192)).toEqual({ underWay: 512, moved: 1024 });
+  it('holds nothing back where there is no limit, or a high one', () => {
+    expect(held(Number.POSITIVE_INFINITY)).toEqual({ underWay: 1_024, moved: 2_048 });
+    expect(held(16_384)).toEqual({ underWay: 1_024, moved: 2_048 });
   });
 
   it('stays below the limit, and leaves room for threads and roots', () => {
-    for (const limit of [512, 1_024, 2_048, 4_096]) {
+    for (const limit of [512, 1_024, 2_048, 4_096, 8_192]) {
       expect(filesOf(held(limit))).toBeLessThan(limit - 5 * 24);
       expect(filesOf(held(limit, 5, 10, 50))).toBeLessThanOrEqual(filesOf(held(limit)) - 60);
       expect(filesOf(held(limit, 8))).toBeLessThan(filesOf(held(limit)));
