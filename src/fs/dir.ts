@@ -13,7 +13,7 @@ import * as fs from 'node:fs';
 import { MailhaulError } from '../errors.js';
 import { onDescriptor } from './descriptor.js';
 import { mindsLinks, openDirectoryAt } from './links.js';
-import { pieceOf, spent } from './pace.js';
+import { isPaced, pieceOf, spent } from './pace.js';
 import { effect } from './seam.js';
 
 const { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_CREAT, O_EXCL, O_WRONLY } = fs.constants;
@@ -326,9 +326,16 @@ export function createOver(dir: Dir, name: Name, owner?: Ownership, mode = 0o600
   }
 }
 
-/** Writes all of `data` at the descriptor's position. */
+/** Under a limit, so much of one file waits in memory for the disk at most. */
+const UNWRITTEN_BYTES = 1 << 20;
+
+/**
+ * Writes all of `data` at the descriptor's position. Under a limit (pace.ts) what was written goes to the disk meanwhile,
+ * not all at once when it is synced.
+ */
 export function writeAll(fd: number, data: Uint8Array): void {
   let done = 0;
+  let unwritten = 0;
   onDescriptor(fd, () => {
     while (done < data.length) {
       const piece = pieceOf(data.length - done);
@@ -336,6 +343,11 @@ export function writeAll(fd: number, data: Uint8Array): void {
       const count = fs.writeSync(fd, data, done, piece);
       spent.bytes += count;
       done += count;
+      unwritten += count;
+      if (unwritten < UNWRITTEN_BYTES || !isPaced()) continue;
+      effect('sync');
+      fs.fdatasyncSync(fd);
+      unwritten = 0;
     }
   });
 }

@@ -98,12 +98,17 @@ export function armPace(pace: Int32Array | null, cancel: Int32Array): void {
 
 /** Books what was spent, and waits until it is due. */
 export function settle(): void {
-  if (armed !== undefined && Atomics.load(armed.words, LIMITED) !== 0) settleLimited(armed);
+  if (armed !== undefined && isPaced()) settleLimited(armed);
+}
+
+/** This thread has to keep to a limit now. */
+export function isPaced(): boolean {
+  return armed !== undefined && Atomics.load(armed.words, LIMITED) !== 0;
 }
 
 /** What one read or write may move now; settles before it when a good deal was spent: in the middle of a large message. */
 export function pieceOf(bytes: number): number {
-  if (armed === undefined || Atomics.load(armed.words, LIMITED) === 0) return Math.min(bytes, TRANSFER_LIMIT);
+  if (armed === undefined || !isPaced()) return Math.min(bytes, TRANSFER_LIMIT);
   if (spent.bytes >= PIECE_BYTES) settleLimited(armed);
   return Math.min(bytes, PIECE_BYTES);
 }

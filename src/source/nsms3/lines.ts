@@ -7,7 +7,7 @@
  */
 import * as fs from 'node:fs';
 import { statOpen } from '../../fs/descriptor.js';
-import { spent } from '../../fs/pace.js';
+import { pieceOf, spent } from '../../fs/pace.js';
 
 const READ_BYTES = 256 * 1024;
 
@@ -43,7 +43,7 @@ export function openFileSource(fd: number): LineSource {
   return {
     size: statOpen(fd).size,
     read(buffer, offset, length) {
-      const read = fs.readSync(fd, buffer, offset, length, null);
+      const read = fs.readSync(fd, buffer, offset, pieceOf(length), null);
       spent.bytes += read;
       return read;
     },

@@ -1,8 +1,9 @@
 /** Files are synced one by one where the sync of the file system does not tell of lost pages: without the addon. */
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
-import { beforeEach, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { NativeAddon } from '../../../src/fs/addon.js';
+import { armPace, makePace, pacedOf, setLimits } from '../../../src/fs/pace.js';
 import type { Effect } from '../../../src/fs/seam.js';
 import { loadDigest } from '../../../src/store/digest.js';
 import { type TestFolder, withFolder } from './folder.js';
@@ -11,6 +12,7 @@ import { BARE_LF, engine, MESSAGE, methodsOf } from './support.js';
 const hook = vi.hoisted(() => ({
   addon: false,
   effects: [] as Effect[],
+  before: undefined as ((kind: Effect) => void) | undefined,
   /** Which sync fails; 0 for none. */
   failing: 0,
 }));
@@ -19,12 +21,13 @@ vi.mock('node:os', async (importOriginal) => ({
   release: () => '5.8.0-generic',
 }));
 vi.mock('../../../src/fs/addon.js', () => ({
-  loadAddon: () => (hook.addon ? ({} as NativeAddon) : undefined),
+  loadAddon: () => (hook.addon ? ({ setPace() {}, startPacing() {} } as Partial<NativeAddon>) : undefined),
 }));
 vi.mock('../../../src/fs/seam.js', async (importOriginal) => ({
   ...(await importOriginal<typeof import('../../../src/fs/seam.js')>()),
   effect(kind: Effect) {
     hook.effects.push(kind);
+    hook.before?.(kind);
     if (kind !== 'sync' || hook.effects.filter((made) => made === 'sync').length !== hook.failing) return;
     throw Object.assign(new Error('EIO: lost'), { code: 'EIO', errno: -constants.errno.EIO, syscall: 'fsync' });
   },
@@ -32,8 +35,10 @@ vi.mock('../../../src/fs/seam.js', async (importOriginal) => ({
 
 beforeEach(async () => {
   await loadDigest();
-  Object.assign(hook, { addon: false, effects: [], failing: 0 });
+  Object.assign(hook, { addon: false, effects: [], before: undefined, failing: 0 });
 });
+
+afterEach(() => armPace(null, Int32Array.of(1)));
 
 /** One message that is linked and one that is rewritten. */
 function migrate(folder: TestFolder) {
@@ -75,3 +80,27 @@ it.each([
     expect(fs.readdirSync(folder.source).sort()).toEqual(['linked', 'rewritten']);
   }),
 );
+
+it('under a limit what is written goes to the disk by the MiB, in pieces that are paid for one by one', () =>
+  withFolder((folder) => {
+    const pace = makePace();
+    setLimits(pace, { bytes: 1, operations: 0 });
+    // Ended before it began: nobody waits, and everything is booked.
+    armPace(pace, Int32Array.of(1));
+    hook.addon = true;
+    const large = `Subject: x\n\n${'x'.repeat(3 << 20)}\n`;
+    folder.write('large', large);
+    const piece = 256 * 1024;
+    const unpaid: number[] = [];
+    let moved = large.length;
+    hook.before = (kind) => {
+      if (kind !== 'write') return;
+      unpaid.push(moved - pacedOf(pace).bytes);
+      moved += piece;
+    };
+    expect(methodsOf(engine.migrate(folder.input([{ uid: 1, name: 'large' }])))).toEqual(['rewrite']);
+    const kinds = hook.effects.filter((kind) => ['write', 'sync', 'rename'].includes(kind)).join(' ');
+    const mebibyte = 'write write write write sync';
+    expect(kinds).toMatch(new RegExp(`^${mebibyte} ${mebibyte} ${mebibyte} write rename`));
+    expect(Math.max(...unpaid.slice(0, 13))).toBeLessThan(piece);
+  }));
