@@ -56,13 +56,12 @@ int ReadRing::open() noexcept {
   if (fd < 0 && errno == EINVAL && kFlags != 0) fd = setUp(0, parameters);
   if (fd < 0) return errno;
   fd_.reset(fd);
-  const int error = map(&parameters);
+  const int error = map(parameters);
   if (error != 0) close();
   return error;
 }
 
-int ReadRing::map(const void* setUpAs) noexcept {
-  const auto& parameters = *static_cast<const io_uring_params*>(setUpAs);
+int ReadRing::map(const io_uring_params& parameters) noexcept {
   if ((parameters.features & IORING_FEAT_SINGLE_MMAP) == 0) return ENOSYS;  // before Linux 5.4
   const io_sqring_offsets& sq = parameters.sq_off;
   const io_cqring_offsets& cq = parameters.cq_off;

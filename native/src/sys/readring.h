@@ -14,6 +14,7 @@
 #include "sys/fd.h"
 
 struct io_uring_cqe;
+struct io_uring_params;
 struct io_uring_sqe;
 
 namespace mailhaul::sys {
@@ -46,7 +47,7 @@ class ReadRing {
 
  private:
   [[nodiscard]] int enter(std::uint32_t submitted, std::uint32_t awaited, int& taken) noexcept;
-  [[nodiscard]] int map(const void* parameters) noexcept;
+  [[nodiscard]] int map(const io_uring_params& parameters) noexcept;
 
   Fd fd_;
   /// One mapping has both rings, another the entries of the submission ring.
