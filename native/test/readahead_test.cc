@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -92,6 +93,17 @@ std::vector<std::string> readAll(Mail& mail, Way way) {
 }
 
 }  // namespace
+
+TEST(BatchesKeepToTheFilesThatMayBeOpen) {
+  struct Row {
+    std::size_t files, threads, batch;
+  };
+  constexpr Row kRows[] = {
+#include "readahead_batches.inc"
+  };
+  for (const Row& row : kRows) CHECK_EQ(mailhaul::engine::batchOf(row.files, row.threads), row.batch);
+  CHECK_EQ(mailhaul::engine::batchOf(std::numeric_limits<std::size_t>::max(), 1), AheadMemory::kBatch);
+}
 
 TEST(WhatIsReadAheadIsTheMessage) {
   Mail mail(400);

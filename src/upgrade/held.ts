@@ -16,17 +16,25 @@ const DESCRIPTORS = 3;
 const OTHER_FILES = 96;
 /** A thread has its event loop, and opens the directory, files and hash directories of the folder in hand. */
 const FILES_OF_THREAD = 24;
-/** And two batches of messages that it reads ahead (native/src/engine/readahead.cc): all threads a quarter at most. */
+/** Messages that a thread reads ahead at a time. */
 const BATCH = { least: 4, most: 64 };
 /** What is of use to a run, for more it has no need. */
 export const HELD_AT_MOST: HeldFolders = { underWay: 1_024, moved: 2_048 };
+
+/**
+ * The same as batchOf of native/src/engine/readahead.cc: all threads together have a quarter of the files that may be
+ * open, two batches each. Its test and that of this one go by native/test/readahead_batches.inc.
+ */
+export function readAheadBatch(limit: number, threads: number): number {
+  return Math.min(BATCH.most, Math.max(BATCH.least, Math.floor(limit / 8 / threads)));
+}
 
 /** @param limit files that may be open */
 export function heldFolders(
   limit: number,
   { options: { threads }, roots }: Pick<Run, 'options' | 'roots'>,
 ): HeldFolders {
-  const batch = Math.min(BATCH.most, Math.max(BATCH.least, Math.floor(limit / 8 / threads)));
+  const batch = readAheadBatch(limit, threads);
   const others = OTHER_FILES + (FILES_OF_THREAD + 2 * batch) * threads + roots.stores.size + 2 * roots.partitions.size;
   const all = Math.floor((limit - others) / DESCRIPTORS);
   if (all >= HELD_AT_MOST.underWay + HELD_AT_MOST.moved) return HELD_AT_MOST;

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { heldFolders } from '../../src/upgrade/held.js';
+import { heldFolders, readAheadBatch } from '../../src/upgrade/held.js';
 import { INDEX, type SmallStore, smallStore } from './small-store.js';
 
 const held = (limit: number, threads = 5, partitions = 1, stores = 1) => {
@@ -31,6 +31,16 @@ describe('heldFolders', () => {
 
   it('takes a folder at a time where there is hardly any room', () => {
     expect(held(64)).toEqual({ underWay: 1, moved: 1 });
+  });
+});
+
+describe('readAheadBatch', () => {
+  it('is what the addon reads ahead: one table for both', () => {
+    const table = fs.readFileSync(new URL('../../native/test/readahead_batches.inc', import.meta.url), 'utf8');
+    const rows = [...table.matchAll(/^\{(\d+), (\d+), (\d+)\},$/gm)].map((row) => row.slice(1).map(Number));
+    expect(rows.length).toBeGreaterThan(10);
+    for (const [files = 0, threads = 0, batch] of rows) expect(readAheadBatch(files, threads)).toBe(batch);
+    expect(readAheadBatch(Number.POSITIVE_INFINITY, 1)).toBe(64);
   });
 });
 

@@ -15,13 +15,16 @@ namespace {
 
 constexpr std::size_t kColdWeight = 8;
 constexpr std::size_t kMostChill = 64;
-/// Of the files that may be open all threads together have a quarter for what they read ahead, two batches each
-/// (held.ts knows).
+/// Two batches, of a quarter.
 constexpr std::size_t kShareOfFiles = 2 * 4;
 constexpr std::size_t kLeastBatch = 4;
 std::atomic<std::size_t> threads{0};
 
 }  // namespace
+
+std::size_t batchOf(std::size_t files, std::size_t ofThreads) noexcept {
+  return std::clamp(files / kShareOfFiles / ofThreads, kLeastBatch, AheadMemory::kBatch);
+}
 
 AheadMemory::AheadMemory() noexcept { ++threads; }
 
@@ -45,7 +48,7 @@ void AheadMemory::useNoRing() noexcept {
 }
 
 bool AheadMemory::prepare() noexcept {
-  if (batch_ == 0) batch_ = std::clamp(sys::mostFiles() / kShareOfFiles / threads.load(), kLeastBatch, kBatch);
+  if (batch_ == 0) batch_ = batchOf(sys::mostFiles(), threads.load());
   if (!triedRing_) {
     triedRing_ = true;
     for (auto& bytes : bytes_) bytes.reset(new (std::nothrow) std::uint8_t[kBatchBytes]);

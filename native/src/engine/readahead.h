@@ -22,6 +22,11 @@
 
 namespace mailhaul::engine {
 
+/// Messages of a batch where so many files may be open and so many threads read ahead: all of them together have a
+/// quarter of the files, two batches each. The main thread reckons with the same (src/upgrade/held.ts); the tests of
+/// both go by test/readahead_batches.inc.
+[[nodiscard]] std::size_t batchOf(std::size_t files, std::size_t threads) noexcept;
+
 /// What a thread keeps for it from folder to folder.
 class AheadMemory {
  public:
