@@ -6,7 +6,7 @@
  *     node native/build.mjs --required    the same, but what cannot be built is an error (exit code 1)
  *     node native/build.mjs --werror      warnings are errors (CI); implies --required
  *     node native/build.mjs --sanitize    builds and runs the C++ tests, and those of the addon in Node, under ASan and
- *                                         UBSan
+ *                                         UBSan; those that ASan would hide without
  *     node native/build.mjs --counted     builds build/counted/counted, whose instructions and system calls
  *                                         bench/instructions counts
  */
