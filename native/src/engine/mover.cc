@@ -3,7 +3,6 @@
 #include <errno.h>
 
 #include <algorithm>
-#include <chrono>
 
 #include "engine/readahead.h"
 #include "hash/xxh3.h"
@@ -18,28 +17,6 @@ namespace {
 constexpr std::uint32_t kDeadSource = 32;
 
 }  // namespace
-
-/// Times one message of seventeen, and counts it for all of them: reading the clock costs as much as a short parse. The
-/// thread's messages are counted through all its folders: the first of a folder, which makes directories, stands for
-/// itself only.
-class Mover::Clock {
- public:
-  explicit Clock(std::uint32_t& messages) noexcept : runs_(messages++ % kEvery == 0) {
-    if (runs_) last_ = std::chrono::steady_clock::now();
-  }
-  /// What passed since the last lap was spent on `on`.
-  void lap(std::uint64_t& on) noexcept {
-    if (!runs_) return;
-    const auto now = std::chrono::steady_clock::now();
-    on += kEvery * static_cast<std::uint64_t>(std::chrono::nanoseconds(now - last_).count());
-    last_ = now;
-  }
-
- private:
-  static constexpr std::uint32_t kEvery = 17;
-  bool runs_;
-  std::chrono::steady_clock::time_point last_;
-};
 
 Mover::Mover(const Folder& folder, Scratch& scratch, Shared shared) noexcept
     : folder_(folder),
@@ -62,7 +39,7 @@ Outcome Mover::move(Slice& slice, bool& stopped) {
     }
     if (shared_.over.load(std::memory_order_relaxed)) return {};
     const std::uint32_t i = order_[k];
-    Clock clock(scratch_.messages);
+    SampledClock clock(scratch_.messages);
     Source* source = nullptr;
     Outcome outcome = ahead.open(k, source);
     if (placer_.freeDescriptors(outcome)) outcome = ahead.openAgain(k, source);
@@ -114,7 +91,7 @@ Outcome Mover::reopen(std::uint32_t i, const Outcome& vanished, Source& source) 
   return earlier.ok() || earlier.halt != nullptr ? earlier : vanished;
 }
 
-Outcome Mover::moveOne(std::uint32_t i, Source& source, Slice& slice, Clock& clock) {
+Outcome Mover::moveOne(std::uint32_t i, Source& source, Slice& slice, SampledClock& clock) {
   Parsed& parsed = slice.parsed[i - slice.first];
   parsed.cacheAt = slice.cache.size();
   Known known;
@@ -160,7 +137,7 @@ Outcome Mover::moveKnown(std::uint32_t i, Source& source, Known& known, Method& 
 
 /// Reads a message, adds its cache entry, and gives it its 4.x file.
 Outcome Mover::moveRead(std::uint32_t i, Source& source, const Known& known, Parsed& parsed, Method& method,
-                        Clock& clock) {
+                        SampledClock& clock) {
   if (const Outcome read = source.read(scratch_.message); !read.ok()) return read;
   clock.lap(slice_->times.read);
   Facts& facts = parsed.facts;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/place.h"
+#include "engine/sampledclock.h"
 #include "engine/scratch.h"
 #include "engine/slice.h"
 #include "engine/source.h"
@@ -45,17 +46,16 @@ class Mover {
 
  private:
   using Known = std::shared_ptr<const KnownInodes::Entry>;
-  class Clock;
 
   void takeOrder(const Slice& slice);
   [[nodiscard]] bool publishes() const noexcept;
   [[nodiscard]] Outcome countUnreadable(const Outcome& outcome) noexcept;
   [[nodiscard]] Outcome reopen(std::uint32_t i, const Outcome& vanished, Source& source);
-  [[nodiscard]] Outcome moveOne(std::uint32_t i, Source& source, Slice& slice, Clock& clock);
+  [[nodiscard]] Outcome moveOne(std::uint32_t i, Source& source, Slice& slice, SampledClock& clock);
   [[nodiscard]] bool isShared(const Source& source) const noexcept;
   [[nodiscard]] Outcome moveKnown(std::uint32_t i, Source& source, Known& known, Method& method);
   [[nodiscard]] Outcome moveRead(std::uint32_t i, Source& source, const Known& known, Parsed& parsed, Method& method,
-                                 Clock& clock);
+                                 SampledClock& clock);
   void describe(std::span<const std::uint8_t> content, const mime::KnownLines& lines, const Known& known,
                 Parsed& parsed);
   void takeEntry(const KnownInodes::Entry& known, Parsed& parsed);
