@@ -199,32 +199,3 @@ export function createCommitter<T>(
     },
   };
 }
-
-/**
- * Joins calls that come while one is under way into the next: many lanes ask for their records to be made
- * durable, one transaction serves them all.
- */
-export function createBatcher<T>(
-  write: (items: readonly T[]) => Promise<void>,
-): (items: readonly T[]) => Promise<void> {
-  let pending: { items: T[]; done: Promise<void> } | undefined;
-  let last: Promise<void> = Promise.resolve();
-
-  return (items) => {
-    if (items.length === 0) return Promise.resolve();
-    if (pending !== undefined) {
-      pending.items.push(...items);
-      return pending.done;
-    }
-    const batch = { items: [...items], done: Promise.resolve() };
-    batch.done = last
-      .catch(() => undefined)
-      .then(() => {
-        pending = undefined;
-        return write(batch.items);
-      });
-    last = batch.done;
-    pending = batch;
-    return batch.done;
-  };
-}

@@ -6,7 +6,7 @@
  * All of a transaction is durable when its changes resolve. When it fails, all of them do, and the run halts.
  */
 import type { MailboxWrites } from '../store/types.js';
-import { createBatcher } from './committer.js';
+import { createBatcher } from './joined.js';
 import { timed } from './report.js';
 import type { Run } from './run.js';
 import type { MappingWrites } from './types.js';
