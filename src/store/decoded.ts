@@ -35,6 +35,14 @@ export class DecodedValues<K, T> {
   keep(key: K, bytes: Buffer, record: T): void {
     this.known.delete(key);
     if (this.known.size >= this.limit) this.known.delete(this.known.keys().next().value as K);
-    this.known.set(key, { bytes, record });
+    this.known.set(key, { bytes: alone(bytes), record });
   }
+}
+
+/** In memory of its own: one value of a few hundred bytes would keep the 8 KB that it was made in, with others. */
+function alone(bytes: Buffer): Buffer {
+  if (bytes.buffer.byteLength === bytes.length) return bytes;
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
 }

@@ -49,3 +49,14 @@ it('nothing is nothing', () => {
   values.keep(1, Buffer.from('a'), { text: 'a' });
   expect(values.read({ get: () => undefined, holds: () => false }, Buffer.of(1), 1)).toBeUndefined();
 });
+
+it('keeps the bytes of a value in memory of their own, not the piece that they were made in', () => {
+  const { values } = counted(4);
+  const made = Buffer.from('in a piece of 8 KB, with others');
+  expect(made.buffer.byteLength).toBeGreaterThan(made.length);
+  values.keep(1, made, { text: 'a' });
+  const kept: Buffer[] = [];
+  const table = { get: () => undefined, holds: (_: Uint8Array, bytes: Buffer) => kept.push(bytes) > 0 };
+  values.read(table, Buffer.of(1), 1);
+  expect(kept.map(({ buffer }) => buffer.byteLength)).toEqual([made.length]);
+});
