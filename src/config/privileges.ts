@@ -30,9 +30,14 @@ export function checkIdentity(account: Identity, name: string): void {
   });
 }
 
+/** Whether `becomeAccount` makes this process another account. */
+export function becomesOther(account: Identity): boolean {
+  return isRoot() && account.uid !== 0;
+}
+
 /** Becomes the server account for good. Does nothing when the process is not root or the account is root. */
 export function becomeAccount(account: Identity): void {
-  if (!isRoot() || account.uid === 0) return;
+  if (!becomesOther(account)) return;
   process.setgroups?.([...(account.groups ?? [account.gid])]);
   process.setgid?.(account.gid);
   process.setuid?.(account.uid);
@@ -53,7 +58,7 @@ export function asAccount<T>(account: Identity, action: () => T): T {
  * hostile names are read, when root is needed once more afterwards.
  */
 export function enterAccount(account: Identity): () => void {
-  if (!isRoot() || account.uid === 0) return () => {};
+  if (!becomesOther(account)) return () => {};
   const groups = process.getgroups?.() ?? [];
   const gid = process.getegid?.() ?? 0;
   process.setgroups?.([...(account.groups ?? [account.gid])]);

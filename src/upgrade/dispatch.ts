@@ -28,7 +28,19 @@ export interface Taken<B> {
   readonly messages: number;
 }
 
+/** The threads, of which more may come while the work goes on (crew.ts). */
+export interface Crew {
+  /** Those that take tasks now. */
+  readonly size: number;
+  /** As many as there may be. */
+  readonly most: number;
+  /** So many more would have something to do now, or none. May be asked often; `came` is called for each that comes. */
+  want(more: number, came: () => void): void;
+}
+
 export interface Work<B> {
+  /** Without: as many as the schedule was told are there. */
+  readonly crew?: Crew | undefined;
   /** Takes a batch of at most `maxFolders` off the list of a route; undefined: there is nothing more. */
   take(route: number, maxFolders: number): Taken<B> | undefined;
   /** Carries a batch through its steps. Must not throw. */
@@ -48,6 +60,8 @@ export function dispatch<B>(schedule: Schedule, work: Work<B>, clock = () => per
     const helpers = new Map<Ticket, Helpers>();
 
     const grant = (): void => {
+      const { crew } = work;
+      if (crew !== undefined) schedule.threadsAre(crew.size, crew.most);
       for (let ticket = schedule.grant(clock()); ticket !== undefined; ticket = schedule.grant(clock())) {
         waiting.get(ticket)?.();
         waiting.delete(ticket);
@@ -55,6 +69,7 @@ export function dispatch<B>(schedule: Schedule, work: Work<B>, clock = () => per
       for (let help = schedule.grantHelp(clock()); help !== undefined; help = schedule.grantHelp(clock())) {
         void assist(help);
       }
+      crew?.want(schedule.threadsWanted(), advance);
     };
 
     const assist = async (help: Help): Promise<void> => {

@@ -35,7 +35,7 @@ export class InFlightLimit {
   value: number;
   /** Counts the changes of `value`: what began under another one says nothing about this one. */
   version = 0;
-  readonly #atMost: number;
+  #atMost: number;
   readonly #measured: { readonly rate: number; readonly window: number }[] = [];
   /** The level that an attempt came from; undefined: none is under way. */
   #from: number | undefined;
@@ -60,6 +60,14 @@ export class InFlightLimit {
   /** What was found so far: the level from which an attempt is under way, or the one in force. */
   get found(): number {
     return this.#from ?? this.value;
+  }
+
+  /** There will never be more threads than this. */
+  capAt(atMost: number): void {
+    if (atMost >= this.#atMost) return;
+    this.#atMost = Math.max(1, atMost);
+    if (this.#from !== undefined && this.#from > this.#atMost) this.#from = undefined;
+    if (this.value > this.#atMost) this.#set(this.#atMost);
   }
 
   /** The number of tasks under way is now `count`. */

@@ -108,6 +108,7 @@ async function runLanes(
   const halts = (error: unknown): void => haltFor(run, error);
   const gathered = createGatherer<RecordItem>(records, () => schedule.hasFreeThread());
   await dispatch<readonly MappingFolder[]>(schedule, {
+    crew: run.crew,
     take(route, maxFolders) {
       try {
         return routes.take(route, maxFolders, load);

@@ -44,6 +44,7 @@ export async function removePublishedOriginals(run: Run, ids: Iterable<number>):
   const routes = routesOf(run, work.values(), list);
   let failure: { readonly error: unknown } | undefined;
   await dispatch<readonly MappingFolder[]>(new Schedule(routes.works, run.options), {
+    crew: run.crew,
     take(route, maxFolders) {
       try {
         return routes.take(route, maxFolders, load);

@@ -110,6 +110,8 @@ export interface MessagesReport {
   readonly messages: { done: number; failed: number };
   bytes: number;
   seconds: number;
+  /** Threads that there were at the end: `-t` at most. */
+  threads: number;
   readonly engine: string;
   readonly times: RunTimes;
   readonly methods: Methods;
@@ -136,6 +138,7 @@ export function emptyReport(engine: string): MessagesReport {
     messages: { done: 0, failed: 0 },
     bytes: 0,
     seconds: 0,
+    threads: 0,
     engine,
     times: { scan: 0, plan: 0, read: 0, parse: 0, place: 0, index: 0, sync: 0, database: 0 },
     methods: noMethods(),

@@ -10,6 +10,7 @@ import { fstat } from '../fs/dir.js';
 import { wholeDisk } from '../fs/wholeDisk.js';
 import { deviceName } from './device-name.js';
 import type { Taken } from './dispatch.js';
+import type { Roots } from './roots.js';
 import type { Run } from './run.js';
 import type { RouteWork } from './schedule-types.js';
 import type { MappingFolder } from './types.js';
@@ -45,6 +46,15 @@ interface Stretch {
 
 /** What the list names no place of: single folders, on demand. */
 const ANYWHERE: Stretch = { storePath: '', rootPath: '' };
+
+/** The devices of all store paths and partitions that are held. */
+export function devicesOf({ stores, partitions }: Roots): Set<string> {
+  const devs = [
+    ...[...stores.values()].map((store) => fstat(store).dev),
+    ...[...partitions.values()].map(({ dev }) => dev),
+  ];
+  return new Set(devs.map((dev) => wholeDisk(deviceName(dev))));
+}
 
 /** @param places what the places of the list are numbers of (addWork of trouble.ts) */
 export function routesOf({ roots }: Pick<Run, 'roots'>, places: Iterable<Stretch>, list: Worklist): Routes {

@@ -3,14 +3,15 @@
  * gives the threads what they need, becomes the server account, migrates, removes (`-r`), tidies up.
  */
 
-import { becomeAccount, checkIdentity } from '../config/privileges.js';
+import { becomeAccount, becomesOther, checkIdentity } from '../config/privileges.js';
 import { selectEngine } from '../engine/engines.js';
 import { PROGRESS } from '../engine/types.js';
-import { describeError, EXIT, MailhaulError } from '../errors.js';
+import { describeError, EXIT, MailhaulError, messageOf } from '../errors.js';
 import { loadAddon } from '../fs/addon.js';
 import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
 import { ControlFile } from './control.js';
+import { createCrew } from './crew.js';
 import { disagreement, stillUnrecorded, unrecorded } from './disagree.js';
 import { NO_LIMITS } from './limits.js';
 import { migrateFolders } from './messages.js';
@@ -20,6 +21,7 @@ import { type Progress, startProgress } from './progress.js';
 import { removePublishedOriginals, settleRemovals } from './removal.js';
 import { addError, emptyReport, exitCodeOf, type MessagesReport } from './report.js';
 import { closeRoots, emptyRoots, leftoverRoot, openStorePaths, partitionRoot } from './roots.js';
+import { devicesOf } from './routes.js';
 import { drain, type Run, tell } from './run.js';
 import { isDue, mailboxOf, type Selection, selectFolders } from './selection.js';
 import { openSession, type Session } from './session.js';
@@ -27,12 +29,14 @@ import { threadsFor } from './sharing.js';
 import { removeSharedCopies } from './singles.js';
 import { checkSpace } from './spaceCheck.js';
 import type { FolderFailure, WorkerContext } from './tasks.js';
+import { codeForLater } from './thread-code.js';
 import { Throttle } from './throttle.js';
 import { noteTombstones } from './tombstones.js';
 import { addWork, noTroubles, settleTroubles, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, troubleOf } from './trouble-kinds.js';
 import type { MappingFolder } from './types.js';
 import type { MessagesOptions } from './upgradeMessages.js';
+import { threadWaits } from './waits.js';
 import { buildWorklist, type Worklist } from './worklist.js';
 
 const LOCK_WAIT_MS = 60_000;
@@ -45,11 +49,14 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
     options.notice?.('The native addon is not there; the portable engine is used.');
   }
   let control: ControlFile | undefined;
+  let loaded: readonly string[] = [];
   const session = await openSession(
     options,
     commandName(options),
     // The databases are opened as the server account, which may not be able to read the code of a thread that loads.
-    () => pool.ready(),
+    async () => {
+      loaded = await pool.ready();
+    },
     ({ lockDir, owner }) => {
       control = new ControlFile(lockDir, owner.uid);
     },
@@ -89,9 +96,11 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
     const folders = scope.list.ids.length + scope.all.length;
     const slices = engine.jobs === undefined ? 1 : threadsFor(scope.totals.messages);
     const threads = Math.min(options.threads, folders === 0 ? 0 : folders - 1 + slices);
+    const becomes = !options.takeForeign && becomesOther(instance.account);
+    const later = codeForLater(loaded, becomes ? instance.account : undefined);
     begun = true;
-    pool.growTo(threads);
-    // Every thread must have loaded its code before the process gives up the right to read it.
+    // One for each device at once, others when they are of use. All at once where the server account cannot read the code.
+    pool.growTo(later === undefined ? threads : Math.min(threads, devicesOf(roots).size));
     const { uid: ownerUid, gid: ownerGid } = instance.owner;
     const context: WorkerContext = {
       engine: engine.name,
@@ -118,6 +127,14 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
       mapping: session.mapping,
       mailboxes: session.mailboxes,
       pool,
+      crew:
+        later &&
+        createCrew(pool, {
+          most: Math.max(1, threads),
+          code: later,
+          waits: threadWaits(),
+          failed: (error) => tell(run, 'Warning', `No further thread can be started: ${messageOf(error)}`),
+        }),
       jobs: engine.jobs,
       planMemory: [],
       roots,
@@ -140,7 +157,7 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
       progressLine: () => shown?.line() ?? '',
     });
     const limits = throttle.text() === '' ? '' : `, ${throttle.text()}`;
-    session.log.write('Store', 'Notice', startLine(options, engine.name, threads, scope.list.ids.length) + limits);
+    session.log.write('Store', 'Notice', startLine(run, options, engine.name, threads, scope.list.ids.length) + limits);
     if (control !== undefined) throttle.watch(control, (level, line) => tell(run, level, line));
     for (const { path, trouble } of early) stopDevice(run, path, trouble);
     await noteTombstones(run.mapping, scope.untold);
@@ -163,6 +180,7 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
     shown?.stop();
     throttle.stop();
     report.throttle = throttle.report();
+    report.threads = pool.size;
     await pool.close();
     closeRoots(roots);
     if (report.halted !== null && options.commandLine !== undefined) report.halted.resume = options.commandLine;
@@ -351,9 +369,10 @@ function commandName(options: MessagesOptions): string {
   return options.userLists === undefined ? 'upgrade -m' : 'upgrade -u';
 }
 
-function startLine(options: MessagesOptions, engine: string, threads: number, folders: number): string {
+function startLine({ crew }: Run, options: MessagesOptions, engine: string, threads: number, folders: number): string {
   const removing = options.remove ? ', removing originals' : '';
-  return `${commandName(options)}: ${folders} folders, ${threads} threads, ${engine} engine${removing}`;
+  const further = crew !== undefined && crew.size < threads ? `${crew.size} to ` : '';
+  return `${commandName(options)}: ${folders} folders, ${further}${threads} threads, ${engine} engine${removing}`;
 }
 
 function logEnd(session: Session, report: MessagesReport): void {

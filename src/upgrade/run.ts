@@ -8,6 +8,7 @@ import { describeError, MailhaulError, systemCause } from '../errors.js';
 import { describeHolder, holdersText } from '../fs/holders.js';
 import type { Log, LogLevel } from '../log/log.js';
 import type { MailboxDatabase } from '../store/types.js';
+import type { Crew } from './dispatch.js';
 import { keepMemory, type PlanMemory } from './plan-memory.js';
 import type { WorkerPool } from './pool.js';
 import { addError, type MessagesReport } from './report.js';
@@ -33,6 +34,8 @@ export interface Run {
   readonly mapping: MappingDatabase;
   readonly mailboxes: MailboxDatabase;
   readonly pool: WorkerPool;
+  /** undefined: all of the pool's threads are there. */
+  readonly crew?: Crew | undefined;
   /** undefined: a folder is one thread's. */
   readonly jobs: SharedJobs | undefined;
   readonly roots: Roots;

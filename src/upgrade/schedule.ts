@@ -53,7 +53,9 @@ export interface Help {
 }
 
 export class Schedule {
-  readonly #threads: number;
+  /** Threads that there may be, and those that are there (crew.ts). */
+  #most: number;
+  #there: number;
   readonly #devices = new Map<string, Device>();
   readonly #routes: Route[];
   /** The routes of errands, by device. */
@@ -73,7 +75,8 @@ export class Schedule {
     works: readonly RouteWork[],
     { threads, queue, foldersUnderWay = HELD_AT_MOST.underWay }: ScheduleOptions,
   ) {
-    this.#threads = threads;
+    this.#most = threads;
+    this.#there = threads;
     const routes = Math.max(1, works.length);
     this.#queueShare = Math.max(1, Math.floor(queue / routes));
     this.#messagesShare = PLANNED_MESSAGES / routes;
@@ -82,6 +85,36 @@ export class Schedule {
     this.#foldersAhead = Math.min(this.#queueShare, Math.floor(foldersUnderWay / routes) - this.#batchFolders);
     this.#firstLimit = Math.max(1, Math.min(FIRST_LIMIT, Math.floor(threads / devicesOf(works).size)));
     this.#routes = works.map((work) => this.#routeOf(work, false));
+  }
+
+  /** So many threads take tasks now, and `most` may do so later. */
+  threadsAre(there: number, most: number): void {
+    this.#there = there;
+    if (most === this.#most) return;
+    this.#most = most;
+    for (const { limit } of this.#devices.values()) limit.capAt(most);
+  }
+
+  /**
+   * So many more tasks could begin if there were more threads. The limit of a device that has too few stays unmeasured
+   * until they have come, and so is not taken back.
+   */
+  threadsWanted(): number {
+    if (this.#there >= this.#most || this.hasFreeThread()) return 0;
+    const taken = new Map<Device, number>();
+    let wanted = 0;
+    const want = ({ devices }: Route, atMost: number): void => {
+      const room = Math.min(atMost, ...devices.map((device) => roomOf(device) - (taken.get(device) ?? 0)));
+      if (room <= 0) return;
+      for (const device of devices) taken.set(device, room + (taken.get(device) ?? 0));
+      wanted += room;
+    };
+    // Batches that wait are read ahead: there are more where they come from.
+    for (const route of this.#routes) {
+      if (this.#hasWaiting(route)) want(route, route.errands ? route.moves.length : this.#most);
+    }
+    for (const { route, helpersWanted, helpers } of this.#helped) want(this.#route(route), helpersWanted - helpers);
+    return Math.min(wanted, this.#most - this.#there);
   }
 
   /** The route that may take another batch off its list; undefined: none now. */
@@ -101,7 +134,7 @@ export class Schedule {
    */
   batchFolders(number: number): number {
     const route = this.#route(number);
-    const tail = Math.ceil(route.foldersLeft / (2 * this.#threads));
+    const tail = Math.ceil(route.foldersLeft / (2 * this.#there));
     return Math.max(1, Math.min(this.#batchFolders, tail));
   }
 
@@ -199,7 +232,7 @@ export class Schedule {
     for (const ticket of this.#helped) {
       const route = this.#route(ticket.route);
       if (ticket.helpers >= ticket.helpersWanted || route.devices.some(isFull)) continue;
-      if (this.#threads - this.#active <= this.#reservedFrom(route)) continue;
+      if (this.#there - this.#active <= this.#reservedFrom(route)) continue;
       ticket.helpers += 1;
       this.#active += 1;
       for (const device of route.devices) this.#activeOn(device, 1, now);
@@ -249,7 +282,7 @@ export class Schedule {
   }
 
   hasFreeThread(): boolean {
-    return this.#active < this.#threads;
+    return this.#active < this.#there;
   }
 
   /** No batch is on its way, and no thread has anything in hand. */
@@ -295,7 +328,7 @@ export class Schedule {
     if (known !== undefined) return known;
     const device: Device = {
       key,
-      limit: new InFlightLimit(this.#firstLimit, this.#threads),
+      limit: new InFlightLimit(this.#firstLimit, this.#most),
       active: 0,
       wanted: 0,
       busyMs: 0,
@@ -311,21 +344,25 @@ export class Schedule {
 
   /** For another batch on its way. */
   #hasRoom({ devices, underWay, foldersUnderWay }: Route): boolean {
-    const atOnce = 2 * Math.min(...devices.map(({ limit }) => limit.value));
+    const atOnce = 2 * Math.min(this.#there, ...devices.map(({ limit }) => limit.value));
     if (underWay < atOnce + BATCHES_AHEAD) return true;
     return underWay < atOnce + SMALL_BATCHES_AHEAD && foldersUnderWay < this.#foldersAhead;
   }
 
   #isStartable(route: Route): boolean {
-    if (route.devices.some(isFull)) return false;
-    if (route.moves.length === 0 && (route.prepares.length === 0 || !this.#mayPrepare(route))) return false;
-    return isIdle(route) || this.#threads - this.#active > this.#reservedFrom(route);
+    if (route.devices.some(isFull) || !this.#hasWaiting(route)) return false;
+    return isIdle(route) || this.#there - this.#active > this.#reservedFrom(route);
+  }
+
+  /** A batch that may go on when it has a thread. */
+  #hasWaiting(route: Route): boolean {
+    return route.moves.length > 0 || (route.prepares.length > 0 && this.#mayPrepare(route));
   }
 
   /** Threads that other devices want, of their equal share. */
   #reservedFrom(route: Route): number {
     const others = [...this.#devices.values()].filter((device) => device.wanted > 0 || device.left > 0);
-    const share = Math.max(1, Math.floor(this.#threads / others.length));
+    const share = Math.max(1, Math.floor(this.#there / others.length));
     return others.reduce((sum, device) => {
       if (route.devices.includes(device)) return sum;
       const wanted = device.left > 0 ? share : Math.min(share, device.wanted);
@@ -377,8 +414,13 @@ export class Schedule {
   }
 }
 
-function isFull({ active, limit }: Device): boolean {
-  return active >= limit.value;
+function isFull(device: Device): boolean {
+  return roomOf(device) <= 0;
+}
+
+/** So many more tasks it may be given. */
+function roomOf({ active, limit }: Device): number {
+  return limit.value - active;
 }
 
 function unitsOf({ messages, bytes }: Amount): number {

@@ -1,8 +1,10 @@
 /**
  * A transfer thread (of piscina, all of which would be loaded once more for its `workerData`): takes tasks (tasks.ts)
- * and does them synchronously with its engine. It is started once a run, with everything it needs loaded, before the
- * process becomes the server account.
+ * and does them synchronously with its engine. After `begin` it loads nothing more: the process may have become an account
+ * that cannot read the code.
  */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { workerData } from 'node:worker_threads';
 import { selectEngine } from '../engine/engines.js';
 import { armPace } from '../fs/pace.js';
@@ -27,15 +29,15 @@ export default function work(task: ThreadTask): unknown {
   return perform(tools, task);
 }
 
-async function begin({ context, additions, arrived, threads }: BeginTask): Promise<null> {
+/** Returns the files of code that this thread has loaded: this one, those of piscina, the addon. */
+async function begin({ context, additions, arrived, threads }: BeginTask): Promise<readonly string[]> {
   if (context !== null) {
     armPace(context.pace, context.progress);
     tools = { engine: await selectEngine(context.engine), source: nsms3, context };
   }
-  // From disk now: the process may become an account that cannot read it.
   if (additions) {
     await Promise.all([import('./additions.js'), import('./additions-open.js'), import('./additions-append.js')]);
   }
   waitForAll(arrived, threads);
-  return null;
+  return [fileURLToPath(import.meta.url), ...Object.keys(createRequire(import.meta.url).cache)];
 }

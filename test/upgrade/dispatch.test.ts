@@ -161,3 +161,82 @@ describe('dispatch', () => {
     await expect(dispatch<string>(scheduleOf(['a'], 1), work)).resolves.toBeUndefined();
   });
 });
+
+describe('dispatch with threads that come later', () => {
+  /** Threads that come when `come` is called; what was wanted. */
+  function crewOf(size: number, most: number) {
+    let waiting: (() => void) | undefined;
+    const wanted: number[] = [];
+    const crew = {
+      size,
+      most,
+      want(more: number, came: () => void) {
+        wanted.push(more);
+        if (more > 0) waiting = came;
+      },
+    };
+    const come = (): void => {
+      const came = waiting;
+      waiting = undefined;
+      if (came === undefined || crew.size >= most) return;
+      crew.size += 1;
+      came();
+    };
+    return { crew, wanted, come };
+  }
+
+  /** Ten folders on one device; the most tasks at a time, with and without `come` before each task ends. */
+  async function most(threads: ReturnType<typeof crewOf>, comes: boolean): Promise<number> {
+    let [active, highest, done] = [0, 0, 0];
+    await dispatch<string>(scheduleOf(['a'], threads.crew.most), {
+      crew: threads.crew,
+      take: lists(1),
+      async process(_batch, lane) {
+        await bothSteps(lane, async () => {
+          active += 1;
+          highest = Math.max(highest, active);
+          await sleep(1);
+          if (comes) threads.come();
+          active -= 1;
+        });
+        done += 1;
+        return { messages: 10, bytes: 0 };
+      },
+      isStopped: () => false,
+    });
+    expect(done).toBe(10);
+    return highest;
+  }
+
+  it('does all with those that are there when no other comes', async () => {
+    const threads = crewOf(1, 8);
+    expect(await most(threads, false)).toBe(1);
+    // The device began with two tasks at a time.
+    expect(Math.max(...threads.wanted)).toBeGreaterThanOrEqual(1);
+  });
+
+  it('gives one that comes a task at once', async () => {
+    expect(await most(crewOf(1, 2), true)).toBe(2);
+  });
+
+  it('goes on when it hears that there will be no further one', async () => {
+    const threads = crewOf(1, 8);
+    const end = (): void => {
+      threads.crew.most = 1;
+      threads.come();
+    };
+    const want = threads.crew.want.bind(threads.crew);
+    threads.crew.want = (more, came) => {
+      want(more, came);
+      if (more > 0) setImmediate(end);
+    };
+    expect(await most(threads, false)).toBe(1);
+    expect(threads.wanted.at(-1)).toBe(0);
+  });
+
+  it('wants none when the last thread has nothing to wait for', async () => {
+    const threads = crewOf(2, 2);
+    expect(await most(threads, false)).toBe(2);
+    expect(new Set(threads.wanted)).toEqual(new Set([0]));
+  });
+});

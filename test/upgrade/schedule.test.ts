@@ -229,3 +229,71 @@ describe('errands', () => {
     expect(use).toMatchObject({ device: 'a', limit: 2, messages: 0, busyMs: 1_000 });
   });
 });
+
+describe('threads that are not there yet', () => {
+  const works = (devices: readonly string[]) =>
+    devices.map((name) => ({ source: name, target: name, folders: 100, messages: 10_000 }));
+  /** Ten batches of a route wait for a thread. */
+  const waiting = (schedule: Schedule, route: number): void => {
+    for (let i = 0; i < 10; i++) schedule.wait(schedule.begin(route, 1, 100), 'move');
+  };
+  const granted = (schedule: Schedule): number => {
+    let count = 0;
+    while (schedule.grant(0) !== undefined) count += 1;
+    return count;
+  };
+
+  it('have no task; the schedule wants as many as the devices may have tasks', () => {
+    const schedule = new Schedule(works(['a']), { threads: 8, queue: 50 });
+    schedule.threadsAre(1, 8);
+    waiting(schedule, 0);
+    expect([granted(schedule), schedule.hasFreeThread(), schedule.threadsWanted()]).toEqual([1, false, 1]);
+    schedule.threadsAre(2, 8);
+    expect([granted(schedule), schedule.hasFreeThread(), schedule.threadsWanted()]).toEqual([1, false, 0]);
+  });
+
+  it('are wanted for each device, and no more than there may be', () => {
+    const schedule = new Schedule(works(['a', 'b', 'c']), { threads: 6, queue: 50 });
+    schedule.threadsAre(1, 6);
+    for (const route of [0, 1, 2]) waiting(schedule, route);
+    expect([granted(schedule), schedule.threadsWanted()]).toEqual([1, 5]);
+    schedule.threadsAre(1, 3);
+    expect(schedule.threadsWanted()).toBe(2);
+  });
+
+  it('are counted once for two routes of one device', () => {
+    const routes = ['a', 'b'].map((target) => ({ source: 's', target, folders: 100, messages: 10_000 }));
+    const schedule = new Schedule(routes, { threads: 8, queue: 50 });
+    schedule.threadsAre(1, 8);
+    for (const route of [0, 1]) waiting(schedule, route);
+    expect([granted(schedule), schedule.threadsWanted()]).toEqual([1, 1]);
+  });
+
+  it('are wanted for a giant folder that could be helped', () => {
+    const schedule = new Schedule(works(['a']), { threads: 8, queue: 50 });
+    schedule.threadsAre(1, 8);
+    const ticket = schedule.begin(0, 1, 10_000);
+    schedule.wait(ticket, 'move');
+    expect([granted(schedule), schedule.threadsWanted()]).toEqual([1, 0]);
+    schedule.wantHelp(ticket, 7);
+    expect(schedule.threadsWanted()).toBe(1);
+  });
+
+  it('are not wanted while one that is there has nothing to do', () => {
+    const schedule = new Schedule(works(['a']), { threads: 8, queue: 50 });
+    schedule.threadsAre(2, 8);
+    schedule.wait(schedule.begin(0, 1, 100), 'move');
+    expect([granted(schedule), schedule.threadsWanted()]).toEqual([1, 0]);
+  });
+
+  it('do not keep a device from having its batches ahead', () => {
+    const [few, all] = [2, 8].map((there) => {
+      const schedule = new Schedule(works(['a']), { threads: 8, queue: 1 });
+      schedule.threadsAre(there, 8);
+      let batches = 0;
+      for (; schedule.open() !== undefined && batches < 100; batches++) schedule.begin(0, 1, 100);
+      return batches;
+    });
+    expect([few, all]).toEqual([6, 6]);
+  });
+});
