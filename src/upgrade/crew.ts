@@ -8,6 +8,9 @@
  * The second one is what makes a difference: how many tasks a device does best is found by trying more (limit.ts), also
  * where no processor is left that could make more of it.
  *
+ * Who wants one may hear of nothing more until it comes, where the tasks under way are those of a disk that does not
+ * answer: while threads are wanted the wait is looked at by the clock.
+ *
  * One that cannot be started ends that for the run, and nothing else: it has never been given a task.
  */
 import type { Crew } from './dispatch.js';
@@ -24,14 +27,21 @@ export interface CrewOptions {
   failed(error: unknown): void;
 }
 
+/** Milliseconds. */
+const LOOK_AGAIN_MS = 50;
+
 export function createCrew(
-  pool: Pick<StartedPool, 'size' | 'add' | 'onWaiting'>,
+  pool: Pick<StartedPool, 'size' | 'add' | 'waiting' | 'onWaiting'>,
   { most, code, waits, failed }: CrewOptions,
 ): Crew {
   let coming = 0;
   let givenUp = false;
+  /** What the schedule said last, and how it hears of a thread, whoever wanted that one. */
+  let wanted = 0;
+  let tell = (): void => {};
+  let next: NodeJS.Timeout | undefined;
   const sizeAtMost = (): number => (givenUp ? Math.min(pool.size, most) : most);
-  const start = async (came: () => void): Promise<void> => {
+  const start = async (): Promise<void> => {
     coming += 1;
     try {
       // Before it loads, and again afterwards: what it has loaded is what was there all the time.
@@ -43,16 +53,20 @@ export function createCrew(
     } finally {
       coming -= 1;
       // Not from within `want`: who hears of it asks again.
-      queueMicrotask(came);
+      queueMicrotask(() => tell());
     }
   };
-  const want = (more: number, came: () => void): void => {
+  const look = (): void => {
+    clearTimeout(next);
+    next = undefined;
+    const more = Math.max(wanted, pool.waiting);
     const room = sizeAtMost() - pool.size - coming;
     if (room <= 0) return;
     if (more === 0) waits.pause();
-    else if (waits.areLong(pool.size)) for (let i = Math.min(more - coming, room); i > 0; i--) void start(came);
+    else if (waits.areLong(pool.size)) for (let i = Math.min(more - coming, room); i > 0; i--) void start();
+    else next = setTimeout(look, LOOK_AGAIN_MS).unref();
   };
-  pool.onWaiting = (tasks) => want(tasks, () => {});
+  pool.onWaiting = look;
   return {
     get size() {
       return Math.min(pool.size, most);
@@ -60,6 +74,10 @@ export function createCrew(
     get most() {
       return sizeAtMost();
     },
-    want,
+    want(more, came) {
+      wanted = more;
+      tell = came;
+      look();
+    },
   };
 }

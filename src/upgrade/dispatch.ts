@@ -34,7 +34,10 @@ export interface Crew {
   readonly size: number;
   /** As many as there may be. */
   readonly most: number;
-  /** So many more would have something to do now, or none. May be asked often; `came` is called for each that comes. */
+  /**
+   * So many more would have something to do now, or none; it holds until the next call. May be asked often; `came` is called
+   * for each that comes, whoever wanted it.
+   */
   want(more: number, came: () => void): void;
 }
 

@@ -96,11 +96,12 @@ export class Schedule {
   }
 
   /**
-   * So many more tasks could begin if there were more threads. The limit of a device that has too few stays unmeasured
-   * until they have come, and so is not taken back.
+   * So many more tasks could begin if there were more threads, when `grant` has given what there is: one that is free now is
+   * kept for a device whose next task may be long in coming. The limit of a device that has too few stays unmeasured until
+   * they have come, and so is not taken back.
    */
   threadsWanted(): number {
-    if (this.#there >= this.#most || this.hasFreeThread()) return 0;
+    if (this.#there >= this.#most) return 0;
     const taken = new Map<Device, number>();
     let wanted = 0;
     const want = ({ devices }: Route, atMost: number): void => {

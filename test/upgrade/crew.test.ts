@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type CrewOptions, createCrew } from '../../src/upgrade/crew.js';
 
 /** A pool of two threads whose further ones load until `load` or `fail` is called. */
@@ -7,7 +7,8 @@ function loadingPool() {
   const loading: { approve(): void; come(came: boolean): void; fail(error: Error): void }[] = [];
   return {
     size: 2,
-    onWaiting: undefined as ((tasks: number) => void) | undefined,
+    waiting: 0,
+    onWaiting: undefined as (() => void) | undefined,
     loading,
     add(approve: () => void): Promise<boolean> {
       return new Promise((come, fail) => loading.push({ approve, come, fail }));
@@ -88,8 +89,53 @@ describe('further threads', () => {
 
   it('come for tasks that no schedule knows of', () => {
     const { pool } = crewOf();
-    pool.onWaiting?.(1);
+    pool.waiting = 1;
+    pool.onWaiting?.();
     expect(pool.loading).toHaveLength(1);
+  });
+
+  it('are told to the schedule, which may have wanted them in vain, whoever they came for', async () => {
+    const { pool, crew, want, came } = crewOf();
+    want(0);
+    pool.waiting = 1;
+    pool.onWaiting?.();
+    await pool.load();
+    expect([crew.size, came()]).toEqual([3, 1]);
+  });
+
+  it('come although nobody asks again: the tasks under way may never end', () => {
+    vi.useFakeTimers();
+    try {
+      let long = false;
+      const waits = { areLong: () => long, pause: () => {}, restart: () => {} };
+      const { pool, want } = crewOf({ waits });
+      want(1);
+      vi.advanceTimersByTime(200);
+      expect(pool.loading).toHaveLength(0);
+      long = true;
+      vi.advanceTimersByTime(200);
+      expect(pool.loading).toHaveLength(1);
+      // It is coming, and none is wanted beside it.
+      vi.advanceTimersByTime(1_000);
+      expect(pool.loading).toHaveLength(1);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('do not come when they are wanted no more', () => {
+    vi.useFakeTimers();
+    try {
+      let long = false;
+      const { pool, want } = crewOf({ waits: { areLong: () => long, pause: () => {}, restart: () => {} } });
+      want(1);
+      want(0);
+      long = true;
+      vi.advanceTimersByTime(1_000);
+      expect(pool.loading).toHaveLength(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 

@@ -63,7 +63,7 @@ it('a task waits for whichever thread is free first', async () => {
   pool.growTo(2);
   await pool.begin(await contextOf('portable'), false);
   const waiting: number[] = [];
-  pool.onWaiting = (tasks) => waiting.push(tasks);
+  pool.onWaiting = () => waiting.push(pool.waiting);
   const others = new Int32Array(new SharedArrayBuffer(4));
   const blocked = { kind: 'begin', arrived: others, threads: 2, context: null, additions: false };
   // One thread waits in a task; three tasks need no more than the other one.

@@ -286,6 +286,13 @@ describe('threads that are not there yet', () => {
     expect([granted(schedule), schedule.threadsWanted()]).toEqual([1, 0]);
   });
 
+  it('are wanted where the one without a task is kept for another device, whose next one is long in coming', () => {
+    const schedule = new Schedule(works(['a', 'b']), { threads: 8, queue: 50 });
+    schedule.threadsAre(2, 8);
+    waiting(schedule, 0);
+    expect([granted(schedule), schedule.hasFreeThread(), schedule.threadsWanted()]).toEqual([1, true, 1]);
+  });
+
   it('do not keep a device from having its batches ahead', () => {
     const [few, all] = [2, 8].map((there) => {
       const schedule = new Schedule(works(['a']), { threads: 8, queue: 1 });

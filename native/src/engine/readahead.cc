@@ -48,7 +48,9 @@ void AheadMemory::useNoRing() noexcept {
 }
 
 bool AheadMemory::prepare() noexcept {
-  if (batch_ == 0) batch_ = batchOf(sys::mostFiles(), threads.load());
+  if (mostFiles_ == 0) mostFiles_ = sys::mostFiles();
+  // Of those that are there now: threads may come while a run goes on.
+  batch_ = batchOf(mostFiles_, threads.load());
   if (!triedRing_) {
     triedRing_ = true;
     for (auto& bytes : bytes_) bytes.reset(new (std::nothrow) std::uint8_t[kBatchBytes]);

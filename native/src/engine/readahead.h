@@ -63,8 +63,9 @@ class AheadMemory {
   /// Of two batches, by the place in the order.
   std::array<Slot, 2 * kBatch> slots_;
   std::array<std::unique_ptr<std::uint8_t[]>, 2> bytes_;
-  std::size_t batch_ = 0;  ///< messages; fewer where few files may be open; 0: not known yet
-  std::size_t chill_ = 0;  ///< up with every read that had to wait, slowly down with the others
+  std::size_t mostFiles_ = 0;  ///< that may be open; 0: not known yet
+  std::size_t batch_ = 0;      ///< messages; fewer where few files may be open
+  std::size_t chill_ = 0;      ///< up with every read that had to wait, slowly down with the others
   bool isCold_ = false;
   bool triedRing_ = false;
   sys::ReadRing ring_;
