@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { afterEach, describe, expect, it } from 'vitest';
 import {
@@ -110,8 +111,10 @@ it('a thread that waits goes on when the limits change', async () => {
     parentPort.postMessage('on');`;
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(code)}`), { workerData: pace });
   try {
-    while (pacedOf(pace).bytes === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     const message = new Promise((resolve, reject) => worker.on('message', resolve).on('error', reject));
+    while (pacedOf(pace).bytes === 0) await sleep(5);
+    // It has counted, and is about to wait.
+    expect(await Promise.race([message, sleep(100, 'waits')])).toBe('waits');
     setLimits(pace, { bytes: 0, operations: 0 });
     expect(await message).toBe('on');
     expect(pacedOf(pace).waitedSeconds).toBeGreaterThan(0);
