@@ -12,7 +12,7 @@ import { openFile } from '../fs/file.js';
 import { isHashDirectory, RETRY_DIRECTORY } from '../store/layout.js';
 import { mailboxPathComponents } from '../store/names.js';
 import type { Roots } from './roots.js';
-import { mailboxOf } from './selection.js';
+import { mailboxOf, storePathOf } from './selection.js';
 import type { Session } from './session.js';
 import type { MappingFolder } from './types.js';
 
@@ -47,7 +47,7 @@ function settleFolder(
   folder: MappingFolder,
   partitionPath: (name: string) => string,
 ): void {
-  const store = roots.stores.get(mapping.user(folder.uid)?.storePath ?? '');
+  const store = roots.stores.get(storePathOf(mapping, folder));
   const source = store && descend(store, [folder.uid, ...folder.path]);
   if (source !== undefined) {
     settleLock(source, owner);

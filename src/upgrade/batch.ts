@@ -30,7 +30,7 @@ import {
   release,
 } from './run.js';
 import type { Amount } from './schedule-types.js';
-import { isDueIn, mailboxOf } from './selection.js';
+import { isDueIn, mailboxOf, storePathOf } from './selection.js';
 import { columnBytes, openPlan } from './shared.js';
 import { runShared } from './sharing.js';
 import type { FailedFolder, MoveFolder, PrepareFolder, Trouble } from './tasks.js';
@@ -339,10 +339,6 @@ function adminOf({ quota }: MappingUser, mailbox: MailboxRecord): Uint8Array {
   return encodeAdminRecord({ mailbox: name, legacyName, owner, partition, acl, quota });
 }
 
-export function storePathOf(run: Run, folder: MappingFolder): string {
-  return run.mapping.user(folder.uid)?.storePath ?? '';
-}
-
 /** A folder that failed as a whole: alone, or because of its device or the process. */
 export function folderStops(
   run: Run,
@@ -353,7 +349,7 @@ export function folderStops(
   if (trouble === undefined) folderFailed(run, folder, failure);
   else if (isProcessTrouble(trouble.errno)) processHalts(run, trouble, failure.where);
   else if (trouble.side === 'target') stopDevice(run, rootPath, trouble);
-  else sourceStrike(run, storePathOf(run, folder), { folder, failure }, trouble);
+  else sourceStrike(run, storePathOf(run.mapping, folder), { folder, failure }, trouble);
 }
 
 function processHalts(run: Run, { errno, call }: Pick<Trouble, 'errno' | 'call'>, where: string): void {
@@ -367,7 +363,7 @@ function processHalts(run: Run, { errno, call }: Pick<Trouble, 'errno' | 'call'>
 function engineHalted(run: Run, folder: MappingFolder, rootPath: string, trouble: Trouble): void {
   const { errno, call, side } = trouble;
   if (isProcessTrouble(errno)) processHalts(run, trouble, folder.mailbox);
-  else if (side === 'source') stopDevice(run, storePathOf(run, folder), trouble, 1);
+  else if (side === 'source') stopDevice(run, storePathOf(run.mapping, folder), trouble, 1);
   else if (isTargetError(errno)) stopDevice(run, rootPath, trouble);
   else {
     const message = `The 4.x mailbox directory cannot be completed: ${call} failed with ${errnoName(errno)}.`;

@@ -17,7 +17,7 @@
 import { HELD_AT_MOST } from './held.js';
 
 /** Folders a group holds at most; with the time below it bounds how long locks are held. */
-const GROUP_FOLDERS = 1024;
+const GROUP_FOLDERS = 1_024;
 const GROUP_MILLISECONDS = 250;
 /** No more than this share of the time goes to commits, */
 const COMMIT_SHARE = 1 / 8;
@@ -26,7 +26,7 @@ const GROUP_MILLISECONDS_AT_MOST = 2_000;
 
 /** Of the folders that are moved and not committed a device has its share; at most a group under way and one more. */
 const DEVICE_HOLDS = 2 * GROUP_FOLDERS;
-/** And messages, of which plan and outcome are in memory, 100 bytes each or so: more than that only of one folder. */
+/** And messages, of which plan and outcome are in memory, 100 bytes each or so; what is brought last may go beyond it. */
 const DEVICE_HOLDS_MESSAGES = 500_000;
 /** What a device has even where there are many. */
 const LEAST_SHARE = 1 / 16;

@@ -14,13 +14,14 @@ import { statOpenExactly } from '../fs/descriptor.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
 import type { MailboxWrites } from '../store/types.js';
-import { folderStops, storePathOf } from './batch.js';
+import { folderStops } from './batch.js';
 import type { Errand } from './dispatch.js';
 import { exceptFailed, messageFailures } from './failures.js';
 import { countRemoval, storeDevice } from './removal.js';
 import { addError, addMethods, addTimes, partitionTotals, timed } from './report.js';
 import type { PartitionRoot } from './roots.js';
 import { failureOf, type MovedFolder, type Run, release } from './run.js';
+import { storePathOf } from './selection.js';
 import { columnsOf } from './shared.js';
 import { isSame, stampOf } from './stamp.js';
 import type { AppendFolder, FailedFolder } from './tasks.js';
@@ -250,7 +251,7 @@ async function removeOriginals(run: Run, outcomes: readonly Outcome[], turns: Re
   for (const outcome of outcomes) {
     const { ready, output } = outcome;
     if (ready.sourceFd < 0 || ready.additions !== null || output.summary === null) continue;
-    const device = turns.deviceOf(storePathOf(run, outcome.folder));
+    const device = turns.deviceOf(storePathOf(run.mapping, outcome.folder));
     const known = byDevice.get(device);
     if (known === undefined) byDevice.set(device, [outcome]);
     else known.push(outcome);

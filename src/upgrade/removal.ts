@@ -17,7 +17,7 @@ import { hasOriginals } from './originals.js';
 import { routesOf } from './routes.js';
 import { failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } from './run.js';
 import { Schedule } from './schedule.js';
-import { mailboxOf } from './selection.js';
+import { mailboxOf, storePathOf } from './selection.js';
 import type { RemoveFolder } from './tasks.js';
 import { addWork, isStopped, removalRefused, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, syncTrouble } from './trouble-kinds.js';
@@ -39,7 +39,7 @@ export async function removePublishedOriginals(run: Run, ids: Iterable<number>):
   const list = buildWorklist(
     loaded(ids, load),
     () => true,
-    (folder) => addWork(work, run.mapping.user(folder.uid)?.storePath ?? '', folder.root ?? '', folder),
+    (folder) => addWork(work, storePathOf(run.mapping, folder), folder.root ?? '', folder),
   );
   const routes = routesOf(run, work.values(), list);
   let failure: { readonly error: unknown } | undefined;

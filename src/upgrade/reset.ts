@@ -32,6 +32,7 @@ import { openRegistry, registerOriginals, removeRegistry, type SharedOriginals }
 import { type Survey, surveyStore } from './reset/survey.js';
 import { betweenFolders } from './reset/turns.js';
 import type { ResetProgress, ResetReport } from './reset/types.js';
+import { storePathOf } from './selection.js';
 import type { SessionOptions } from './session.js';
 import type { ResetStage } from './types.js';
 
@@ -220,7 +221,7 @@ async function restoreAll(context: ResetContext, survey: Survey): Promise<void> 
       await betweenFolders(context);
       const folder = mapping.folder(id);
       if (folder === undefined) continue;
-      const registry = registries.get(mapping.user(folder.uid)?.storePath ?? '');
+      const registry = registries.get(storePathOf(mapping, folder));
       // Held open while its messages are copied.
       await withFolder(context, folder, (open) => restoreFolder(context, open, registry));
       context.progress.folders += 1;

@@ -47,13 +47,16 @@ interface Stretch {
 /** What the list names no place of: single folders, on demand. */
 const ANYWHERE: Stretch = { storePath: '', rootPath: '' };
 
+/** Partitions of a disk are one device. */
+const diskOf = (dev: bigint): string => wholeDisk(deviceName(dev));
+
 /** The devices of all store paths and partitions that are held. */
 export function devicesOf({ stores, partitions }: Roots): Set<string> {
   const devs = [
     ...[...stores.values()].map((store) => fstat(store).dev),
     ...[...partitions.values()].map(({ dev }) => dev),
   ];
-  return new Set(devs.map((dev) => wholeDisk(deviceName(dev))));
+  return new Set(devs.map(diskOf));
 }
 
 /** @param places what the places of the list are numbers of (addWork of trouble.ts) */
@@ -61,7 +64,7 @@ export function routesOf({ roots }: Pick<Run, 'roots'>, places: Iterable<Stretch
   const paths = new Map<string, Set<string>>();
   const deviceOfStore = new Map<string, string>();
   const device = (path: string, dev: bigint | undefined): string => {
-    const name = dev === undefined ? path : wholeDisk(deviceName(dev));
+    const name = dev === undefined ? path : diskOf(dev);
     paths.set(name, (paths.get(name) ?? new Set()).add(path));
     return name;
   };

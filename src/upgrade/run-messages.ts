@@ -97,9 +97,9 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
     const slices = engine.jobs === undefined ? 1 : threadsFor(scope.totals.messages);
     const threads = Math.min(options.threads, folders === 0 ? 0 : folders - 1 + slices);
     const becomes = !options.takeForeign && becomesOther(instance.account);
-    const later = codeForLater(loaded, becomes ? instance.account : undefined);
+    const later = threads > pool.size ? codeForLater(loaded, becomes ? instance.account : undefined) : undefined;
     begun = true;
-    // One for each device at once, others when they are of use. All at once where the server account cannot read the code.
+    // One for each device at once, others when they are of use; all at once where the server account cannot read the code.
     pool.growTo(later === undefined ? threads : Math.min(threads, devicesOf(roots).size));
     const { uid: ownerUid, gid: ownerGid } = instance.owner;
     const context: WorkerContext = {

@@ -15,7 +15,7 @@
  *        one never waits for it;
  *     2. else of the device with the longest time to go for each task under way: the tail then keeps all threads busy.
  *        But not the threads that other devices want now or in a moment, up to their equal share: a batch of a slow
- *        disk keeps its thread for seconds, and a fast disk has gaps of milliseconds;
+ *        disk keeps its thread for seconds, and a fast disk has gaps of milliseconds.
  *        An errand (a task that is on no list: `-r` of a group, of published folders that are still locked) goes before
  *        the batches of every device, within the same bounds;
  *     3. within a route a move before a prepare: what is locked is let go of soonest;
@@ -27,6 +27,7 @@
  */
 import { HELD_AT_MOST } from './held.js';
 import { InFlightLimit } from './limit.js';
+import { activeOn, isFull, isIdle, newDevice, paceOf, roomOf, unitsOf } from './schedule-devices.js';
 import type { Amount, Device, DeviceUse, Route, RouteWork, ScheduleOptions, Step, Ticket } from './schedule-types.js';
 
 /** A device begins with so many tasks at a time; with one where there are not twice as many threads as devices. */
@@ -42,9 +43,6 @@ const SMALL_BATCHES_AHEAD = 32;
 const PLANNED_MESSAGES = 100_000;
 /** Folders of a batch at most: each holds three descriptors until it is published. */
 const BATCH_FOLDERS = 64;
-/** What a message costs beside its bytes, as bytes. */
-const MESSAGE_COST = 32_768;
-
 /** A thread that helps. */
 export interface Help {
   readonly ticket: Ticket;
@@ -216,7 +214,7 @@ export class Schedule {
     ticket.running = true;
     ticket.startedMs = now;
     this.#active += 1;
-    for (const device of best.devices) this.#activeOn(device, 1, now);
+    for (const device of best.devices) activeOn(device, 1, now);
     return ticket;
   }
 
@@ -236,7 +234,7 @@ export class Schedule {
       if (this.#there - this.#active <= this.#reservedFrom(route)) continue;
       ticket.helpers += 1;
       this.#active += 1;
-      for (const device of route.devices) this.#activeOn(device, 1, now);
+      for (const device of route.devices) activeOn(device, 1, now);
       return { ticket, versions: route.devices.map(({ limit }) => limit.version), startedMs: now };
     }
     return undefined;
@@ -248,7 +246,7 @@ export class Schedule {
     ticket.helpedUnits += unitsOf(moved);
     this.#active -= 1;
     for (const [i, device] of this.#route(ticket.route).devices.entries()) {
-      this.#activeOn(device, -1, now);
+      activeOn(device, -1, now);
       device.limit.batchDone(versions[i] ?? -1, unitsOf(moved), now - startedMs, now);
     }
   }
@@ -260,7 +258,7 @@ export class Schedule {
     ticket.running = false;
     ticket.threadMs += now - ticket.startedMs;
     this.#active -= 1;
-    for (const device of route.devices) this.#activeOn(device, -1, now);
+    for (const device of route.devices) activeOn(device, -1, now);
     if (ticket.step === 'move') this.#noMoreThreads(route, ticket);
     ticket.step = undefined;
   }
@@ -293,7 +291,7 @@ export class Schedule {
 
   devices(now: number): DeviceUse[] {
     return [...this.#devices.values()].map((device) => {
-      this.#activeOn(device, 0, now);
+      activeOn(device, 0, now);
       const { key, limit, messages, bytes, busyMs } = device;
       return { device: key, limit: limit.found, messages, bytes, busyMs };
     });
@@ -327,18 +325,7 @@ export class Schedule {
   #device(key: string): Device {
     const known = this.#devices.get(key);
     if (known !== undefined) return known;
-    const device: Device = {
-      key,
-      limit: new InFlightLimit(this.#firstLimit, this.#most),
-      active: 0,
-      wanted: 0,
-      busyMs: 0,
-      changedMs: 0,
-      left: 0,
-      estimateDone: 0,
-      messages: 0,
-      bytes: 0,
-    };
+    const device = newDevice(key, new InFlightLimit(this.#firstLimit, this.#most));
     this.#devices.set(key, device);
     return device;
   }
@@ -397,13 +384,6 @@ export class Schedule {
     return known.length === 0 ? 1 : known.reduce((sum, pace) => sum + pace, 0) / known.length;
   }
 
-  #activeOn(device: Device, change: number, now: number): void {
-    if (device.active > 0) device.busyMs += now - device.changedMs;
-    device.changedMs = now;
-    device.active += change;
-    device.limit.activeNow(device.active, now);
-  }
-
   #noMoreThreads(route: Route, ticket: Ticket): void {
     if (ticket.wantsThread) for (const device of route.devices) device.wanted -= 1;
     ticket.wantsThread = false;
@@ -415,29 +395,6 @@ export class Schedule {
   }
 }
 
-function isFull(device: Device): boolean {
-  return roomOf(device) <= 0;
-}
-
-/** So many more tasks it may be given. */
-function roomOf({ active, limit }: Device): number {
-  return limit.value - active;
-}
-
-function unitsOf({ messages, bytes }: Amount): number {
-  return messages + bytes / MESSAGE_COST;
-}
-
 function devicesOf(works: readonly RouteWork[]): Set<string> {
   return new Set(works.flatMap(({ source, target }) => [source, target]));
-}
-
-/** One of its devices has nothing to do. */
-function isIdle({ devices }: Route): boolean {
-  return devices.some(({ active }) => active === 0);
-}
-
-/** Milliseconds for an estimated message; undefined: nothing of the device is done yet. */
-function paceOf({ busyMs, estimateDone }: Device): number | undefined {
-  return estimateDone > 0 && busyMs > 0 ? busyMs / estimateDone : undefined;
 }

@@ -137,6 +137,11 @@ export function mailboxOf(mailboxes: MailboxDatabase, folder: MappingFolder): Ma
   return renamed?.mappingId === folder.id ? renamed : undefined;
 }
 
+/** Where the folders of its owner are; empty when the owner is not in the mapping. */
+export function storePathOf(mapping: Pick<MappingDatabase, 'user'>, { uid }: MappingFolder): string {
+  return mapping.user(uid)?.storePath ?? '';
+}
+
 /** Whether there is something to do for a folder: in TRANSITION, or published with failures on record. */
 export function isDue(mapping: MappingDatabase, mailboxes: MailboxDatabase, folder: MappingFolder): boolean {
   const mailbox = mailboxOf(mailboxes, folder);

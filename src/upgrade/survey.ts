@@ -16,7 +16,7 @@ import { prepareTaskOf } from './folder-places.js';
 import { NO_LIMITS } from './limits.js';
 import { type StartedPool, startPool } from './pool.js';
 import { closeRoots, emptyRoots, openStorePaths, storeRoot } from './roots.js';
-import { isDue, mailboxOf, selectFolders } from './selection.js';
+import { isDue, mailboxOf, selectFolders, storePathOf } from './selection.js';
 import { openSession } from './session.js';
 import { type DeviceSpace, indexSpace, isShort, type SharedInodes, spaceLedger } from './space.js';
 import { addCopy, addIndexes, surveyFolders, wayOf } from './spaceCheck.js';
@@ -147,7 +147,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         return false;
       }
       const root = folder.root ?? instance.partitionPath(folder.partition) ?? '';
-      const storePath = mapping.user(folder.uid)?.storePath ?? '';
+      const storePath = storePathOf(mapping, folder);
       if (due && !canOpen(storePath)) return false;
       if (due) addWork(work, storePath, root, folder);
       return due;

@@ -16,6 +16,7 @@ import { errnoName } from '../errors.js';
 import { type Dir, fstat, statfs } from '../fs/dir.js';
 import type { DeviceReport, Side } from './report.js';
 import { folderFailed, folderProblem, type Run } from './run.js';
+import { storePathOf } from './selection.js';
 import { contentSpace, filesOf, indexSpace } from './space.js';
 import type { FolderFailure, Trouble } from './tasks.js';
 import type { MappingFolder } from './types.js';
@@ -228,7 +229,7 @@ function reportStrikes(run: Run, dev: bigint): void {
 
 /** Originals of a folder that stay because of their disk; reported at the end, once a disk. */
 export function removalRefused(run: Run, folder: MappingFolder, errno: number, files: number): void {
-  const path = run.mapping.user(folder.uid)?.storePath ?? '';
+  const path = storePathOf(run.mapping, folder);
   const dev = deviceOf(run, 'source', path) ?? -1n;
   const known = run.troubles.removals.get(dev);
   if (known === undefined) run.troubles.removals.set(dev, { folder, path, errno, folders: 1, files });
@@ -250,7 +251,7 @@ function reportRemovals(run: Run): void {
 
 /** One folder less to do. */
 export function workDone(run: Run, folder: MappingFolder): void {
-  const storePath = run.mapping.user(folder.uid)?.storePath ?? '';
+  const storePath = storePathOf(run.mapping, folder);
   const work = run.troubles.work.get(workKey(storePath, folder.root ?? ''));
   if (work === undefined) return;
   work.folders = Math.max(0, work.folders - 1);
