@@ -9,6 +9,7 @@
  * reset is unfinished, what it has not begun to remove is shown, with a warning; after that it refuses.
  */
 import { type BareInstance, completeInstance, openBareInstance } from '../config/instance.js';
+import { partitionPaths } from '../config/partition-paths.js';
 import { EXIT, type ExitCode, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, openRoot, stat } from '../fs/dir.js';
 import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../store/database.js';
@@ -57,7 +58,7 @@ export function mboxutil(argv: readonly string[]): Promise<ExitCode> {
       const instance = completeInstance(bare);
       const database = await openMailboxDatabase(instance.mboxlist, { owner: instance.owner, readOnly: true });
       try {
-        if (flags.dump === undefined) return list(database, flags, (name) => instance.partitionPath(name));
+        if (flags.dump === undefined) return list(database, flags, partitionPaths(instance));
         return await dump(database, flags, flags.dump === true ? undefined : flags.dump);
       } finally {
         await database.close();

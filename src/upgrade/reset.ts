@@ -80,7 +80,8 @@ export async function resetStore(options: ResetOptions): Promise<ResetReport> {
       mounted: new Map(),
       sharing: new Set(),
       signal: options.signal,
-      partitionPath: (name) => site.instance.partitionPath(name),
+      partitionPath: site.partitionPath,
+      wanted: site.wanted,
     };
     options.onStart?.(() => progressOf(context));
     try {
@@ -273,13 +274,8 @@ async function registerAll(context: ResetContext, registries: ReadonlyMap<string
   }
 }
 
-function heldStores({ mapping, roots }: ResetContext): Dir[] {
-  const stores = new Map<string, Dir>();
-  for (const { storePath } of mapping?.users() ?? []) {
-    const store = heldRoot(roots, storePath);
-    if (store !== null) stores.set(storePath, store);
-  }
-  return [...stores.values()];
+function heldStores({ wanted, roots }: ResetContext): Dir[] {
+  return [...wanted.stores].map((path) => heldRoot(roots, path)).filter((store) => store !== null);
 }
 
 /** Makes every file system of these directories durable, each once. */
@@ -300,7 +296,7 @@ async function removeAll(context: ResetContext, survey: Survey): Promise<void> {
   const { mapping, roots } = context;
   const removal: Removal = { done: context.report.done, left: 0 };
   beginStep(context, 'remove', context.report.folders);
-  for (const { uid } of mapping?.users() ?? []) {
+  for (const uid of survey.users) {
     await removeUser(context, uid, mapping?.foldersOf(uid) ?? [], removal);
   }
   for (const path of survey.partitions) await removePartition(context, path, removal);

@@ -3,6 +3,7 @@
  * gives the threads what they need, becomes the server account, migrates, removes (`-r`), tidies up.
  */
 
+import { partitionPaths } from '../config/partition-paths.js';
 import { becomeAccount, becomesOther, checkIdentity } from '../config/privileges.js';
 import { selectEngine } from '../engine/engines.js';
 import { PROGRESS } from '../engine/types.js';
@@ -73,7 +74,7 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
     checkIdentity(instance.account, instance.account.user);
     const selection = selectFolders(session.mapping, session.workDir, options);
     reportSelection(session, report, selection);
-    const pathOf = pathsInForce(session);
+    const pathOf = partitionPaths(instance);
     const scope = scopeOf(session, selection, report, options.remove, pathOf);
     const partitionPath = (name: string): string => pathOf(name) ?? withoutPath(name);
     const unopened = openStorePaths(roots, scope.storePaths);
@@ -334,16 +335,6 @@ function cannotBegin(
   report.folders.failed += 1;
   addError(report, { user: folder.uid, folder: folder.legacyName, file: '', code, message });
   session.log.write('Store', 'Error', `${folder.mailbox}: ${code}: ${message}`);
-}
-
-/** Looked up once a partition, not once a folder: no path changes while the store is in use (STORE_LOCKED). */
-function pathsInForce({ instance }: Session): (partition: string) => string | undefined {
-  const known = new Map<string, string>();
-  return (partition) => {
-    const path = known.get(partition) ?? instance.partitionPath(partition) ?? '';
-    known.set(partition, path);
-    return path === '' ? undefined : path;
-  };
 }
 
 function withoutPath(partition: string): never {

@@ -5,6 +5,7 @@
  * `devices`, which says whether it fits, is added up as the run itself does (spaceCheck.ts); `spaceNeeded` of a
  * partition is a generous estimate to plan with.
  */
+import { partitionPaths } from '../config/partition-paths.js';
 import { selectEngine } from '../engine/engines.js';
 import { MESSAGE_ERRORS } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
@@ -88,6 +89,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
   };
   try {
     const { mapping, mailboxes, instance } = session;
+    const pathOf = partitionPaths(instance);
     refuseOldMapping(mapping, mailboxes, session.workDir);
     const selection = selectFolders(mapping, session.workDir, options);
     for (const found of selection.problems) problem(found);
@@ -100,7 +102,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       return opened;
     };
     const partitionOf = (folder: MappingFolder, sourcePath: string): PartitionSurvey => {
-      const path = folder.root ?? instance.partitionPath(folder.partition) ?? '';
+      const path = folder.root ?? pathOf(folder.partition) ?? '';
       const key = `${folder.partition}\n${path}\n${sourcePath}`;
       const known = partitions.get(key);
       if (known !== undefined) return known;
@@ -146,7 +148,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         disagrees(folder, failure);
         return false;
       }
-      const root = folder.root ?? instance.partitionPath(folder.partition) ?? '';
+      const root = folder.root ?? pathOf(folder.partition) ?? '';
       const storePath = storePathOf(mapping, folder);
       if (due && !canOpen(storePath)) return false;
       if (due) addWork(work, storePath, root, folder);

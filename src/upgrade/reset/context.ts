@@ -8,6 +8,7 @@ import type { MailboxDatabase } from '../../store/types.js';
 import type { MappingDatabase, MappingFolder, ResetStage } from '../types.js';
 import type { Refusals } from './refusals.js';
 import type { ResetReport, ResetStep } from './types.js';
+import type { WantedRoots } from './wanted.js';
 
 export interface ResetContext {
   /** undefined: `-s` never came so far, or a reset that was stopped has removed it. */
@@ -31,7 +32,9 @@ export interface ResetContext {
   readonly sharing: Set<string>;
   /** Set: the reset stops before the next folder. */
   readonly signal: AbortSignal | undefined;
-  partitionPath(name: string): string | undefined;
+  /** Absolute path of a partition; configdb is read once for each. */
+  readonly partitionPath: (name: string) => string | undefined;
+  readonly wanted: WantedRoots;
 }
 
 /** The held directory of a root; null when it cannot be opened. */
@@ -50,18 +53,21 @@ export function closeRoots(roots: Map<string, Dir | null>): void {
 }
 
 /** Published once, also when it was deleted or renamed since. */
-export function isPublished({ mailboxes }: ResetContext, folder: MappingFolder): boolean {
+export function isPublished({ mailboxes }: Pick<ResetContext, 'mailboxes'>, folder: MappingFolder): boolean {
   return folder.migrated || mailboxes?.wasPublished(folder.id) === true;
 }
 
 /** Something of the folder may lie in 4.x. Its record, and with it the root, is durable before its first link. */
-export function isAttempted(context: ResetContext, folder: MappingFolder): boolean {
+export function isAttempted(context: Pick<ResetContext, 'mailboxes'>, folder: MappingFolder): boolean {
   return folder.root !== null || isPublished(context, folder);
 }
 
 /** Absolute path of the partition that holds the folder, or would; undefined for an unknown partition. */
-export function rootPathOf(context: ResetContext, folder: MappingFolder): string | undefined {
-  return folder.root ?? context.partitionPath(folder.partition);
+export function rootPathOf(
+  { partitionPath }: Pick<ResetContext, 'partitionPath'>,
+  folder: MappingFolder,
+): string | undefined {
+  return folder.root ?? partitionPath(folder.partition);
 }
 
 /** The mailbox of the folder was deleted in 4.x, or another has its name. */

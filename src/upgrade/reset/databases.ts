@@ -60,8 +60,13 @@ function checkKeys({ refusals }: ResetContext, mailboxes: MailboxDatabase, mappi
   }
 }
 
-/** Quota limit and subscriptions of a user of the mapping. */
-export function checkUserData(context: ResetContext, user: MappingUser, folders: readonly MappingFolder[]): void {
+/** Quota limit and subscriptions of a user of the mapping; `begun` are those of its folders that were attempted. */
+export function checkUserData(
+  context: ResetContext,
+  user: MappingUser,
+  folders: readonly MappingFolder[],
+  begun: readonly MappingFolder[],
+): void {
   const { mailboxes, mapping, refusals } = context;
   if (mailboxes === undefined) return;
   const quota = mailboxes.quota(user.uid);
@@ -73,7 +78,7 @@ export function checkUserData(context: ResetContext, user: MappingUser, folders:
     refusals.add(ofUser(user.uid), 'RESET_QUOTA', `quota of ${user.uid}`, text);
   }
   // Until a folder of the user is published the next `-s` takes the subscriptions of 3.x anyway.
-  if (folders.some((folder) => isPublished(context, folder))) checkSubscriptions(context, user, folders, mailboxes);
+  if (begun.some((folder) => isPublished(context, folder))) checkSubscriptions(context, user, folders, mailboxes);
 }
 
 /**

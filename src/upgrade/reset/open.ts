@@ -5,6 +5,7 @@
 import * as fs from 'node:fs';
 import { resolve } from 'node:path';
 import { type BareInstance, OPTION, openBareInstance } from '../../config/instance.js';
+import { partitionPaths } from '../../config/partition-paths.js';
 import { becomeAccount, checkIdentity, enterAccount } from '../../config/privileges.js';
 import { lockDirectory, lockWholeStore, type StoreLock } from '../../config/store-lock.js';
 import { hasErrno, MailhaulError } from '../../errors.js';
@@ -22,6 +23,7 @@ import { openSourceInstance } from '../setup.js';
 import type { MappingDatabase } from '../types.js';
 import { closeRoots, heldRoot } from './context.js';
 import type { FilePlaces } from './files.js';
+import { type WantedRoots, wantedRoots } from './wanted.js';
 
 export interface ResetSite {
   readonly instance: BareInstance;
@@ -29,6 +31,9 @@ export interface ResetSite {
   readonly places: FilePlaces;
   readonly mapping: MappingDatabase | undefined;
   readonly mailboxes: MailboxDatabase | undefined;
+  /** Absolute path of a partition; configdb is read once for each. */
+  readonly partitionPath: (name: string) => string | undefined;
+  readonly wanted: WantedRoots;
   /** Store paths and partitions, opened with the rights that the command was started with. */
   readonly roots: Map<string, Dir | null>;
   /** Ends the rights of the server account, where the last files are root's to remove. */
@@ -108,13 +113,15 @@ async function open(
 
   const roots = new Map<string, Dir | null>();
   defer(() => closeRoots(roots));
-  holdRoots(instance, mapping, roots);
+  const partitionPath = partitionPaths(instance);
+  const wanted = wantedRoots({ mapping, mailboxes, partitionPath });
+  for (const path of [...wanted.partitions.keys(), ...wanted.stores]) heldRoot(roots, path);
   const mailboxDirectory = hold(findMailboxDirectory(instance, mapping));
   const userDir = hold(walkIfThere(instance.dir, ['store', 'user']));
   const places = { workDir, mailboxDirectory, mboxlist: instance.mboxlist, userDir, lockDir: instance.lockDir };
   const leaveAccount =
     options.becomeServerAccount === true ? takeAccount(instance, [workDir, mailboxDirectory]) : () => {};
-  return { instance, log, places, mapping, mailboxes, roots, leaveAccount, closeDatabases };
+  return { instance, log, places, mapping, mailboxes, partitionPath, wanted, roots, leaveAccount, closeDatabases };
 }
 
 /** undefined: nobody has said where, so no `-s` can have been there. */
@@ -152,18 +159,6 @@ function hasContent(dir: Dir | undefined, name: string, filled: boolean): boolea
   const found = dir === undefined ? undefined : stat(dir, name);
   if (dir === undefined || found === undefined) return false;
   return !found.isFile() || (found.size > 0n && (filled || !isZeroFile(dir, name)));
-}
-
-function holdRoots(instance: BareInstance, mapping: MappingDatabase | undefined, roots: Map<string, Dir | null>): void {
-  const hold = (path: string | undefined): void => {
-    if (path !== undefined && path !== '') heldRoot(roots, path);
-  };
-  hold(instance.partitionPath('primary'));
-  for (const { storePath, partition } of mapping?.users() ?? []) {
-    hold(storePath);
-    hold(instance.partitionPath(partition));
-  }
-  for (const { root } of mapping?.folders() ?? []) if (root !== null) hold(root);
 }
 
 /** Where the markers are; undefined when it cannot be told, or is not there. */

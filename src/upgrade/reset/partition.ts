@@ -1,4 +1,7 @@
-/** The top of a partition: only users of the mapping, and the registry of shared copies, may be there. */
+/**
+ * The top of a partition: only users of the mapping, and the registry of shared copies, may be there. Whose directory is
+ * not in what this lists has none, and need not be looked for (survey.ts).
+ */
 import { hasErrno } from '../../errors.js';
 import { closeDir, type Dir, displayPath, entries, openDir } from '../../fs/dir.js';
 import { SINGLE_DIRECTORY, USER_DIRECTORY } from '../../store/layout.js';
@@ -6,15 +9,20 @@ import { escapeComponent, unescapeComponent, userHash } from '../../store/names.
 import type { ResetContext } from './context.js';
 import { NOBODY } from './refusals.js';
 
-/** Refuses what no migration put into the partition. User directories themselves are tree.ts's. Writes nothing. */
-export function checkPartition(context: ResetContext, root: Dir): void {
+/**
+ * Refuses what no migration put into the partition. User directories themselves are tree.ts's. Writes nothing. Returns
+ * the names of those that are there; a name tells the user, and so the hash directories that it lies in.
+ */
+export function checkPartition(context: ResetContext, root: Dir): ReadonlySet<string> {
+  const homes = new Set<string>();
   for (const { name } of entries(root)) {
     const text = name.toString('latin1');
-    if (text === USER_DIRECTORY) within(context, root, name, (dir) => checkUsers(context, dir, []));
+    if (text === USER_DIRECTORY) within(context, root, name, (dir) => checkUsers(context, dir, [], homes));
     else if (text === SINGLE_DIRECTORY) within(context, root, name, (dir) => checkSingle(context, dir));
     // The root of a file system of its own has this one.
     else if (text !== 'lost+found') stranger(context, root, name);
   }
+  return homes;
 }
 
 /** A registered copy (docs/formats/partition.md), or one that was being registered. */
@@ -27,12 +35,13 @@ function checkSingle(context: ResetContext, dir: Dir): void {
 }
 
 /** `=user`, then the two hash levels. */
-function checkUsers(context: ResetContext, dir: Dir, hashes: readonly string[]): void {
+function checkUsers(context: ResetContext, dir: Dir, hashes: readonly string[], homes: Set<string>): void {
   for (const { name } of entries(dir)) {
     const text = name.toString('latin1');
     if (hashes.length === 2) {
-      if (!isUserHome(context, text, hashes)) stranger(context, dir, name);
-    } else if (isHash(text)) within(context, dir, name, (next) => checkUsers(context, next, [...hashes, text]));
+      if (isUserHome(context, text, hashes)) homes.add(text);
+      else stranger(context, dir, name);
+    } else if (isHash(text)) within(context, dir, name, (next) => checkUsers(context, next, [...hashes, text], homes));
     else stranger(context, dir, name);
   }
 }

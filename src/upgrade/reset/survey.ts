@@ -3,13 +3,12 @@
  * lists what stands in the way (folder.ts, tree.ts, partition.ts, databases.ts).
  */
 import * as fs from 'node:fs';
-import { PRIMARY } from '../../config/instance.js';
 import { hasErrno } from '../../errors.js';
 import { closeDir, type Dir, fstat, stat } from '../../fs/dir.js';
 import { openFile } from '../../fs/file.js';
 import { tryFlock } from '../../fs/flock.js';
 import { walk } from '../../fs/walk.js';
-import { userPathComponents } from '../../store/names.js';
+import { escapeComponent, userPathComponents } from '../../store/names.js';
 import { openPartition } from '../../store/partitions.js';
 import type { MappingFolder, MappingUser } from '../types.js';
 import { beginStep, heldRoot, isAttempted, lockHoldersText, type ResetContext, rootPathOf } from './context.js';
@@ -20,7 +19,7 @@ import { isLinkable, isOnRecord, MessageFinder, nameOf, type OpenFolder, withFol
 import { checkPartition } from './partition.js';
 import { attempt, attemptInTurns, NOBODY, ofFolder, ofUser } from './refusals.js';
 import { checkTree, userTrees } from './tree.js';
-import { betweenFolders, isTurnDue, takeTurn } from './turns.js';
+import { betweenFolders, betweenUsers, isTurnDue, takeTurn } from './turns.js';
 import type { RestorePlan } from './types.js';
 
 /** What the second half needs of the first. */
@@ -31,7 +30,15 @@ export interface Survey {
   readonly devices: ReadonlySet<bigint>;
   /** Partition directories that are there, by absolute path. */
   readonly partitions: readonly string[];
+  /**
+   * Uids of users of whom something may lie in a partition: of 100,000 whose mail was never migrated nobody. A directory
+   * of another one that comes later is not removed, and keeps its hash directories, which is told (RESET_LEFT).
+   */
+  readonly users: ReadonlySet<string>;
 }
+
+/** User directories that were found, by absolute path of the partition; none of one that could not be listed. */
+type Homes = Map<string, ReadonlySet<string>>;
 
 /** Files take whole blocks; of this size on ext4, xfs and btrfs. */
 const BLOCK = 4096;
@@ -39,16 +46,20 @@ const BLOCK = 4096;
 export async function surveyStore(context: ResetContext): Promise<Survey> {
   const { mapping, mailboxes, refusals } = context;
   const partitions = checkRoots(context);
+  const homes: Homes = new Map();
   for (const path of partitions) {
     const root = heldRoot(context.roots, path);
-    if (root !== null) attempt(refusals, NOBODY, path, () => checkPartition(context, root));
+    if (root !== null) attempt(refusals, NOBODY, path, () => void homes.set(path, checkPartition(context, root)));
   }
   if (mailboxes !== undefined) attempt(refusals, NOBODY, 'mailbox database', () => checkMailboxes(context, mailboxes));
   const restore: number[] = [];
   const devices = new Set<bigint>();
+  const users = new Set<string>();
   for (const user of mapping?.users() ?? []) {
-    await betweenFolders(context);
-    for (const folder of surveyUser(context, user, partitions)) {
+    await betweenUsers(context);
+    const { attempted, mayBeThere } = surveyUser(context, { partitions, homes }, user);
+    if (mayBeThere) users.add(user.uid);
+    for (const folder of attempted) {
       await betweenFolders(context);
       await attemptInTurns(refusals, ofFolder(folder), folder.mailbox, async () => {
         const device = await surveyFolder(context, user, folder);
@@ -60,52 +71,53 @@ export async function surveyStore(context: ResetContext): Promise<Survey> {
     }
   }
   checkSpace(context);
-  return { restore, devices, partitions };
+  return { restore, devices, partitions, users };
 }
 
 /** Looks at what is the user's own. Returns the attempted folders; none when they cannot be told. */
-function surveyUser(context: ResetContext, user: MappingUser, partitions: readonly string[]): readonly MappingFolder[] {
+function surveyUser(
+  context: ResetContext,
+  { partitions, homes }: { readonly partitions: readonly string[]; readonly homes: Homes },
+  user: MappingUser,
+): { readonly attempted: readonly MappingFolder[]; readonly mayBeThere: boolean } {
   let attempted: readonly MappingFolder[] = [];
+  let mayBeThere = false;
   attempt(context.refusals, ofUser(user.uid), user.uid, () => {
     const folders = context.mapping?.foldersOf(user.uid) ?? [];
-    checkUserData(context, user, folders);
-    for (const [path, tree] of userTrees(context, user.uid, folders)) {
-      const root = partitions.includes(path) ? heldRoot(context.roots, path) : null;
-      if (root !== null) checkTree(context, user.uid, root, userPathComponents(user.uid), tree);
+    const begun = folders.filter((folder) => isAttempted(context, folder));
+    checkUserData(context, user, folders, begun);
+    mayBeThere = begun.length > 0 || mayHaveHome(context, homes, user.uid, folders);
+    if (mayBeThere) {
+      for (const [path, tree] of userTrees(context, user.uid, folders)) {
+        const root = partitions.includes(path) ? heldRoot(context.roots, path) : null;
+        if (root !== null) checkTree(context, user.uid, root, userPathComponents(user.uid), tree);
+      }
     }
-    attempted = folders.filter((folder) => isAttempted(context, folder));
+    attempted = begun;
   });
-  return attempted;
+  return { attempted, mayBeThere };
+}
+
+/** The user has a directory in a partition of the folders, or that one could not be listed. */
+function mayHaveHome(context: ResetContext, homes: Homes, uid: string, folders: readonly MappingFolder[]): boolean {
+  const name = escapeComponent(uid);
+  return folders.some((folder) => {
+    const path = rootPathOf(context, folder);
+    return path !== undefined && homes.get(path)?.has(name) !== false;
+  });
 }
 
 /** Store paths and partitions that hold a part of an attempted folder must be there. Returns the partitions. */
 function checkRoots(context: ResetContext): string[] {
-  const { mapping, refusals, report } = context;
-  const wanted = new Map<string, { name: string; needed: boolean }>();
-  const stores = new Set<string>();
-  let attempted = 0;
-  const want = (name: string, path: string | undefined, needed: boolean): void => {
-    if (path === undefined || path === '') return;
-    const known = wanted.get(path);
-    wanted.set(path, { name, needed: needed || known?.needed === true });
-  };
-  want(PRIMARY, context.partitionPath(PRIMARY), false);
-  for (const { partition } of mapping?.users() ?? []) want(partition, context.partitionPath(partition), false);
-  for (const folder of mapping?.folders() ?? []) {
-    if (!isAttempted(context, folder)) continue;
-    attempted += 1;
-    want(folder.partition, rootPathOf(context, folder), true);
-    const storePath = mapping?.user(folder.uid)?.storePath;
-    if (storePath !== undefined) stores.add(storePath);
-  }
-  beginStep(context, 'survey', attempted);
-  for (const path of stores) {
+  const { wanted, refusals, report } = context;
+  beginStep(context, 'survey', wanted.attempted);
+  for (const path of wanted.neededStores) {
     if (heldRoot(context.roots, path) !== null) continue;
     const text = 'The 3.x mail store path cannot be opened. Is its disk mounted?';
     refusals.add(NOBODY, 'RESET_STORE_PATH', path, text);
   }
   const there: string[] = [];
-  for (const [path, { name, needed }] of wanted) {
+  for (const [path, { name, needed }] of wanted.partitions) {
     const root = heldRoot(context.roots, path);
     // A partition that nothing was migrated to need not be there.
     if (root === null && !needed) continue;

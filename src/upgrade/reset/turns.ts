@@ -23,6 +23,17 @@ export async function takeTurn(): Promise<void> {
 }
 
 /**
+ * Between two users, of most of whom nothing may be in 4.x, so that a turn costs more than the look at one: the same as
+ * between two folders, when it is time.
+ *
+ * @throws MailhaulError HALTED (exit 4)
+ */
+export async function betweenUsers(context: ResetContext): Promise<void> {
+  if (isTurnDue()) await takeTurn();
+  checkSignal(context);
+}
+
+/**
  * Between two folders: lets signals be answered, and stops when one has asked for it.
  *
  * @throws MailhaulError HALTED (exit 4)
