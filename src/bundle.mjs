@@ -21,6 +21,7 @@ const PROGRAMS = [
   'src/cli/hashdir.ts',
   'src/cli/msg-setup.ts',
   'src/upgrade/worker.ts', // a thread of a migration (upgrade/pool.ts)
+  'src/upgrade/folders-reader.ts', // a thread of upgrade -s (upgrade/folders-readers.ts)
   'src/upgrade/verify/worker.ts', // a thread of a verification (upgrade/verify/runner.ts)
   'src/upgrade/verify/probeMain.ts', // a process that may die of a damaged database (upgrade/verify/probe.ts)
 ];

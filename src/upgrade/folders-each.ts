@@ -1,4 +1,4 @@
-/** The users one by one: read from 3.x, merged with what is known, counted, handed to the writer. */
+/** The users one by one: read from 3.x (folders-readers.ts), merged with what is known, counted, handed to the writer. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { MailhaulError } from '../errors.js';
 import type { Dir } from '../fs/dir.js';
@@ -7,9 +7,11 @@ import type { Earlier, UserChanges } from './folders-changes.js';
 import { mergeUser, namesChanging } from './folders-merge.js';
 import type { FoldersOptions } from './folders-options.js';
 import type { ChosenPath } from './folders-partitions.js';
+import type { ReadTask } from './folders-reader.js';
+import { readAhead, type UserReaders } from './folders-readers.js';
 import type { FoldersReport, Recorder } from './folders-report.js';
 import type { Site } from './folders-site.js';
-import { readUserMailbox } from './folders-user.js';
+import type { UserMailbox } from './folders-user.js';
 import type { StorePlan, UserTable } from './folders-users.js';
 import type { ChangeWriter } from './folders-write.js';
 
@@ -18,6 +20,7 @@ const USERS_A_TURN = 100;
 
 /** What the checks found out. */
 export interface CheckedWork {
+  readonly readers: UserReaders;
   readonly table: UserTable;
   readonly plan: StorePlan;
   readonly stores: ReadonlyMap<string, Dir>;
@@ -55,11 +58,31 @@ export async function eachUser(reading: Reading, writer: ChangeWriter): Promise<
   reading.options.onProgress?.(users, users, reading.report.folders.found);
 }
 
-async function readUsers(
-  { options, site, work, earlier, report, recorder }: Reading,
+async function readUsers(reading: Reading, writer: ChangeWriter): Promise<void> {
+  const { work } = reading;
+  const mailboxes = readAhead(work.readers, usersToRead(work), work.notMail);
+  try {
+    await mergeUsers(reading, mailboxes, writer);
+  } finally {
+    // Ends the reading: the store paths are closed next.
+    await mailboxes.return(undefined);
+  }
+}
+
+function* usersToRead({ table, plan, stores }: Work): Generator<ReadTask['users'][number], void, undefined> {
+  for (const [i, uid] of table.uids.entries()) {
+    const path = table.paths[table.pathOf[i]!]!;
+    if (plan.byPath.has(path)) yield { uid, store: stores.get(path)! };
+  }
+}
+
+/** @param mailboxes what was found for those of usersToRead */
+async function mergeUsers(
+  { options, work, earlier, report, recorder }: Reading,
+  mailboxes: AsyncIterator<UserMailbox, undefined>,
   writer: ChangeWriter,
 ): Promise<void> {
-  const { table, plan, stores } = work;
+  const { table, plan } = work;
   const now = options.now ?? Math.floor(Date.now() / 1000);
   let changing: ReadonlySet<string> = new Set();
   for (const [i, uid] of table.uids.entries()) {
@@ -76,7 +99,8 @@ async function readUsers(
       skip(report, recorder, uid, plan.refused.get(path));
       continue;
     }
-    const found = readUserMailbox(site.source, stores.get(path)!, uid, work.notMail);
+    const { value: found } = await mailboxes.next();
+    if (found === undefined) throw new Error('fewer users were read than there are');
     if (found.kind === 'unusable') {
       report.users.skipped += 1;
       recorder.error({ user: uid, folder: '', code: found.code, message: found.message });

@@ -29,6 +29,8 @@ export interface FoldersOptions {
   /** Aborted by a signal: the run stops between two users (exit 4). */
   readonly signal?: AbortSignal | undefined;
   readonly source?: MailSource | undefined;
+  /** Threads that read users' directories, 0 for none; by the number of users and processors unless given. */
+  readonly readers?: number | undefined;
   /** Seconds since 1970; the uidvalidity of folders whose header is lost. */
   readonly now?: number | undefined;
   readonly onProblem?: ((severity: 'error' | 'warning', problem: FolderProblem) => void) | undefined;

@@ -32,6 +32,7 @@ import {
 } from './folders-files.js';
 import type { FoldersOptions } from './folders-options.js';
 import { aboveAndAt, type ChosenPath } from './folders-partitions.js';
+import { readersFor, startReaders, type UserReaders } from './folders-readers.js';
 import { createRecorder, type FoldersReport, type Recorder } from './folders-report.js';
 import { checkWorkDir, openSite, type Site } from './folders-site.js';
 import type { StorePlan } from './folders-users.js';
@@ -65,13 +66,17 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
     }
     const { table, plan, inUse, places } = await readDirectory(options, site, report, recorder);
     const stores = openStores(plan);
+    const count = options.readers ?? readersFor(table.uids.length, site.source);
+    let readers: UserReaders | undefined;
     try {
+      readers = await startReaders(count, site.source);
       const paths = checkPartitions(options, site, { plan, inUse }, stores, report, recorder);
       const notMail = [...places.keys(), ...paths.map(({ path }) => path)];
-      const work = { table, plan, stores, paths, notMail, workDirNeedsRoot: checkWorkDir(site, options) };
+      const work = { table, plan, stores, readers, paths, notMail, workDirNeedsRoot: checkWorkDir(site, options) };
       if (options.dryRun === true) await readOnly(options, site, work, report, recorder);
       else await write(options, site, work, report, recorder, run);
     } finally {
+      await readers?.close();
       for (const dir of stores.values()) closeDir(dir);
     }
     report.seconds = (performance.now() - started) / 1000;

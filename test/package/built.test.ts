@@ -18,6 +18,7 @@ const PROGRAMS = [
   'cli/mboxutil',
   'cli/msg-setup',
   'cli/upgrade',
+  'upgrade/folders-reader',
   'upgrade/verify/probeMain',
   'upgrade/verify/worker',
   'upgrade/worker',
