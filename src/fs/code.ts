@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { hasErrno } from '../errors.js';
 
 /** Changes when the file is changed or exchanged. */
-export function stampOf(file: string): string {
+export function fileStamp(file: string): string {
   const { dev, ino, size, mtimeNs } = statSync(file, { bigint: true });
   return `${dev} ${ino} ${size} ${mtimeNs}`;
 }

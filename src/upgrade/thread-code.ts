@@ -5,7 +5,7 @@
  * threads would not understand this process's tasks.
  */
 import { asAccount, type Identity } from '../config/privileges.js';
-import { manifestOf, readFrom, stampOf } from '../fs/code.js';
+import { manifestOf, readFrom, fileStamp } from '../fs/code.js';
 
 export interface ThreadCode {
   /** Throws when it is not what it was at first. */
@@ -25,7 +25,7 @@ export function codeForLater(files: readonly string[], account: Identity | undef
     return undefined;
   const stamps = new Map<string, string>();
   try {
-    for (const file of new Set(files.flatMap((file) => [file, ...manifestOf(file)]))) stamps.set(file, stampOf(file));
+    for (const file of new Set(files.flatMap((file) => [file, ...manifestOf(file)]))) stamps.set(file, fileStamp(file));
     if (account !== undefined) asAccount(account, () => [...stamps.keys()].forEach(readFrom));
   } catch {
     return undefined;
@@ -33,7 +33,7 @@ export function codeForLater(files: readonly string[], account: Identity | undef
   return {
     check() {
       for (const [file, stamp] of stamps) {
-        if (stampOf(file) !== stamp) throw new Error(`${file} was changed since this command began`);
+        if (fileStamp(file) !== stamp) throw new Error(`${file} was changed since this command began`);
       }
     },
   };
