@@ -14,7 +14,7 @@ import { createInstance, type Instance, OPTION, partitionPathOption } from '../c
 import { becomeAccount, enterAccount } from '../config/privileges.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
-import { closeDir } from '../fs/dir.js';
+import { closeDir, type Dir, fstat } from '../fs/dir.js';
 import type { Log } from '../log/log.js';
 import { openMailboxDatabase } from '../store/database.js';
 import { makePartitionDirectory } from '../store/partitions.js';
@@ -66,7 +66,7 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
     }
     const { table, plan, inUse, places } = await readDirectory(options, site, report, recorder);
     const stores = openStores(plan);
-    const count = options.readers ?? readersFor(table.uids.length, site.source);
+    const count = options.readers ?? readersFor(table.uids.length, devicesOf(stores), site.source);
     let readers: UserReaders | undefined;
     try {
       readers = await startReaders(count, site.source);
@@ -86,6 +86,10 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
   } finally {
     await site.close();
   }
+}
+
+function devicesOf(stores: ReadonlyMap<string, Dir>): number {
+  return new Set([...stores.values()].map((dir) => fstat(dir).dev)).size;
 }
 
 interface WriteState {

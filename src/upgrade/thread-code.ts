@@ -5,7 +5,7 @@
  * threads would not understand this process's tasks.
  */
 import { asAccount, type Identity } from '../config/privileges.js';
-import { manifestOf, readFrom, fileStamp } from '../fs/code.js';
+import { fileStamp, manifestOf, readFrom } from '../fs/code.js';
 
 export interface ThreadCode {
   /** Throws when it is not what it was at first. */

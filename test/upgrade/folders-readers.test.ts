@@ -80,16 +80,15 @@ describe('upgrade -s with threads', () => {
 });
 
 describe('readersFor', () => {
-  it('starts no threads for few users', () => expect(readersFor(999, nsms3)).toBe(0));
+  it('starts no threads for few users', () => expect(readersFor(999, 3, nsms3)).toBe(0));
 
-  it('starts 2 to 4 for many', () => {
-    expect(readersFor(1000, nsms3)).toBeGreaterThanOrEqual(2);
-    expect(readersFor(1_000_000, nsms3)).toBeLessThanOrEqual(4);
+  it('starts two for each disk, up to 16', () => {
+    expect([1, 3, 8, 50].map((devices) => readersFor(1000, devices, nsms3))).toEqual([2, 6, 16, 16]);
   });
 
   it('starts none for a source that they do not read', () => {
     const other: MailSource = { ...nsms3 };
-    expect(readersFor(1000, other)).toBe(0);
+    expect(readersFor(1000, 1, other)).toBe(0);
   });
 });
 
