@@ -11,12 +11,11 @@ import { fstat } from '../fs/dir.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { folderStops } from './batch.js';
 import { unrecorded } from './disagree.js';
-import { dispatch } from './dispatch.js';
 import { placesOf } from './folder-places.js';
+import { inOneStep } from './one-step.js';
 import { hasOriginals } from './originals.js';
 import { routesOf } from './routes.js';
 import { failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } from './run.js';
-import { Schedule } from './schedule.js';
 import { mailboxOf, storePathOf } from './selection.js';
 import type { RemoveFolder } from './tasks.js';
 import { addWork, isStopped, removalRefused, stopDevice, type Workload } from './trouble.js';
@@ -42,30 +41,13 @@ export async function removePublishedOriginals(run: Run, ids: Iterable<number>):
     (folder) => addWork(work, storePathOf(run.mapping, folder), folder.root ?? '', folder),
   );
   const routes = routesOf(run, work.values(), list);
-  let failure: { readonly error: unknown } | undefined;
-  await dispatch<readonly MappingFolder[]>(new Schedule(routes.works, run.options), {
+  await inOneStep(routes, run.options, {
     crew: run.crew,
-    take(route, maxFolders) {
-      try {
-        return routes.take(route, maxFolders, load);
-      } catch (error) {
-        failure ??= { error };
-        return undefined;
-      }
-    },
-    async process(batch, lane) {
-      try {
-        // Their records are read when there is a thread: no more of them are in memory than threads work on.
-        const messages = await lane.run('move', () => removeBatch(run, batch));
-        return { messages, bytes: 0 };
-      } catch (error) {
-        failure ??= { error };
-        return { messages: 0, bytes: 0 };
-      }
-    },
-    isStopped: () => halted(run) || failure !== undefined,
+    load,
+    // Their records are read when there is a thread.
+    step: (batch) => removeBatch(run, batch),
+    isStopped: () => halted(run),
   });
-  if (failure !== undefined) throw failure.error;
 }
 
 function* loaded(ids: Iterable<number>, load: (id: number) => MappingFolder | undefined): Generator<MappingFolder> {

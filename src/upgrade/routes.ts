@@ -41,7 +41,8 @@ interface Route extends RouteWork {
 /** Where folders come from and go to. */
 interface Stretch {
   readonly storePath: string;
-  readonly rootPath: string;
+  /** null: nothing goes anywhere, 3.x is only read. */
+  readonly rootPath: string | null;
 }
 
 /** What the list names no place of: single folders, on demand. */
@@ -73,7 +74,7 @@ export function routesOf({ roots }: Pick<Run, 'roots'>, places: Iterable<Stretch
     const store = roots.stores.get(storePath);
     const source = device(storePath, store && fstat(store).dev);
     deviceOfStore.set(storePath, source);
-    const target = device(rootPath, roots.partitions.get(rootPath)?.dev);
+    const target = rootPath === null ? source : device(rootPath, roots.partitions.get(rootPath)?.dev);
     const key = `${source}\n${target}`;
     const known = routes.get(key) ?? { source, target, folders: 0, messages: 0, positions: list.ids, next: 0 };
     routes.set(key, known);

@@ -162,7 +162,7 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
     if (control !== undefined) throttle.watch(control, (level, line) => tell(run, level, line));
     for (const { path, trouble } of early) stopDevice(run, path, trouble);
     await noteTombstones(run.mapping, scope.untold);
-    if (await checkSpace(run, scope.list.ids)) {
+    if (await checkSpace(run, scope.list)) {
       await migrateFolders(run, scope.list);
       if (options.remove && report.halted === null) await removePublishedOriginals(run, scope.all);
       await settleRemovals(run);

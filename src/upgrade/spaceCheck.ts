@@ -7,7 +7,6 @@ import { describeError } from '../errors.js';
 import { descriptorInfo } from '../fs/descriptor.js';
 import { type Dir, fstat, statfs } from '../fs/dir.js';
 import { placesOf, prepareTaskOf } from './folder-places.js';
-import type { WorkerPool } from './pool.js';
 import type { DeviceReport } from './report.js';
 import { drain, halted, type Run } from './run.js';
 import {
@@ -21,21 +20,18 @@ import {
   spaceLedger,
   spaceNeeded,
 } from './space.js';
-import type { CopySpace, PrepareFolder, SurveyResult } from './tasks.js';
+import { surveyFolders } from './survey-all.js';
+import type { CopySpace } from './tasks.js';
 import { isStopped, type Workload } from './trouble.js';
-import type { MappingFolder } from './types.js';
-import { batches, folderLoader } from './worklist.js';
-
-/** Folders that one task of a survey reads. */
-const SURVEY_FOLDERS = 64;
+import { partAt, type Worklist } from './worklist.js';
 
 /** False when the messages cannot fit: then the run is halted (SPACE_NEEDED) before anything was moved. */
-export async function checkSpace(run: Run, ids: Iterable<number>): Promise<boolean> {
+export async function checkSpace(run: Run, list: Worklist): Promise<boolean> {
   const ledger = spaceLedger();
   const works = [...run.troubles.work.values()];
   addIndexes(ledger, works, (path) => run.roots.partitions.get(path)?.dir);
   const copied = new Set(works.filter((work) => copies(run, work)).map(({ rootPath }) => rootPath));
-  if (copied.size > 0) await surveyCopies(run, ids, copied, ledger);
+  if (copied.size > 0) await surveyCopies(run, list, copied, ledger);
   const short = ledger.devices().filter(isShort);
   if (short.length === 0) return true;
   const refusal = spaceNeeded(short);
@@ -122,22 +118,17 @@ function isOneBtrfs(a: Dir, b: Dir): boolean {
   return one.type === BTRFS && other.type === BTRFS && one.blocks === other.blocks && one.bfree === other.bfree;
 }
 
-async function surveyCopies(
-  run: Run,
-  ids: Iterable<number>,
-  copied: ReadonlySet<string>,
-  ledger: SpaceLedger,
-): Promise<void> {
+async function surveyCopies(run: Run, list: Worklist, copied: ReadonlySet<string>, ledger: SpaceLedger): Promise<void> {
   const shared = new Map<string, SharedInodes>();
-  const load = folderLoader(run.mapping);
-  const due = (id: number) => {
-    const loaded = load(id);
-    if (loaded === undefined || isStopped(run, loaded.item)) return undefined;
-    return copied.has(loaded.item.root ?? run.partitionPath(loaded.item.partition)) ? loaded : undefined;
-  };
-  await surveyFolders(run.pool, run.options.threads, batches(ids, due, SURVEY_FOLDERS), {
+  const works = [...run.troubles.work.values()];
+  const places = new Set(works.filter(({ rootPath }) => copied.has(rootPath)).map(({ number }) => number));
+  await surveyFolders(run, works, partAt(list, places), {
+    load(id) {
+      const folder = run.mapping.folder(id);
+      return folder === undefined || isStopped(run, folder) ? undefined : folder;
+    },
+    isStopped: () => halted(run),
     taskOf(folder) {
-      if (halted(run)) return undefined;
       try {
         return prepareTaskOf(run, folder, placesOf(run, folder));
       } catch {
@@ -181,36 +172,4 @@ export function addCopy(
   }
   ledger.addContent(target, partition, sum, count);
   return sum;
-}
-
-export interface SurveyUse {
-  /** The task of a folder; undefined leaves it out. */
-  taskOf(folder: MappingFolder): PrepareFolder | undefined;
-  take(folder: MappingFolder, result: SurveyResult): void;
-}
-
-/** Surveys folders with all threads of the pool. */
-export async function surveyFolders(
-  pool: WorkerPool,
-  threads: number,
-  source: Generator<MappingFolder[]>,
-  use: SurveyUse,
-): Promise<void> {
-  const lane = async (): Promise<void> => {
-    for (let next = source.next(); next.done !== true; next = source.next()) {
-      const known = new Map<number, MappingFolder>();
-      const tasks: PrepareFolder[] = [];
-      for (const folder of next.value) {
-        const task = use.taskOf(folder);
-        if (task === undefined) continue;
-        known.set(folder.id, folder);
-        tasks.push(task);
-      }
-      for (const result of await pool.run({ kind: 'survey', folders: tasks })) {
-        const folder = known.get(result.id);
-        if (folder !== undefined) use.take(folder, result);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: threads + 1 }, lane));
 }

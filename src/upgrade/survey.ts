@@ -20,13 +20,14 @@ import { closeRoots, emptyRoots, openStorePaths, storeRoot } from './roots.js';
 import { isDue, mailboxOf, selectFolders, storePathOf } from './selection.js';
 import { openSession } from './session.js';
 import { type DeviceSpace, indexSpace, isShort, type SharedInodes, spaceLedger } from './space.js';
-import { addCopy, addIndexes, surveyFolders, wayOf } from './spaceCheck.js';
+import { addCopy, addIndexes, wayOf } from './spaceCheck.js';
+import { surveyFolders } from './survey-all.js';
 import type { FolderFailure } from './tasks.js';
 import { Throttle } from './throttle.js';
 import { addWork, type Workload } from './trouble.js';
 import type { MappingFolder } from './types.js';
 import type { MessagesOptions } from './upgradeMessages.js';
-import { batches, buildWorklist, folderLoader } from './worklist.js';
+import { buildWorklist } from './worklist.js';
 
 export interface SurveyProblem {
   readonly user: string;
@@ -137,7 +138,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
     const disagrees = ({ uid, legacyName }: MappingFolder, { code, message }: FolderFailure): void =>
       problem({ user: uid, folder: legacyName, file: '', code, message });
     const withoutAttempt: MappingFolder[] = [];
-    const worklist = buildWorklist(selection.folders(), (folder) => {
+    const takes = (folder: MappingFolder): boolean => {
       if (folder.attempts === 0 && mailboxes.wasPublished(folder.id)) {
         withoutAttempt.push(folder);
         return false;
@@ -148,14 +149,15 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
         disagrees(folder, failure);
         return false;
       }
+      return due && canOpen(storePathOf(mapping, folder));
+    };
+    const worklist = buildWorklist(selection.folders(), takes, (folder) => {
       const root = folder.root ?? pathOf(folder.partition) ?? '';
-      const storePath = storePathOf(mapping, folder);
-      if (due && !canOpen(storePath)) return false;
-      if (due) addWork(work, storePath, root, folder);
-      return due;
+      return addWork(work, storePathOf(mapping, folder), root, folder);
     });
     for (const folder of stillUnrecorded(mapping, withoutAttempt)) disagrees(folder, unrecorded(folder));
-    pool = startPool(Math.max(1, Math.min(options.threads, worklist.ids.length)), {
+    const threads = Math.max(1, Math.min(options.threads, worklist.ids.length));
+    pool = startPool(threads, {
       engine: engine.name,
       faults: null,
     });
@@ -176,8 +178,10 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
       const user = mapping.user(folder.uid);
       return user === undefined ? undefined : partitionOf(folder, user.storePath);
     };
-    const source = batches(worklist.ids, folderLoader(mapping), options.queue);
-    await surveyFolders(pool, options.threads, source, {
+    const surveyed = { pool, roots, options: { threads, queue: options.queue } };
+    await surveyFolders(surveyed, work.values(), worklist, {
+      load: (id) => mapping.folder(id),
+      isStopped: () => false,
       taskOf(folder) {
         const user = mapping.user(folder.uid);
         const partition = rowOf(folder);

@@ -4,7 +4,7 @@
  * the folders, so that 400,000 folders cost a few megabytes. The schedule (schedule.ts) takes each device's part of it
  * in this order.
  */
-import type { MappingDatabase, MappingFolder } from './types.js';
+import type { MappingFolder } from './types.js';
 
 export interface Worklist {
   /** Mapping ids in working order. Element i of the three belongs to the same folder. */
@@ -60,46 +60,22 @@ export function worklistOf(ids: readonly number[]): Worklist {
 }
 
 /** The part of a list whose folders `keep` has, in the same order. */
-export function partOf({ ids, messages, places }: Worklist, keep: { has(id: number): boolean }): Worklist {
-  const at = Uint32Array.from(ids.keys()).filter((i) => keep.has(ids[i] ?? 0));
+export function partOf(list: Worklist, keep: { has(id: number): boolean }): Worklist {
+  return part(list, (at) => keep.has(list.ids[at] ?? 0));
+}
+
+/** The part of a list that is at these places, in the same order. */
+export function partAt(list: Worklist, places: { has(place: number): boolean }): Worklist {
+  return part(list, (at) => places.has(list.places[at] ?? 0));
+}
+
+function part({ ids, messages, places }: Worklist, keeps: (at: number) => boolean): Worklist {
+  const at = Uint32Array.from(ids.keys()).filter(keeps);
   const column = (values: Uint32Array): Uint32Array => at.map((i) => values[i] ?? 0);
   const estimates = column(messages);
   const estimatedMessages = estimates.reduce((sum, count) => sum + count, 0);
   return { ids: column(ids), messages: estimates, places: column(places), estimatedMessages };
 }
 
-/** Loads what `batches` takes: the folder of an id and its estimate; undefined for one that is gone. */
-export function folderLoader(mapping: Pick<MappingDatabase, 'folder'>) {
-  return (id: number): { item: MappingFolder; messages: number } | undefined => {
-    const folder = mapping.folder(id);
-    return folder === undefined ? undefined : { item: folder, messages: estimateMessages(folder) };
-  };
-}
-
 /** Messages that a batch of several folders holds at most; a larger folder is a batch of its own. */
 export const BATCH_MESSAGES = 1_000;
-
-/**
- * Takes folders off the list in batches: tiny folders together, large ones alone, never more than
- * `maxFolders` (the share of the queue size `-q` of one lane).
- */
-export function* batches<T>(
-  ids: Iterable<number>,
-  load: (id: number) => { item: T; messages: number } | undefined,
-  maxFolders: number,
-): Generator<T[]> {
-  let batch: T[] = [];
-  let messages = 0;
-  for (const id of ids) {
-    const loaded = load(id);
-    if (loaded === undefined) continue;
-    if (batch.length > 0 && (batch.length >= maxFolders || messages + loaded.messages > BATCH_MESSAGES)) {
-      yield batch;
-      batch = [];
-      messages = 0;
-    }
-    batch.push(loaded.item);
-    messages += loaded.messages;
-  }
-  if (batch.length > 0) yield batch;
-}

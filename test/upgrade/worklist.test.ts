@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { MappingFolder } from '../../src/upgrade/types.js';
-import { batches, buildWorklist, partOf } from '../../src/upgrade/worklist.js';
+import { buildWorklist, partAt, partOf } from '../../src/upgrade/worklist.js';
 
 function folder(id: number, indexBytes: number, isInbox = false): MappingFolder {
   return { id, indexBytes, isInbox } as MappingFolder;
@@ -38,18 +38,19 @@ describe('partOf', () => {
   });
 });
 
-describe('batches', () => {
-  const load = (messages: number) => (id: number) => ({ item: id, messages });
-
-  it('puts tiny folders together up to the share of the queue', () => {
-    expect([...batches([1, 2, 3, 4, 5], load(1), 2)]).toEqual([[1, 2], [3, 4], [5]]);
-  });
-
-  it('gives a large folder a batch of its own', () => {
-    expect([...batches([1, 2], load(5_000), 50)]).toEqual([[1], [2]]);
-  });
-
-  it('passes over ids that are gone', () => {
-    expect([...batches([1, 2, 3], (id) => (id === 2 ? undefined : { item: id, messages: 1 }), 50)]).toEqual([[1, 3]]);
+describe('partAt', () => {
+  it('keeps what is at these places', () => {
+    const all = buildWorklist(
+      [folder(1, 400), folder(2, 800), folder(3, 1_200)],
+      () => true,
+      ({ id }) => id % 2,
+    );
+    const part = partAt(all, new Set([1]));
+    expect([[...part.ids], [...part.messages], [...part.places]]).toEqual([
+      [3, 1],
+      [30, 10],
+      [1, 1],
+    ]);
+    expect(part.estimatedMessages).toBe(40);
   });
 });
