@@ -19,7 +19,7 @@ import { type Committer, createCommitter } from './committer.js';
 import { dispatch } from './dispatch.js';
 import { createGatherer } from './gather.js';
 import { type HeldFolders, heldFolders } from './held.js';
-import { commitGroup, heldPartition, type RemovalTurns } from './publish.js';
+import { commitGroup, heldPartition, type Turns } from './publish.js';
 import { addDiskUse } from './report.js';
 import { routesOf } from './routes.js';
 import { folderBusy, halt, halted, type MovedFolder, type Run, release } from './run.js';
@@ -44,8 +44,8 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
       }
     });
   // Of the lanes under way: nothing comes to the committer but from them, and they end when it is empty.
-  let turns!: RemovalTurns;
-  const begun = (now: RemovalTurns): void => {
+  let turns!: Turns;
+  const begun = (now: Turns): void => {
     turns = now;
   };
   // At once: what is under way meanwhile would only be thrown away.
@@ -96,7 +96,7 @@ async function runLanes(
   records: RecordWriter,
   committer: Committer<MovedFolder>,
   held: HeldFolders,
-  begun: (turns: RemovalTurns) => void,
+  begun: (turns: Turns) => void,
 ): Promise<Postponed> {
   const postponed: Postponed = new Map();
   const routes = routesOf(run, run.troubles.work.values(), list);

@@ -36,10 +36,10 @@ interface Outcome extends MovedFolder {
   readonly failures: readonly MessageFailure[];
 }
 
-/** How a 3.x disk gets a thread for `-r`. */
-export interface RemovalTurns {
-  /** The device of a store path. */
-  deviceOf(storePath: string): string;
+/** How a disk gets a thread for what a group still needs: in turn with its other tasks. */
+export interface Turns {
+  /** The device of a store path or partition. */
+  deviceOf(path: string): string;
   readonly errand: Errand;
 }
 
@@ -51,7 +51,7 @@ export async function commitGroup(
   run: Run,
   group: readonly MovedFolder[],
   transactions: Transactions,
-  turns: RemovalTurns,
+  turns: Turns,
 ): Promise<void> {
   try {
     let outcomes: Outcome[] = [];
@@ -64,7 +64,7 @@ export async function commitGroup(
       }
     }
     await recordFailures(run, outcomes, transactions);
-    outcomes = await enterInJournals(run, outcomes);
+    outcomes = await enterInJournals(run, outcomes, turns);
     await publish(outcomes, transactions);
     await recordOutcomes(outcomes, transactions);
     await tidyUp(run, outcomes, transactions);
@@ -181,15 +181,17 @@ async function recordFailures(run: Run, outcomes: readonly Outcome[], transactio
 }
 
 /** The messages of a retry become part of the mailboxes that services use; without those that could not. */
-async function enterInJournals(run: Run, outcomes: readonly Outcome[]): Promise<Outcome[]> {
-  const folders: AppendFolder[] = [];
-  for (const { folder, mailbox, ready, output } of outcomes) {
+async function enterInJournals(run: Run, outcomes: readonly Outcome[], turns: Turns): Promise<Outcome[]> {
+  const byDevice = new Map<string, AppendFolder[]>();
+  for (const { folder, mailbox, rootPath, ready, output } of outcomes) {
     const added = output.summary !== null && output.methods.some((method) => method !== METHOD.failed);
     if (ready.additions?.append !== true || !added) continue;
-    folders.push({ id: folder.id, mailboxFd: ready.additions.mailboxFd, mailbox });
+    const appended = { id: folder.id, mailboxFd: ready.additions.mailboxFd, mailbox };
+    addTo(byDevice, turns.deviceOf(rootPath), appended);
   }
-  if (folders.length === 0) return [...outcomes];
-  const results = new Map((await run.pool.run({ kind: 'append', folders })).map((result) => [result.id, result]));
+  if (byDevice.size === 0) return [...outcomes];
+  const appended = await inTurn(turns, byDevice, (folders) => run.pool.run({ kind: 'append', folders }));
+  const results = new Map(appended.flat().map((result) => [result.id, result]));
   return outcomes.flatMap((outcome): Outcome[] => {
     const result = results.get(outcome.folder.id);
     if (result === undefined) return [outcome];
@@ -246,21 +248,33 @@ async function recordOutcomes(outcomes: readonly Outcome[], transactions: Transa
  * `-r`, for what came into 4.x just now. Originals of failed messages stay. Those of a retried folder go with the ones
  * of folders published before (removal.ts): some of its messages may have been in 4.x for long.
  */
-async function removeOriginals(run: Run, outcomes: readonly Outcome[], turns: RemovalTurns): Promise<void> {
+async function removeOriginals(run: Run, outcomes: readonly Outcome[], turns: Turns): Promise<void> {
   const byDevice = new Map<string, Outcome[]>();
   for (const outcome of outcomes) {
     const { ready, output } = outcome;
     if (ready.sourceFd < 0 || ready.additions !== null || output.summary === null) continue;
-    const device = turns.deviceOf(storePathOf(run.mapping, outcome.folder));
-    const known = byDevice.get(device);
-    if (known === undefined) byDevice.set(device, [outcome]);
-    else known.push(outcome);
+    addTo(byDevice, turns.deviceOf(storePathOf(run.mapping, outcome.folder)), outcome);
   }
-  // Each to its end: the caller lets go of the descriptors.
-  const ended = await Promise.allSettled(
-    [...byDevice].map(([device, first]) => turns.errand(device, () => finish(run, first))),
-  );
-  for (const result of ended) if (result.status === 'rejected') throw result.reason;
+  await inTurn(turns, byDevice, (first) => finish(run, first));
+}
+
+function addTo<T>(byDevice: Map<string, T[]>, device: string, one: T): void {
+  const known = byDevice.get(device);
+  if (known === undefined) byDevice.set(device, [one]);
+  else known.push(one);
+}
+
+/** A task for each device, when that has a thread for it. Each to its end: the caller lets go of the descriptors. */
+async function inTurn<T, R>(
+  { errand }: Turns,
+  byDevice: ReadonlyMap<string, readonly T[]>,
+  task: (ofDevice: readonly T[]) => Promise<R>,
+): Promise<R[]> {
+  const ended = await Promise.allSettled([...byDevice].map(([device, some]) => errand(device, () => task(some))));
+  return ended.map((result) => {
+    if (result.status === 'rejected') throw result.reason;
+    return result.value;
+  });
 }
 
 /** Folders of one device. */

@@ -20,8 +20,8 @@ export interface Routes {
   readonly works: readonly RouteWork[];
   /** Store paths and partitions of the devices that `works` names. */
   readonly paths: ReadonlyMap<string, ReadonlySet<string>>;
-  /** Of a store path, as `works` names it. */
-  deviceOf(storePath: string): string;
+  /** Of a store path or partition, as `works` names it. */
+  deviceOf(path: string): string;
   /** Takes a batch off a route: tiny folders together, a large one alone; those that `load` does not know are left out. */
   take(
     route: number,
@@ -63,17 +63,17 @@ export function devicesOf({ stores, partitions }: Roots): Set<string> {
 /** @param places what the places of the list are numbers of (addWork of trouble.ts) */
 export function routesOf({ roots }: Pick<Run, 'roots'>, places: Iterable<Stretch>, list: Worklist): Routes {
   const paths = new Map<string, Set<string>>();
-  const deviceOfStore = new Map<string, string>();
+  const deviceOfPath = new Map<string, string>();
   const device = (path: string, dev: bigint | undefined): string => {
     const name = dev === undefined ? path : diskOf(dev);
     paths.set(name, (paths.get(name) ?? new Set()).add(path));
+    deviceOfPath.set(path, name);
     return name;
   };
   const routes = new Map<string, Route>();
   const routeOfPlace = [...places, ANYWHERE].map(({ storePath, rootPath }) => {
     const store = roots.stores.get(storePath);
     const source = device(storePath, store && fstat(store).dev);
-    deviceOfStore.set(storePath, source);
     const target = rootPath === null ? source : device(rootPath, roots.partitions.get(rootPath)?.dev);
     const key = `${source}\n${target}`;
     const known = routes.get(key) ?? { source, target, folders: 0, messages: 0, positions: list.ids, next: 0 };
@@ -99,8 +99,8 @@ export function routesOf({ roots }: Pick<Run, 'roots'>, places: Iterable<Stretch
   return {
     works,
     paths,
-    // A list of single folders names no store path.
-    deviceOf: (storePath) => deviceOfStore.get(storePath) ?? ANYWHERE.storePath,
+    // A list of single folders names no place.
+    deviceOf: (path) => deviceOfPath.get(path) ?? ANYWHERE.storePath,
     take(number, maxFolders, load) {
       const route = works[number];
       return route === undefined ? undefined : takeBatch(list, route, maxFolders, load);

@@ -16,8 +16,8 @@
  *     2. else of the device with the longest time to go for each task under way: the tail then keeps all threads busy.
  *        But not the threads that other devices want now or in a moment, up to their equal share: a batch of a slow
  *        disk keeps its thread for seconds, and a fast disk has gaps of milliseconds.
- *        An errand (a task that is on no list: `-r` of a group, of published folders that are still locked) goes before
- *        the batches of every device, within the same bounds;
+ *        An errand (a task that is on no list: `-r` of a group, or the journal entries of a retry, of folders that are
+ *        still locked) goes before the batches of every device, within the same bounds;
  *     3. within a route a move before a prepare: what is locked is let go of soonest;
  *     4. where none of these may start, a piece of a giant folder that another thread has in hand (sharing.ts).
  *
