@@ -87,6 +87,19 @@ export function pacedOf(pace: Int32Array): Paced {
   };
 }
 
+/**
+ * Whether the limit is what holds the threads back: of the time that may be made up for less than half is left. Where it is
+ * not reached all of that is saved up in a moment, and where it is they spend it as it comes.
+ */
+export function isUsedUp(pace: Int32Array, now = process.hrtime.bigint()): boolean {
+  if (Atomics.load(pace, LIMITED) === 0) return false;
+  const numbers = numbersOf(pace);
+  return (['bytes', 'operations'] as const).some(
+    (kind) =>
+      Atomics.load(numbers, SLOT.rate[kind]) > 0n && Atomics.load(numbers, SLOT.due[kind]) > now - BURST_NS / 2n,
+  );
+}
+
 /** Arms this thread and its addon, or (null) disarms them. */
 export function armPace(pace: Int32Array | null, cancel: Int32Array): void {
   spent.bytes = 0;

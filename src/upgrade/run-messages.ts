@@ -9,6 +9,7 @@ import { selectEngine } from '../engine/engines.js';
 import { PROGRESS } from '../engine/types.js';
 import { describeError, EXIT, MailhaulError, messageOf } from '../errors.js';
 import { loadAddon } from '../fs/addon.js';
+import { isUsedUp } from '../fs/pace.js';
 import type { LogLevel } from '../log/log.js';
 import { settleOwners } from './adopt.js';
 import { ControlFile } from './control.js';
@@ -133,7 +134,7 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
         createCrew(pool, {
           most: Math.max(1, threads),
           code: later,
-          waits: threadWaits(),
+          waits: threadWaits(() => isUsedUp(throttle.pace)),
           failed: (error) => tell(run, 'Warning', `No further thread can be started: ${messageOf(error)}`),
         }),
       jobs: engine.jobs,

@@ -2,7 +2,8 @@
  * Whether the threads of this process wait for something else than a processor: a disk, or a lock of the kernel. Where they
  * are on a processor, or ready to be (others may have it), nearly all the time, more of them do not do more: a further
  * task has to bring 1.15 times as much (limit.ts), which nothing can where less than an eighth of the time is waiting. What
- * the main thread does counts as well: where all wait for that, further threads would, too.
+ * the main thread does counts as well: where all wait for that, further threads would, too. Where they wait for the limit
+ * of the run (`--bwlimit`, `--iops`), which all share, more of them would as well.
  */
 import { busyMs } from '../fs/threadTimes.js';
 
@@ -34,7 +35,8 @@ export interface Times {
 
 const OF_THIS_PROCESS: Times = { now: () => performance.now(), busy: busyMs };
 
-export function threadWaits(times: Times = OF_THIS_PROCESS): ThreadWaits {
+/** @param isHeldBack a limit that is no disk's holds the threads back now */
+export function threadWaits(isHeldBack: () => boolean = () => false, times: Times = OF_THIS_PROCESS): ThreadWaits {
   let since: { at: number; readonly busy: number } | undefined;
   let pausedAt: number | undefined;
   let lookMs = LOOK_MS;
@@ -48,6 +50,11 @@ export function threadWaits(times: Times = OF_THIS_PROCESS): ThreadWaits {
     areLong(threads) {
       const at = times.now();
       goOn(at);
+      if (isHeldBack()) {
+        // What was seen so far has that in it.
+        since = undefined;
+        return false;
+      }
       if (since !== undefined && at - since.at < lookMs) return false;
       const busy = times.busy();
       const before = since;

@@ -13,8 +13,8 @@ import { ACCOUNT, INDEX, needRoot, type SmallStore, smallStore } from '../upgrad
 
 const FOLDERS = 20;
 const MESSAGES = 10;
-/** A run under it waits, and not for a processor. */
-const SLOW = ['--iops', '400'];
+/** How long a task waits, and not for a processor, where disks are slow. */
+const TASK_MS = 100;
 
 let store: SmallStore;
 let top: string;
@@ -38,6 +38,20 @@ afterEach(() => {
   store.remove();
   fs.rmSync(top, { recursive: true });
 });
+
+/** From now on each task takes as if a slow disk had been asked. */
+function slowDisks(): void {
+  const directory = join(top, 'dist/upgrade');
+  fs.renameSync(join(directory, 'worker.js'), join(directory, 'worker-itself.js'));
+  fs.writeFileSync(
+    join(directory, 'worker.js'),
+    `import work from './worker-itself.js';
+     export default (task) => {
+       if (task.kind !== 'begin') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${TASK_MS});
+       return work(task);
+     };`,
+  );
+}
 
 function fill(folders: number): void {
   store.user('alice');
@@ -107,9 +121,17 @@ describe.each(engineOptions())('threads beyond the processors (%s)', (engine) =>
 
   it('come when those that are there wait, and are of use', () => {
     fill(FOLDERS);
-    const report = reportOf(upgrade({}, ...command, '-t', '3', ...SLOW), FOLDERS);
+    slowDisks();
+    const report = reportOf(upgrade({}, ...command, '-t', '3'), FOLDERS);
     expect(report.threads).toBeGreaterThan(1);
     expect(report.threads).toBeLessThanOrEqual(3);
+    expect(log()).toMatch(new RegExp(`${FOLDERS} folders, 1 to 3 threads`));
+  });
+
+  it('are not started where those that are there wait for the limit of the run', () => {
+    fill(FOLDERS);
+    const report = reportOf(upgrade({}, ...command, '-t', '3', '--iops', '400'), FOLDERS);
+    expect(report.threads).toBe(1);
     expect(log()).toMatch(new RegExp(`${FOLDERS} folders, 1 to 3 threads`));
   });
 
@@ -136,7 +158,8 @@ describe.each(engineOptions())('threads beyond the processors (%s)', (engine) =>
   it('are given up when one cannot be started: the others do all, and the log says so once', () => {
     fill(FOLDERS);
     const nodeOptions = preload(`if (threadId > 1) throw new Error('planted');`);
-    const run = upgrade({ nodeOptions }, ...command, '-t', '4', '--take-foreign', ...SLOW);
+    slowDisks();
+    const run = upgrade({ nodeOptions }, ...command, '-t', '4', '--take-foreign');
     expect(run.stderr).toMatch(/No further thread can be started: .*planted/);
     const report = reportOf({ ...run, stderr: '' }, FOLDERS);
     expect(report.threads).toBe(1);
@@ -146,7 +169,8 @@ describe.each(engineOptions())('threads beyond the processors (%s)', (engine) =>
   it('are given up where the server account may have no more of them', (ctx) => {
     needRoot(ctx);
     fill(FOLDERS);
-    const run = upgrade({ by: ['prlimit', '--nproc=1'] }, ...command, '-t', '4', ...SLOW);
+    slowDisks();
+    const run = upgrade({ by: ['prlimit', '--nproc=1'] }, ...command, '-t', '4');
     expect(run.stderr).toMatch(/No further thread can be started: /);
     expect(reportOf({ ...run, stderr: '' }, FOLDERS).threads).toBe(1);
     expect(log().match(/No further thread can be started/g)).toHaveLength(1);

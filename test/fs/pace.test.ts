@@ -6,6 +6,7 @@ import {
   BURST_NS,
   book,
   dueAfter,
+  isUsedUp,
   makePace,
   numbersOf,
   pacedOf,
@@ -36,6 +37,52 @@ describe('dueAfter', () => {
     const due = dueAfter(2n ** 62n, NOW, 2 ** 53, 1);
     expect(due).toBe(NOW + 10n ** 18n);
     expect(dueAfter(due, NOW, 2 ** 53, 1)).toBe(due);
+  });
+});
+
+describe('isUsedUp', () => {
+  it.each([
+    { bytes: 1_000, operations: 0 },
+    { bytes: 0, operations: 1_000 },
+  ])('while more is booked than is due, and until half of the burst is saved up again: %j', (limits) => {
+    const pace = makePace();
+    setLimits(pace, limits);
+    // Due is what was booked, a second from now.
+    const due = book(numbersOf(pace), { bytes: 1_000, operations: 1_000 }, process.hrtime.bigint());
+    const half = due + BURST_NS / 2n;
+    expect([due - SECOND, due, half - 1n, half, due + SECOND].map((now) => isUsedUp(pace, now))).toEqual([
+      true,
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it('never without a limit', () => {
+    const pace = makePace();
+    expect(isUsedUp(pace)).toBe(false);
+    setLimits(pace, { bytes: 1_000, operations: 1_000 });
+    expect(isUsedUp(pace)).toBe(true);
+    setLimits(pace, { bytes: 0, operations: 0 });
+    expect(isUsedUp(pace)).toBe(false);
+  });
+
+  it('not by work that keeps below the limit', () => {
+    const pace = makePace();
+    setLimits(pace, { bytes: 1_000, operations: 0 });
+    let now = process.hrtime.bigint();
+    // 10 bytes take 10 ms, and come every 20.
+    for (let i = 0; i < 20; i++) {
+      now += SECOND / 50n;
+      book(numbersOf(pace), { bytes: 10, operations: 0 }, now);
+    }
+    expect(isUsedUp(pace, now)).toBe(false);
+    for (let i = 0; i < 20; i++) {
+      now += SECOND / 200n;
+      book(numbersOf(pace), { bytes: 10, operations: 0 }, now);
+    }
+    expect(isUsedUp(pace, now)).toBe(true);
   });
 });
 

@@ -3,9 +3,12 @@ import { expect, it } from 'vitest';
 import { type ThreadWaits, threadWaits } from '../../src/upgrade/waits.js';
 
 /** Threads of which a share of the time is waiting, and a clock that `pass` moves. */
-function threads(count: number): { waits: ThreadWaits; pass(ms: number, waiting: number): void; asked(): number } {
+function threads(
+  count: number,
+  isHeldBack?: () => boolean,
+): { waits: ThreadWaits; pass(ms: number, waiting: number): void; asked(): number } {
   let [now, busy, asked] = [0, 0, 0];
-  const waits = threadWaits({
+  const waits = threadWaits(isHeldBack, {
     now: () => now,
     busy: () => {
       asked += 1;
@@ -72,6 +75,21 @@ it('a pause is no wait', () => {
   expect(waits.areLong(2)).toBe(false);
   pass(100, 0);
   expect(waits.areLong(2)).toBe(false);
+});
+
+it('waiting for the limit of the run is none, and what was seen till then does not count', () => {
+  let heldBack = true;
+  const { waits, pass } = threads(2, () => heldBack);
+  for (let i = 0; i < 100; i++) {
+    expect(waits.areLong(2)).toBe(false);
+    pass(50, 1);
+  }
+  heldBack = false;
+  expect(waits.areLong(2)).toBe(false);
+  pass(100, 0);
+  expect(waits.areLong(2)).toBe(false);
+  pass(200, 0.5);
+  expect(waits.areLong(2)).toBe(true);
 });
 
 it('what was seen before a thread came does not count', () => {
