@@ -2,7 +2,7 @@
  * Threads that come while a run goes on. A thread costs 63 ms of processor time to start, and most runs have no use for
  * more than there are processors: mail that is in memory keeps those busy. So further ones, up to `-t`, are started when
  *
- *     the schedule, or tasks beside it, could use them          (Schedule.threadsWanted, StartedPool.onWaiting)
+ *     the schedule could use them, which has all tasks of a run                           (Schedule.threadsWanted)
  *     and those that are there wait for something else than a processor                          (waits.ts)
  *
  * The second one is what makes a difference: how many tasks a device does best is found by trying more (limit.ts), also
@@ -30,13 +30,10 @@ export interface CrewOptions {
 /** Milliseconds. */
 const LOOK_AGAIN_MS = 50;
 
-export function createCrew(
-  pool: Pick<StartedPool, 'size' | 'add' | 'waiting' | 'onWaiting'>,
-  { most, code, waits, failed }: CrewOptions,
-): Crew {
+export function createCrew(pool: Pick<StartedPool, 'size' | 'add'>, { most, code, waits, failed }: CrewOptions): Crew {
   let coming = 0;
   let givenUp = false;
-  /** What the schedule said last, and how it hears of a thread, whoever wanted that one. */
+  /** What the schedule said last, and how it hears of a thread. */
   let wanted = 0;
   let tell = (): void => {};
   let next: NodeJS.Timeout | undefined;
@@ -59,14 +56,12 @@ export function createCrew(
   const look = (): void => {
     clearTimeout(next);
     next = undefined;
-    const more = Math.max(wanted, pool.waiting);
     const room = sizeAtMost() - pool.size - coming;
     if (room <= 0) return;
-    if (more === 0) waits.pause();
-    else if (waits.areLong(pool.size)) for (let i = Math.min(more - coming, room); i > 0; i--) void start();
+    if (wanted === 0) waits.pause();
+    else if (waits.areLong(pool.size)) for (let i = Math.min(wanted - coming, room); i > 0; i--) void start();
     else next = setTimeout(look, LOOK_AGAIN_MS).unref();
   };
-  pool.onWaiting = look;
   return {
     get size() {
       return Math.min(pool.size, most);

@@ -36,7 +36,7 @@ export interface Crew {
   readonly most: number;
   /**
    * So many more would have something to do now, or none; it holds until the next call. May be asked often; `came` is called
-   * for each that comes, whoever wanted it.
+   * for each that comes.
    */
   want(more: number, came: () => void): void;
 }

@@ -44,10 +44,6 @@ export interface WorkerPool {
 export interface StartedPool extends WorkerPool {
   /** Threads that take tasks, whether they have one or not. */
   readonly size: number;
-  /** Tasks that wait for a thread. */
-  readonly waiting: number;
-  /** Called when one has to. */
-  onWaiting: (() => void) | undefined;
   /** Starts what is missing of so many threads, before `begin`. */
   growTo(threads: number): void;
   /**
@@ -171,16 +167,11 @@ export function startPool(threads: number, start: ThreadStart): StartedPool {
     get size() {
       return sizeOfAll();
     },
-    get waiting() {
-      return waiting.length;
-    },
-    onWaiting: undefined,
     run<K extends Task['kind']>(task: Extract<Task, { kind: K }>) {
       const result = new Promise<unknown>((resolve, reject) => {
         waiting.push({ task, resolve, reject });
       });
       giveTasks();
-      if (waiting.length > 0) pool.onWaiting?.();
       return result as Promise<TaskResults[K]>;
     },
     growTo,

@@ -7,8 +7,6 @@ function loadingPool() {
   const loading: { approve(): void; come(came: boolean): void; fail(error: Error): void }[] = [];
   return {
     size: 2,
-    waiting: 0,
-    onWaiting: undefined as (() => void) | undefined,
     loading,
     add(approve: () => void): Promise<boolean> {
       return new Promise((come, fail) => loading.push({ approve, come, fail }));
@@ -85,22 +83,6 @@ describe('further threads', () => {
     want(1);
     expect(pool.loading).toHaveLength(1);
     expect(asked).toEqual(['of 2', 'pause', 'of 2']);
-  });
-
-  it('come for tasks that no schedule knows of', () => {
-    const { pool } = crewOf();
-    pool.waiting = 1;
-    pool.onWaiting?.();
-    expect(pool.loading).toHaveLength(1);
-  });
-
-  it('are told to the schedule, which may have wanted them in vain, whoever they came for', async () => {
-    const { pool, crew, want, came } = crewOf();
-    want(0);
-    pool.waiting = 1;
-    pool.onWaiting?.();
-    await pool.load();
-    expect([crew.size, came()]).toEqual([3, 1]);
   });
 
   it('come although nobody asks again: the tasks under way may never end', () => {
