@@ -16,7 +16,7 @@ import { EMPTIED_CODES } from './emptied.js';
 import { failuresToAdd, sameUids } from './failures.js';
 import { type FolderPlaces, placesOf, prepareTaskOf } from './folder-places.js';
 import type { Postponed } from './messages.js';
-import { recordOf } from './plan.js';
+import { bytesOf, recordOf } from './plan.js';
 import { takeMemory } from './plan-memory.js';
 import {
   failureOf,
@@ -290,7 +290,7 @@ function accept(
     run.log.write('Store', 'Warning', `${folder.mailbox}: ${warning.code}: ${warning.message} [${warning.where}]`);
   }
   run.troubles.planned.messages += record.count;
-  for (const size of record.sizes) run.troubles.planned.bytes += size;
+  run.troubles.planned.bytes += bytesOf(record);
   return {
     // The root and the attempt are part of what is made durable before the first link.
     folder: {
