@@ -112,9 +112,25 @@ it.each([8, 4000])('the folder is the one of the long way, with uidnext %i in it
   release({ planMemory: [] }, second);
 });
 
+it('a lock file that is not there is made, as the long way would make it', async () => {
+  fs.rmSync(join(inbox, '.lock'));
+  await begin();
+  const wanted = task();
+  fs.chownSync(inbox, ACCOUNT.uid, ACCOUNT.gid);
+  const first = ready(withUmask(0o300, () => atOnce(wanted)));
+  const { mode, uid, ino } = fs.statSync(join(inbox, '.lock'));
+  expect([mode & 0o7777, uid]).toEqual([0o600, ACCOUNT.uid]);
+  expect(fs.fstatSync(first.lockFd).ino).toBe(ino);
+  expect(asAccount(() => prepareFolder(tools, wanted)).kind).toBe('busy');
+  const atOnceTold = told(first);
+  release({ planMemory: [] }, first);
+  const second = ready(asAccount(() => prepareFolder(tools, wanted)));
+  expect(atOnceTold).toEqual(told(second));
+  release({ planMemory: [] }, second);
+});
+
 it.each<[string, () => void]>([
   ['a lock file that is a link', () => replace('.lock', (path) => fs.symlinkSync('/etc/passwd', path))],
-  ['no lock file', () => replace('.lock', () => {})],
   ['a lock file that is a directory', () => replace('.lock', (path) => fs.mkdirSync(path))],
   ['an index that is a link', () => replace('.mailbox', (path) => fs.symlinkSync('/etc/passwd', path))],
   ['no index', () => replace('.mailbox', () => {})],

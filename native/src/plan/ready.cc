@@ -20,6 +20,7 @@ namespace {
 constexpr const char* kIndexName = ".mailbox";
 constexpr const char* kLockName = ".lock";
 constexpr mode_t kDirectoryMode = 0700;
+constexpr mode_t kLockMode = 0600;
 
 /// A walk of components, each of which is one.
 bool isPath(std::string_view path) noexcept {
@@ -32,15 +33,28 @@ bool isPath(std::string_view path) noexcept {
   return true;
 }
 
-/// Of a regular file alone: a device or fifo must not even be opened (src/fs/file.ts), and the name still is what was
-/// locked (src/source/nsms3/lock.ts).
-bool lockFile(int folder, sys::Fd& out) noexcept {
+/// What is not there is made: a folder need not have one (src/source/nsms3/lock.ts). Where that fails, the long way
+/// says what holds the folder instead.
+bool makeLockFile(int folder, sys::Fd& out, struct stat& made) noexcept {
+  if (sys::createFile(folder, kLockName, kLockMode, out) != 0 || sys::statFd(out.get(), made) != 0) return false;
+  return (made.st_mode & 07777) == kLockMode || sys::changeMode(out.get(), kLockMode) == 0;
+}
+
+/// Of a regular file alone: a device or fifo must not even be opened (src/fs/file.ts).
+bool openLockFile(int folder, sys::Fd& out, struct stat& opened) noexcept {
   struct stat seen {};
+  const int error = sys::statAt(folder, kLockName, seen);
+  if (error == ENOENT) return makeLockFile(folder, out, opened);
+  if (error != 0 || !S_ISREG(seen.st_mode)) return false;
+  if (sys::openForLock(folder, kLockName, out) != 0 || sys::statFd(out.get(), opened) != 0) return false;
+  return sys::isSameFile(seen, opened);
+}
+
+/// The name still is what was locked (src/source/nsms3/lock.ts).
+bool lockFile(int folder, sys::Fd& out) noexcept {
   struct stat opened {};
   struct stat named {};
-  if (sys::statAt(folder, kLockName, seen) != 0 || !S_ISREG(seen.st_mode)) return false;
-  if (sys::openForLock(folder, kLockName, out) != 0 || sys::statFd(out.get(), opened) != 0) return false;
-  if (!sys::isSameFile(seen, opened) || sys::lockFile(out.get(), true) != 0) return false;
+  if (!openLockFile(folder, out, opened) || sys::lockFile(out.get(), true) != 0) return false;
   return sys::statAt(folder, kLockName, named) == 0 && sys::isSameFile(named, opened);
 }
 
