@@ -169,7 +169,7 @@ export interface MailSource {
   readConfiguration(instance: Dir): SourceConfiguration;
   /** Looks whether the source's server runs. Never throws for content. */
   serverState(instance: Dir): ServerState;
-  /** Walks a user's mailbox directory: parents before children, names ascending by bytes. Never throws. */
+  /** Walks a user's mailbox directory: parents before children, names ascending by bytes. Errors: EMFILE and its like. */
   listFolders(mailbox: Dir): Generator<FolderItem, void, undefined>;
   /** Header and size of a folder's index. Throws MailhaulError FOLDER_INDEX. */
   lookAtIndex(folder: Dir, files?: SmallFiles): IndexLook;

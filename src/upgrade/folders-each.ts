@@ -7,7 +7,7 @@ import type { Earlier, UserChanges } from './folders-changes.js';
 import { mergeUser, namesChanging } from './folders-merge.js';
 import type { FoldersOptions } from './folders-options.js';
 import type { ChosenPath } from './folders-partitions.js';
-import type { ReadTask } from './folders-reader.js';
+import type { UserToRead } from './folders-reader.js';
 import { readAhead, type UserReaders } from './folders-readers.js';
 import type { FoldersReport, Recorder } from './folders-report.js';
 import type { Site } from './folders-site.js';
@@ -69,7 +69,7 @@ async function readUsers(reading: Reading, writer: ChangeWriter): Promise<void> 
   }
 }
 
-function* usersToRead({ table, plan, stores }: Work): Generator<ReadTask['users'][number], void, undefined> {
+function* usersToRead({ table, plan, stores }: Work): Generator<UserToRead, void, undefined> {
   for (const [i, uid] of table.uids.entries()) {
     const path = table.paths[table.pathOf[i]!]!;
     if (plan.byPath.has(path)) yield { uid, store: stores.get(path)! };

@@ -29,7 +29,7 @@ export interface FoldersOptions {
   /** Aborted by a signal: the run stops between two users (exit 4). */
   readonly signal?: AbortSignal | undefined;
   readonly source?: MailSource | undefined;
-  /** Threads that read users' directories, 0 for none; by the number of users and processors unless given. */
+  /** Threads that read users' directories, 0 for none; by the number of users and of file systems unless given. */
   readonly readers?: number | undefined;
   /** Seconds since 1970; the uidvalidity of folders whose header is lost. */
   readonly now?: number | undefined;

@@ -3,6 +3,9 @@
  * array of bytes costs a memory block of its own on each side.
  *
  *     path   raw names as ISO-8859-1, `/` between levels (pathKey); '' is the mailbox directory itself
+ *
+ * Some thousand users may be packed at a time, so one with very much is not (MOST_PACKED): the main thread reads that one
+ * alone.
  */
 import { legacyPath } from '../store/names.js';
 import type { AclEntry } from '../store/types.js';
@@ -24,9 +27,16 @@ export type PackedMailbox =
       readonly warnings: readonly FolderProblem[];
     };
 
-export function pack(found: UserMailbox): PackedMailbox {
+/** Characters of a user's paths, and other things by what they take; 50 folders have 2,000. */
+const MOST_PACKED = 100_000;
+const OF_PROBLEM = 300;
+const OF_RIGHTS = 50;
+
+/** null: too much to be held beside others. */
+export function pack(found: UserMailbox): PackedMailbox | null {
   if (found.kind !== 'read') return found;
   const { folders, unread, subscriptions, errors, warnings } = found;
+  if (sizeOf(found) > MOST_PACKED) return null;
   return {
     kind: 'read',
     folders: folders.map(({ key, inode, indexBytes, header, acl }) => [
@@ -44,12 +54,22 @@ export function pack(found: UserMailbox): PackedMailbox {
   };
 }
 
+function sizeOf({ folders, unread, subscriptions, errors, warnings }: Extract<UserMailbox, { kind: 'read' }>): number {
+  let size = (errors.length + warnings.length) * OF_PROBLEM;
+  for (const { path, acl } of folders) size += lengthOf(path) + acl.length * OF_RIGHTS;
+  for (const path of unread) size += lengthOf(path);
+  for (const path of subscriptions ?? []) size += lengthOf(path);
+  return size;
+}
+
+const lengthOf = (path: readonly Uint8Array[]): number => path.reduce((length, name) => length + name.length + 1, 0);
+
 export function unpack(packed: PackedMailbox): UserMailbox {
   if (packed.kind !== 'read') return packed;
   const { folders, unread, subscriptions, errors, warnings } = packed;
   return {
     kind: 'read',
-    folders: folders.map(folderOf),
+    folders: foldersOf(folders),
     unread: unread.map(pathOf),
     subscriptions: subscriptions?.map(pathOf),
     errors,
@@ -57,13 +77,24 @@ export function unpack(packed: PackedMailbox): UserMailbox {
   };
 }
 
-function folderOf([key, inode, indexBytes, uidvalidity, uidnext, acl]: PackedFolder): SourceFolder {
-  const path = pathOf(key);
-  const header = uidvalidity === 0 ? undefined : { uidvalidity, uidnext };
-  return { path, key, legacyName: legacyPath(path), inode, indexBytes, header, acl };
+/** Parents come before children, whose paths begin with the arrays of the parents' (as the walk has made them). */
+function foldersOf(packed: readonly PackedFolder[]): SourceFolder[] {
+  const paths = new Map<string, readonly Uint8Array[]>([['', []]]);
+  return packed.map(([key, inode, indexBytes, uidvalidity, uidnext, acl]) => {
+    const slash = key.lastIndexOf('/');
+    const above = paths.get(slash === -1 ? '' : key.slice(0, slash));
+    const path = above === undefined ? pathOf(key) : [...above, nameOf(key.slice(slash + 1))];
+    paths.set(key, path);
+    const header = uidvalidity === 0 ? undefined : { uidvalidity, uidnext };
+    return { path, key, legacyName: legacyPath(path), inode, indexBytes, header, acl };
+  });
 }
 
 /** The inverse of `pathKey`. */
 function pathOf(key: string): readonly Uint8Array[] {
-  return key === '' ? [] : key.split('/').map((name) => new Uint8Array(Buffer.from(name, 'latin1')));
+  return key === '' ? [] : key.split('/').map(nameOf);
+}
+
+function nameOf(text: string): Uint8Array {
+  return new Uint8Array(Buffer.from(text, 'latin1'));
 }

@@ -2,17 +2,29 @@
  * A thread that reads users' mailbox directories (piscina worker). It loads everything when it starts: later the process
  * is an account that may not be able to read the code.
  */
+import { workerData } from 'node:worker_threads';
 import type { Dir } from '../fs/dir.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { waitForAll } from './barrier.js';
 import { type PackedMailbox, pack } from './folders-packed.js';
 import { readUserMailbox } from './folders-user.js';
 
+/** Handed to every thread at its start. */
+export interface ReaderStart {
+  /** Not 0: nothing more is read. */
+  readonly stop: Int32Array;
+}
+
 /** Users one after the other, each with the store path that the mailbox directory lies in, held by the main thread. */
 export interface ReadTask {
   readonly kind: 'read';
-  readonly users: readonly { readonly uid: string; readonly store: Dir }[];
+  readonly users: readonly UserToRead[];
   readonly notMail: ReadonlySet<string>;
+}
+
+export interface UserToRead {
+  readonly uid: string;
+  readonly store: Dir;
 }
 
 export type ReaderTask =
@@ -20,16 +32,19 @@ export type ReaderTask =
   /** Ends when all threads have one: each has loaded its code then. */
   | { readonly kind: 'warm'; readonly arrived: Int32Array; readonly threads: number };
 
-/** For each user; null: it could not be read here, the main thread finds out why. */
+/** For each user; null: for the main thread to read, because it is very much, or could not be read here. */
 export type ReadResult = readonly (PackedMailbox | null)[];
 
+const { stop } = workerData as ReaderStart;
+
 export default function work(task: ReaderTask): ReadResult {
-  if (task.kind === 'read') return task.users.map(({ uid, store }) => packed(store, uid, task.notMail));
+  if (task.kind === 'read') return task.users.map((user) => read(user, task.notMail));
   waitForAll(task.arrived, task.threads);
   return [];
 }
 
-function packed(store: Dir, uid: string, notMail: ReadonlySet<string>): PackedMailbox | null {
+function read({ uid, store }: UserToRead, notMail: ReadonlySet<string>): PackedMailbox | null {
+  if (Atomics.load(stop, 0) !== 0) return null;
   try {
     return pack(readUserMailbox(nsms3, store, uid, notMail));
   } catch {

@@ -5,7 +5,8 @@
  *     threads       read piece 4    read piece 5    …
  *     main thread   merge, write piece 1; 2 and 3 are ready
  *
- * What a directory of 3.x holds does not depend on the databases, so the result is the same.
+ * What a directory of 3.x holds does not depend on the databases, so the result is the same. The main thread can do
+ * everything that they do: without them (none could be started, one died) it reads all that is left.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { builtFile } from '../package.js';
@@ -13,7 +14,7 @@ import { nsms3 } from '../source/nsms3/source.js';
 import type { MailSource } from '../source/types.js';
 import { meet } from './barrier.js';
 import { unpack } from './folders-packed.js';
-import type { ReaderTask, ReadResult, ReadTask } from './folders-reader.js';
+import type { ReaderStart, ReaderTask, ReadResult, ReadTask, UserToRead } from './folders-reader.js';
 import { readUserMailbox, type UserMailbox } from './folders-user.js';
 import { startThreads } from './threads.js';
 
@@ -22,49 +23,73 @@ const THREADS_FROM = 1000;
 /** In memory two do as much as the main thread can merge; a disk is asked for several directories at a time. */
 const THREADS_A_DISK = 2;
 const MOST_THREADS = 16;
-/** Users of a piece: few enough that one with very many folders keeps little memory waiting. */
+/** Users of a piece. */
 const PIECE = 32;
 /** Users that are merged, some milliseconds, between two looks whether a thread has ended its piece. */
 const USERS_A_LOOK = 8;
 
-export interface UserReaders {
-  /** 0: the main thread reads. */
-  readonly threads: number;
-  /** Reads a piece of users; the results are in their order. Errors: EMFILE and its like; THREAD_DIED. */
-  read(task: ReadTask): Promise<readonly UserMailbox[]>;
+export interface ReadingThreads {
+  readonly count: number;
+  /** In the order of the users. Rejects when a thread died. */
+  read(task: ReadTask): Promise<ReadResult>;
+  /** What was not begun is not read any more: the results say null. */
+  stop(): void;
   /** Ends when nothing is being read any more: the store paths may be closed then. */
   close(): Promise<void>;
 }
 
-/**
- * How many threads read so many users, whose store paths lie on so many file systems. Another source than that of the
- * threads is read by the main thread.
- */
-export function readersFor(users: number, devices: number, source: MailSource): number {
-  if (users < THREADS_FROM || source !== nsms3) return 0;
-  return Math.min(MOST_THREADS, devices * THREADS_A_DISK);
+export interface UserReaders {
+  readonly source: MailSource;
+  /** undefined: the main thread reads. */
+  readonly threads: ReadingThreads | undefined;
+  /** Told why from now on the main thread reads, once at most. */
+  lost(error: unknown): void;
 }
 
-/** Resolves when every thread has loaded its code, while this process may read it. Errors: why one cannot. */
-export async function startReaders(threads: number, source: MailSource): Promise<UserReaders> {
-  if (threads === 0) return mainThread(source);
-  const pool = startThreads(builtFile('upgrade/folders-reader'), threads, null);
+/** How many threads read so many users, whose store paths lie on so many file systems. */
+export function readersFor(users: number, fileSystems: number): number {
+  return users < THREADS_FROM ? 0 : Math.min(MOST_THREADS, fileSystems * THREADS_A_DISK);
+}
+
+/**
+ * Resolves when every thread has loaded its code, while this process may read it. They know the source nsms3; another one
+ * the main thread reads.
+ *
+ * @param lost told why there are no threads, or none any more
+ */
+export async function startReaders(
+  threads: number,
+  source: MailSource,
+  lost: (error: unknown) => void,
+): Promise<UserReaders> {
+  if (threads === 0 || source !== nsms3) return { source, threads: undefined, lost };
+  try {
+    return { source, threads: await startReadingThreads(threads), lost };
+  } catch (error) {
+    lost(error);
+    return { source, threads: undefined, lost };
+  }
+}
+
+async function startReadingThreads(count: number): Promise<ReadingThreads> {
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const pool = startThreads(builtFile('upgrade/folders-reader'), count, { stop } satisfies ReaderStart);
   const run = (task: ReaderTask) => pool.run(task) as Promise<ReadResult>;
   const underWay = new Set<Promise<unknown>>();
   try {
-    await Promise.all(meet(threads, (barrier) => run({ kind: 'warm', ...barrier })));
+    await Promise.all(meet(count, (barrier) => run({ kind: 'warm', ...barrier })));
   } catch (error) {
     await pool.close();
     throw error;
   }
   return {
-    threads,
-    async read(task) {
+    count,
+    read(task) {
       const reading = run(task);
       underWay.add(reading);
-      const found = await reading.finally(() => underWay.delete(reading));
-      return found.map((packed, i) => (packed === null ? readOne(source, task, i) : unpack(packed)));
+      return reading.finally(() => underWay.delete(reading));
     },
+    stop: () => void Atomics.store(stop, 0, 1),
     async close() {
       // A thread that is stopped in the middle would keep the directories that it has opened.
       await Promise.allSettled(underWay);
@@ -73,53 +98,56 @@ export async function startReaders(threads: number, source: MailSource): Promise
   };
 }
 
-function mainThread(source: MailSource): UserReaders {
-  return {
-    threads: 0,
-    read: async (task) => task.users.map((_, i) => readOne(source, task, i)),
-    close: async () => {},
-  };
-}
-
-function readOne(source: MailSource, { users, notMail }: ReadTask, i: number): UserMailbox {
-  const { uid, store } = users[i]!;
-  return readUserMailbox(source, store, uid, notMail);
+interface Piece {
+  readonly users: readonly UserToRead[];
+  readonly found: Promise<ReadResult>;
 }
 
 /**
- * What is found for `users`, in their order; some pieces are read ahead.
+ * What is found for `users`, in their order; threads read some pieces ahead. Errors: EMFILE and its like.
  *
  * @param users each with the store path that the mailbox directory lies in, held until the generator has ended
  */
 export async function* readAhead(
   readers: UserReaders,
-  users: Iterator<ReadTask['users'][number]>,
+  users: Iterator<UserToRead>,
   notMail: ReadonlySet<string>,
 ): AsyncGenerator<UserMailbox, undefined, undefined> {
-  // Two for each thread: it has one when it brings the other.
-  const most = Math.max(1, readers.threads * 2);
-  const size = readers.threads === 0 ? 1 : PIECE;
-  const pieces: Promise<readonly UserMailbox[]>[] = [];
+  const here = ({ uid, store }: UserToRead) => readUserMailbox(readers.source, store, uid, notMail);
+  let { threads } = readers;
+  const pieces: Piece[] = [];
+  const othersEnd = () => Promise.allSettled(pieces.map(({ found }) => found));
   try {
     for (;;) {
-      while (pieces.length < most) {
-        const piece = take(users, size);
-        if (piece.length === 0) break;
-        const found = readers.read({ kind: 'read', users: piece, notMail });
+      // Two for each thread: it has one when it brings the other.
+      while (threads !== undefined && pieces.length < threads.count * 2) {
+        const next = take(users, PIECE);
+        if (next.length === 0) break;
+        const found = threads.read({ kind: 'read', users: next, notMail });
         // Whoever takes it is told.
         found.catch(() => {});
-        pieces.push(found);
+        pieces.push({ users: next, found });
       }
-      const first = pieces.shift();
-      if (first === undefined) return;
-      for (const [i, found] of (await first).entries()) {
+      const piece = pieces.shift();
+      if (piece === undefined) break;
+      const found = await piece.found.catch((error: unknown) => {
+        if (threads !== undefined) readers.lost(error);
+        threads = undefined;
+        return undefined;
+      });
+      for (const [i, user] of piece.users.entries()) {
         // A thread gets its next piece when this one looks.
         if (i % USERS_A_LOOK === USERS_A_LOOK - 1) await nextTurn();
-        yield found;
+        const packed = found?.[i] ?? null;
+        // What the threads have open is free then.
+        if (packed === null) await othersEnd();
+        yield packed === null ? here(user) : unpack(packed);
       }
     }
+    for (let next = users.next(); next.done !== true; next = users.next()) yield here(next.value);
   } finally {
-    await Promise.allSettled(pieces);
+    readers.threads?.stop();
+    await othersEnd();
   }
 }
 

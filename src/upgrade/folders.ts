@@ -13,7 +13,7 @@
 import { createInstance, type Instance, OPTION, partitionPathOption } from '../config/instance.js';
 import { becomeAccount, enterAccount } from '../config/privileges.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
-import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
+import { describeError, EXIT, hasErrno, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, fstat } from '../fs/dir.js';
 import type { Log } from '../log/log.js';
 import { openMailboxDatabase } from '../store/database.js';
@@ -66,17 +66,20 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
     }
     const { table, plan, inUse, places } = await readDirectory(options, site, report, recorder);
     const stores = openStores(plan);
-    const count = options.readers ?? readersFor(table.uids.length, devicesOf(stores), site.source);
+    const count = options.readers ?? readersFor(table.uids.length, fileSystemsOf(stores));
     let readers: UserReaders | undefined;
     try {
-      readers = await startReaders(count, site.source);
+      readers = await startReaders(count, site.source, (error) => {
+        const message = `The main thread alone reads the users' mailbox directories: ${messageOf(error)}`;
+        recorder.warning({ user: '', folder: '', code: 'READERS_LOST', message });
+      });
       const paths = checkPartitions(options, site, { plan, inUse }, stores, report, recorder);
       const notMail = [...places.keys(), ...paths.map(({ path }) => path)];
       const work = { table, plan, stores, readers, paths, notMail, workDirNeedsRoot: checkWorkDir(site, options) };
       if (options.dryRun === true) await readOnly(options, site, work, report, recorder);
       else await write(options, site, work, report, recorder, run);
     } finally {
-      await readers?.close();
+      await readers?.threads?.close();
       for (const dir of stores.values()) closeDir(dir);
     }
     report.seconds = (performance.now() - started) / 1000;
@@ -88,7 +91,7 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
   }
 }
 
-function devicesOf(stores: ReadonlyMap<string, Dir>): number {
+function fileSystemsOf(stores: ReadonlyMap<string, Dir>): number {
   return new Set([...stores.values()].map((dir) => fstat(dir).dev)).size;
 }
 

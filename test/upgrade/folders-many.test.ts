@@ -73,23 +73,53 @@ it('killed while threads read, and run again', async () => {
   expect(killed).toBeGreaterThan(0);
 }, 120_000);
 
-it('from a package that the server account cannot read: threads have loaded before', async (ctx) => {
-  needRoot(ctx);
+/** Runs it from a copy of the package, changed by `change`. */
+async function runFromCopy(change: (top: string) => void): Promise<{ warnings: { code: string; message: string }[] }> {
   await run(store, { readers: 0 });
   const undisturbed = await contents();
   startAgain();
   top = fs.mkdtempSync(`${tmpdir()}/mailhaul-package-`);
-  fs.chmodSync(top, 0o700);
   for (const name of ['package.json', 'dist', 'build/Release'].filter((name) => fs.existsSync(`${project}/${name}`))) {
     fs.cpSync(`${project}/${name}`, `${top}/${name}`, { recursive: true });
   }
   fs.symlinkSync(`${project}/node_modules`, `${top}/node_modules`);
+  change(top);
   const child = spawn(process.execPath, [`${top}/dist/cli/upgrade.js`, ...args(), '--json']);
   let [stdout, stderr] = ['', ''];
-  child.stdout.on('data', (text) => (stdout += text));
-  child.stderr.on('data', (text) => (stderr += text));
+  child.stdout.on('data', (text) => {
+    stdout += text;
+  });
+  child.stderr.on('data', (text) => {
+    stderr += text;
+  });
   await once(child, 'close');
-  expect(stderr).toBe('');
-  expect(JSON.parse(stdout)).toMatchObject({ exitCode: 0, users: { found: USERS, added: USERS } });
+  expect(stderr).not.toMatch(/error/i);
+  const report = JSON.parse(stdout) as { warnings: { code: string; message: string }[] };
+  expect(report).toMatchObject({ exitCode: 0, users: { found: USERS, added: USERS } });
   expect(await contents()).toEqual(undisturbed);
+  return report;
+}
+
+it('from a package that the server account cannot read: threads have loaded before', async (ctx) => {
+  needRoot(ctx);
+  const { warnings } = await runFromCopy((top) => fs.chmodSync(top, 0o700));
+  expect(warnings).toEqual([]);
 }, 60_000);
+
+it.each([
+  ['cannot be started', (code: string) => `throw new Error('planted');\n${code}`],
+  ['die', (code: string) => code.replace('.load(stop, 0) !== 0', "$& || (uid === 'user500' && process.exit(7))")],
+])(
+  'with threads that %s it goes on without, says so, and ends the same',
+  async (_, change) => {
+    const { warnings } = await runFromCopy((top) => {
+      fs.chmodSync(top, 0o755);
+      const file = `${top}/dist/upgrade/folders-reader.js`;
+      const code = fs.readFileSync(file, 'utf8');
+      expect(change(code)).not.toBe(code);
+      fs.writeFileSync(file, change(code));
+    });
+    expect(warnings).toEqual([expect.objectContaining({ code: 'READERS_LOST' })]);
+  },
+  60_000,
+);

@@ -1,12 +1,22 @@
 /** `upgrade -s` with threads that read ahead: the same databases as without them, and how a run with them ends early. */
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
 import { nsms3 } from '../../src/source/nsms3/source.js';
 import type { MailSource } from '../../src/source/types.js';
-import { readAhead, readersFor, startReaders, type UserReaders } from '../../src/upgrade/folders-readers.js';
-import type { UserMailbox } from '../../src/upgrade/folders-user.js';
+import { legacyPath } from '../../src/store/names.js';
+import { pack, unpack } from '../../src/upgrade/folders-packed.js';
+import {
+  type ReadingThreads,
+  readAhead,
+  readersFor,
+  startReaders,
+  type UserReaders,
+} from '../../src/upgrade/folders-readers.js';
+import type { FoldersReport } from '../../src/upgrade/folders-report.js';
+import type { SourceFolder, UserMailbox } from '../../src/upgrade/folders-user.js';
 import { databases, INDEX, run, type SmallStore, smallStore } from './small-store.js';
 
 let store: SmallStore;
@@ -16,6 +26,9 @@ beforeEach(() => {
 });
 
 afterEach(() => store.remove());
+
+/** More than a thread hands over. */
+const many = (lines: number): string => Array.from({ length: lines }, (_, i) => `Sub/${i}\n`).join('');
 
 /** More users than threads have pieces under way, with what is unusual in a mailbox directory. */
 function makeUsers(count: number): void {
@@ -33,6 +46,7 @@ function makeUsers(count: number): void {
     if (i % 6 === 0) fs.writeFileSync(join(at, uid, 'INBOX/.acl'), `user${i + 1} lrs\nnonsense\n`);
     if (i % 11 === 0) fs.symlinkSync('/etc', join(at, uid, 'link'));
     if (i % 13 === 0) fs.writeFileSync(join(at, uid, 'stray'), 'x');
+    if (i === 50) fs.writeFileSync(join(at, uid, '.subscriptions'), 'Very/Long/Name\n'.repeat(3) + many(20_000));
   }
   store.user('linked');
   fs.symlinkSync('/etc', join(store.mailbox, 'linked'));
@@ -40,7 +54,7 @@ function makeUsers(count: number): void {
 }
 
 /** What `-s` leaves, and then nothing of it. */
-async function resultOf(readers: number): Promise<object> {
+async function resultOf(readers: number): Promise<{ readonly report: Partial<FoldersReport>; readonly data: object }> {
   const { seconds, ...report } = await run(store, { readers, now: 2_000_000_000 });
   const data = await databases(store, (mapping, mailboxes) => ({
     users: [...mapping.users()],
@@ -66,7 +80,7 @@ describe('upgrade -s with threads', () => {
 
   it('stops at a signal while they read, and another run ends as one that nobody stopped', async () => {
     makeUsers(300);
-    const alone = (await resultOf(0)) as { readonly data: object };
+    const alone = await resultOf(0);
     const stop = new AbortController();
     const onProgress = (done: number): void => {
       if (done >= 100) stop.abort();
@@ -80,116 +94,180 @@ describe('upgrade -s with threads', () => {
 });
 
 describe('readersFor', () => {
-  it('starts no threads for few users', () => expect(readersFor(999, 3, nsms3)).toBe(0));
+  it('starts no threads for few users', () => expect(readersFor(999, 3)).toBe(0));
 
-  it('starts two for each disk, up to 16', () => {
-    expect([1, 3, 8, 50].map((devices) => readersFor(1000, devices, nsms3))).toEqual([2, 6, 16, 16]);
+  it('starts two for each file system, up to 16', () => {
+    expect([1, 3, 8, 50].map((fileSystems) => readersFor(1000, fileSystems))).toEqual([2, 6, 16, 16]);
+  });
+});
+
+describe('pack', () => {
+  const folder = (...names: string[]): SourceFolder => {
+    const path = names.map((name) => new Uint8Array(Buffer.from(name, 'latin1')));
+    return { path, key: names.join('/'), legacyName: legacyPath(path), inode: '7', indexBytes: 3, header, acl: [] };
+  };
+  const header = { uidvalidity: 4, uidnext: 5 };
+  const none = { unread: [], subscriptions: undefined, errors: [], warnings: [] };
+
+  it('gives what unpack makes the same of, with one array for a level of all paths', () => {
+    const folders = [folder('a'), folder('a', 'b'), folder('a', 'b', 'c'), { ...folder('a', 'd'), header: undefined }];
+    const found: UserMailbox = { kind: 'read', folders, ...none, unread: [folder('\xfc', 'x').path] };
+    const back = unpack(pack(found)!) as typeof found;
+    expect(back).toEqual(found);
+    const [a, ab, abc, ad] = back.folders.map(({ path }) => path);
+    expect([ab![0], abc![0], ad![0]].every((level) => level === a![0])).toBe(true);
+    expect(abc![1]).toBe(ab![1]);
   });
 
-  it('starts none for a source that they do not read', () => {
-    const other: MailSource = { ...nsms3 };
-    expect(readersFor(1000, 1, other)).toBe(0);
+  it('makes a path whose parent is not among the folders, and the empty one', () => {
+    const found: UserMailbox = { kind: 'read', folders: [folder('gone', 'below')], ...none, unread: [[]] };
+    expect(unpack(pack(found)!)).toEqual(found);
+  });
+
+  it('gives nothing where there is very much of a user, in folders, subscriptions or what is wrong', () => {
+    const long = Array.from({ length: 600 }, (_, i) => folder('x'.repeat(200), `${i}`));
+    expect(pack({ kind: 'read', folders: long.slice(0, 300), ...none })).not.toBeNull();
+    expect(pack({ kind: 'read', folders: long, ...none })).toBeNull();
+    expect(pack({ kind: 'read', folders: [], ...none, subscriptions: long.map(({ path }) => path) })).toBeNull();
+    const problem = { user: 'u', folder: '', code: 'X', message: 'y' };
+    expect(pack({ kind: 'read', folders: [], ...none, warnings: Array(600).fill(problem) })).toBeNull();
   });
 });
 
 describe('startReaders', () => {
-  it('tells what a thread could not do as the main thread would', async () => {
+  const lost: unknown[] = [];
+  beforeEach(() => lost.splice(0));
+  const start = (threads: number, source: MailSource = nsms3): Promise<UserReaders> =>
+    startReaders(threads, source, (error) => lost.push(error));
+
+  it('has no threads for a source that they do not know', async () => {
+    expect((await start(2, { ...nsms3 })).threads).toBeUndefined();
+    expect(lost).toEqual([]);
+  });
+
+  it('leaves to the main thread what a thread could not do, and all when it is told to stop', async () => {
     store.folder(store.mailbox, 'fred', 'INBOX');
     store.finish();
     const dir = openRoot(store.mailbox);
-    const readers = await startReaders(1, nsms3);
+    const { threads } = await start(1);
     try {
-      const users = [{ uid: 'fred', store: dir }];
-      expect(await readers.read({ kind: 'read', users, notMail: new Set() })).toMatchObject([{ kind: 'read' }]);
-      // A defect that every look meets: it has the main thread's stack, not only a thread's words.
-      const failed = await readers
-        .read({ kind: 'read', users, notMail: undefined as unknown as Set<string> })
-        .catch((error: unknown) => error);
-      expect(failed).toBeInstanceOf(TypeError);
-      expect((failed as Error).stack).toContain('readOne');
+      const task = { kind: 'read', users: [{ uid: 'fred', store: dir }], notMail: new Set<string>() } as const;
+      expect(await threads!.read(task)).toMatchObject([{ kind: 'read' }]);
+      // A defect that every look meets.
+      expect(await threads!.read({ ...task, notMail: undefined as unknown as Set<string> })).toEqual([null]);
+      threads!.stop();
+      expect(await threads!.read(task)).toEqual([null]);
     } finally {
-      await readers.close();
+      await threads!.close();
       closeDir(dir);
     }
+    expect(lost).toEqual([]);
   });
 });
 
 describe('readAhead', () => {
-  /** Readers whose pieces end when they are told to. */
-  function controlled(threads: number): UserReaders & { readonly asked: string[][]; end(): void; fail(): void } {
+  /** Threads whose pieces end when they are told to. */
+  function controlled(count: number) {
     const ends: ((error?: Error) => void)[] = [];
     const asked: string[][] = [];
-    return {
-      threads,
-      asked,
-      end: () => ends.shift()!(),
-      fail: () => ends.shift()!(new Error('broken')),
+    const lost: unknown[] = [];
+    let stopped = false;
+    const threads: ReadingThreads = {
+      count,
       read({ users }) {
         asked.push(users.map(({ uid }) => uid));
-        return new Promise<readonly UserMailbox[]>((resolve, reject) => {
-          const found = users.map(
-            ({ uid }): UserMailbox => ({ kind: 'unusable', code: 'USER_DIRECTORY', message: uid }),
-          );
+        return new Promise((resolve, reject) => {
+          const found = users.map(({ uid }) => ({ kind: 'unusable', code: 'THREAD', message: uid }) as const);
           ends.push((error) => (error === undefined ? resolve(found) : reject(error)));
         });
       },
+      stop: () => {
+        stopped = true;
+      },
       close: async () => {},
     };
+    const readers: UserReaders = { source: nsms3, threads, lost: (error) => lost.push(error) };
+    return { readers, asked, lost, end: (error?: Error) => ends.shift()!(error), isStopped: () => stopped };
   }
 
   const usersUpTo = (count: number) =>
     Array.from({ length: count }, (_, i) => ({ uid: `${i}`, store: { fd: -1, path: '' } })).values();
+  const turn = () => new Promise(setImmediate);
 
   it('has two pieces a thread under way and no more, and gives what comes in order', async () => {
-    const readers = controlled(2);
+    const { readers, asked, end } = controlled(2);
     const found = readAhead(readers, usersUpTo(1000), new Set());
     const first = found.next();
-    await Promise.resolve();
-    expect(readers.asked.length).toBe(4);
-    readers.end();
+    await turn();
+    expect(asked.length).toBe(4);
+    end();
     const seen: string[] = [];
     for (let next = await first; next.done !== true; next = await found.next()) {
       seen.push((next.value as { message: string }).message);
-      if (seen.length === readers.asked[0]!.length) break;
+      if (seen.length === asked[0]!.length) break;
     }
-    expect(seen).toEqual(readers.asked[0]);
-    expect(readers.asked.length).toBe(4);
+    expect(seen).toEqual(asked[0]);
+    expect(asked.length).toBe(4);
     const second = found.next();
-    await Promise.resolve();
-    expect(readers.asked.length).toBe(5);
-    for (let i = 0; i < 4; i += 1) readers.end();
-    expect((await second).value).toMatchObject({ message: readers.asked[1]![0] });
+    await turn();
+    expect(asked.length).toBe(5);
+    for (let i = 0; i < 4; i += 1) end();
+    expect((await second).value).toMatchObject({ message: asked[1]![0] });
     await found.return(undefined);
   });
 
-  it('ends when what is under way has ended', async () => {
-    const readers = controlled(1);
+  it('ends when what is under way has ended, of which nothing more is begun', async () => {
+    const { readers, end, isStopped } = controlled(1);
     const found = readAhead(readers, usersUpTo(100), new Set());
     const first = found.next();
-    readers.end();
+    end();
     await first;
     let over = false;
     const returned = found.return(undefined).then(() => {
       over = true;
     });
-    await new Promise(setImmediate);
-    expect(over).toBe(false);
-    readers.fail();
+    await turn();
+    expect([over, isStopped()]).toEqual([false, true]);
+    end(new Error('died'));
     await returned;
   });
 
-  it('throws what reading threw, in its turn', async () => {
-    const readers = controlled(1);
-    const found = readAhead(readers, usersUpTo(64), new Set());
-    const first = found.next();
-    await Promise.resolve();
-    readers.end();
-    readers.fail();
-    expect((await first).done).toBe(false);
-    await expect(
-      (async () => {
-        for (;;) if ((await found.next()).done === true) return;
-      })(),
-    ).rejects.toThrow('broken');
+  it('goes on in the main thread when a thread died: with its piece, those under way, and what is left', async () => {
+    const { readers, asked, lost, end } = controlled(1);
+    const found = readAhead(readers, usersUpTo(100), new Set());
+    const seen: string[] = [];
+    const all = (async () => {
+      for (let next = await found.next(); next.done !== true; next = await found.next()) seen.push(next.value.kind);
+    })();
+    await turn();
+    end(new Error('it died'));
+    end();
+    await all;
+    expect(asked.length).toBe(2);
+    expect(lost).toMatchObject([{ message: 'it died' }]);
+    // Below a descriptor that is none the main thread finds nothing.
+    const alone = (count: number) => Array(count).fill('missing');
+    expect(seen).toEqual([...alone(32), ...Array(32).fill('unusable'), ...alone(36)]);
   });
+});
+
+it('a walk that lacks descriptors says so, and nothing of a folder', () => {
+  store.folder(store.mailbox, 'fred', 'A/B/C');
+  store.finish();
+  const mailbox = openRoot(join(store.mailbox, 'fred'));
+  const limit = (soft: string) => execFileSync('prlimit', [`--pid=${process.pid}`, `--nofile=${soft}:`]);
+  const before = /^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))![1]!;
+  const filled: number[] = [];
+  limit('512');
+  try {
+    expect(() => {
+      for (;;) filled.push(fs.openSync('/dev/null', 'r'));
+    }).toThrow('EMFILE');
+    expect(() => [...nsms3.listFolders(mailbox)]).toThrow('EMFILE');
+  } finally {
+    for (const fd of filled) fs.closeSync(fd);
+    limit(before);
+  }
+  expect([...nsms3.listFolders(mailbox)].map(({ kind }) => kind)).toEqual(['folder', 'folder', 'folder']);
+  closeDir(mailbox);
 });

@@ -12,7 +12,7 @@
  * is one list of sub-folder names a level; message names pass by without being kept.
  */
 import type { Dirent } from 'node:fs';
-import { hasErrno, messageOf } from '../../errors.js';
+import { hasErrno, isOutOfResources, messageOf } from '../../errors.js';
 import { closeDir, type Dir, entries, fstat, openDir } from '../../fs/dir.js';
 import { ASK, type Glance, glance, type SmallFiles } from '../../fs/glance.js';
 import { walk } from '../../fs/walk.js';
@@ -36,8 +36,8 @@ type Path = readonly Uint8Array[];
 
 /**
  * Yields parents before children, names ascending by bytes. A folder's `dir` is open until the next step.
- * What cannot be read becomes a `problem` and the walk goes on. Never throws; closes what it opened also when
- * the caller stops early.
+ * What cannot be read becomes a `problem` and the walk goes on. Throws only where the process lacks descriptors or memory,
+ * which says nothing of a folder; closes what it opened also when the caller stops early.
  */
 export function* listFolders(mailbox: Dir): Generator<FolderItem, void, undefined> {
   const stack: Level[] = [];
@@ -186,6 +186,7 @@ function stray(entry: Dirent<Buffer>, path: Path): FolderItem {
 }
 
 function problemOf(error: unknown, path: Path): FolderItem {
+  if (isOutOfResources(error)) throw error;
   if (hasErrno(error, 'ENOENT')) {
     const message = 'The folder went away while folders were listed.';
     return { kind: 'problem', severity: 'warning', path, code: 'FOLDER_VANISHED', message };
