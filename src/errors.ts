@@ -54,9 +54,12 @@ export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
   return code !== undefined && codes.includes(code);
 }
 
-/** The process has no descriptor or memory left: trouble of its own, whatever the file. */
+/** The process has no descriptor or memory left, as the error or its cause says: trouble of its own, whatever the file. */
 export function isOutOfResources(error: unknown): boolean {
-  return hasErrno(error, 'EMFILE', 'ENFILE', 'ENOMEM');
+  for (let now = error; now instanceof Error; now = now.cause) {
+    if (hasErrno(now, 'EMFILE', 'ENFILE', 'ENOMEM')) return true;
+  }
+  return false;
 }
 
 /** A file system says that it is damaged (Linux; libuv has no name for it). */

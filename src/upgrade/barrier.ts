@@ -20,6 +20,18 @@ export function meet<T>(
   );
 }
 
+/**
+ * Resolves when each thread has loaded its code. Rejects with why one has not, and only when those that are started in
+ * the place of ones that ended are no longer loading either: Node 20 ends the process when a thread is stopped meanwhile.
+ */
+export async function meetLoaded(threads: number, send: Parameters<typeof meet<unknown>>[1]): Promise<void> {
+  const ended = await Promise.allSettled(meet(threads, send));
+  const failed = ended.find((end) => end.status === 'rejected');
+  if (failed === undefined) return;
+  await Promise.allSettled(meet(threads, send));
+  throw failed.reason;
+}
+
 /** Returns when `threads` threads have come here: each of them then has loaded its code. */
 export function waitForAll(arrived: Int32Array, threads: number): void {
   Atomics.add(arrived, 0, 1);

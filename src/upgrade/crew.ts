@@ -2,7 +2,7 @@
  * Threads that come while a run goes on. A thread costs 63 ms of processor time to start, and most runs have no use for
  * more than there are processors: mail that is in memory keeps those busy. So further ones, up to `-t`, are started when
  *
- *     the schedule could use them, which has all tasks of a run                           (Schedule.threadsWanted)
+ *     the schedule, which has all tasks of a run, could use them                           (Schedule.threadsWanted)
  *     and those that are there wait for something else than a processor                          (waits.ts)
  *
  * The second one is what makes a difference: how many tasks a device does best is found by trying more (limit.ts), also

@@ -4,7 +4,7 @@
  *
  *     path   raw names as ISO-8859-1, `/` between levels (pathKey); '' is the mailbox directory itself
  *
- * Some thousand users may be packed at a time, so one with very much is not (MOST_PACKED): the main thread reads that one
+ * A thousand users may be packed at a time, so one with very much is not (MOST_PACKED): the main thread reads that one
  * alone.
  */
 import { legacyPath } from '../store/names.js';
@@ -27,16 +27,15 @@ export type PackedMailbox =
       readonly warnings: readonly FolderProblem[];
     };
 
-/** Characters of a user's paths, and other things by what they take; 50 folders have 2,000. */
+/** Characters of a user's texts, and what each takes besides; 50 folders have 2,000. */
 const MOST_PACKED = 100_000;
-const OF_PROBLEM = 300;
-const OF_RIGHTS = 50;
+const OF_ENTRY = 50;
 
-/** null: too much to be held beside others. */
-export function pack(found: UserMailbox): PackedMailbox | null {
+/** undefined: too much to be held beside others. */
+export function pack(found: UserMailbox): PackedMailbox | undefined {
   if (found.kind !== 'read') return found;
   const { folders, unread, subscriptions, errors, warnings } = found;
-  if (sizeOf(found) > MOST_PACKED) return null;
+  if (sizeOf(found) > MOST_PACKED) return undefined;
   return {
     kind: 'read',
     folders: folders.map(({ key, inode, indexBytes, header, acl }) => [
@@ -55,8 +54,12 @@ export function pack(found: UserMailbox): PackedMailbox | null {
 }
 
 function sizeOf({ folders, unread, subscriptions, errors, warnings }: Extract<UserMailbox, { kind: 'read' }>): number {
-  let size = (errors.length + warnings.length) * OF_PROBLEM;
-  for (const { path, acl } of folders) size += lengthOf(path) + acl.length * OF_RIGHTS;
+  let size = 0;
+  for (const { folder, message } of [...errors, ...warnings]) size += OF_ENTRY + folder.length + message.length;
+  for (const { path, acl } of folders) {
+    size += lengthOf(path);
+    for (const { identifier, rights } of acl) size += OF_ENTRY + identifier.length + rights.length;
+  }
   for (const path of unread) size += lengthOf(path);
   for (const path of subscriptions ?? []) size += lengthOf(path);
   return size;

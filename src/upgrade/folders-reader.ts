@@ -3,6 +3,7 @@
  * is an account that may not be able to read the code.
  */
 import { workerData } from 'node:worker_threads';
+import { describeError, isOutOfResources } from '../errors.js';
 import type { Dir } from '../fs/dir.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import { waitForAll } from './barrier.js';
@@ -32,8 +33,15 @@ export type ReaderTask =
   /** Ends when all threads have one: each has loaded its code then. */
   | { readonly kind: 'warm'; readonly arrived: Int32Array; readonly threads: number };
 
-/** For each user; null: for the main thread to read, because it is very much, or could not be read here. */
-export type ReadResult = readonly (PackedMailbox | null)[];
+/** For each user, in their order. */
+export type ReadResult = readonly (PackedMailbox | NotRead)[];
+
+/** For the main thread to read. */
+export interface NotRead {
+  readonly kind: 'left';
+  /** So much that it should not lie beside others; no descriptor or memory; told to stop; an error that no user explains. */
+  readonly why: 'large' | 'lack' | 'stopped' | { readonly defect: string };
+}
 
 const { stop } = workerData as ReaderStart;
 
@@ -43,12 +51,12 @@ export default function work(task: ReaderTask): ReadResult {
   return [];
 }
 
-function read({ uid, store }: UserToRead, notMail: ReadonlySet<string>): PackedMailbox | null {
-  if (Atomics.load(stop, 0) !== 0) return null;
+function read({ uid, store }: UserToRead, notMail: ReadonlySet<string>): PackedMailbox | NotRead {
+  if (Atomics.load(stop, 0) !== 0) return { kind: 'left', why: 'stopped' };
   try {
-    return pack(readUserMailbox(nsms3, store, uid, notMail));
-  } catch {
-    // An error would lose its code on the way, and another look may find what this one lacked.
-    return null;
+    return pack(readUserMailbox(nsms3, store, uid, notMail)) ?? { kind: 'left', why: 'large' };
+  } catch (error) {
+    // As itself it would lose its code on the way; the main thread meets it too, unless it was a lack of this moment.
+    return { kind: 'left', why: isOutOfResources(error) ? 'lack' : { defect: describeError(error) } };
   }
 }

@@ -6,13 +6,13 @@
  *     main thread   merge, write piece 1; 2 and 3 are ready
  *
  * What a directory of 3.x holds does not depend on the databases, so the result is the same. The main thread can do
- * everything that they do: without them (none could be started, one died) it reads all that is left.
+ * everything that they do: it reads what a thread leaves to it, and without them (they cannot be started, or die) all.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { builtFile } from '../package.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import type { MailSource } from '../source/types.js';
-import { meet } from './barrier.js';
+import { meetLoaded } from './barrier.js';
 import { unpack } from './folders-packed.js';
 import type { ReaderStart, ReaderTask, ReadResult, ReadTask, UserToRead } from './folders-reader.js';
 import { readUserMailbox, type UserMailbox } from './folders-user.js';
@@ -25,6 +25,8 @@ const THREADS_A_DISK = 2;
 const MOST_THREADS = 16;
 /** Users of a piece. */
 const PIECE = 32;
+/** So many tasks may lose their threads, to a user of whom there is too much for one, before the others are given up. */
+const MOST_DEATHS = 3;
 /** Users that are merged, some milliseconds, between two looks whether a thread has ended its piece. */
 const USERS_A_LOOK = 8;
 
@@ -32,7 +34,7 @@ export interface ReadingThreads {
   readonly count: number;
   /** In the order of the users. Rejects when a thread died. */
   read(task: ReadTask): Promise<ReadResult>;
-  /** What was not begun is not read any more: the results say null. */
+  /** What was not begun is not read any more. */
   stop(): void;
   /** Ends when nothing is being read any more: the store paths may be closed then. */
   close(): Promise<void>;
@@ -42,7 +44,7 @@ export interface UserReaders {
   readonly source: MailSource;
   /** undefined: the main thread reads. */
   readonly threads: ReadingThreads | undefined;
-  /** Told why from now on the main thread reads, once at most. */
+  /** Told why from now on the main thread reads alone, once at most. */
   lost(error: unknown): void;
 }
 
@@ -76,8 +78,10 @@ async function startReadingThreads(count: number): Promise<ReadingThreads> {
   const pool = startThreads(builtFile('upgrade/folders-reader'), count, { stop } satisfies ReaderStart);
   const run = (task: ReaderTask) => pool.run(task) as Promise<ReadResult>;
   const underWay = new Set<Promise<unknown>>();
+  const loaded = () => meetLoaded(count, (barrier) => run({ kind: 'warm', ...barrier }));
+  let died = false;
   try {
-    await Promise.all(meet(count, (barrier) => run({ kind: 'warm', ...barrier })));
+    await loaded();
   } catch (error) {
     await pool.close();
     throw error;
@@ -87,12 +91,17 @@ async function startReadingThreads(count: number): Promise<ReadingThreads> {
     read(task) {
       const reading = run(task);
       underWay.add(reading);
+      reading.catch(() => {
+        died = true;
+      });
       return reading.finally(() => underWay.delete(reading));
     },
     stop: () => void Atomics.store(stop, 0, 1),
     async close() {
       // A thread that is stopped in the middle would keep the directories that it has opened.
       await Promise.allSettled(underWay);
+      // Another one may be loading in its place.
+      if (died) await loaded().catch(() => {});
       await pool.close();
     },
   };
@@ -115,6 +124,11 @@ export async function* readAhead(
 ): AsyncGenerator<UserMailbox, undefined, undefined> {
   const here = ({ uid, store }: UserToRead) => readUserMailbox(readers.source, store, uid, notMail);
   let { threads } = readers;
+  const giveUp = (why: unknown): undefined => {
+    if (threads !== undefined) readers.lost(why);
+    threads = undefined;
+  };
+  let deaths = 0;
   const pieces: Piece[] = [];
   const othersEnd = () => Promise.allSettled(pieces.map(({ found }) => found));
   try {
@@ -131,17 +145,20 @@ export async function* readAhead(
       const piece = pieces.shift();
       if (piece === undefined) break;
       const found = await piece.found.catch((error: unknown) => {
-        if (threads !== undefined) readers.lost(error);
-        threads = undefined;
-        return undefined;
+        deaths += 1;
+        return deaths < MOST_DEATHS ? undefined : giveUp(error);
       });
       for (const [i, user] of piece.users.entries()) {
         // A thread gets its next piece when this one looks.
         if (i % USERS_A_LOOK === USERS_A_LOOK - 1) await nextTurn();
-        const packed = found?.[i] ?? null;
-        // What the threads have open is free then.
-        if (packed === null) await othersEnd();
-        yield packed === null ? here(user) : unpack(packed);
+        const packed = found?.[i];
+        if (packed === undefined || packed.kind === 'left') {
+          const why = packed?.why;
+          if (typeof why === 'object') giveUp(new Error(why.defect));
+          // What the threads have open is free then.
+          if (why === 'lack') await othersEnd();
+          yield here(user);
+        } else yield unpack(packed);
       }
     }
     for (let next = users.next(); next.done !== true; next = users.next()) yield here(next.value);

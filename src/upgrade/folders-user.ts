@@ -160,6 +160,7 @@ function readSubscriptions(
     }
     return read.folders;
   } catch (error) {
+    if (isOutOfResources(error)) throw error;
     errors.push({ user: uid, folder: '', code: codeOf(error, 'SUBSCRIPTIONS_UNREADABLE'), message: messageOf(error) });
     return undefined;
   }

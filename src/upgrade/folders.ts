@@ -13,7 +13,7 @@
 import { createInstance, type Instance, OPTION, partitionPathOption } from '../config/instance.js';
 import { becomeAccount, enterAccount } from '../config/privileges.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
-import { describeError, EXIT, hasErrno, MailhaulError, messageOf } from '../errors.js';
+import { describeError, EXIT, hasErrno, isOutOfResources, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, fstat } from '../fs/dir.js';
 import type { Log } from '../log/log.js';
 import { openMailboxDatabase } from '../store/database.js';
@@ -66,9 +66,9 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
     }
     const { table, plan, inUse, places } = await readDirectory(options, site, report, recorder);
     const stores = openStores(plan);
-    const count = options.readers ?? readersFor(table.uids.length, fileSystemsOf(stores));
     let readers: UserReaders | undefined;
     try {
+      const count = options.readers ?? readersFor(table.uids.length, fileSystemsOf(stores));
       readers = await startReaders(count, site.source, (error) => {
         const message = `The main thread alone reads the users' mailbox directories: ${messageOf(error)}`;
         recorder.warning({ user: '', folder: '', code: 'READERS_LOST', message });
@@ -122,6 +122,13 @@ function emptyReport(options: FoldersOptions, site: Site): FoldersReport {
 }
 
 function asHalt(error: unknown, writing: boolean, signal: AbortSignal | undefined): unknown {
+  if (isOutOfResources(error)) {
+    return new MailhaulError('PROCESS_HALT', `The process lacks what it needs to go on: ${describeError(error)}.`, {
+      hint: 'Raise the limit of open files (ulimit -n), or free memory; then run `upgrade -s` again.',
+      exit: writing ? EXIT.halted : EXIT.refused,
+      cause: error,
+    });
+  }
   if (error instanceof MailhaulError) {
     if (!writing || error.exit === EXIT.halted) return error;
     const details = { exit: EXIT.halted, hint: `${error.hint ?? ''} Run \`upgrade -s\` again.`, cause: error };

@@ -195,14 +195,27 @@ export function addMethods(
 ): number {
   const route = source === undefined ? undefined : routeMethods(report, deviceName(source), deviceName(target));
   let done = 0;
-  for (const method of methods) {
+  for (const [method, count] of countsOf(methods)) {
     if (method === METHOD.failed) continue;
-    done += 1;
+    done += count;
     const name = methodName(method, removing, source === target);
-    report.methods[name] += 1;
-    if (route !== undefined) route[name] += 1;
+    report.methods[name] += count;
+    if (route !== undefined) route[name] += count;
   }
   return done;
+}
+
+/** How often each method is there; by number, as bytesOf of plan.ts. */
+function countsOf(methods: Uint8Array): Map<number, number> {
+  const counts = new Map<number, number>();
+  let from = 0;
+  for (let i = 1; i <= methods.length; i++) {
+    if (i < methods.length && methods[i] === methods[from]) continue;
+    const method = methods[from]!;
+    counts.set(method, (counts.get(method) ?? 0) + i - from);
+    from = i;
+  }
+  return counts;
 }
 
 /** @param oneFileSystem tells how a message got there that an earlier attempt left */

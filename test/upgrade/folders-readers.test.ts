@@ -3,11 +3,13 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isOutOfResources } from '../../src/errors.js';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
 import { nsms3 } from '../../src/source/nsms3/source.js';
 import type { MailSource } from '../../src/source/types.js';
 import { legacyPath } from '../../src/store/names.js';
 import { pack, unpack } from '../../src/upgrade/folders-packed.js';
+import type { NotRead } from '../../src/upgrade/folders-reader.js';
 import {
   type ReadingThreads,
   readAhead,
@@ -126,11 +128,15 @@ describe('pack', () => {
 
   it('gives nothing where there is very much of a user, in folders, subscriptions or what is wrong', () => {
     const long = Array.from({ length: 600 }, (_, i) => folder('x'.repeat(200), `${i}`));
-    expect(pack({ kind: 'read', folders: long.slice(0, 300), ...none })).not.toBeNull();
-    expect(pack({ kind: 'read', folders: long, ...none })).toBeNull();
-    expect(pack({ kind: 'read', folders: [], ...none, subscriptions: long.map(({ path }) => path) })).toBeNull();
-    const problem = { user: 'u', folder: '', code: 'X', message: 'y' };
-    expect(pack({ kind: 'read', folders: [], ...none, warnings: Array(600).fill(problem) })).toBeNull();
+    expect(pack({ kind: 'read', folders: long.slice(0, 300), ...none })).toBeDefined();
+    expect(pack({ kind: 'read', folders: long, ...none })).toBeUndefined();
+    expect(pack({ kind: 'read', folders: [], ...none, subscriptions: long.map(({ path }) => path) })).toBeUndefined();
+    const problem = { user: 'u', folder: 'x'.repeat(1_000), code: 'X', message: 'y' };
+    expect(pack({ kind: 'read', folders: [], ...none, warnings: Array(90).fill(problem) })).toBeDefined();
+    expect(pack({ kind: 'read', folders: [], ...none, warnings: Array(100).fill(problem) })).toBeUndefined();
+    const acl = Array(90).fill({ identifier: 'x'.repeat(1_000), rights: 'lrs' });
+    expect(pack({ kind: 'read', folders: [{ ...folder('a'), acl }], ...none })).toBeDefined();
+    expect(pack({ kind: 'read', folders: [{ ...folder('a'), acl: [...acl, ...acl] }], ...none })).toBeUndefined();
   });
 });
 
@@ -154,9 +160,10 @@ describe('startReaders', () => {
       const task = { kind: 'read', users: [{ uid: 'fred', store: dir }], notMail: new Set<string>() } as const;
       expect(await threads!.read(task)).toMatchObject([{ kind: 'read' }]);
       // A defect that every look meets.
-      expect(await threads!.read({ ...task, notMail: undefined as unknown as Set<string> })).toEqual([null]);
+      const defect = await threads!.read({ ...task, notMail: undefined as unknown as Set<string> });
+      expect(defect).toEqual([{ kind: 'left', why: { defect: expect.stringContaining('has') } }]);
       threads!.stop();
-      expect(await threads!.read(task)).toEqual([null]);
+      expect(await threads!.read(task)).toEqual([{ kind: 'left', why: 'stopped' }]);
     } finally {
       await threads!.close();
       closeDir(dir);
@@ -168,7 +175,7 @@ describe('startReaders', () => {
 describe('readAhead', () => {
   /** Threads whose pieces end when they are told to. */
   function controlled(count: number) {
-    const ends: ((error?: Error) => void)[] = [];
+    const ends: ((error?: Error, why?: NotRead['why']) => void)[] = [];
     const asked: string[][] = [];
     const lost: unknown[] = [];
     let stopped = false;
@@ -178,7 +185,10 @@ describe('readAhead', () => {
         asked.push(users.map(({ uid }) => uid));
         return new Promise((resolve, reject) => {
           const found = users.map(({ uid }) => ({ kind: 'unusable', code: 'THREAD', message: uid }) as const);
-          ends.push((error) => (error === undefined ? resolve(found) : reject(error)));
+          ends.push((error, why) => {
+            if (error !== undefined) reject(error);
+            else resolve(why === undefined ? found : users.map(() => ({ kind: 'left', why })));
+          });
         });
       },
       stop: () => {
@@ -187,7 +197,8 @@ describe('readAhead', () => {
       close: async () => {},
     };
     const readers: UserReaders = { source: nsms3, threads, lost: (error) => lost.push(error) };
-    return { readers, asked, lost, end: (error?: Error) => ends.shift()!(error), isStopped: () => stopped };
+    const end = (error?: Error, why?: NotRead['why']) => ends.shift()!(error, why);
+    return { readers, asked, lost, end, isStopped: () => stopped };
   }
 
   const usersUpTo = (count: number) =>
@@ -232,42 +243,128 @@ describe('readAhead', () => {
     await returned;
   });
 
-  it('goes on in the main thread when a thread died: with its piece, those under way, and what is left', async () => {
-    const { readers, asked, lost, end } = controlled(1);
-    const found = readAhead(readers, usersUpTo(100), new Set());
+  /** What each of `count` users was found to be, when `during` has let all pieces end. */
+  async function allOf({ readers }: ReturnType<typeof controlled>, count: number, during: () => Promise<void>) {
+    const found = readAhead(readers, usersUpTo(count), new Set());
     const seen: string[] = [];
     const all = (async () => {
       for (let next = await found.next(); next.done !== true; next = await found.next()) seen.push(next.value.kind);
     })();
     await turn();
-    end(new Error('it died'));
-    end();
+    await during();
     await all;
-    expect(asked.length).toBe(2);
-    expect(lost).toMatchObject([{ message: 'it died' }]);
-    // Below a descriptor that is none the main thread finds nothing.
-    const alone = (count: number) => Array(count).fill('missing');
-    expect(seen).toEqual([...alone(32), ...Array(32).fill('unusable'), ...alone(36)]);
+    return seen;
+  }
+  // Below a descriptor that is none the main thread finds nothing.
+  const alone = (count: number) => Array(count).fill('missing');
+  const byThread = (count: number) => Array(count).fill('unusable');
+
+  it('reads the piece of a thread that died in the main thread, and goes on with the others', async () => {
+    const pieces = controlled(1);
+    const seen = await allOf(pieces, 100, async () => {
+      pieces.end(new Error('it died'));
+      pieces.end();
+      while (pieces.asked.length < 4) await turn();
+      pieces.end();
+      pieces.end();
+    });
+    expect(seen).toEqual([...alone(32), ...byThread(68)]);
+    expect(pieces.lost).toEqual([]);
+  });
+
+  it('goes on in the main thread alone after the third death, and says so once', async () => {
+    const pieces = controlled(2);
+    const seen = await allOf(pieces, 300, async () => {
+      for (let i = 0; i < 3; i += 1) pieces.end(new Error(`death ${i + 1}`));
+      pieces.end();
+      while (pieces.asked.length < 6) await turn();
+      for (let i = 0; i < 2; i += 1) pieces.end(new Error('another'));
+    });
+    expect(seen).toEqual([...alone(96), ...byThread(32), ...alone(172)]);
+    expect(pieces.lost).toMatchObject([{ message: 'death 3' }]);
+  });
+
+  it('reads at once what was too much for a thread, and when the others have ended what one lacked descriptors for', async () => {
+    const pieces = controlled(1);
+    const found = readAhead(pieces.readers, usersUpTo(96), new Set());
+    const read = async (count: number) => {
+      for (let i = 0; i < count; i += 1) expect((await found.next()).value).toEqual({ kind: 'missing' });
+    };
+    const first = read(32);
+    await turn();
+    pieces.end(undefined, 'large');
+    await first;
+    let over = false;
+    const second = read(32).then(() => {
+      over = true;
+    });
+    pieces.end(undefined, 'lack');
+    for (let i = 0; i < 10; i += 1) await turn();
+    expect([pieces.asked.length, over]).toEqual([3, false]);
+    pieces.end();
+    await second;
+    await found.return(undefined);
+  });
+
+  it('gives threads up that meet a defect', async () => {
+    const pieces = controlled(1);
+    const seen = await allOf(pieces, 40, async () => {
+      pieces.end(undefined, { defect: 'no such function' });
+      pieces.end();
+    });
+    expect(seen).toEqual([...alone(32), ...byThread(8)]);
+    expect(pieces.lost).toMatchObject([{ message: 'no such function' }]);
   });
 });
 
-it('a walk that lacks descriptors says so, and nothing of a folder', () => {
-  store.folder(store.mailbox, 'fred', 'A/B/C');
-  store.finish();
-  const mailbox = openRoot(join(store.mailbox, 'fred'));
-  const limit = (soft: string) => execFileSync('prlimit', [`--pid=${process.pid}`, `--nofile=${soft}:`]);
-  const before = /^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))![1]!;
-  const filled: number[] = [];
-  limit('512');
-  try {
-    expect(() => {
-      for (;;) filled.push(fs.openSync('/dev/null', 'r'));
-    }).toThrow('EMFILE');
-    expect(() => [...nsms3.listFolders(mailbox)]).toThrow('EMFILE');
-  } finally {
-    for (const fd of filled) fs.closeSync(fd);
-    limit(before);
+describe('what is read while no descriptor is free', () => {
+  /** What each says then; `during` has one free descriptor the fewer. */
+  function withoutDescriptors(during: () => void): void {
+    const limit = (soft: string) => execFileSync('prlimit', [`--pid=${process.pid}`, `--nofile=${soft}:`]);
+    const before = /^Max open files\s+(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'utf8'))![1]!;
+    const filled: number[] = [];
+    limit('512');
+    try {
+      expect(() => {
+        for (;;) filled.push(fs.openSync('/dev/null', 'r'));
+      }).toThrow('EMFILE');
+      during();
+    } finally {
+      for (const fd of filled) fs.closeSync(fd);
+      limit(before);
+    }
   }
-  expect([...nsms3.listFolders(mailbox)].map(({ kind }) => kind)).toEqual(['folder', 'folder', 'folder']);
-  closeDir(mailbox);
+
+  it('says nothing of a folder, an index, rights or subscriptions', () => {
+    store.folder(store.mailbox, 'fred', 'A/B/C');
+    fs.writeFileSync(join(store.mailbox, 'fred/A/.mailbox'), INDEX(7));
+    fs.writeFileSync(join(store.mailbox, 'fred/A/.acl'), 'anna lrs\n');
+    fs.writeFileSync(join(store.mailbox, 'fred/.subscriptions'), 'A\n');
+    store.finish();
+    const mailbox = openRoot(join(store.mailbox, 'fred'));
+    const folder = openRoot(join(store.mailbox, 'fred/A'));
+    const looks = [
+      () => [...nsms3.listFolders(mailbox)].map(({ kind }) => kind),
+      () => nsms3.lookAtIndex(folder).header?.uidvalidity,
+      () => nsms3.readAcl(folder).entries.length,
+      () => nsms3.readSubscriptions(mailbox).folders.length,
+    ];
+    withoutDescriptors(() => {
+      for (const look of looks) {
+        const told = errorOf(look);
+        expect(isOutOfResources(told), String(told)).toBe(true);
+      }
+    });
+    expect(looks.map((look) => look())).toEqual([['folder', 'folder', 'folder'], 7, 1, 1]);
+    closeDir(folder);
+    closeDir(mailbox);
+  });
 });
+
+function errorOf(action: () => unknown): unknown {
+  try {
+    return action();
+  } catch (error) {
+    return error;
+  }
+}

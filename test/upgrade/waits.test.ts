@@ -78,8 +78,11 @@ it('a pause is no wait', () => {
 });
 
 it('waiting for the limit of the run is none, and what was seen till then does not count', () => {
-  let heldBack = true;
+  let heldBack = false;
   const { waits, pass } = threads(2, () => heldBack);
+  waits.areLong(2);
+  pass(1_000, 1);
+  heldBack = true;
   for (let i = 0; i < 100; i++) {
     expect(waits.areLong(2)).toBe(false);
     pass(50, 1);

@@ -3,7 +3,7 @@
  * line that is not blank ends in CR, the file came through another system and the CRs are not part of it.
  */
 import * as fs from 'node:fs';
-import { hasErrno, messageOf } from '../../errors.js';
+import { hasErrno, isOutOfResources, messageOf } from '../../errors.js';
 import { type Dir, stat } from '../../fs/dir.js';
 import { ASK, headOf, type SmallFile, type SmallFiles } from '../../fs/glance.js';
 import { openOwnedFile } from '../../fs/ownedFile.js';
@@ -95,6 +95,8 @@ function openSource(
   }
 }
 
+/** What the process lacks says nothing of the file: to go on would take away rights and subscriptions that are there. */
 function cannotBeRead(name: string, error: unknown, code: string, warnings: WarningList): void {
+  if (isOutOfResources(error)) throw error;
   warnings.add(code, name, `${name} cannot be read and is ignored: ${messageOf(error)}`);
 }

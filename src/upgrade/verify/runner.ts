@@ -2,7 +2,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { builtFile } from '../../package.js';
-import { meet } from '../barrier.js';
+import { meetLoaded } from '../barrier.js';
 import { startThreads } from '../threads.js';
 import { makeContext } from './context.js';
 import { type Implementation, implementations } from './implementations.js';
@@ -44,7 +44,7 @@ export async function threadRunner(threads: number, thread: ThreadContext): Prom
     close: () => pool.close(),
   };
   try {
-    await Promise.all(meet(threads, (barrier) => pool.run({ kind: 'warm', ...barrier } satisfies VerifyTask)));
+    await meetLoaded(threads, (barrier) => pool.run({ kind: 'warm', ...barrier } satisfies VerifyTask));
     return runner;
   } catch (error) {
     await runner.close();
