@@ -12,6 +12,11 @@ export function pathKey(path: readonly Uint8Array[]): string {
   return path.map(rawKey).join('/');
 }
 
+/** Bytes of a path, a `/` behind each level counted. */
+export function pathBytes(path: readonly Uint8Array[]): number {
+  return path.reduce((bytes, name) => bytes + name.length + 1, 0);
+}
+
 /** Name of a folder and where it came from. */
 export interface FolderName {
   /** 4.x name. */

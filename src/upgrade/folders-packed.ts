@@ -9,7 +9,7 @@
  */
 import { legacyPath } from '../store/names.js';
 import type { AclEntry } from '../store/types.js';
-import { pathKey } from './folders-names.js';
+import { pathBytes, pathKey } from './folders-names.js';
 import type { FolderProblem } from './folders-report.js';
 import type { SourceFolder, UserMailbox } from './folders-user.js';
 
@@ -57,15 +57,13 @@ function sizeOf({ folders, unread, subscriptions, errors, warnings }: Extract<Us
   let size = 0;
   for (const { folder, message } of [...errors, ...warnings]) size += OF_ENTRY + folder.length + message.length;
   for (const { path, acl } of folders) {
-    size += lengthOf(path);
+    size += pathBytes(path);
     for (const { identifier, rights } of acl) size += OF_ENTRY + identifier.length + rights.length;
   }
-  for (const path of unread) size += lengthOf(path);
-  for (const path of subscriptions ?? []) size += lengthOf(path);
+  for (const path of unread) size += pathBytes(path);
+  for (const path of subscriptions ?? []) size += pathBytes(path);
   return size;
 }
-
-const lengthOf = (path: readonly Uint8Array[]): number => path.reduce((length, name) => length + name.length + 1, 0);
 
 export function unpack(packed: PackedMailbox): UserMailbox {
   if (packed.kind !== 'read') return packed;

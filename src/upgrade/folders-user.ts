@@ -7,7 +7,7 @@ import { closeDir, type Dir, fstat, openDir } from '../fs/dir.js';
 import type { FolderItem, MailSource } from '../source/types.js';
 import { legacyPath } from '../store/names.js';
 import type { AclEntry } from '../store/types.js';
-import { pathKey } from './folders-names.js';
+import { pathBytes, pathKey } from './folders-names.js';
 import type { FolderProblem } from './folders-report.js';
 
 /** A folder as it lies in 3.x. */
@@ -119,7 +119,7 @@ function readFolders(source: MailSource, mailbox: Dir, uid: string): UserMailbox
 }
 
 function isTooLong(path: readonly Uint8Array[]): boolean {
-  return path.length > PATH_LEVELS || path.reduce((bytes, name) => bytes + name.length + 1, 0) > PATH_BYTES;
+  return path.length > PATH_LEVELS || pathBytes(path) > PATH_BYTES;
 }
 
 function readFolder(

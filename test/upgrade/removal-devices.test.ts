@@ -3,49 +3,32 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadDigest } from '../../src/store/digest.js';
 import { migrateFolders } from '../../src/upgrade/messages.js';
 import { migrateMailbox } from '../../src/upgrade/onAccess.js';
 import { removePublishedOriginals } from '../../src/upgrade/removal.js';
 import { closeRoots } from '../../src/upgrade/roots.js';
 import type { Run } from '../../src/upgrade/run.js';
-import { openSession, type Session } from '../../src/upgrade/session.js';
+import { storePathOf } from '../../src/upgrade/selection.js';
+import type { Session } from '../../src/upgrade/session.js';
 import type { Task } from '../../src/upgrade/tasks.js';
 import { addWork, noTroubles, type Workload } from '../../src/upgrade/trouble.js';
 import { buildWorklist } from '../../src/upgrade/worklist.js';
-import { INDEX, run, type SmallStore, smallStore } from './small-store.js';
 import { runHere } from './thread-support.js';
+import { slowDisk, type TwoDisks, twoDisks, USERS } from './two-disks.js';
 
-const USERS = ['anna', 'bert', 'carl', 'dora'];
-
-let store: SmallStore;
+let disks: TwoDisks;
 let session: Session;
-/** Store paths that are not held count as devices of their own (routes.ts). */
 let slow: string;
 let fast: string;
 
 beforeEach(async () => {
-  await loadDigest();
-  store = smallStore();
-  slow = store.storePath('mail/slow');
-  fast = store.storePath('mail/fast');
-  for (const storePath of [slow, fast]) {
-    for (const name of USERS) {
-      const uid = `${name}${storePath === slow ? '1' : '2'}`;
-      store.user(uid, { mailMessageStore: storePath });
-      const inbox = store.folder(storePath, uid, 'INBOX', `${INDEX(100, 8)}7 1000 S 19 seven\n`);
-      fs.writeFileSync(join(inbox, 'seven'), 'Subject: x\r\n\r\ntext\r\n', { mode: 0o600 });
-    }
-  }
-  store.finish();
-  await run(store);
-  session = await openSession({ instance: store.instance }, 'test');
+  disks = await twoDisks('7 1000 S 19 seven\n', (inbox) =>
+    fs.writeFileSync(join(inbox, 'seven'), 'Subject: x\r\n\r\ntext\r\n', { mode: 0o600 }),
+  );
+  ({ session, slow, fast } = disks);
 });
 
-afterEach(async () => {
-  await session.close();
-  store.remove();
-});
+afterEach(() => disks.close());
 
 const originals = (storePath: string): string[] =>
   fs.readdirSync(storePath, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('/seven'));
@@ -66,32 +49,22 @@ describe('late -r of a slow disk and a fast one', () => {
       const mailbox = session.mapping.folder(id)?.mailbox ?? '';
       expect((await migrateMailbox(session, mailbox)).folders.done).toBe(1);
     }
-    let [waiting, mostWaiting] = [0, 0];
     let leftOnFast: number | undefined;
-    let answer = (): void => {};
-    const answered = new Promise<void>((resolve) => {
-      answer = resolve;
-    });
+    const disk = slowDisk(slow, 'remove');
     const made = await runHere(
       session,
       async () => {
-        if (originals(fast).length === 0) answer();
+        if (originals(fast).length === 0) disk.answer();
       },
-      async (task) => {
-        if (task.kind !== 'remove' || task.folders.every(({ source }) => source.rootPath !== slow)) return;
-        waiting += 1;
-        mostWaiting = Math.max(mostWaiting, waiting);
-        // Both threads wait for it, or folders of the fast one do: nothing would ever happen again.
-        if (waiting === 2 || task.folders.some(({ source }) => source.rootPath !== slow)) answer();
-        await answered;
-        leftOnFast ??= originals(fast).length;
-        waiting -= 1;
-      },
+      (task) =>
+        disk.wait(task, () => {
+          leftOnFast ??= originals(fast).length;
+        }),
     );
     const ours = withTwoThreads(made);
     await removePublishedOriginals(ours, folderIds());
     closeRoots(ours.roots);
-    expect({ mostWaiting, leftOnFast }).toEqual({ mostWaiting: 1, leftOnFast: 0 });
+    expect({ mostWaiting: disk.mostWaiting, leftOnFast }).toEqual({ mostWaiting: 1, leftOnFast: 0 });
     expect(originals(slow)).toEqual([]);
     expect(ours.report.removed).toEqual({ messages: 8, kept: 0 });
   });
@@ -101,14 +74,18 @@ describe('-r of a slow disk and a fast one', () => {
   it('takes its turn with the other tasks of the disk: one at a time, with two threads for two disks', async () => {
     const work = new Map<string, Workload>();
     const folders = folderIds().flatMap((id) => session.mapping.folder(id) ?? []);
-    const storePathOf = (uid: string): string => session.mapping.user(uid)?.storePath ?? '';
     const list = buildWorklist(
       folders,
       () => true,
       (folder) =>
-        addWork(work, storePathOf(folder.uid), session.instance.partitionPath(folder.partition) ?? '', folder),
+        addWork(
+          work,
+          storePathOf(session.mapping, folder),
+          session.instance.partitionPath(folder.partition) ?? '',
+          folder,
+        ),
     );
-    const storePaths = new Map(folders.map(({ id, uid }) => [id, storePathOf(uid)]));
+    const storePaths = new Map(folders.map((folder) => [folder.id, storePathOf(session.mapping, folder)]));
     const active = new Map([slow, fast].map((path) => [path, 0]));
     const most = new Map(active);
     const finished: string[][] = [];

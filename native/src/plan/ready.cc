@@ -33,11 +33,15 @@ bool isPath(std::string_view path) noexcept {
   return true;
 }
 
+/// Gives what was just made exactly this mode, whatever the umask and the directory above say.
+bool settleMode(int fd, mode_t mode, struct stat& made) noexcept {
+  return sys::statFd(fd, made) == 0 && ((made.st_mode & 07777) == mode || sys::changeMode(fd, mode) == 0);
+}
+
 /// What is not there is made: a folder need not have one (src/source/nsms3/lock.ts). Where that fails, the long way
 /// says what holds the folder instead.
 bool makeLockFile(int folder, sys::Fd& out, struct stat& made) noexcept {
-  if (sys::createFile(folder, kLockName, kLockMode, out) != 0 || sys::statFd(out.get(), made) != 0) return false;
-  return (made.st_mode & 07777) == kLockMode || sys::changeMode(out.get(), kLockMode) == 0;
+  return sys::createFile(folder, kLockName, kLockMode, out) == 0 && settleMode(out.get(), kLockMode, made);
 }
 
 /// Of a regular file alone: a device or fifo must not even be opened (src/fs/file.ts).
@@ -119,11 +123,9 @@ bool read(const Wanted& wanted, Ready& out) {
   return out.columnBytes() <= wanted.room;
 }
 
-/// A new directory with exactly this mode, whatever the umask and the directory above say.
 bool makeDirectory(int parent, const char* name, sys::Fd& out, struct stat& made) noexcept {
   if (sys::makeDirectory(parent, name, kDirectoryMode) != 0 || sys::openDirectory(parent, name, out) != 0) return false;
-  if (sys::statFd(out.get(), made) != 0) return false;
-  return (made.st_mode & 07777) == kDirectoryMode || sys::changeMode(out.get(), kDirectoryMode) == 0;
+  return settleMode(out.get(), kDirectoryMode, made);
 }
 
 /// Makes the last directory of the path, and those on the way to it that are not there; one that is there already had

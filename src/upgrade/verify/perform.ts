@@ -1,6 +1,6 @@
 /** One task, the same in a thread and in the main thread. */
 import { describeError, EXIT, MailhaulError } from '../../errors.js';
-import { stopped, type VerifyContext } from './context.js';
+import { rethrowLack, stopped, type VerifyContext } from './context.js';
 import { collectFindings } from './findings.js';
 import type { VerifyItem, VerifyResult } from './tasks.js';
 import { verifyMailbox } from './verifyMailbox.js';
@@ -16,11 +16,12 @@ export function performItems(context: VerifyContext, items: readonly VerifyItem[
   return results;
 }
 
-/** A value of a database that makes no sense is a finding like any other; a defect of this program is not. */
+/** A value of a database that makes no sense is a finding like any other; what the process lacks, or a defect, is not. */
 function performItem(context: VerifyContext, item: VerifyItem): VerifyResult {
   try {
     return item.kind === 'mailbox' ? verifyMailbox(context, item) : verifyUser(context, item);
   } catch (error) {
+    rethrowLack(error);
     if (!(error instanceof MailhaulError) || error.exit === EXIT.halted) throw error;
     const findings = collectFindings();
     const subject = item.kind === 'mailbox' ? item.subject : { user: item.uid, mailbox: '', folder: '' };

@@ -48,21 +48,16 @@ type KnownFolders = NonNullable<UserTask['origin']>['folders'];
 /** 3.x folders that came after `-s`. */
 function verifyNoNewFolders(check: Check, mailbox: Dir, folders: KnownFolders): void {
   const known = new Set(folders.filter(({ taken }) => taken).map(({ path }) => pathKey(path)));
-  try {
-    for (const item of nsms3.listFolders(mailbox)) {
-      const folder = legacyPath(item.path);
-      const subject = { ...check.subject, folder };
-      if (item.kind === 'problem') {
-        if (item.severity !== 'error') continue;
-        check.findings.add(subject, 'VERIFY_SOURCE_UNREADABLE', `${mailbox.path}/${folder}`, item.message);
-      } else if (!known.has(item.path.map(rawKey).join('/'))) {
-        const text = 'This 3.x folder is not in the mapping database.';
-        check.findings.add(subject, 'VERIFY_FOLDER_UNKNOWN', item.dir.path, text);
-      }
+  for (const item of nsms3.listFolders(mailbox)) {
+    const folder = legacyPath(item.path);
+    const subject = { ...check.subject, folder };
+    if (item.kind === 'problem') {
+      if (item.severity !== 'error') continue;
+      check.findings.add(subject, 'VERIFY_SOURCE_UNREADABLE', `${mailbox.path}/${folder}`, item.message);
+    } else if (!known.has(item.path.map(rawKey).join('/'))) {
+      const text = 'This 3.x folder is not in the mapping database.';
+      check.findings.add(subject, 'VERIFY_FOLDER_UNKNOWN', item.dir.path, text);
     }
-  } catch (error) {
-    rethrowLack(error);
-    throw error;
   }
 }
 
