@@ -13,6 +13,7 @@ import {
   PLAIN_STORE,
   type Sample,
 } from './plan.js';
+import { diskOf } from './throttle.js';
 
 export interface Check {
   readonly text: string;
@@ -210,6 +211,9 @@ function throttledCase(one: StorePlan, two: StorePlan): Case {
     const device = disks[1]?.device;
     if (seen === undefined || device === undefined || device === null || seen.disks[0] === undefined) {
       throw new Error('the disks of this case must be block devices');
+    }
+    if (disks[0]?.device && diskOf(disks[0].device) === diskOf(device)) {
+      throw new Error('the two directories of this case lie on one disk: limiting one would limit both');
     }
     return { device, bytesPerSecond: seen.disks[0].readBytes / seen.seconds / 10 };
   };

@@ -2,10 +2,7 @@
  * What a migration is compared with, on the same tree: programs that only copy, link or read it, and the machine's own
  * floor (floor/floor.cc). With several disks each program runs once a disk, all at the same time.
  */
-import { execFileSync, spawnSync } from 'node:child_process';
-import * as fs from 'node:fs';
-import * as path from 'node:path';
-import { PROJECT } from './project.js';
+import { spawnSync } from 'node:child_process';
 
 /** A store path, and where what is made of it goes: not there yet. */
 export interface Journey {
@@ -41,24 +38,16 @@ export function commandOf({ script }: Competitor, journeys: readonly Journey[]):
 }
 
 /**
- * The floor with as many threads, compiled for this machine. Throws when there is no compiler.
- *
+ * @param program the compiled floor (tools.ts)
  * @param indexBytes bytes that are written for each message, as store.idx has them
  */
 export function floorCommand(
-  directory: string,
-  threads: number,
-  indexBytes: number,
+  program: string,
+  { threads, indexBytes, cold }: { readonly threads: number; readonly indexBytes: number; readonly cold: boolean },
   journeys: readonly Journey[],
 ): readonly string[] {
-  const program = path.join(directory, 'floor');
-  if (!fs.existsSync(program)) {
-    const source = path.join(PROJECT, 'bench/floor/floor.cc');
-    const options = ['-std=c++20', '-O3', '-pthread', '-isystem', path.join(PROJECT, 'native/third_party')];
-    execFileSync(process.env.CXX ?? 'c++', [...options, source, '-o', program]);
-  }
   const trees = journeys.flatMap(({ tree, target }) => [tree, target]);
-  return [program, String(threads), String(Math.round(indexBytes)), ...trees];
+  return [program, String(threads), String(Math.round(indexBytes)), cold ? 'cold' : 'warm', ...trees];
 }
 
 function quoted(text: string): string {

@@ -33,6 +33,12 @@ interface Place {
   remove(): void;
 }
 
+export interface LoopSize {
+  readonly gigabytes: number;
+  /** As many files at least. */
+  readonly inodes: number;
+}
+
 /**
  * New file systems of `gigabytes` each (sparse files in `directory`). After a big tree was removed, ext4 makes files
  * three times slower for a while: what copies have made goes with its file system.
@@ -40,12 +46,12 @@ interface Place {
 export function loopFileSystems(
   directory: string,
   type: FileSystem,
-  { disks, across, gigabytes }: { readonly disks: number; readonly across: boolean; readonly gigabytes: number },
+  { disks, across, ...size }: { readonly disks: number; readonly across: boolean } & LoopSize,
 ): Workspace {
   const made: Place[] = [];
   try {
     const makeOne = () => {
-      const one = loopFileSystem(directory, gigabytes, type);
+      const one = loopFileSystem(directory, size, type);
       made.push(one);
       return one.path;
     };
@@ -111,15 +117,16 @@ export function removeAll(places: readonly Pick<Place, 'remove'>[]): void {
   if (failures.length > 0) throw failures[0];
 }
 
-function loopFileSystem(directory: string, gigabytes: number, type: FileSystem): Place {
+function loopFileSystem(directory: string, { gigabytes, inodes }: LoopSize, type: FileSystem): Place {
   const work = makeWork(directory);
   const image = path.join(work, 'image');
   const mount = path.join(work, 'fs');
   fs.mkdirSync(mount);
   fs.writeFileSync(image, '');
   fs.truncateSync(image, gigabytes * 2 ** 30);
-  // Room for 10 million names needs more inodes than ext4 makes on its own.
-  const force = type === 'ext4' ? ['-F', '-q', '-i', '8192', '-E', LAZY] : ['-f', '-q'];
+  // Others make inodes when they are needed.
+  const most = Math.max(inodes, Math.floor((gigabytes * 2 ** 30) / BYTES_AN_INODE));
+  const force = type === 'ext4' ? ['-F', '-q', '-N', String(most), '-E', LAZY] : ['-f', '-q'];
   try {
     execFileSync(`mkfs.${type}`, [...force, image]);
     execFileSync('mount', ['-o', 'loop', image, mount]);
@@ -137,6 +144,8 @@ function loopFileSystem(directory: string, gigabytes: number, type: FileSystem):
   };
 }
 
+/** Twice as many as ext4 makes on its own. */
+const BYTES_AN_INODE = 8192;
 const LAZY = 'lazy_itable_init=0,lazy_journal_init=0';
 const UNMOUNT_TRIES = 50;
 

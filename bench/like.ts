@@ -1,13 +1,16 @@
 /**
- * A given store, from small ones like it. Four probes tell its costs apart (fit.ts):
+ * A given store, from small ones like it. Five probes tell its four costs apart (fit.ts); with one more than there are
+ * costs, what the fit leaves says something:
  *
  *     large     n messages of its sizes, in folders as full as its own
  *     small     n / 4 of the same
+ *     middle    between the two
  *     light     the small one with messages of a quarter of the size
  *     folders   the small one in four times as many folders
  */
 import { type Observation, type Prediction, predict, type Quantities } from './fit.js';
 import {
+  foldersRow,
   type Migration,
   messagesRow,
   migrationText,
@@ -43,12 +46,16 @@ export function probes(
   seed: string,
   more: Pick<Part, 'competitors' | 'floors' | 'conditions' | 'migrations' | 'disks'>,
 ): Part[] {
-  if (shape.messages === 0) throw new Error('there is no message in the given store: nothing to predict');
+  if (shape.messages === 0) {
+    const why = shape.unreadable > 0 ? ` (${shape.unreadable} directories or files could not be read)` : '';
+    throw new Error(`no message was found in the given store${why}: nothing to predict`);
+  }
   const large = Math.max(LEAST_MESSAGES, Math.min(messages, shape.messages));
   const small = Math.max(LEAST_MESSAGES / 2, Math.round(large / FACTOR));
   const alone = { ...more, competitors: [], floors: [] };
   return [
     { ...more, name: 'large', store: scaledDown(shape, seed, large) },
+    { ...alone, name: 'middle', store: scaledDown(shape, seed, Math.round((large + small) / 2)) },
     { ...alone, name: 'small', store: scaledDown(shape, seed, small) },
     { ...alone, name: 'light', store: scaledDown(shape, seed, small, { lighter: FACTOR }) },
     { ...alone, name: 'folders', store: scaledDown(shape, seed, small, { moreFolders: FACTOR }) },
@@ -105,10 +112,10 @@ export function windows(
   const target: Quantities = { messages: shape.messages, bytes: shape.bytes, folders: shape.folders };
   return migrations.map((migration) => {
     const messages = predict(observations(rounds, messagesRow(migration)), target);
-    // What -s does depends on folders alone.
+    // -s opens every folder and reads the names in it, no message.
     const folders = predict(
-      observations(rounds, 'upgrade -s').map((round) => round.map((one) => ({ ...one, messages: 0, bytes: 0 }))),
-      { messages: 0, bytes: 0, folders: shape.folders },
+      observations(rounds, foldersRow(migration)).map((round) => round.map((one) => ({ ...one, bytes: 0 }))),
+      { ...target, bytes: 0 },
     );
     return {
       migration: migrationText(migration),

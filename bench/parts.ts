@@ -1,5 +1,6 @@
 /** Which parts a benchmark has: as its options say, as its cases need, or as the prediction for a given store needs. */
 import type { Case } from './cases.js';
+import { COMPETITORS } from './competitors.js';
 import { probes } from './like.js';
 import { type Conditions, inFolders, type Migration, type Part, PLAIN_STORE } from './plan.js';
 import type { Settings } from './settings.js';
@@ -26,16 +27,11 @@ function union(a: Part, b: Part): Pick<Part, 'competitors' | 'floors' | 'migrati
   };
 }
 
-/** @param competitors names of those that are wanted and installed */
-export function plannedParts(
-  settings: Settings,
-  competitors: readonly string[],
-  shape: StoreShapeFound | undefined,
-): Part[] {
+export function plannedParts(settings: Settings, shape: StoreShapeFound | undefined): Part[] {
   const disks = settings.directories.length > 0 ? settings.directories.length : settings.disks;
   const base = {
     disks: Array.from({ length: disks }, (_, i) => i),
-    competitors,
+    competitors: COMPETITORS.map(({ name }) => name).filter((name) => isWanted(settings, name)),
     floors: isWanted(settings, 'floor') ? settings.threads : [],
     conditions: conditionsOf(settings),
     migrations: migrationsOf(settings),
@@ -46,7 +42,7 @@ export function plannedParts(
   return [{ ...base, name: 'store', store: { ...PLAIN_STORE, ...chosen, ...inFolders(settings.folders) } }];
 }
 
-export function isWanted({ competitors }: Settings, name: string): boolean {
+function isWanted({ competitors }: Settings, name: string): boolean {
   return competitors?.includes(name) ?? true;
 }
 
@@ -56,7 +52,7 @@ function conditionsOf({ cold, across }: Settings): Conditions[] {
 }
 
 /** Every engine with every number of threads; -r and another file system with the first number only. */
-export function migrationsOf(settings: Settings): Migration[] {
+function migrationsOf(settings: Settings): Migration[] {
   const { engines, threads, cold, across, remove } = settings;
   const first = threads.slice(0, 1);
   const variants = [

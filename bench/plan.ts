@@ -103,12 +103,10 @@ export const PLAIN_STORE: StorePlan = {
   bareLf: 0,
 };
 
-const FOLDERS_EACH = 5;
-
-/** So many folders in all, five a user. */
+/** So many folders in all, as many a user as there can be up to five. */
 export function inFolders(folders: number): Pick<StorePlan, 'users' | 'foldersEach'> {
-  const foldersEach = Math.min(folders, FOLDERS_EACH);
-  return { users: Math.max(1, Math.round(folders / foldersEach)), foldersEach };
+  const foldersEach = [5, 4, 3, 2, 1].find((each) => folders % each === 0)!;
+  return { users: folders / foldersEach, foldersEach };
 }
 
 export function conditionsText({ cold, across }: Conditions): string {
@@ -118,6 +116,11 @@ export function conditionsText({ cold, across }: Conditions): string {
 export function migrationText({ engine, threads, remove, ...conditions }: Migration): string {
   const flags = [engine, threads === null ? 'default -t' : `-t ${threads}`, ...(remove ? ['-r'] : [])];
   return `${flags.join(', ')}${conditionsText(conditions)}`;
+}
+
+/** The row of the `upgrade -s` that goes before a migration. */
+export function foldersRow({ cold }: Pick<Migration, 'cold'>): string {
+  return `upgrade -s${conditionsText({ cold, across: false })}`;
 }
 
 /** In rows of a report: what a migration of the kind is called. */

@@ -14,7 +14,7 @@ import { type Measured, measure } from './measure.js';
 import { coolDown, warmUp } from './memory.js';
 import { indexBytes, MessageInodes, partitionsOf } from './partitions.js';
 import type { Sample } from './plan.js';
-import { type Conditions, conditionsText, type Migration, messagesRow, type Part } from './plan.js';
+import { type Conditions, conditionsText, foldersRow, type Migration, messagesRow, type Part } from './plan.js';
 import { UPGRADE } from './project.js';
 import { type MadeStore, makeStores, sharesTree } from './stores.js';
 import { type Throttle, throttle } from './throttle.js';
@@ -48,6 +48,8 @@ export class PartRun {
   constructor(
     readonly space: Workspace,
     private readonly part: Part,
+    /** The compiled floor, where the part measures it. */
+    private readonly floorProgram: string | null,
     private readonly say: (line: string) => void,
   ) {}
 
@@ -62,7 +64,7 @@ export class PartRun {
     const limit = part.limit?.(earlier, space.disks);
     if (limit !== undefined) this.throttle = throttle(limit);
     try {
-      if (part.foldersOnly) await this.makeFolders(0);
+      if (part.foldersOnly) await this.makeFolders(0, false);
       for (const conditions of inOrder(part)) await this.runUnder(conditions);
       await this.migrateAll(({ remove }) => remove);
     } finally {
@@ -117,8 +119,10 @@ export class PartRun {
   }
 
   private async floor(threads: number, conditions: Conditions, store: MadeStore): Promise<void> {
+    if (this.floorProgram === null) throw new Error('the floor was not compiled');
+    const { cold } = conditions;
     const journeys = this.journeys(store, conditions);
-    const command = floorCommand(this.space.disks[0]!.path, threads, this.indexBytesEach, journeys);
+    const command = floorCommand(this.floorProgram, { threads, indexBytes: this.indexBytesEach, cold }, journeys);
     const name = `floor, ${threads} ${threads === 1 ? 'thread' : 'threads'}${conditionsText(conditions)}`;
     const row = { name, kind: 'floor', ...conditions, engine: null, threads } as const;
     const { stdout } = await this.measured(row, command, store);
@@ -138,7 +142,7 @@ export class PartRun {
   private async migrate(migration: Migration, number: number): Promise<void> {
     const { part } = this;
     const store = this.stores[number]!;
-    const folders = await this.makeFolders(number);
+    const folders = await this.makeFolders(number, migration.cold);
     const { instance } = folders;
     const across = migration.across ? movePartitions(folders, store, `partition${number}-${this.round}`) : [];
     const before = part.audit ? new MessageInodes(store) : undefined;
@@ -167,19 +171,15 @@ export class PartRun {
     });
   }
 
-  /** `upgrade -s`, a first one in each round: of a 4.x instance that is not there yet. It lies on the first disk. */
-  private async makeFolders(number: number): Promise<FoldersMade> {
+  /**
+   * `upgrade -s`, a first one in each round: of a 4.x instance that is not there yet. It lies on the first disk. Warm: in
+   * memory is what the making of the store, or its reset, has left there.
+   */
+  private async makeFolders(number: number, cold: boolean): Promise<FoldersMade> {
     const store = this.stores[number]!;
     const instance = path.join(this.space.disks[0]!.path, `server4-${number}-${this.round}`, 'msg-tango');
     this.migrated.set(number, instance);
-    const row = {
-      name: 'upgrade -s',
-      kind: 'folders',
-      cold: false,
-      across: false,
-      engine: null,
-      threads: null,
-    } as const;
+    const row: Row = { name: foldersRow({ cold }), kind: 'folders', cold, across: false, engine: null, threads: null };
     const { stdout } = await this.measured(row, foldersCommand(store, instance), store);
     return foldersOf(stdout, instance);
   }

@@ -5,19 +5,19 @@
 import * as fs from 'node:fs';
 import { allCases, type Case } from './cases.js';
 import { answerSignals } from './children.js';
-import { COMPETITORS, type Competitor, isInstalled } from './competitors.js';
 import { removeAll } from './filesystem.js';
 import { pageOf } from './html/page.js';
 import { windows } from './like.js';
-import { isWanted, migrationsOf, partsOf, plannedParts } from './parts.js';
+import { partsOf, plannedParts } from './parts.js';
 import type { Part, Sample } from './plan.js';
 import { UPGRADE } from './project.js';
 import { type Report, summarize } from './report.js';
 import { PartRun } from './round.js';
 import { HELP, type Settings, settingsOf, UsageError } from './settings.js';
-import { readShape } from './shape.js';
+import { readShape, type StoreShapeFound } from './shape.js';
 import { textOf } from './text.js';
 import { canThrottle } from './throttle.js';
+import { type Tools, toolsFor } from './tools.js';
 import { disksOf } from './workspaces.js';
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
@@ -33,7 +33,6 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   if (!fs.existsSync(UPGRADE)) throw new Error('dist/cli/upgrade.js is missing: npm run build');
-  answerSignals();
   const report = await benchmark(settings, `msg-bench ${args.join(' ')}`.trim());
   process.stdout.write(textOf(report));
   if (settings.json !== null) fs.writeFileSync(settings.json, `${JSON.stringify(report, undefined, 2)}\n`);
@@ -46,8 +45,25 @@ async function benchmark(settings: Settings, command: string): Promise<Report> {
   const shape = settings.like.length > 0 ? readShape(settings.like) : undefined;
   if (shape !== undefined)
     say(`${shape.messages} messages in ${shape.folders} folders, read in ${shape.seconds.toFixed(1)} s`);
-  const migrations = migrationsOf(settings);
-  const parts = cases.length > 0 ? partsOf(cases) : plannedParts(settings, installed(settings), shape);
+  // Before this nothing was made that a stop must remove, and reading a shape does not let a signal through.
+  answerSignals();
+  const wanted = cases.length > 0 ? partsOf(cases) : plannedParts(settings, shape);
+  const tools = toolsFor(wanted, cases.length > 0, say);
+  try {
+    return await measureParts(settings, { cases, shape, command }, tools);
+  } finally {
+    tools.remove();
+  }
+}
+
+interface Asked {
+  readonly cases: readonly Case[];
+  readonly shape: StoreShapeFound | undefined;
+  readonly command: string;
+}
+
+async function measureParts(settings: Settings, asked: Asked, { parts, floor }: Tools): Promise<Report> {
+  const { cases, shape, command } = asked;
   const disks = disksOf(settings, parts);
   if (disks.lacking !== null) say(`disks are made anew in each round: with what all rounds leave, ${disks.lacking}`);
   const once = settings.rounds > 1 && disks.lacking === null;
@@ -58,7 +74,7 @@ async function benchmark(settings: Settings, command: string): Promise<Report> {
     for (let number = 1; number <= settings.rounds; number++) {
       const samples: Sample[] = [];
       for (const part of parts) {
-        const run = runs.get(part) ?? new PartRun(disks.open(part), part, say);
+        const run = runs.get(part) ?? new PartRun(disks.open(part), part, floor, say);
         runs.set(part, run);
         where = run.space.description;
         say(`round ${number} of ${settings.rounds}, ${part.name}, on ${where}`);
@@ -72,7 +88,7 @@ async function benchmark(settings: Settings, command: string): Promise<Report> {
   } finally {
     removeAll([...runs.values()].map(({ space }) => space));
   }
-  const like = shape === undefined ? null : { shape, windows: windows(rounds, migrations, shape) };
+  const like = shape === undefined ? null : { shape, windows: windows(rounds, parts[0]!.migrations, shape) };
   const made = disks.lacking === null ? 'once' : 'each round';
   return summarize({ rounds, disks: made, parts, cases, scaled: settings.scale !== 1, where, command, like });
 }
@@ -94,17 +110,6 @@ function chosenCases(settings: Settings): readonly Case[] {
     }
   }
   return chosen;
-}
-
-function installed(settings: Settings): string[] {
-  const wanted = COMPETITORS.filter(({ name }) => isWanted(settings, name));
-  return wanted.filter(isThere).map(({ name }) => name);
-}
-
-function isThere(competitor: Competitor): boolean {
-  if (isInstalled(competitor)) return true;
-  say(`${competitor.name} is not installed and left out`);
-  return false;
 }
 
 try {

@@ -1,5 +1,6 @@
 /** What `msg-bench` is asked to measure. */
 import { parseArgs } from 'node:util';
+import { COMPETITORS } from './competitors.js';
 import type { FileSystem } from './filesystem.js';
 import type { Engine } from './plan.js';
 
@@ -89,6 +90,8 @@ export interface Settings {
   readonly html: string | null;
 }
 
+const YARDSTICKS = [...COMPETITORS.map(({ name }) => name), 'floor'];
+
 /** Wrong usage: exit code 2. */
 export class UsageError extends Error {}
 
@@ -96,7 +99,7 @@ const text = { type: 'string' } as const;
 const many = { type: 'string', multiple: true } as const;
 const flag = { type: 'boolean', default: false } as const;
 
-const OPTIONS = {
+export const OPTIONS = {
   dir: many,
   'partition-dir': many,
   fs: text,
@@ -128,6 +131,35 @@ const OPTIONS = {
   html: text,
   help: flag,
 } as const;
+
+type Option = keyof typeof OPTIONS;
+
+const CONTENT: readonly Option[] = ['size', 'sizes', 'attachments', 'gaps', 'recipients', 'bare-lf'];
+const STORE: readonly Option[] = ['messages', 'folders', 'spread', ...CONTENT];
+const MEASURED: readonly Option[] = ['engines', 'threads', 'competitors', 'warm', 'cold', 'remove'];
+const PLACES: readonly Option[] = ['disks', 'across', 'partition-dir'];
+
+/** What an option would choose is given by another one: it would do nothing. */
+const IDLE: readonly {
+  readonly when: (settings: Settings) => boolean;
+  readonly idle: readonly Option[];
+  readonly why: string;
+}[] = [
+  {
+    when: ({ cases }) => cases.length > 0,
+    idle: [...STORE, 'seed', ...MEASURED, ...PLACES, 'like-messages'],
+    why: 'a --case has its own',
+  },
+  { when: ({ like }) => like.length > 0, idle: STORE, why: '--like takes it from the given store' },
+  { when: ({ like }) => like.length === 0, idle: ['like-messages'], why: 'it is for --like' },
+  { when: ({ cases }) => cases.length === 0, idle: ['scale'], why: 'it is for --case' },
+  {
+    when: ({ directories }) => directories.length > 0,
+    idle: ['disks', 'image-dir'],
+    why: 'it is for loop file systems, and --dir names directories',
+  },
+  { when: ({ sizes }) => sizes === 'fixed', idle: ['attachments'], why: 'it needs --sizes mail' },
+];
 
 /** undefined: only help is asked for. Throws a UsageError for what cannot be meant. */
 export function settingsOf(args: readonly string[], isRoot = process.geteuid?.() === 0): Settings | undefined {
@@ -167,6 +199,7 @@ export function settingsOf(args: readonly string[], isRoot = process.geteuid?.()
     json: values.json ?? null,
     html: values.html ?? null,
   };
+  checkIdle(settings, values);
   check(settings, { fs: values.fs !== undefined, isRoot });
   return settings;
 }
@@ -184,6 +217,13 @@ function temperatures({ warm, cold }: { warm: boolean; cold: boolean }, coldFirs
   return [...(warm ? [false] : []), ...(cold ? [true] : [])];
 }
 
+function checkIdle(settings: Settings, values: ReturnType<typeof parsed>): void {
+  for (const { when, idle, why } of IDLE) {
+    const option = idle.find((one) => values[one] !== undefined && values[one] !== false);
+    if (option !== undefined && when(settings)) throw new UsageError(`--${option} chooses nothing here: ${why}`);
+  }
+}
+
 function check(settings: Settings, { fs, isRoot }: { readonly fs: boolean; readonly isRoot: boolean }): void {
   const named = settings.directories.length > 0;
   if (named && fs) throw new UsageError('--dir and --fs are two answers to one question: name one of them');
@@ -196,6 +236,8 @@ function check(settings: Settings, { fs, isRoot }: { readonly fs: boolean; reado
   }
   if (settings.cold.includes(true) && !isRoot) throw new UsageError('--cold needs root: it empties the page cache');
   if (settings.cases.length > 0 && settings.like.length > 0) throw new UsageError('--case and --like: one at a time');
+  const unknown = settings.competitors?.find((name) => !YARDSTICKS.includes(name));
+  if (unknown !== undefined) throw new UsageError(`--competitors: ${unknown} is none of ${YARDSTICKS.join(', ')}`);
   if (settings.gaps === 1) throw new UsageError('--gaps: not all messages can be deleted');
   if (settings.engines.length === 0 || settings.threads.length === 0) {
     throw new UsageError('--engines and --threads need at least one each');

@@ -7,6 +7,7 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { randomOf } from '../test/support/generate/random.js';
+import { DistinctFiles } from './inodes.js';
 
 export interface SizeBucket {
   /** Smallest and largest of its messages, bytes. */
@@ -30,8 +31,10 @@ export interface StoreShapeFound {
   readonly bareLf: { readonly sampled: number; readonly found: number };
   /** Uids that were given and are gone, of the sampled folders. */
   readonly gaps: { readonly sampled: number; readonly share: number };
-  /** What is no message and no folder, or could not be read. */
+  /** What is no message and no folder. */
   readonly skipped: number;
+  /** Directories and files that could not be read: what they hold is in no figure. */
+  readonly unreadable: number;
   readonly seconds: number;
 }
 
@@ -63,9 +66,9 @@ function storePathOf(given: string): string {
 class ShapeReader {
   private users = 0;
   private messages = 0;
-  private inodes = 0;
-  private bytes = 0;
   private skipped = 0;
+  private unreadable = 0;
+  private readonly files = new DistinctFiles();
   private readonly folderSizes: number[] = [];
   private readonly classes = new Map<number, { low: number; high: number; count: number }>();
   private readonly random = randomOf('msg-bench', 'shape');
@@ -95,13 +98,15 @@ class ShapeReader {
       users: this.users,
       folders: this.folderSizes.length,
       messages: this.messages,
-      inodes: Math.round(this.inodes),
-      bytes: Math.round(this.bytes),
+      // Of very many links both are estimates.
+      inodes: Math.min(this.messages, this.files.count()),
+      bytes: this.files.bytes(),
       sizes: [...this.classes.entries()].sort(([a], [b]) => a - b).map(([, bucket]) => bucket),
       folderSizes: this.folderSizes.sort((a, b) => a - b),
       bareLf: this.bareLf,
       gaps: this.gaps(),
       skipped: this.skipped,
+      unreadable: this.unreadable,
     };
   }
 
@@ -129,9 +134,7 @@ class ShapeReader {
     }
     if (!stat.isFile()) return false;
     this.messages++;
-    // A message with n names is met n times.
-    this.inodes += 1 / stat.nlink;
-    this.bytes += stat.size / stat.nlink;
+    this.files.add(stat);
     const number = Math.floor(Math.log2(Math.max(stat.size, 1)) * CLASSES_A_DOUBLING);
     const bucket = this.classes.get(number) ?? { low: stat.size, high: stat.size, count: 0 };
     bucket.low = Math.min(bucket.low, stat.size);
@@ -191,7 +194,7 @@ class ShapeReader {
       // By the held descriptor, so that O_NOFOLLOW and O_NOATIME stand for the listing too.
       return fs.readdirSync(`/proc/self/fd/${fd}`, { encoding: 'buffer', withFileTypes: true });
     } catch {
-      this.skipped++;
+      this.unreadable++;
       return [];
     } finally {
       fs.closeSync(fd);
@@ -202,7 +205,7 @@ class ShapeReader {
     try {
       return openQuietly(at, flags);
     } catch {
-      this.skipped++;
+      this.unreadable++;
       return undefined;
     }
   }

@@ -27,7 +27,10 @@ export async function makeStores(all: readonly Disk[], part: Part, names: readon
     const storePaths = trees[i]!.map((tree) => tree.path);
     return { ...shape, ...sound, root: path.join(all[0]!.path, name), users, folders, storePaths };
   });
-  const made = await runChild([process.execPath, ...process.execArgv, MAKE_STORE, JSON.stringify(options)]);
+  // Not as an argument: sizes of many thousand folders are longer than one may be.
+  const plan = path.join(all[0]!.path, `${names[0]}.json`);
+  fs.writeFileSync(plan, JSON.stringify(options));
+  const made = await runChild([process.execPath, ...process.execArgv, MAKE_STORE, plan]);
   if (made.status !== 0) throw new Error(`the stores could not be made: ${made.stderr.trim()}`);
   const installations = JSON.parse(made.stdout) as Installation[];
   return installations.map((installation, i) => ({ installation, trees: trees[i]! }));
@@ -56,12 +59,16 @@ const BLOCK = 4096;
 /** Blocks of a folder: directory, index, lock, lists, and of hash directories. */
 const BLOCKS_A_FOLDER = 8;
 
-/** Bytes of disk that one store takes, links counted once. */
-export function storeBytes(store: StorePlan): number {
-  const inodes = (store.messages / store.recipients) * (1 - store.singleCopy);
-  const folders = store.users * store.foldersEach;
-  // Names, links and an inode each, the index of 4.x, and the half of a block that a message wastes.
-  return inodes * (meanSize(store) + BLOCK / 2 + 256) + store.messages * 1024 + folders * BLOCKS_A_FOLDER * BLOCK;
+/** Of 4.x, a hash directory (4x-store.md, Layout). */
+const MESSAGES_A_DIRECTORY = 100;
+
+/** What one store takes before and after its migration, links counted once. */
+function storeRoom(store: StorePlan): Room {
+  const files = (store.messages / store.recipients) * (1 - store.singleCopy);
+  const linked = linkedRoom(store);
+  // The half of a block that a message wastes, an inode, names and the index of 4.x.
+  const bytes = files * (meanSize(store) + BLOCK / 2 + 256) + store.messages * 512 + linked.bytes;
+  return { bytes, inodes: files + linked.inodes };
 }
 
 /** `cat` changes nothing: where it alone competes, and once, it reads the store of the migration before that runs. */
@@ -70,20 +77,32 @@ export function sharesTree({ competitors, floors, conditions, migrations }: Part
   return alone && conditions.length === 1 && migrations.length === 1;
 }
 
-/** Bytes of disk that a copy takes whose messages are links: names and directories, and the index that the floor writes. */
-function linkedBytes({ messages, users, foldersEach }: StorePlan): number {
-  return messages * 512 + users * foldersEach * BLOCKS_A_FOLDER * BLOCK;
+/** What a copy takes whose messages are links: names and directories, and the index that the floor writes. */
+function linkedRoom({ messages, users, foldersEach }: StorePlan): Room {
+  const blocks = users * foldersEach * BLOCKS_A_FOLDER;
+  return { bytes: messages * 512 + blocks * BLOCK, inodes: messages / MESSAGES_A_DIRECTORY + blocks };
 }
 
+export interface Room {
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
+const times = (count: number, { bytes, inodes }: Room): Room => ({ bytes: count * bytes, inodes: count * inodes });
+const sum = (all: readonly Room[]): Room => ({
+  bytes: all.reduce((total, { bytes }) => total + bytes, 0),
+  inodes: all.reduce((total, { inodes }) => total + inodes, 0),
+});
+
 /**
- * Room for a part on each disk of a workspace, bytes, for all rounds that the workspace serves. What competitors, floors
- * and `-r` leave stays. A store that is reset is there once; messages that were copied count anew in each round, because
- * blocks and inodes just freed are not the first to be used again.
+ * Room for a part on each disk of a workspace, for all rounds that the workspace serves. What competitors, floors and `-r`
+ * leave stays. A store that is reset is there once; messages that were copied count anew in each round, because blocks and
+ * inodes just freed are not the first to be used again.
  */
-export function partBytes(part: Part, rounds: number): { readonly disk: number; readonly across: number } {
-  const one = storeBytes(part.store) / part.disks.length;
-  const linked = linkedBytes(part.store) / part.disks.length;
-  const times = (across: boolean) =>
+export function partRoom(part: Part, rounds: number): { readonly disk: Room; readonly across: Room } {
+  const one = times(1 / part.disks.length, storeRoom(part.store));
+  const linked = times(1 / part.disks.length, linkedRoom(part.store));
+  const runs = (across: boolean) =>
     rounds * part.conditions.filter((conditions) => conditions.across === across).length;
   const count = (does: Competitor['does']) =>
     COMPETITORS.filter((one) => one.does === does && part.competitors.includes(one.name)).length;
@@ -95,8 +114,8 @@ export function partBytes(part: Part, rounds: number): { readonly disk: number; 
   const stores = part.foldersOnly ? 1 : part.migrations.length + removed * (rounds - 1);
   const acrossStores = part.migrations.filter(({ across }) => across).length;
   return {
-    disk: one * (stores + source + times(false) * copies) + linked * times(false) * links,
+    disk: sum([times(stores + source + runs(false) * copies, one), times(runs(false) * links, linked)]),
     // The floor copies there.
-    across: one * (acrossStores * rounds + times(true) * (copies + part.floors.length)),
+    across: times(acrossStores * rounds + runs(true) * (copies + part.floors.length), one),
   };
 }

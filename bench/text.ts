@@ -78,10 +78,20 @@ function likeLines({ shape, windows }: NonNullable<Report['like']>): string[] {
     '',
     `given store: ${shape.storePaths.join(', ')}`,
     `  ${shape.messages} messages (${shape.inodes} files, ${bytesText(shape.bytes)}) in ${shape.folders} folders of ${shape.users} users`,
+    ...leftOut(shape),
     ...windows.flatMap(({ migration, cold, seconds, low, high, folders, messages }) => [
       `predicted window, ${migration}, ${cold ? 'cold' : 'warm'}: ${duration(seconds)} (${duration(low)} to ${duration(high)})`,
-      `  upgrade -s ${duration(folders.seconds)}, upgrade -m ${duration(messages.seconds)}; ${messages.extrapolation.toFixed(1)} × the messages of the largest store measured, fit within ${(messages.error * 100).toFixed(0)} %`,
+      `  upgrade -s ${duration(folders.seconds)}, upgrade -m ${duration(messages.seconds)}; up to ${messages.extrapolation.toFixed(1)} × the messages, bytes or folders of the largest store measured, fit within ${(messages.error * 100).toFixed(0)} %`,
     ]),
+  ];
+}
+
+function leftOut({ skipped, unreadable }: NonNullable<Report['like']>['shape']): string[] {
+  return [
+    ...(skipped > 0 ? [`  left out: ${skipped} that are no message and no folder`] : []),
+    ...(unreadable > 0
+      ? [`  NOT READ: ${unreadable} directories or files; the window is too short by what they hold (ask as root)`]
+      : []),
   ];
 }
 

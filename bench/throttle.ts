@@ -5,6 +5,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { wholeDisk } from '../src/fs/wholeDisk.js';
 import type { Device } from './devices.js';
 
 export interface ReadLimit {
@@ -28,7 +29,8 @@ export function canThrottle(): boolean {
 export function throttle({ device, bytesPerSecond }: ReadLimit): Throttle {
   const v1 = fs.existsSync(`${V1}/blkio.throttle.read_bps_device`);
   const group = fs.mkdtempSync(path.join(v1 ? V1 : V2, 'msg-bench-'));
-  const id = `${device.major}:${device.minor}`;
+  // The controller knows no partitions.
+  const id = diskOf(device);
   const bytes = Math.max(1, Math.round(bytesPerSecond));
   try {
     if (v1) {
@@ -42,6 +44,11 @@ export function throttle({ device, bytesPerSecond }: ReadLimit): Throttle {
     wrap: (command) => ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', group, ...command],
     remove: () => fs.rmdirSync(group),
   };
+}
+
+/** `8:16`: of the disk that a device is a part of. */
+export function diskOf({ major, minor }: Device): string {
+  return wholeDisk(`${major}:${minor}`);
 }
 
 /** The controller must be handed to groups below the root; a benchmark does not change that. */

@@ -8,8 +8,8 @@ export { lookupAccount } from './config/account.js';
 export { type ConfigDb, openConfigDb } from './config/configdb.js';
 export { createInstance, type Instance, openInstance } from './config/instance.js';
 export { checkOptionChange } from './config/rules.js';
+// The directory of users, and the 3.x source.
 export { openDirectory } from './directory/open.js';
-// Migration.
 export type { UserDirectory } from './directory/types.js';
 // Engines and messages.
 export { type EngineChoice, selectEngine } from './engine/engines.js';
@@ -19,9 +19,9 @@ export type { EngineInput, EngineOutput, FolderEngine } from './engine/types.js'
 export { describeError, EXIT, type ExitCode, MailhaulError } from './errors.js';
 export { loadAddon, type NativeAddon } from './fs/addon.js';
 export { type Log, type LogLevel, memoryLog, nullLog, openLog } from './log/log.js';
-// The 3.x source.
 export { nsms3 } from './source/nsms3/source.js';
 export type { MailSource } from './source/types.js';
+
 // The 4.x store.
 export { openMailboxDatabase } from './store/database.js';
 export { changeMailbox, type Delivery, type MailboxChanges } from './store/mailbox/change.js';
@@ -29,10 +29,11 @@ export type { MailStore } from './store/mailbox/held.js';
 export { createMailbox, deleteMailbox, type NewMailbox, renameMailbox } from './store/mailbox/names.js';
 export { mailboxPathComponents, userHash } from './store/names.js';
 export type { AclEntry, FolderState, MailboxDatabase, MailboxRecord, QuotaRecord } from './store/types.js';
+
+// Migration.
 export { type FoldersOptions, upgradeFolders } from './upgrade/folders.js';
 export type { FolderProblem, FoldersReport, PartitionReport } from './upgrade/folders-report.js';
 export type { LimitsChange, RunLimits } from './upgrade/limits.js';
-// The databases of a migration.
 export { openMappingDatabase } from './upgrade/mapping/database.js';
 export { migrateMailbox, type OnAccessOptions } from './upgrade/onAccess.js';
 export { exitCodeOf, type MessagesReport, type RunError } from './upgrade/report.js';

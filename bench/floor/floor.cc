@@ -1,14 +1,14 @@
-// The floor of the machine: what no migration can be faster than. Every file of a tree is opened, read whole, digested,
-// closed and linked into another tree (written there, when that is on another file system); for each as many bytes as
-// an index record has are written; one syncfs a target at the end. No parsing, no records, no database, no checks.
+// The floor of the machine: what a migration by these calls cannot be faster than. Every file of a tree is opened, read
+// whole, digested, closed and linked into another tree (written there, when that is on another file system); for each
+// as many bytes as an index record has are written; one syncfs a target at the end. No parsing, no records, no
+// database, no checks. `cold`: kAhead files are asked for before the first of them is read.
 //
-//     floor <threads> <index bytes a message> <source> <target> [<source> <target> …]
+//     floor <threads> <index bytes a message> warm|cold <source> <target> [<source> <target> …]
 //
 //     <source>/…/<folder>/<file>   ─▶   <target>/<n>/<nn>/<file>,  <target>/<n>/index
 //
 // The directories with files are listed first, by one thread; then the threads take folders, largest first, each alone:
-// what a mover does that has perfect knowledge. Prints messages, bytes and seconds. Exit 1 names what
-// failed.
+// what a mover does that has perfect knowledge. Prints messages, bytes and seconds. Exit 1 names what failed.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +33,9 @@ namespace {
 
 // Messages of a 4.x hash directory (4x-store.md, Layout).
 constexpr std::size_t kMessagesPerDirectory = 100;
+
+// In the order of inodes, so that the disk can go along.
+constexpr std::size_t kAhead = 64;
 
 struct Entry {
   std::string name;
@@ -67,7 +70,8 @@ void listFolders(const std::string& path, const std::string& target, std::vector
 
 class Worker {
  public:
-  explicit Worker(std::size_t indexBytes) : indexBytes_(indexBytes), buffer_(std::size_t{1} << 20) {}
+  Worker(std::size_t indexBytes, bool cold)
+      : indexBytes_(indexBytes), opened_(cold ? kAhead : 1), buffer_(std::size_t{1} << 20) {}
 
   std::uint64_t bytes = 0;
 
@@ -84,7 +88,8 @@ class Worker {
     index.reserve(folder.files.size() * indexBytes_);
     for (std::size_t i = 0; i < folder.files.size(); ++i) {
       const std::string& name = folder.files[i].name;
-      const std::size_t size = read(source, name);
+      if (i % opened_.size() == 0) openAhead(source, folder, i);
+      const std::size_t size = read(opened_[i % opened_.size()], name);
       const XXH128_hash_t digest = XXH3_128bits(buffer_.data(), size);
       index.resize(index.size() + indexBytes_, static_cast<std::uint8_t>(digest.low64));
       if (i % kMessagesPerDirectory == 0) {
@@ -109,9 +114,16 @@ class Worker {
     std::size_t size;
   };
 
-  std::size_t read(int dir, const std::string& name) {
-    const int fd = ::openat(dir, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) fail("openat", name);
+  void openAhead(int dir, const Folder& folder, std::size_t from) {
+    for (std::size_t k = 0; k < opened_.size() && from + k < folder.files.size(); ++k) {
+      const std::string& name = folder.files[from + k].name;
+      opened_[k] = ::openat(dir, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+      if (opened_[k] < 0) fail("openat", name);
+      if (opened_.size() > 1) ::posix_fadvise(opened_[k], 0, 0, POSIX_FADV_WILLNEED);
+    }
+  }
+
+  std::size_t read(int fd, const std::string& name) {
     std::size_t size = 0;
     for (;;) {
       const ssize_t got = ::read(fd, buffer_.data() + size, buffer_.size() - size);
@@ -145,20 +157,23 @@ class Worker {
   }
 
   std::size_t indexBytes_;
+  // Descriptors.
+  std::vector<int> opened_;
   std::vector<std::uint8_t> buffer_;
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 5 || argc % 2 == 0) {
-    std::fprintf(stderr, "usage: floor <threads> <index bytes a message> <source> <target> [<source> <target> …]\n");
+  if (argc < 6 || argc % 2 != 0) {
+    std::fprintf(stderr, "usage: floor <threads> <index bytes a message> warm|cold <source> <target> [<source> …]\n");
     return 2;
   }
   const auto started = std::chrono::steady_clock::now();
   const auto indexBytes = static_cast<std::size_t>(std::atol(argv[2]));
   std::vector<Folder> folders;
-  for (int i = 3; i < argc; i += 2) {
+  const bool cold = std::strcmp(argv[3], "cold") == 0;
+  for (int i = 4; i < argc; i += 2) {
     if (::mkdir(argv[i + 1], 0700) != 0) fail("mkdir", argv[i + 1]);
     listFolders(argv[i], argv[i + 1], folders);
   }
@@ -171,13 +186,13 @@ int main(int argc, char** argv) {
   std::vector<std::thread> threads;
   for (long t = std::max(1L, std::atol(argv[1])); t > 0; --t) {
     threads.emplace_back([&] {
-      Worker worker(indexBytes);
+      Worker worker(indexBytes, cold);
       for (std::size_t i = next++; i < folders.size(); i = next++) worker.move(folders[i], i);
       bytes += worker.bytes;
     });
   }
   for (std::thread& thread : threads) thread.join();
-  for (int i = 4; i < argc; i += 2) {
+  for (int i = 5; i < argc; i += 2) {
     const int target = ::open(argv[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (target < 0 || ::syncfs(target) != 0) fail("syncfs", argv[i]);
     ::close(target);

@@ -84,7 +84,7 @@ function windowSection({ migration, cold, seconds, low, high, folders, messages 
     `${figure(costs.message * 1e6)} µs a message`,
     `${figure(costs.byte * 1e9)} ns a byte`,
     `${figure(costs.folder * 1e6)} µs a folder`,
-    `${figure(folders.costs.folder * 1e6)} µs a folder`,
+    `${figure(folders.costs.folder * 1e6)} µs a folder, ${figure(folders.costs.message * 1e6)} µs a message in it`,
   ];
   const plot = stackChart('Predicted window', 'seconds', PIECES, [{ label: 'predicted', values }]);
   const table = {
@@ -95,10 +95,10 @@ function windowSection({ migration, cold, seconds, low, high, folders, messages 
     ],
   };
   return `<h3>${escapeHtml(migration)}: what the window is made of</h3>${pair(plot, table)}
-<p class="soft">Four small stores of this shape were measured (${cold ? 'cold: nothing of them in memory' : 'warm: all of them in memory'}),
+<p class="soft">Five small stores of this shape were measured (${cold ? 'cold: nothing of them in memory' : 'warm: all of them in memory'}),
 and a fixed cost, a cost a message, a byte and a folder fitted to them. The range: each round fitted for itself, lowest to
 highest prediction, widened by the fit's largest error (${(messages.error * 100).toFixed(0)} %). The store has
-${figure(messages.extrapolation)} × the messages of the largest one measured.${messages.extrapolation > 100 ? ' That is far: measure larger ones with --like-messages.' : ''}
+up to ${figure(messages.extrapolation)} × the messages, bytes or folders of the largest one measured.${messages.extrapolation > 100 ? ' That is far: measure larger ones with --like-messages.' : ''}
 ${cold ? '' : 'A store that does not fit into memory is read from disk: measure with --cold.'}</p>`;
 }
 
@@ -109,6 +109,7 @@ function shapeSection({
   bareLf,
   gaps,
   skipped,
+  unreadable,
   folderQuantiles,
   seconds,
 }: LikeReport['shape']): string {
@@ -126,7 +127,8 @@ function shapeSection({
       ['names that are links of others', share(messages - inodes, messages)],
       [`with bare LF (${bareLf.sampled} read)`, share(bareLf.found, bareLf.sampled)],
       [`uids given and deleted (${gaps.sampled} folders read)`, `${(gaps.share * 100).toFixed(1)} %`],
-      ['no message, no folder, or not readable', figure(skipped)],
+      ['no message and no folder', figure(skipped)],
+      ['could not be read: the window is too short by what they hold', figure(unreadable)],
       ['time to look at it', duration(seconds)],
     ],
     text: [1],
@@ -137,7 +139,7 @@ function commands({ parts }: Report): string {
   const lines = parts.flatMap((part) =>
     part.results.map(({ name, command }) => `${parts.length > 1 ? `${part.name}: ` : ''}${name}\n    ${command}`),
   );
-  return `<h2>Exact commands</h2><p class="soft">Each ran after a sync, on trees of its own; &lt;disk 1&gt; is the directory made for
-the round. The floor opens, reads, digests and links every message, writes as many index bytes, and syncs once.</p>
+  return `<h2>Exact commands</h2><p class="soft">Each ran after a sync; each migration on a store of its own, competitors and floor on
+one tree; &lt;disk 1&gt; is what was made for them on the first disk. The floor opens, reads, digests and links every message, writes as many index bytes, and syncs once.</p>
 <pre>${escapeHtml(lines.join('\n'))}</pre>`;
 }

@@ -44,7 +44,7 @@ export function makeCommand(name: string, description: string): Command {
     .exitOverride();
 }
 
-export function packageVersion(): string {
+function packageVersion(): string {
   return (JSON.parse(readFileSync(inPackage('package.json'), 'utf8')) as { version: string }).version;
 }
 
@@ -137,7 +137,7 @@ export function visible(text: string): string {
 }
 
 /** JSON that a terminal can show: what JSON lets through is escaped as well. */
-export function visibleJson(value: unknown): string {
+function visibleJson(value: unknown): string {
   return JSON.stringify(value).replace(UNSAFE, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 

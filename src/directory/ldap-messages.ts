@@ -13,7 +13,7 @@ import { KEPT_ATTRIBUTES } from './validate.js';
 export const MESSAGE_LIMIT = 16 << 20;
 
 /** OID of the simple paged results control (RFC 2696). */
-export const PAGED_RESULTS = '1.2.840.113556.1.4.319';
+const PAGED_RESULTS = '1.2.840.113556.1.4.319';
 
 export type LdapResponse =
   | { readonly kind: 'entry'; readonly id: number; readonly entry: RawEntry }

@@ -93,7 +93,7 @@ function attempt<T>(read: () => T, where: string, problems: MailhaulError[]): T 
 }
 
 /** IMAP system flags of FLAG bits, in the order of the bits. */
-export function systemFlags(flags: number): string[] {
+function systemFlags(flags: number): string[] {
   const names = {
     seen: '\\Seen',
     answered: '\\Answered',

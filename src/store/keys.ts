@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 
 /** Bytes of a name up to which it is its own key. */
-export const PLAIN_KEY_BYTES = 1800;
+const PLAIN_KEY_BYTES = 1800;
 
 const CUT_MARK = Buffer.of(0xff);
 

@@ -20,7 +20,7 @@ export const SINGLE_DIRECTORY = '=single';
 /** Users' mailboxes at the top of a partition. */
 export const USER_DIRECTORY = '=user';
 /** Message uids a hash directory holds. */
-export const MESSAGES_PER_DIRECTORY = 100;
+const MESSAGES_PER_DIRECTORY = 100;
 
 export const DIRECTORY_MODE = 0o700;
 export const FILE_MODE = 0o600;

@@ -69,10 +69,25 @@ async function readUsers(reading: Reading, writer: ChangeWriter): Promise<void> 
   }
 }
 
-function* usersToRead({ table, plan, stores }: Work): Generator<UserToRead, void, undefined> {
+interface PlacedUser {
+  readonly uid: string;
+  readonly storePath: string;
+  /** undefined: the store path is not used, the user is skipped. */
+  readonly partition: PartitionPlan | undefined;
+  readonly quota: UserTable['quotas'][number];
+}
+
+/** In the order of the directory: reading and merging go by it alike, so what is found next is of whom is merged next. */
+function* placedUsers({ table, plan }: Work): Generator<PlacedUser, void, undefined> {
   for (const [i, uid] of table.uids.entries()) {
-    const path = table.paths[table.pathOf[i]!]!;
-    if (plan.byPath.has(path)) yield { uid, store: stores.get(path)! };
+    const storePath = table.paths[table.pathOf[i]!]!;
+    yield { uid, storePath, partition: plan.byPath.get(storePath), quota: table.quotas[i]! };
+  }
+}
+
+function* usersToRead(work: Work): Generator<UserToRead, void, undefined> {
+  for (const { uid, storePath, partition } of placedUsers(work)) {
+    if (partition !== undefined) yield { uid, store: work.stores.get(storePath)! };
   }
 }
 
@@ -82,21 +97,21 @@ async function mergeUsers(
   mailboxes: AsyncIterator<UserMailbox, undefined>,
   writer: ChangeWriter,
 ): Promise<void> {
-  const { table, plan } = work;
+  const users = work.table.uids.length;
   const now = options.now ?? Math.floor(Date.now() / 1000);
   let changing: ReadonlySet<string> = new Set();
-  for (const [i, uid] of table.uids.entries()) {
-    if (i % USERS_A_TURN === 0) {
+  let seen = 0;
+  for (const { uid, storePath, partition, quota } of placedUsers(work)) {
+    if (seen % USERS_A_TURN === 0) {
       await nextTurn();
       options.signal?.throwIfAborted();
-      options.onProgress?.(i, table.uids.length, report.folders.found);
+      options.onProgress?.(seen, users, report.folders.found);
       // A change that begins later is as one that begins between a look and the write, which may be a batch away.
       changing = namesChanging(earlier);
     }
-    const path = table.paths[table.pathOf[i]!]!;
-    const partition = plan.byPath.get(path);
+    seen += 1;
     if (partition === undefined) {
-      skip(report, recorder, uid, plan.refused.get(path));
+      skip(report, recorder, uid, work.plan.refused.get(storePath));
       continue;
     }
     const { value: found } = await mailboxes.next();
@@ -106,8 +121,7 @@ async function mergeUsers(
       recorder.error({ user: uid, folder: '', code: found.code, message: found.message });
       continue;
     }
-    const user = { uid, storePath: path, partition: partition.name, quota: table.quotas[i]! };
-    const changes = mergeUser(user, found, earlier, changing, now);
+    const changes = mergeUser({ uid, storePath, partition: partition.name, quota }, found, earlier, changing, now);
     count(report, recorder, changes, partition, found.kind === 'missing');
     await writer.add(changes);
   }

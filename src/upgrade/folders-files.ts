@@ -59,7 +59,7 @@ export function storePathsOnRecord(options: ReadonlyMap<string, string>): Readon
 }
 
 /** The text of `upgrade4x.conf`. */
-export function formatUpgradeConf(conf: UpgradeConf): string {
+function formatUpgradeConf(conf: UpgradeConf): string {
   const lines: [string, string][] = [
     ['upgrade.version', '1'],
     ['upgrade.instance', conf.instance],
@@ -80,8 +80,11 @@ export function formatUpgradeConf(conf: UpgradeConf): string {
   return head + lines.map(([name, value]) => `${name}|${value}\n`).join('');
 }
 
-/** The options of an `upgrade4x.conf` in this directory; empty when there is none. */
-/** @throws MailhaulError WORK_DIR_NAME (exit 3): `upgrade4x.conf` is a valid uid, and may be somebody's mailbox directory */
+/**
+ * The options of an `upgrade4x.conf` in this directory; empty when there is none.
+ *
+ * @throws MailhaulError WORK_DIR_NAME (exit 3): `upgrade4x.conf` is a valid uid, and may be somebody's mailbox directory
+ */
 export function readUpgradeConf(workDir: Dir): ReadonlyMap<string, string> {
   const text = readConf(workDir)?.toString('utf8') ?? '';
   const options = new Map<string, string>();

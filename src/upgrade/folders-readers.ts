@@ -48,9 +48,9 @@ export interface UserReaders {
   lost(error: unknown): void;
 }
 
-/** How many threads read so many users, whose store paths lie on so many file systems. */
-export function readersFor(users: number, fileSystems: number): number {
-  return users < THREADS_FROM ? 0 : Math.min(MOST_THREADS, fileSystems * THREADS_A_DISK);
+/** How many threads read so many users, whose store paths lie on so many disks. */
+export function readersFor(users: number, disks: number): number {
+  return users < THREADS_FROM ? 0 : Math.min(MOST_THREADS, disks * THREADS_A_DISK);
 }
 
 /**

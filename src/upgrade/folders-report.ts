@@ -119,7 +119,7 @@ export function createRecorder(
 }
 
 /** `fred, Projects/2024: CODE: what happened` */
-export function problemText({ user, folder, code, message }: FolderProblem): string {
+function problemText({ user, folder, code, message }: FolderProblem): string {
   const where = [user, folder].filter((part) => part !== '').join(', ');
   return `${where === '' ? '' : `${where}: `}${code}: ${message}`;
 }

@@ -18,6 +18,7 @@ import { closeDir, type Dir, fstat } from '../fs/dir.js';
 import type { Log } from '../log/log.js';
 import { openMailboxDatabase } from '../store/database.js';
 import { makePartitionDirectory } from '../store/partitions.js';
+import { diskOf } from './device-name.js';
 import type { Earlier } from './folders-changes.js';
 import { checkPartitions, openStores, readDirectory } from './folders-check.js';
 import { type CheckedWork, eachUser } from './folders-each.js';
@@ -68,7 +69,7 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
     const stores = openStores(plan);
     let readers: UserReaders | undefined;
     try {
-      const count = options.readers ?? readersFor(table.uids.length, fileSystemsOf(stores));
+      const count = options.readers ?? readersFor(table.uids.length, disksOf(stores));
       readers = await startReaders(count, site.source, (error) => {
         const message = `The main thread alone reads the users' mailbox directories: ${messageOf(error)}`;
         recorder.warning({ user: '', folder: '', code: 'READERS_LOST', message });
@@ -91,8 +92,8 @@ export async function upgradeFolders(options: FoldersOptions): Promise<FoldersRe
   }
 }
 
-function fileSystemsOf(stores: ReadonlyMap<string, Dir>): number {
-  return new Set([...stores.values()].map((dir) => fstat(dir).dev)).size;
+function disksOf(stores: ReadonlyMap<string, Dir>): number {
+  return new Set([...stores.values()].map((dir) => diskOf(fstat(dir).dev))).size;
 }
 
 interface WriteState {

@@ -7,8 +7,7 @@
  * device all the same (publish.ts).
  */
 import { fstat } from '../fs/dir.js';
-import { wholeDisk } from '../fs/wholeDisk.js';
-import { deviceName } from './device-name.js';
+import { diskOf } from './device-name.js';
 import type { Taken } from './dispatch.js';
 import type { Roots } from './roots.js';
 import type { Run } from './run.js';
@@ -47,9 +46,6 @@ interface Stretch {
 
 /** What the list names no place of: single folders, on demand. */
 const ANYWHERE: Stretch = { storePath: '', rootPath: '' };
-
-/** Partitions of a disk are one device. */
-const diskOf = (dev: bigint): string => wholeDisk(deviceName(dev));
 
 /** The devices of all store paths and partitions that are held. */
 export function devicesOf({ stores, partitions }: Roots): Set<string> {

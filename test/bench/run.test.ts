@@ -13,11 +13,18 @@ const LAUNCHER = fileURLToPath(new URL('../../bench/msg-bench.mjs', import.meta.
 const ENGINE = loadAddon() === undefined ? 'portable' : 'native';
 
 let work = '';
+/** On a file system of its own. */
+let elsewhere = '';
 beforeAll(() => {
   work = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-run-'));
   fs.chmodSync(work, 0o755);
+  elsewhere = fs.mkdtempSync('/dev/shm/mailhaul-run-');
+  fs.chmodSync(elsewhere, 0o755);
 });
-afterAll(() => removeInstallation(work));
+afterAll(() => {
+  removeInstallation(work);
+  fs.rmSync(elsewhere, { recursive: true, force: true });
+});
 
 function directory(name: string): string {
   const made = path.join(work, name);
@@ -28,7 +35,8 @@ function directory(name: string): string {
 function bench(rounds: number, ...args: string[]) {
   const json = path.join(work, 'report.json');
   const html = path.join(work, 'report.html');
-  const common = ['--engines', ENGINE, '--rounds', String(rounds), '--json', json, '--html', html];
+  const engines = args.includes('--case') ? [] : ['--engines', ENGINE];
+  const common = [...engines, '--rounds', String(rounds), '--json', json, '--html', html];
   const run = spawnSync(process.execPath, [LAUNCHER, ...common, ...args], { encoding: 'utf8' });
   expect(run.stderr + run.stdout).toContain(`round ${rounds} of ${rounds}`);
   expect(run.status, run.stderr).toBe(0);
@@ -42,8 +50,8 @@ function roundsTold(stderr: string): string[] {
 }
 
 it('measures two store paths, also with partitions elsewhere and -r, and reports the same everywhere', () => {
-  const dirs = ['a', 'b', 'c'].map(directory);
-  const where = ['--dir', dirs[0]!, '--dir', dirs[1]!, '--partition-dir', dirs[2]!];
+  const dirs = [...['a', 'b'].map(directory), elsewhere];
+  const where = ['--dir', dirs[0]!, '--dir', dirs[1]!, '--partition-dir', elsewhere];
   const store = ['--messages', '300', '--folders', '10', '--remove', '--competitors', 'cat,cp -al'];
   const { report, page, stdout, stderr } = bench(2, ...where, ...store);
   expect(report).toMatchObject({ format: 'msg-bench', version: 1, rounds: 2, disks: 'once', cases: [], like: null });
@@ -72,7 +80,7 @@ it('predicts the window of a given store', () => {
   const given = generateInstallation({ root: path.join(work, 'given'), users: 6, messages: 400, damage: 0 });
   const where = ['--dir', directory('like'), '--like-messages', '200', '--warm', '--competitors', 'cat,floor'];
   const { report, page } = bench(1, ...where, ...given.storePaths.flatMap((one) => ['--like', one]));
-  expect(report.parts.map(({ name }) => name)).toEqual(['large', 'small', 'light', 'folders']);
+  expect(report.parts.map(({ name }) => name)).toEqual(['large', 'middle', 'small', 'light', 'folders']);
   expect(report.like!.shape).toMatchObject({ users: 6, messages: given.files, inodes: given.files - given.links });
   const [window] = report.like!.windows;
   expect(window!.low).toBeLessThanOrEqual(window!.seconds);
@@ -108,6 +116,23 @@ it('measures nothing where what prepares memory before a row did not end well', 
   const run = spawnSync(process.execPath, [LAUNCHER, ...args, '--competitors', 'cat'], { encoding: 'utf8', env });
   expect(run.status).toBe(1);
   expect(run.stderr).toMatch(/what prepares memory before a row ended with 7: .*tail -c/);
+  expect(fs.readdirSync(where)).toEqual([]);
+});
+
+it('looks for what it needs before it measures, and leaves out what was only wanted', () => {
+  const where = directory('lacking');
+  const few = ['--dir', where, '--engines', ENGINE, '--rounds', '1', '--messages', '20', '--folders', '2'];
+  const env = { ...process.env, CXX: '/nonexistent/c++' };
+  const run = spawnSync(process.execPath, [LAUNCHER, ...few, '--competitors', 'cat,floor'], { encoding: 'utf8', env });
+  expect(run.status, run.stderr).toBe(0);
+  expect(run.stderr).toMatch(/^the floor is left out: no C\+\+ compiler .*\nround 1 of 1/);
+  expect(run.stdout).not.toContain('| floor');
+  const bar = spawnSync(process.execPath, [LAUNCHER, '--dir', where, '--case', 'floor-400k'], {
+    encoding: 'utf8',
+    env,
+  });
+  expect(bar.status).toBe(1);
+  expect(bar.stderr).toMatch(/^msg-bench: the case needs the floor: no C\+\+ compiler/);
   expect(fs.readdirSync(where)).toEqual([]);
 });
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { HELP, settingsOf, UsageError } from '../../bench/settings.js';
+import { HELP, OPTIONS, settingsOf, UsageError } from '../../bench/settings.js';
 
 const asRoot = (...args: string[]) => settingsOf(args, true)!;
 
@@ -61,10 +61,25 @@ it('needs root to empty the page cache, and to mount', () => {
   expect(settingsOf(['--dir', '/a'], false)!.cold).toEqual([false]);
 });
 
+it.each([
+  [['--case', 'cold', '--messages', '10'], '--messages'],
+  [['--case', 'cold', '--threads', '4'], '--threads'],
+  [['--case', 'cold', '--warm'], '--warm'],
+  [['--like', '/mail', '--sizes', 'mail'], '--sizes'],
+  [['--like-messages', '10'], '--like-messages'],
+  [['--scale', '0.1'], '--scale'],
+  [['--dir', '/a', '--disks', '2'], '--disks'],
+  [['--attachments', '0.1'], '--attachments'],
+])('refuses %j, of which %s would do nothing', (args, option) => {
+  expect(() => settingsOf(args, true)).toThrow(`${option} chooses nothing here`);
+});
+
+it('knows what it can compare with', () => {
+  expect(asRoot('--competitors', 'cat,floor').competitors).toEqual(['cat', 'floor']);
+  expect(() => asRoot('--competitors', 'cp-al')).toThrow('cp-al is none of cat, cp -al, cp -a, rsync -a, floor');
+});
+
 it('has every option in its help', () => {
-  const known = ['dir', 'partition-dir', 'fs', 'disks', 'across', 'image-dir', 'seed', 'messages', 'folders', 'spread'];
-  const more = ['size', 'sizes', 'attachments', 'gaps', 'recipients', 'bare-lf', 'like', 'like-messages', 'engines'];
-  const last = ['threads', 'competitors', 'warm', 'cold', 'remove', 'rounds', 'case', 'scale', 'json', 'html', 'help'];
-  for (const option of [...known, ...more, ...last]) expect(HELP).toContain(`--${option}`);
+  for (const option of Object.keys(OPTIONS)) expect(HELP).toMatch(new RegExp(`--${option}(?![\\w-])`));
   expect(settingsOf(['--help'], false)).toBeUndefined();
 });

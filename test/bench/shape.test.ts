@@ -1,4 +1,5 @@
 /** The shape of a generated store: what was asked for is found, and nothing of the store has changed. */
+import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -6,6 +7,9 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { scaledDown } from '../../bench/like.js';
 import { readShape, type StoreShapeFound } from '../../bench/shape.js';
 import { generateInstallation, type Installation, removeInstallation } from '../support/generate.js';
+
+/** To root nothing is unreadable. */
+const NOBODY = 65534;
 
 let work = '';
 let made: Installation;
@@ -71,6 +75,28 @@ it('counts users, folders, messages and inodes', () => {
   expect(made.links).toBeGreaterThan(50);
   expect(bytes).toBe(made.bytes);
   expect(storePaths).toEqual(made.storePaths);
+});
+
+it('finds the same in a store of which there is a copy of links', () => {
+  const copy = path.join(work, 'copy');
+  execFileSync('cp', ['-al', made.storePaths[0]!, copy]);
+  const { seconds: _seconds, ...found } = readShape([made.storePaths[0]!]);
+  fs.rmSync(copy, { recursive: true });
+  const { seconds: _other, ...known } = shape;
+  expect(found).toEqual(known);
+});
+
+it('tells apart what is no mail and what could not be read', () => {
+  const site = fs.mkdtempSync(path.join(os.tmpdir(), 'mailhaul-unreadable-'));
+  fs.chmodSync(site, 0o755);
+  fs.mkdirSync(path.join(site, 'user/INBOX'), { recursive: true });
+  fs.writeFileSync(path.join(site, 'stray'), '');
+  fs.chmodSync(path.join(site, 'user/INBOX'), 0);
+  process.seteuid?.(NOBODY);
+  const { skipped, unreadable } = readShape([site]);
+  process.seteuid?.(0);
+  fs.rmSync(site, { recursive: true });
+  expect({ skipped, unreadable }).toEqual({ skipped: 1, unreadable: 1 });
 });
 
 it('follows no symbolic link, and counts what it left out', () => {

@@ -3,8 +3,8 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import { expect, it } from 'vitest';
 import { type Part, PLAIN_STORE } from '../../bench/plan.js';
-import { type Settings, settingsOf } from '../../bench/settings.js';
-import { partBytes } from '../../bench/stores.js';
+import { type Settings, settingsOf, UsageError } from '../../bench/settings.js';
+import { partRoom } from '../../bench/stores.js';
 import { disksOf } from '../../bench/workspaces.js';
 
 const WARM = { cold: false, across: false } as const;
@@ -26,12 +26,13 @@ function settings(rounds: number): Settings {
 
 /** Bytes that each round after the first adds. */
 function added(more: Partial<Part>): { disk: number; across: number } {
-  const [one, three] = [1, 3].map((rounds) => partBytes({ ...PART, ...more }, rounds));
-  return { disk: (three!.disk - one!.disk) / 2, across: (three!.across - one!.across) / 2 };
+  const [one, three] = [1, 3].map((rounds) => partRoom({ ...PART, ...more }, rounds));
+  const of = (place: 'disk' | 'across') => (three![place].bytes - one![place].bytes) / 2;
+  return { disk: of('disk'), across: of('across') };
 }
 
 it('counts the copies of all rounds, and the messages that are made anew in each', () => {
-  const store = partBytes(PART, 1).disk;
+  const store = partRoom(PART, 1).disk.bytes;
   expect(added({})).toEqual({ disk: 0, across: 0 });
   expect(added({ competitors: ['cat'] }).disk).toBe(0);
   expect(added({ competitors: ['cp -a', 'rsync -a'] }).disk).toBeCloseTo(2 * store, 0);
@@ -57,4 +58,17 @@ it('takes new disks in each round only when all rounds do not fit on the same', 
 it('refuses a part that does not fit even for one round', () => {
   const huge = { ...PART, store: { ...PART.store, messages: 1e12 } };
   expect(() => disksOf(settings(1), [huge]).open(huge)).toThrow('fewer --messages');
+});
+
+it('counts a file for each message of a store and of a copy, and few for links', () => {
+  const inodes = (more: Partial<Part>) => partRoom({ ...PART, ...more }, 1).disk.inodes;
+  expect(inodes({})).toBeGreaterThan(1000);
+  // A store for the migration, one to compete on, and the copy.
+  expect(inodes({ competitors: ['cp -a'] })).toBeCloseTo(3 * inodes({}), 0);
+  expect(inodes({ competitors: ['cp -al'] }) - 2 * inodes({})).toBeLessThan(500);
+});
+
+it('refuses partitions on the file system of their store path', () => {
+  const here = ['--dir', os.tmpdir(), '--partition-dir', os.tmpdir()];
+  expect(() => disksOf(settingsOf(here)!, [PART])).toThrow(UsageError);
 });

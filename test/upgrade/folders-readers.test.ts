@@ -98,8 +98,8 @@ describe('upgrade -s with threads', () => {
 describe('readersFor', () => {
   it('starts no threads for few users', () => expect(readersFor(999, 3)).toBe(0));
 
-  it('starts two for each file system, up to 16', () => {
-    expect([1, 3, 8, 50].map((fileSystems) => readersFor(1000, fileSystems))).toEqual([2, 6, 16, 16]);
+  it('starts two for each disk, up to 16', () => {
+    expect([1, 3, 8, 50].map((disks) => readersFor(1000, disks))).toEqual([2, 6, 16, 16]);
   });
 });
 

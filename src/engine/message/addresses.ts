@@ -29,7 +29,7 @@ import {
 import { Writer } from './writer.js';
 
 /** Addresses of one list that are shown; what follows is passed over. The end of a group may come on top. */
-export const MAX_ADDRESSES = 32_768;
+const MAX_ADDRESSES = 32_768;
 
 /** What an address list is written through: the bytes and three scratch buffers that live as long as the parser. */
 export interface AddressScratch {

@@ -5,7 +5,7 @@
  * until they are written into the cache entry.
  */
 
-export const TAB = 0x09;
+const TAB = 0x09;
 export const LF = 0x0a;
 export const CR = 0x0d;
 export const SPACE = 0x20;

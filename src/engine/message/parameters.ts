@@ -25,10 +25,10 @@ import {
 import type { Writer } from './writer.js';
 
 /** Parameters of a field that are read; what follows is passed over. */
-export const MAX_PARAMETERS = 1000;
+const MAX_PARAMETERS = 1000;
 
 /** Sections are put together among this many first parameters of a field; bounds the work on hostile fields. */
-export const MAX_SECTIONED = 128;
+const MAX_SECTIONED = 128;
 
 /** One `name=value`: spans of the message; for a quoted value without its quotes. */
 export interface Parameter {
@@ -120,7 +120,7 @@ export function parseLanguages(data: Uint8Array, start: number, end: number): { 
 }
 
 /** Parameters from `from`, where a `;` is or is looked for, with the sections of RFC 2231 put together. */
-export function parseParameters(data: Uint8Array, from: number, end: number): readonly Parameter[] {
+function parseParameters(data: Uint8Array, from: number, end: number): readonly Parameter[] {
   const list: Parameter[] = [];
   let starred = false;
   let at = nextSemicolon(data, from, end);

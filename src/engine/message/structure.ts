@@ -16,11 +16,11 @@ import { Writer } from './writer.js';
 export const MAX_LEVELS = 100;
 export const MAX_PARTS = 10_000;
 /** Fields of a part that ENVELOPE and BODYSTRUCTURE look at. */
-export const MAX_FIELDS = 1000;
+const MAX_FIELDS = 1000;
 /** Bytes of all values of a message that they look at; the first field past them ends it. */
-export const MAX_VALUE_BYTES = 16 * 1024 * 1024;
+const MAX_VALUE_BYTES = 16 * 1024 * 1024;
 /** Bytes of `fields` in the cache entry, not counting the mark that says some are missing. */
-export const MAX_CACHED_BYTES = 65_536;
+const MAX_CACHED_BYTES = 65_536;
 
 export const KIND = { leaf: 0, multipart: 1, message: 2 } as const;
 

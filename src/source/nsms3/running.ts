@@ -9,7 +9,7 @@ import { readFile } from '../../fs/file.js';
 import type { ServerState } from '../types.js';
 import { quoteBytes } from '../warnings.js';
 
-export const PID_FILE = 'NscpMail.pid';
+const PID_FILE = 'NscpMail.pid';
 
 /** Largest pid_t. */
 const MAX_PID = 2 ** 31 - 1;

@@ -24,7 +24,7 @@ export function* pieces(fd: number): Generator<Buffer> {
 }
 
 /** The CRLF form (3x-profile.md, "Message files") of what the pieces are together. */
-export function* crlfPieces(content: Iterable<Buffer>): Generator<Uint8Array> {
+function* crlfPieces(content: Iterable<Buffer>): Generator<Uint8Array> {
   let last = 0;
   for (const piece of content) {
     const split = last === CR && piece[0] === LF;

@@ -137,7 +137,7 @@ function checkEntry(
 }
 
 /** `<uid>.msg` of a message on record in its hash directory, or a file that was being written. */
-export function isMessageOnRecord(hashDirectory: string, name: string, record: MigrationRecord): boolean {
+function isMessageOnRecord(hashDirectory: string, name: string, record: MigrationRecord): boolean {
   if (name.startsWith('.new-')) return true;
   const uid = parseMessageFile(hashDirectory, name);
   return uid !== undefined && rowOfUid(record.uids, uid) >= 0;

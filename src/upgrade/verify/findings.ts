@@ -46,7 +46,7 @@ export interface Findings {
 }
 
 /** Findings of one code that are kept. */
-export const LISTED_OF_A_CODE = 1_000;
+const LISTED_OF_A_CODE = 1_000;
 
 /** @param onFinding told of every finding that is kept, at once */
 export function collectFindings(onFinding?: (finding: Finding) => void): Findings {
