@@ -47,7 +47,7 @@ export function probes(
   more: Pick<Part, 'competitors' | 'floors' | 'conditions' | 'migrations' | 'disks'>,
 ): Part[] {
   if (shape.messages === 0) {
-    const why = shape.unreadable > 0 ? ` (${shape.unreadable} directories or files could not be read)` : '';
+    const why = shape.unreadable > 0 ? ` (${shape.unreadable} directories could not be read)` : '';
     throw new Error(`no message was found in the given store${why}: nothing to predict`);
   }
   const large = Math.max(LEAST_MESSAGES, Math.min(messages, shape.messages));

@@ -35,11 +35,6 @@ export interface Measured {
   readonly stderr: string;
 }
 
-export interface MeasureOptions {
-  readonly env?: NodeJS.ProcessEnv;
-  readonly devices?: readonly Device[];
-}
-
 const SAMPLE_MILLISECONDS = 20;
 /** The series has a point every so many samples, and a longer distance the longer it gets. */
 const SAMPLES_A_POINT = 5;
@@ -53,11 +48,11 @@ const MOST_POINTS = 600;
 export async function measure(
   command: readonly string[],
   syncPaths: readonly string[],
-  { env = process.env, devices = [] }: MeasureOptions = {},
+  devices: readonly Device[] = [],
 ): Promise<Measured> {
   spawnSync('sync');
   const watch = new Watch(devices);
-  const finished = await runChild(command, { env }, (pid) => watch.begin(pid)).finally(() => watch.end());
+  const finished = await runChild(command, (pid) => watch.begin(pid)).finally(() => watch.end());
   const seconds = watch.seconds();
   await Promise.all(syncPaths.map((at) => runChild(['sync', '-f', at])));
   const { peakAnonymous, cpuSeconds, bytesRead, series } = watch;

@@ -195,7 +195,7 @@ export class PartRun {
     else if (row.kind !== 'folders') await warmUp(store, copies);
     const { devices, paths } = this.space;
     const run = this.throttle === undefined ? command : this.throttle.wrap(command);
-    const result = await measure(run, paths, { devices });
+    const result = await measure(run, paths, devices);
     if (result.status !== 0) {
       throw new Error(`${command.join(' ')}: exit code ${result.status}\n${result.stdout}${result.stderr}`);
     }

@@ -33,7 +33,7 @@ export interface StoreShapeFound {
   readonly gaps: { readonly sampled: number; readonly share: number };
   /** What is no message and no folder. */
   readonly skipped: number;
-  /** Directories and files that could not be read: what they hold is in no figure. */
+  /** Directories that could not be read: what they hold is in no figure. */
   readonly unreadable: number;
   readonly seconds: number;
 }
@@ -173,40 +173,32 @@ class ShapeReader {
   }
 
   private readStart(file: Buffer, bytes: number): Buffer | undefined {
-    const fd = this.open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-    if (fd === undefined) return undefined;
+    let fd: number | undefined;
     try {
+      fd = openQuietly(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
       if (!fs.fstatSync(fd).isFile()) return undefined;
       const buffer = Buffer.alloc(bytes);
       return buffer.subarray(0, fs.readSync(fd, buffer, 0, bytes, 0));
     } catch {
+      // There may be none, and a sample is smaller then.
       return undefined;
     } finally {
-      fs.closeSync(fd);
+      if (fd !== undefined) fs.closeSync(fd);
     }
   }
 
   /** Names are bytes. */
   private list(directory: Buffer): fs.Dirent<Buffer>[] {
-    const fd = this.open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    if (fd === undefined) return [];
+    let fd: number | undefined;
     try {
+      fd = openQuietly(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
       // By the held descriptor, so that O_NOFOLLOW and O_NOATIME stand for the listing too.
       return fs.readdirSync(`/proc/self/fd/${fd}`, { encoding: 'buffer', withFileTypes: true });
     } catch {
       this.unreadable++;
       return [];
     } finally {
-      fs.closeSync(fd);
-    }
-  }
-
-  private open(at: Buffer, flags: number): number | undefined {
-    try {
-      return openQuietly(at, flags);
-    } catch {
-      this.unreadable++;
-      return undefined;
+      if (fd !== undefined) fs.closeSync(fd);
     }
   }
 }

@@ -90,7 +90,7 @@ function leftOut({ skipped, unreadable }: NonNullable<Report['like']>['shape']):
   return [
     ...(skipped > 0 ? [`  left out: ${skipped} that are no message and no folder`] : []),
     ...(unreadable > 0
-      ? [`  NOT READ: ${unreadable} directories or files; the window is too short by what they hold (ask as root)`]
+      ? [`  NOT READ: ${unreadable} directories; the window is too short by what they hold (ask as root)`]
       : []),
   ];
 }

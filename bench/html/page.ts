@@ -128,7 +128,7 @@ function shapeSection({
       [`with bare LF (${bareLf.sampled} read)`, share(bareLf.found, bareLf.sampled)],
       [`uids given and deleted (${gaps.sampled} folders read)`, `${(gaps.share * 100).toFixed(1)} %`],
       ['no message and no folder', figure(skipped)],
-      ['could not be read: the window is too short by what they hold', figure(unreadable)],
+      ['directories that could not be read: the window is too short by what they hold', figure(unreadable)],
       ['time to look at it', duration(seconds)],
     ],
     text: [1],

@@ -1,6 +1,8 @@
 import * as fs from 'node:fs';
+import { createRequire } from 'node:module';
 import * as os from 'node:os';
 import * as path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { expect, it } from 'vitest';
 import { type Part, PLAIN_STORE } from '../../bench/plan.js';
 import { makeStores } from '../../bench/stores.js';
@@ -21,6 +23,8 @@ it('makes a store whose plan is longer than an argument may be', async () => {
     conditions: [],
     migrations: [],
   };
+  // As the launcher runs the sources.
+  process.execArgv.push('--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href);
   const [made] = await makeStores([{ path: work, across: null, device: null }], part, ['one']);
   expect(made!.installation.messages).toBe(4);
   removeInstallation(work);
