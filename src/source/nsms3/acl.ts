@@ -4,6 +4,7 @@ import type { SmallFiles } from '../../fs/glance.js';
 import type { AclEntry } from '../../store/types.js';
 import type { SourceAcl } from '../types.js';
 import { quoteBytes, warningList } from '../warnings.js';
+import { trimBlanks } from './blanks.js';
 import { readTextLines } from './textlist.js';
 
 const LIMITS = { fileBytes: 1 << 20, lineBytes: 4096, lines: 10_000 };
@@ -54,9 +55,9 @@ function decode(bytes: Buffer): string {
 
 /** The rights are what follows the last blank, so that an identifier may hold one. */
 function parseEntry(line: string): AclEntry | undefined {
-  const text = line.trim();
+  const text = trimBlanks(line);
   const blank = Math.max(text.lastIndexOf(' '), text.lastIndexOf('\t'));
   if (blank <= 0) return undefined;
-  const identifier = text.slice(0, blank).trimEnd();
+  const identifier = trimBlanks(text.slice(0, blank));
   return /[\x00-\x1f\x7f]/.test(identifier) ? undefined : { identifier, rights: text.slice(blank + 1) };
 }

@@ -8,6 +8,7 @@ import { closeDir, type Dir, displayPath, openDir } from '../../fs/dir.js';
 import { readFile } from '../../fs/file.js';
 import type { SourceConfiguration, SourceSettings } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
+import { trimBlanks } from './blanks.js';
 
 const DIRECTORY = 'config';
 const FILE = 'NscpMail.conf';
@@ -120,16 +121,16 @@ function parseLines(content: Uint8Array, path: string, warnings: WarningList): P
   for (const bytes of splitLines(content)) {
     number++;
     // Bytes are looked at as ISO-8859-1 first: a comment in any encoding does no harm.
-    const raw = Buffer.from(bytes).toString('latin1').trim();
+    const raw = trimBlanks(Buffer.from(bytes).toString('latin1'));
     if (raw === '' || raw.startsWith('#')) continue;
     const colon = raw.indexOf(':');
-    const key = raw.slice(0, Math.max(colon, 0)).trim();
+    const key = trimBlanks(raw.slice(0, Math.max(colon, 0)));
     if (!/^[A-Za-z0-9._-]+$/.test(key)) {
       warnings.add('CONF_LINE', number, `The line is not "Key: value" and is ignored${aboutKey(raw)}.`);
       continue;
     }
     const name = KEYS.find((candidate) => candidate === key.toLowerCase());
-    const valueBytes = Buffer.from(raw.slice(colon + 1).trim(), 'latin1');
+    const valueBytes = Buffer.from(trimBlanks(raw.slice(colon + 1)), 'latin1');
     if (name === undefined) {
       const entry = { key, value: valueBytes.toString('utf8'), line: number };
       unknown.push(entry);

@@ -39,6 +39,10 @@ test('identifiers are UTF-8, or ISO-8859-1 where they do not decode', () => {
   expect(read('J\xf6rg lr\n')[0]).toEqual(['Jörg=lr']);
 });
 
+test('a no-break space belongs to the identifier, as every byte that is no ASCII blank', () => {
+  expect(read('J\xf6rg\xa0 \tlr\n')[0]).toEqual(['Jörg\u00a0=lr']);
+});
+
 test('letters that are no rights, and repeated ones, are dropped with a warning', () => {
   expect(read('anna lrxsZl\n')).toEqual([['anna=lrs'], ['ACL_RIGHTS line 1']]);
 });

@@ -89,6 +89,31 @@ describe('a whole configuration', () => {
     ]);
   });
 
+  test('a value that ends with the byte A0 keeps it: blanks are those of ASCII', () => {
+    const { mailboxDirectory, directory, unknown } = parse(
+      REQUIRED[0]!,
+      REQUIRED[1]!,
+      'MailboxDirectory: /mail/citt\u00e0 \t',
+      'LdapBaseDN:o=Universit\u00e0',
+      'X-Place: citt\u00e0\r',
+    );
+    expect([mailboxDirectory, directory.baseDn, unknown[0]?.value]).toEqual([
+      '/mail/citt\u00e0',
+      'o=Universit\u00e0',
+      'citt\u00e0',
+    ]);
+  });
+
+  test('a no-break space beside a key is no blank', () => {
+    const text = Buffer.from(`${REQUIRED.join('\n')}\nServerUser\xa0: mail\n\xa0ServerGroup: staff\n`, 'latin1');
+    const { serverUser, serverGroup, warnings } = parseConfiguration(text, 'x');
+    expect([serverUser, serverGroup, warnings.map(({ code }) => code)]).toEqual([
+      'mailsrv',
+      'nobody',
+      ['CONF_LINE', 'CONF_LINE'],
+    ]);
+  });
+
   test('unknown keys are kept with their line and reported', () => {
     const configuration = parseMore('X-Site: a: b', '');
     expect(configuration.unknown).toEqual([{ key: 'X-Site', value: 'a: b', line: 4 }]);
