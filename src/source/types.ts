@@ -12,6 +12,7 @@
 
 import type { Dir, Ownership } from '../fs/dir.js';
 import type { SmallFiles } from '../fs/glance.js';
+import type { LogLevel } from '../log/log.js';
 import type { AclEntry } from '../store/types.js';
 
 /** Something a person should know that loses nothing; it never changes an exit code. */
@@ -42,7 +43,7 @@ export interface SourceSettings {
   readonly quotaDefault: number | null;
   /** As written; the unit was never documented. */
   readonly maxQueueTime: string | null;
-  readonly logLevel: string | null;
+  readonly logLevel: LogLevel | null;
   readonly allowBareLf: boolean | null;
   readonly singleCopy: boolean | null;
 }

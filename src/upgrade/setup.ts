@@ -18,7 +18,6 @@ import { checkIdentity } from '../config/privileges.js';
 import { withoutPassword } from '../directory/url.js';
 import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, openRootOr } from '../fs/dir.js';
-import { LOG_LEVELS } from '../log/log.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import type { MailSource, SourceConfiguration } from '../source/types.js';
 
@@ -43,7 +42,6 @@ const NOT_SHOWN = '…';
 export function carriedOptions(configuration: SourceConfiguration): Map<string, string> {
   const { settings, directory } = configuration;
   const yesNo = (flag: boolean | null): string | null => (flag === null ? null : flag ? 'yes' : 'no');
-  const level = LOG_LEVELS.find((name) => name.toLowerCase() === settings.logLevel?.toLowerCase());
   const wanted: [string, string | number | null][] = [
     [DIRECTORY_OPTION.url, directory.url],
     [DIRECTORY_OPTION.baseDn, directory.baseDn],
@@ -59,7 +57,7 @@ export function carriedOptions(configuration: SourceConfiguration): Map<string, 
     ['service.smtp.maxqueuetime', settings.maxQueueTime],
     ['service.smtp.allowbarelf', yesNo(settings.allowBareLf)],
     ['store.singlecopy', yesNo(settings.singleCopy)],
-    ['logfile.default.loglevel', level ?? null],
+    ['logfile.default.loglevel', settings.logLevel],
     ['local.upgrade.postofficedirectory', configuration.postOfficeDirectory],
     ...configuration.unknown.map(({ key, value }): [string, string] => [unknownOption(key), value]),
   ];

@@ -126,19 +126,22 @@ describe('entries', () => {
     expect(users(site).sort()).toEqual(['Anna', 'primary-uid']);
   });
 
-  it('have a quota: bytes, 0 no limit, absent the default; one that is no number is reported', async () => {
+  it('have a quota: bytes, 0 no limit, absent the default; one that is no number, or too large, is reported', async () => {
     site = handSite();
     const result = withEntries(site, [
       entry('absent'),
       entry('none', { mailQuota: '0' }),
       entry('some', { mailQuota: '20971520' }),
       entry('large', { mailQuota: '5000000000' }),
+      entry('unlimited', { mailQuota: '9223372036854775807' }),
       entry('bad', { mailQuota: '20M' }),
     ]);
     expect(result.status).toBe(1);
-    expect(foldersResult(result).errors).toMatchObject([{ code: 'DIR_QUOTA' }]);
+    const { errors, warnings } = foldersResult(result);
+    expect(errors).toMatchObject([{ code: 'DIR_QUOTA' }]);
+    expect(warnings.filter(({ code }) => code.startsWith('DIR_'))).toMatchObject([{ code: 'DIR_QUOTA_LARGE' }]);
     const limits = await databases(site.store, (_, mailboxes) =>
-      ['absent', 'none', 'some', 'large', 'bad'].map((uid) => mailboxes.quota(uid)?.limit),
+      ['absent', 'none', 'some', 'large', 'unlimited', 'bad'].map((uid) => mailboxes.quota(uid)?.limit),
     );
     expect(limits).toEqual([null, 0, 20971520, 5_000_000_000, undefined]);
   });

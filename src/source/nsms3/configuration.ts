@@ -6,6 +6,8 @@
 import { MailhaulError, messageOf } from '../../errors.js';
 import { closeDir, type Dir, displayPath, openDir } from '../../fs/dir.js';
 import { readFile } from '../../fs/file.js';
+import { LOG_LEVELS } from '../../log/log.js';
+import { LARGEST_QUOTA, parseQuotaBytes } from '../../store/quota.js';
 import type { SourceConfiguration, SourceSettings } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
 import { trimBlanks } from './blanks.js';
@@ -227,30 +229,37 @@ function account(entry: Entry | undefined, standard: string, path: string): stri
 }
 
 function readSettings(file: ParsedFile, warnings: WarningList): SourceSettings {
-  const take = <T>(key: Key, read: (value: string) => T | undefined): T | null => {
+  const take = <T>(key: Key, read: (value: string, line: number) => T | undefined): T | null => {
     const entry = file.known.get(key);
     if (entry === undefined) return null;
-    const value = read(entry.value);
+    const value = read(entry.value, entry.line);
     if (value !== undefined) return value;
     const message = `${entry.key} cannot be read and stays at its default: ${quoteBytes(Buffer.from(entry.value))}`;
     warnings.add('CONF_SETTING', entry.line, message);
     return null;
   };
-  const whole = (low: number, high: number) => (value: string) =>
-    /^\d{1,16}$/.test(value) && Number(value) >= low && Number(value) <= high ? Number(value) : undefined;
-  const port = whole(1, 65535);
+  const port = (value: string) =>
+    /^\d{1,16}$/.test(value) && Number(value) >= 1 && Number(value) <= 65535 ? Number(value) : undefined;
   const yesNo = (value: string) =>
     /^(yes|true|on|1)$/i.test(value) ? true : /^(no|false|off|0)$/i.test(value) ? false : undefined;
   const asIs = (value: string) => value;
+  const level = (value: string) => LOG_LEVELS.find((name) => name.toLowerCase() === value.toLowerCase());
+  const quota = (value: string, line: number) => {
+    const read = parseQuotaBytes(value);
+    if (read?.isReduced) {
+      warnings.add('CONF_SETTING', line, `QuotaDefault is more than 4.x can hold and becomes ${LARGEST_QUOTA}.`);
+    }
+    return read?.bytes;
+  };
   return {
     postmaster: take('postmaster', asIs),
     smtpPort: take('smtpport', port),
     imapPort: take('imapport', port),
     popPort: take('popport', port),
     httpPort: take('httpport', port),
-    quotaDefault: take('quotadefault', whole(0, Number.MAX_SAFE_INTEGER)),
+    quotaDefault: take('quotadefault', quota),
     maxQueueTime: take('maxqueuetime', asIs),
-    logLevel: take('loglevel', asIs),
+    logLevel: take('loglevel', level),
     allowBareLf: take('allowbarelf', yesNo),
     singleCopy: take('singlecopy', yesNo),
   };

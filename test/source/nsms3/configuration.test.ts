@@ -168,14 +168,27 @@ describe('a whole configuration', () => {
     expect(parseMore('Version: 3.6').version).toBe('3.6');
   });
 
-  test.each(['SmtpPort: 0', 'SmtpPort: 65536', 'ImapPort: x', 'QuotaDefault: -1', 'AllowBareLF: maybe'])(
-    'the setting %j stays at its default, with a warning',
-    (line) => {
-      const configuration = parseMore(line);
-      expect(new Set(Object.values(configuration.settings))).toEqual(new Set([null]));
-      expect(configuration.warnings.map((w) => w.code)).toEqual(['CONF_SETTING']);
-    },
-  );
+  test.each([
+    ['9007199254740991', []],
+    ['9007199254740992', ['CONF_SETTING']],
+    ['9223372036854775807', ['CONF_SETTING']],
+  ])('QuotaDefault %s is not more than 4.x can hold', (text, codes) => {
+    const { settings, warnings } = parseMore(`QuotaDefault: ${text}`);
+    expect([settings.quotaDefault, warnings.map(({ code }) => code)]).toEqual([2 ** 53 - 1, codes]);
+  });
+
+  test.each([
+    'SmtpPort: 0',
+    'SmtpPort: 65536',
+    'ImapPort: x',
+    'QuotaDefault: -1',
+    'AllowBareLF: maybe',
+    'LogLevel: loud',
+  ])('the setting %j stays at its default, with a warning', (line) => {
+    const configuration = parseMore(line);
+    expect(new Set(Object.values(configuration.settings))).toEqual(new Set([null]));
+    expect(configuration.warnings.map((w) => w.code)).toEqual(['CONF_SETTING']);
+  });
 });
 
 describe('version', () => {
