@@ -61,7 +61,7 @@ export interface SourceConfiguration {
   readonly serverUser: string;
   readonly serverGroup: string;
   readonly settings: SourceSettings;
-  /** Keys that this program does not know, in file order, spelled as found. */
+  /** Keys that this program does not know, in file order, spelled as found; one may come several times. */
   readonly unknown: readonly { readonly key: string; readonly value: string; readonly line: number }[];
   readonly warnings: readonly SourceWarning[];
 }

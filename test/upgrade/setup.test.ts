@@ -63,6 +63,26 @@ describe('set-up', () => {
     ]);
   });
 
+  it('keeps all values of an unknown key that comes several times, and says which no option can keep', async () => {
+    fs.appendFileSync(join(store.from, 'config/NscpMail.conf'), 'Site: a b\nOther: 1\nSITE: c\nsite: \nSite: \x07\n');
+    const { warnings } = await setUpInstance({ instance: store.instance, from: store.from });
+    const instance = openInstance(store.instance);
+    expect(instance.config.get('local.upgrade.unknown.site')).toBe('a b\tc');
+    instance.close();
+    const text = fs.readFileSync(join(store.from, 'config/NscpMail.conf'), 'utf8');
+    const lines = text.split('\n').flatMap((line, i) => (/^site: $|\x07/.test(line) ? [i + 1] : []));
+    expect(warnings.filter((warning) => warning.includes('cannot be kept'))).toEqual([
+      expect.stringMatching(`lines ${lines.join(', ')}: `),
+    ]);
+  });
+
+  it('joins the values of an unknown key as far as one option can hold them; the rest is told', async () => {
+    fs.appendFileSync(join(store.from, 'config/NscpMail.conf'), 'X: a\n'.repeat(150_000));
+    const { options, warnings } = await setUpInstance({ instance: store.instance, from: store.from, dryRun: true });
+    expect(options).toMatchObject({ 'local.upgrade.unknown.x': '…' });
+    expect(warnings.some((warning) => warning.includes('cannot be kept'))).toBe(true);
+  });
+
   it('shows the names of unknown 3.x keys, not what may be secrets in them or in the URL', async () => {
     store.configure({ LdapBindPassword: 'hush1', LdapUrl: 'ldap://cn=a:hu/sh2@x@ldap.example.com/' });
     store.finish();

@@ -3,6 +3,7 @@
  * without case. What the migration rests on (version, host, directories, account) must be right or is refused;
  * a setting that is only carried along and cannot be read is left at its default with a warning.
  */
+import { isUtf8 } from 'node:buffer';
 import { MailhaulError, messageOf } from '../../errors.js';
 import { closeDir, type Dir, displayPath, openDir } from '../../fs/dir.js';
 import { readFile } from '../../fs/file.js';
@@ -128,15 +129,15 @@ function parseLines(content: Uint8Array, path: string, warnings: WarningList): P
     const colon = raw.indexOf(':');
     const key = trimBlanks(raw.slice(0, Math.max(colon, 0)));
     if (!/^[A-Za-z0-9._-]+$/.test(key)) {
-      warnings.add('CONF_LINE', number, `The line is not "Key: value" and is ignored${aboutKey(raw)}.`);
+      warnings.add('CONF_LINE', number, `The line is not "Key: value": it is ignored and not kept${aboutKey(raw)}.`);
       continue;
     }
     const name = KEYS.find((candidate) => candidate === key.toLowerCase());
     const valueBytes = Buffer.from(trimBlanks(raw.slice(colon + 1)), 'latin1');
     if (name === undefined) {
-      const entry = { key, value: valueBytes.toString('utf8'), line: number };
-      unknown.push(entry);
-      const text = `The key ${quoteBytes(Buffer.from(key))} is not known and not used.`;
+      unknown.push({ key, value: valueBytes.toString('utf8'), line: number });
+      const lossy = isUtf8(valueBytes) ? '' : '; its value is not UTF-8: what is not is kept as U+FFFD';
+      const text = `The key ${quoteBytes(Buffer.from(key))} is not known and not used${lossy}.`;
       warnings.add('CONF_UNKNOWN_KEY', number, text);
       continue;
     }

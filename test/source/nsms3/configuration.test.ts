@@ -142,7 +142,7 @@ describe('a whole configuration', () => {
     const { unknown, warnings } = parseMore(line);
     expect([unknown, warnings]).toEqual([
       [],
-      [{ code: 'CONF_LINE', where: 'line 4', message: 'The line is not "Key: value" and is ignored.' }],
+      [{ code: 'CONF_LINE', where: 'line 4', message: 'The line is not "Key: value": it is ignored and not kept.' }],
     ]);
   });
 
@@ -151,13 +151,18 @@ describe('a whole configuration', () => {
     ['hostName=a.b: c', 'hostName'],
   ])('of the line %j the key is shown, which is one of 3.x', (line, key) => {
     expect(parseMore(line).warnings.map(({ message }) => message)).toEqual([
-      `The line is not "Key: value" and is ignored; it begins with ${key}.`,
+      `The line is not "Key: value": it is ignored and not kept; it begins with ${key}.`,
     ]);
   });
 
-  test('comments and unknown values may be in any encoding', () => {
-    const latin1 = Buffer.from(`# caf\xe9\nX-Y: \xe9\n${REQUIRED.join('\n')}\n`, 'latin1');
-    expect(parseConfiguration(latin1, 'x').unknown).toEqual([{ key: 'X-Y', value: '\ufffd', line: 2 }]);
+  test('comments and unknown values may be in any encoding; what a value loses is told', () => {
+    const latin1 = Buffer.from(`# caf\xe9\nX-Y: \xe9\nX-Z: ok\n${REQUIRED.join('\n')}\n`, 'latin1');
+    const { unknown, warnings } = parseConfiguration(latin1, 'x');
+    expect(unknown).toEqual([
+      { key: 'X-Y', value: '\ufffd', line: 2 },
+      { key: 'X-Z', value: 'ok', line: 3 },
+    ]);
+    expect(warnings.map(({ message }) => message.includes('not UTF-8'))).toEqual([true, false]);
   });
 
   test('an empty value is the same as no line', () => {
