@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { detectInstallation, openInstance } from '../../src/config/instance.js';
 import { setUpInstance } from '../../src/upgrade/setup.js';
 import { runCli } from '../support/process.js';
-import { ACCOUNT, codeOf, codeOfAsync, HOST, type SmallStore, smallStore, snapshot } from './small-store.js';
+import { ACCOUNT, codeOf, codeOfAsync, HOST, run, type SmallStore, smallStore, snapshot } from './small-store.js';
 
 describe('set-up', () => {
   let store: SmallStore;
@@ -97,6 +97,20 @@ describe('set-up', () => {
     const instance = openInstance(store.instance);
     expect(instance.config.get('local.upgrade.unknown.ldapbindpassword')).toBe('hush1');
     instance.close();
+  });
+
+  it('gives an instance that was made without 3.x its settings with upgrade -s; what is set or cleared stays', async () => {
+    await setUpInstance({ instance: store.instance, hostName: HOST, ...account });
+    const instance = openInstance(store.instance);
+    await instance.config.set('local.ugldapbinddn', 'cn=mine');
+    await instance.config.set('service.smtp.allowbarelf', null);
+    await run(store);
+    const value = (option: string) => instance.config.get(option);
+    expect([value('service.smtp.port'), value('local.ugldapbasedn')]).toEqual(['2525', 'o=example']);
+    expect([value('local.ugldapbinddn'), value('service.smtp.allowbarelf')]).toEqual(['cn=mine', undefined]);
+    instance.close();
+    const log = fs.readFileSync(join(store.instance, 'log/default/default'), 'utf8');
+    expect(log).toMatch(/options of 3\.x that configdb had not: local\.ugldapurl, .*service\.smtp\.port/);
   });
 
   it('run again changes nothing, and keeps options that somebody changed or cleared', async () => {
