@@ -2,7 +2,7 @@
  * Reads the folders of one user from the 3.x store: what is there, and what could not be read. Nothing is
  * decided here but what a folder is; nothing is written.
  */
-import { hasErrno, isOutOfResources, MailhaulError, messageOf } from '../errors.js';
+import { hasErrno, isNotThere, isOutOfResources, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, fstat, openDir } from '../fs/dir.js';
 import type { FolderItem, MailSource } from '../source/types.js';
 import { legacyPath } from '../store/names.js';
@@ -61,7 +61,7 @@ export function readUserMailbox(
   try {
     mailbox = openDir(store, uid);
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return { kind: 'missing' };
+    if (isNotThere(error)) return { kind: 'missing' };
     if (hasErrno(error, 'ENOTDIR', 'ELOOP')) {
       const message = 'The mailbox directory is a symbolic link or no directory; it was not opened.';
       return { kind: 'unusable', code: 'USER_DIRECTORY', message };

@@ -143,7 +143,7 @@ describe('entries', () => {
     const limits = await databases(site.store, (_, mailboxes) =>
       ['absent', 'none', 'some', 'large', 'unlimited', 'bad'].map((uid) => mailboxes.quota(uid)?.limit),
     );
-    expect(limits).toEqual([null, 0, 20971520, 5_000_000_000, undefined]);
+    expect(limits).toEqual([null, 0, 20971520, 5_000_000_000, 2 ** 53 - 1, undefined]);
   });
 
   it('without a mailbox directory get an empty INBOX, with a warning; exit 0', () => {
@@ -159,6 +159,33 @@ describe('entries', () => {
     });
     expect(site.mailbox('user/fred/INBOX').uidvalidity).toBeGreaterThan(800_000_000);
     expect(fs.existsSync(path.join(site.store.mailbox, 'fred'))).toBe(false);
+  });
+
+  it('with a uid that no directory can have for a name are such users, for every command', () => {
+    site = handSite();
+    const { store } = site;
+    store.folder(store.mailbox, 'fred', 'INBOX', INDEX(5));
+    const result = withEntries(
+      site,
+      ['fred', 'u'.repeat(256), 'v'.repeat(4096)].map((uid) => entry(uid)),
+    );
+    expect([result.status, foldersResult(result).users]).toMatchObject([0, { skipped: 0, withoutMailbox: 2 }]);
+    const fred = path.join(store.root, 'fred.txt');
+    const head = fs.readFileSync(path.join(store.mailbox, '__up.primary.txt'), 'utf8').split('\n').slice(0, 3);
+    fs.writeFileSync(fred, [...head, 'fred', ''].join('\n'));
+    for (const args of [
+      ['-s', '--dry-run', '--directory', store.ldif],
+      ['-u', fred, '--take-foreign'],
+      ['-m', '--dry-run'],
+      // The second run with --take-foreign looks for what a killed one left root's.
+      ['-m', '--take-foreign'],
+      ['--verify'],
+      ['-m', '-r'],
+      ['--reset', '--yes'],
+    ]) {
+      const { status, stdout, stderr } = site.run('upgrade', ...args);
+      expect(status, `${args.join(' ')}: ${stdout}${stderr}`).toBe(0);
+    }
   });
 });
 

@@ -2,8 +2,9 @@
  * The mailbox databases against the mapping: mailboxes, quota limits, subscriptions and rights that `-s` did not
  * write are somebody's work in 4.x. What `-s` would write again is no loss.
  */
-import { hasErrno } from '../../errors.js';
+import { hasErrno, isNotThere } from '../../errors.js';
 import { closeDir, openDir, stat } from '../../fs/dir.js';
+import { shownKey } from '../../store/keys.js';
 import type { AclEntry, MailboxDatabase, MailboxRecord } from '../../store/types.js';
 import { pathKey, subscriptionName } from '../folders-names.js';
 import type { MappingDatabase, MappingFolder, MappingUser } from '../types.js';
@@ -44,17 +45,19 @@ export function checkMailboxes(context: ResetContext, mailboxes: MailboxDatabase
 function checkKeys({ refusals }: ResetContext, mailboxes: MailboxDatabase, mapping: MappingDatabase | undefined): void {
   for (const key of mailboxes.keys('peruser')) {
     const text = 'Services have stored per-user flags, which 3.x cannot hold.';
-    refusals.add(NOBODY, 'RESET_PER_USER', `per-user flags, ${key}`, text);
+    refusals.add(NOBODY, 'RESET_PER_USER', `per-user flags, ${shownKey(key)}`, text);
   }
   // Without a mapping nobody knows which users were migrated; what `-s` wrote for them it writes again.
   if (mapping === undefined) return;
-  for (const uid of mailboxes.keys('quota')) {
-    if (mapping.user(uid) !== undefined) continue;
+  for (const key of mailboxes.keys('quota')) {
+    if (mapping.hasUserKey(key)) continue;
+    const uid = shownKey(key);
     const text = 'The user came in 4.x and has a quota there: the mapping does not have the user.';
     refusals.add(ofUser(uid), 'RESET_QUOTA', `quota of ${uid}`, text);
   }
-  for (const uid of mailboxes.keys('subscr')) {
-    if (mapping.user(uid) !== undefined) continue;
+  for (const key of mailboxes.keys('subscr')) {
+    if (mapping.hasUserKey(key)) continue;
+    const uid = shownKey(key);
     const text = 'The user came in 4.x and has subscriptions there: the mapping does not have the user.';
     refusals.add(ofUser(uid), 'RESET_SUBSCRIPTIONS', `subscriptions of ${uid}`, text);
   }
@@ -126,7 +129,7 @@ function sourceSubscriptions(
       closeDir(mailbox);
     }
   } catch (error) {
-    if (!hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) throw error;
+    if (!isNotThere(error) && !hasErrno(error, 'ENOTDIR', 'ELOOP', 'EACCES')) throw error;
     return nothing;
   }
 }

@@ -1,5 +1,5 @@
 /** What of a user is no single mailbox: directories in the partitions, 3.x folders that came later, subscriptions. */
-import { describeError, hasErrno } from '../../errors.js';
+import { describeError, isNotThere } from '../../errors.js';
 import { closeDir, type Dir, openDir } from '../../fs/dir.js';
 import { nsms3 } from '../../source/nsms3/source.js';
 import { changedSinceMigration } from '../../store/changed.js';
@@ -29,7 +29,7 @@ function verifyOrigin(check: Check, task: UserTask): void {
     mailbox = openDir(origin.store, uid);
   } catch (error) {
     rethrowLack(error);
-    if (!hasErrno(error, 'ENOENT')) {
+    if (!isNotThere(error)) {
       const text = `The 3.x mailbox directory cannot be opened: ${describeError(error)}.`;
       report(check, 'VERIFY_SOURCE_UNREADABLE', `${origin.storePath}/${uid}`, text);
     }
