@@ -66,8 +66,9 @@ export interface SurveyReport {
 
 const PROBLEMS_KEPT = 10_000;
 
+/** As the run itself would end: with SPACE_NEEDED (space.ts) where the messages cannot fit. */
 export function surveyExitCode(report: SurveyReport): ExitCode {
-  if (report.devices.some(isShort)) return EXIT.refused;
+  if (report.devices.some(isShort)) return EXIT.halted;
   return report.problems.length > 0 ? EXIT.partial : EXIT.ok;
 }
 
