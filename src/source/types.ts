@@ -184,8 +184,9 @@ export interface MailSource {
    * for a format that no engine knows; undefined when the folder has no index. Throws as readIndex.
    */
   withPlainIndex?<T>(folder: Dir, accountUid: number, read: (fd: number) => T): T | undefined;
+  /** Throws MailhaulError ACL_UNREADABLE (permission, I/O); EMFILE and its like. */
   readAcl(folder: Dir, files?: SmallFiles): SourceAcl;
-  /** `mailbox` is the user's mailbox directory. */
+  /** `mailbox` is the user's mailbox directory. Throws MailhaulError SUBSCRIPTIONS_UNREADABLE; EMFILE and its like. */
   readSubscriptions(mailbox: Dir): SourceSubscriptions;
   /**
    * Tries once, never waits; when `busy`, close `folder`. Throws MailhaulError FOLDER_LOCK when the lock cannot be used at

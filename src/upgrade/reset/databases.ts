@@ -2,7 +2,7 @@
  * The mailbox databases against the mapping: mailboxes, quota limits, subscriptions and rights that `-s` did not
  * write are somebody's work in 4.x. What `-s` would write again is no loss.
  */
-import { hasErrno, isNotThere } from '../../errors.js';
+import { hasErrno, isNotThere, MailhaulError } from '../../errors.js';
 import { closeDir, openDir, stat } from '../../fs/dir.js';
 import { shownKey } from '../../store/keys.js';
 import type { AclEntry, MailboxDatabase, MailboxRecord } from '../../store/types.js';
@@ -10,7 +10,7 @@ import { pathKey, subscriptionName } from '../folders-names.js';
 import type { MappingDatabase, MappingFolder, MappingUser } from '../types.js';
 import { heldRoot, isPublished, type ResetContext } from './context.js';
 import type { OpenFolder } from './opened.js';
-import { attempt, NOBODY, ofFolder, ofUser } from './refusals.js';
+import { attempt, NOBODY, ofFolder, ofUser, type Subject } from './refusals.js';
 
 /** Mailboxes and users that the mapping does not have. */
 export function checkMailboxes(context: ResetContext, mailboxes: MailboxDatabase): void {
@@ -96,6 +96,7 @@ function checkSubscriptions(
 ): void {
   const stored = new Set(mailboxes.subscriptions(user.uid));
   const found = sourceSubscriptions(context, user, folders);
+  if (found === undefined) return;
   const added = [...stored].filter((name) => !found.names.has(name));
   const removed = found.changed ? [] : [...found.names].filter((name) => !stored.has(name));
   if (added.length + removed.length === 0) return;
@@ -106,11 +107,12 @@ function checkSubscriptions(
   context.refusals.add(ofUser(user.uid), 'RESET_SUBSCRIPTIONS', `subscriptions of ${user.uid}`, text);
 }
 
+/** undefined: they cannot be read, which is refused. */
 function sourceSubscriptions(
   context: ResetContext,
   user: MappingUser,
   folders: readonly MappingFolder[],
-): { names: Set<string>; changed: boolean } {
+): { names: Set<string>; changed: boolean } | undefined {
   const nothing = { names: new Set<string>(), changed: false };
   const store = heldRoot(context.roots, user.storePath);
   if (store === null) return nothing;
@@ -118,7 +120,8 @@ function sourceSubscriptions(
     const mailbox = openDir(store, user.uid);
     try {
       const names = new Map(folders.map((folder) => [pathKey(folder.path), folder.mailbox]));
-      const { folders: paths } = context.source.readSubscriptions(mailbox);
+      const paths = orRefuse(context, ofUser(user.uid), () => context.source.readSubscriptions(mailbox).folders);
+      if (paths === undefined) return undefined;
       const finished = context.mapping?.meta()?.finished ?? null;
       const time = stat(mailbox, '.subscriptions')?.mtimeMs ?? 0n;
       return {
@@ -134,6 +137,17 @@ function sourceSubscriptions(
   }
 }
 
+/** What `read` finds in a 3.x file; undefined: it cannot be read, which is refused. */
+function orRefuse<T>({ refusals }: ResetContext, subject: Subject, read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof MailhaulError)) throw error;
+    refusals.add(subject, 'RESET_UNREADABLE', error.where ?? '', error.message);
+    return undefined;
+  }
+}
+
 /** Rights that are neither those the mailbox was migrated with nor those that 3.x has now. */
 export function checkAcl(context: ResetContext, open: OpenFolder): void {
   const { folder, index, source } = open;
@@ -141,7 +155,10 @@ export function checkAcl(context: ResetContext, open: OpenFolder): void {
   if (record === undefined || record.mappingId !== folder.id || index === undefined) return;
   const migrated = aclOf(index.reader.admin());
   if (migrated === undefined || sameAcl(record.acl, migrated)) return;
-  if (source !== undefined && sameAcl(record.acl, context.source.readAcl(source).entries)) return;
+  if (source !== undefined) {
+    const acl = orRefuse(context, ofFolder(folder), () => context.source.readAcl(source).entries);
+    if (acl === undefined || sameAcl(record.acl, acl)) return;
+  }
   const text = 'The rights of the mailbox were changed in 4.x. Write them into `.acl` of the 3.x folder first.';
   context.refusals.add(ofFolder(folder), 'RESET_ACL', folder.mailbox, text);
 }

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readAcl } from '../../../src/source/nsms3/acl.js';
-import { mangle, random, type TestFolder, testFolder } from './folder.js';
+import { mangle, random, type TestFolder, testFolder, unprivileged } from './folder.js';
 
 let folder: TestFolder;
 beforeEach(() => {
@@ -62,6 +62,12 @@ test('a link is not followed', () => {
   fs.symlinkSync('/etc/passwd', `${folder.path}/.acl`);
   const { entries, warnings } = readAcl(folder.dir);
   expect([entries, warnings.map((w) => w.code)]).toEqual([[], ['ACL_FILE']]);
+});
+
+test('one that is there and cannot be read is an error, not an empty list', () => {
+  folder.write('.acl', 'anna lr\n');
+  fs.chmodSync(`${folder.path}/.acl`, 0);
+  expect(() => unprivileged(() => readAcl(folder.dir))).toThrow(expect.objectContaining({ code: 'ACL_UNREADABLE' }));
 });
 
 test('a file of gigabytes is read only at its beginning', () => {
