@@ -6,6 +6,7 @@
  */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
+import { trimBlanks } from '../src/source/nsms3/blanks.js';
 import { randomOf } from '../test/support/generate/random.js';
 import { DistinctFiles } from './inodes.js';
 
@@ -58,9 +59,13 @@ export function readShape(given: readonly string[]): StoreShapeFound {
 function storePathOf(given: string): string {
   const configuration = path.join(given, 'config/NscpMail.conf');
   if (!fs.existsSync(configuration)) return given;
-  const line = /^MailboxDirectory:\s*(\S.*)$/im.exec(textOf(configuration));
-  if (line === null) throw new Error(`${configuration} names no MailboxDirectory; name the store paths with --like`);
-  return line[1]!.trim();
+  for (const line of textOf(configuration).split('\n')) {
+    const colon = line.indexOf(':');
+    if (trimBlanks(line.slice(0, Math.max(colon, 0))).toLowerCase() !== 'mailboxdirectory') continue;
+    const directory = trimBlanks(line.slice(colon + 1));
+    if (directory !== '') return directory;
+  }
+  throw new Error(`${configuration} names no MailboxDirectory; name the store paths with --like`);
 }
 
 class ShapeReader {

@@ -54,6 +54,14 @@ export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
   return code !== undefined && codes.includes(code);
 }
 
+/**
+ * There is nothing of that name. A uid may be longer than the names of the file system are: then nothing can have it for a
+ * name, and ENAMETOOLONG says no more than ENOENT.
+ */
+export function isNotThere(error: unknown): boolean {
+  return hasErrno(error, 'ENOENT', 'ENAMETOOLONG');
+}
+
 /** The process has no descriptor or memory left, as the error or its cause says: trouble of its own, whatever the file. */
 export function isOutOfResources(error: unknown): boolean {
   for (let now = error; now instanceof Error; now = now.cause) {

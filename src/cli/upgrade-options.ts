@@ -81,24 +81,28 @@ const BELONGS: Readonly<Record<string, readonly Mode[]>> = {
   nice: ['m', 'u', 'throttle'],
 };
 
-function atLeastOne(text: string): number {
-  if (!/^\d{1,6}$/.test(text) || Number(text) < 1)
-    throw new InvalidArgumentError('It must be a whole number of at least 1.');
-  return Number(text);
-}
-
-function seconds(text: string): number {
-  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('It must be a whole number of seconds.');
-  return Number(text);
-}
+/** Larger numbers of anything are slips of the finger. */
+const LARGEST = 999_999;
 
 /** More threads than this only cost memory. */
 const THREADS_AT_MOST = 256;
 
+function wholeNumber(text: string, least: number, most: number, unit = ''): number {
+  const value = /^\d{1,6}$/.test(text) ? Number(text) : -1;
+  if (value >= least && value <= most) return value;
+  throw new InvalidArgumentError(`It must be a whole number${unit} from ${least} to ${most}.`);
+}
+
+function atLeastOne(text: string): number {
+  return wholeNumber(text, 1, LARGEST);
+}
+
+function seconds(text: string): number {
+  return wholeNumber(text, 0, LARGEST, ' of seconds');
+}
+
 function threads(text: string): number {
-  const count = atLeastOne(text);
-  if (count > THREADS_AT_MOST) throw new InvalidArgumentError(`It must be ${THREADS_AT_MOST} at most.`);
-  return count;
+  return wholeNumber(text, 1, THREADS_AT_MOST);
 }
 
 function percent(text: string): number {
@@ -150,7 +154,7 @@ export function makeProgram() {
     .option('--reset', 'clean up after a halted upgrade: messages go back to 3.x, then everything in 4.x goes')
     .option('--throttle', 'change --bwlimit, --iops and --nice of the runs that are under way')
     .option('-i', 'INBOXes only')
-    .option('-t <n>', 'transfer threads, or threads of --verify (default 5)', threads)
+    .option('-t <n>', `transfer threads, or threads of --verify (default 5, ${THREADS_AT_MOST} at most)`, threads)
     .option('-q <n>', 'folder queue size (default 50)', atLeastOne)
     .option('-r', 'remove 3.x message files after migration, never the directories')
     .addOption(new Option('--native', 'use the native addon, and fail if it is not there').default(undefined))

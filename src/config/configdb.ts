@@ -23,7 +23,7 @@ export const CONFIGDB = 'configdb';
 const FILE_LIMIT = 16 << 20;
 const NAME_LIMIT = 255;
 /** Bytes of UTF-8 in one value. */
-const VALUE_LIMIT = 65536;
+export const VALUE_LIMIT = 65536;
 /** How long another writer is waited for; milliseconds. */
 const LOCK_PATIENCE_MS = 10_000;
 

@@ -10,17 +10,20 @@
  *       store/user
  *       store/partition/primary  the default partition
  *
- * Every directory has mode 0700, every file 0600, and all belong to the server account. Making an instance
- * that is there already changes nothing: what a killed run left unfinished is completed.
+ * Every directory has mode 0700, every file 0600, and all belong to the server account; a directory that was there
+ * before the instance is made so, unless it belongs to somebody else. Making an instance that is there already changes
+ * nothing: what a killed run left unfinished is completed.
  */
 import { resolve } from 'node:path';
 import { EXIT, hasErrno, MailhaulError } from '../errors.js';
 import {
+  adoptDir,
   closeDir,
+  DIRECTORY_MODE,
   type Dir,
   ensureDir,
   fstat,
-  type Ownership,
+  giveTo,
   openDir,
   openRoot,
   openRootOr,
@@ -56,6 +59,12 @@ export function partitionPathOption(partition: string): string {
   return `store.partition.${partition}.path`;
 }
 
+/** The server account as owner of files. */
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** An open instance. Paths of held directories are for messages; calls go through the descriptors. */
 export interface Instance {
   /** Absolute. */
@@ -66,8 +75,7 @@ export interface Instance {
   readonly mboxlist: Dir;
   readonly config: ConfigDb;
   readonly account: Account;
-  /** The server account as owner of files. */
-  readonly owner: { readonly uid: number; readonly gid: number };
+  readonly owner: Owner;
   /** The log of a command of this name; the threshold is `logfile.default.loglevel` unless given. */
   openLog(process: string, level?: LogLevel): Log;
   /** Absolute path of a partition, from configdb; undefined for an unknown one. */
@@ -113,6 +121,16 @@ export function detectInstallation(path: string): Installation {
   });
   if (dir === undefined) return 'none';
   try {
+    return installationIn(dir);
+  } catch (error) {
+    throw instanceError('INSTANCE_UNREADABLE', 'The instance directory cannot be opened.', path, error);
+  } finally {
+    closeDir(dir);
+  }
+}
+
+function installationIn(dir: Dir): Installation {
+  try {
     const config = openDir(dir, 'config');
     try {
       if (stat(config, CONFIGDB)?.isFile()) return '4.x';
@@ -122,9 +140,7 @@ export function detectInstallation(path: string): Installation {
     }
   } catch (error) {
     if (hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return 'none';
-    throw instanceError('INSTANCE_UNREADABLE', 'The instance directory cannot be opened.', path, error);
-  } finally {
-    closeDir(dir);
+    throw error;
   }
 }
 
@@ -140,8 +156,10 @@ export async function createInstance(path: string, settings: InstanceSettings): 
   try {
     const dir = makeInstanceDirectory(absolute, owner);
     try {
-      for (const names of DIRECTORIES) makeOwned(dir, names, owner);
-      await writeMissingOptions(dir, owner, instanceOptions(absolute, settings));
+      const settle = installationIn(dir) === '4.x' ? adoptDir : takeOver;
+      settle(dir, owner);
+      for (const names of DIRECTORIES) makeOwned(dir, names, owner, settle);
+      await writeOptions(dir, owner, instanceOptions(absolute, settings));
     } finally {
       closeDir(dir);
     }
@@ -176,20 +194,25 @@ export function instanceOptions(path: string, settings: InstanceSettings): Map<s
   return options;
 }
 
-async function writeMissingOptions(dir: Dir, owner: Ownership, wanted: ReadonlyMap<string, string>): Promise<void> {
+async function writeOptions(dir: Dir, owner: Owner, wanted: ReadonlyMap<string, string>): Promise<void> {
   const config = openDir(dir, 'config');
   try {
-    const db = openConfigDb(config, { owner });
-    const present = new Set(db.entries().map(({ option }) => option.toLowerCase()));
-    const missing = [...wanted].filter(([option]) => !present.has(option.toLowerCase()));
-    await db.update(missing.map(([option, value]) => ({ option, language: null, value })));
+    await addMissingOptions(openConfigDb(config, { owner }), wanted);
   } finally {
     closeDir(config);
   }
 }
 
+/** Sets the options that configdb has no line for: what somebody has set or cleared stays. Returns their names. */
+export async function addMissingOptions(db: ConfigDb, wanted: ReadonlyMap<string, string>): Promise<readonly string[]> {
+  const present = new Set(db.entries().map(({ option }) => option.toLowerCase()));
+  const missing = [...wanted].filter(([option]) => !present.has(option.toLowerCase()));
+  if (missing.length > 0) await db.update(missing.map(([option, value]) => ({ option, language: null, value })));
+  return missing.map(([option]) => option);
+}
+
 /** Makes the instance directory; missing parents belong to whoever runs this and everybody may pass them. */
-function makeInstanceDirectory(path: string, owner: Ownership): Dir {
+function makeInstanceDirectory(path: string, owner: Owner): Dir {
   const missing: string[] = [];
   let existing = path;
   let dir: Dir | undefined;
@@ -207,21 +230,20 @@ function makeInstanceDirectory(path: string, owner: Ownership): Dir {
     const parent: Dir = dir;
     const last = index === missing.length - 1;
     try {
-      dir = ensureDir(parent, name, last ? owner : undefined, last ? 0o700 : 0o755);
+      dir = ensureDir(parent, name, last ? owner : undefined, last ? DIRECTORY_MODE : 0o755);
       sync(parent.fd);
     } finally {
       closeDir(parent);
     }
   }
-  repairOwner(dir, owner);
   return dir;
 }
 
-function makeOwned(dir: Dir, names: readonly string[], owner: Ownership): void {
+function makeOwned(dir: Dir, names: readonly string[], owner: Owner, settle: typeof takeOver): void {
   for (let depth = 1; depth <= names.length; depth += 1) {
     const made = ensureDirs(dir, names.slice(0, depth), owner);
     try {
-      repairOwner(made, owner);
+      settle(made, owner);
       sync(made.fd);
     } finally {
       closeDir(made);
@@ -229,11 +251,21 @@ function makeOwned(dir: Dir, names: readonly string[], owner: Ownership): void {
   }
 }
 
-/** A directory that a killed run made as root, and had no time to give away, belongs to the account after this. */
-function repairOwner(dir: Dir, owner: Ownership): void {
-  const status = fstat(dir);
-  if (process.geteuid?.() === 0 && status.uid === 0n && owner.uid !== 0)
-    own(dir.fd, Number(status.mode & 0o777n), owner);
+/**
+ * While the instance is being made a directory may be there that somebody made beforehand, with any mode and group, or a
+ * killed run as root: it is the account's alone after this. One of another account than root and the server account is
+ * left as it is: nobody gave it to us.
+ */
+function takeOver(dir: Dir, owner: Owner): void {
+  const { uid, gid, mode } = fstat(dir);
+  const self = process.geteuid?.();
+  const isAccounts = Number(uid) === owner.uid;
+  const mayTake = self === 0 ? isAccounts || uid === 0n : isAccounts && self === owner.uid;
+  const isRight = isAccounts && Number(gid) === owner.gid && (Number(mode) & 0o7777) === DIRECTORY_MODE;
+  if (!mayTake || isRight) return;
+  // The account may do that too, to the group that it runs with.
+  giveTo(dir.fd, owner);
+  own(dir.fd, DIRECTORY_MODE);
 }
 
 /**

@@ -28,6 +28,13 @@ export type DirectoryProblemCode =
   /** An entry larger than the reader holds. */
   | 'DIR_ENTRY_SIZE';
 
+/** Codes of what is told of entries that are taken; part of the `--json` promise. */
+export type DirectoryWarningCode =
+  /** The last line of an LDIF file has no line end: the file may be cut off. */
+  | 'DIR_LDIF_CUT'
+  /** `mailQuota` is more than 4.x can hold; the most that it can is taken. */
+  | 'DIR_QUOTA_LARGE';
+
 export interface DirectoryUser {
   readonly kind: 'user';
   /** First value, case kept; safe as one path component. */
@@ -54,8 +61,7 @@ export interface DirectoryProblem {
 /** Something to know about an entry that was taken. */
 export interface DirectoryWarning {
   readonly kind: 'warning';
-  /** The last line of an LDIF file has no line end: the file may be cut off. */
-  readonly code: 'DIR_LDIF_CUT';
+  readonly code: DirectoryWarningCode;
   readonly dn: string;
   readonly message: string;
 }
@@ -82,5 +88,5 @@ export interface RawEntry {
 
 /** What a source yields before uids are compared. `uid` of a problem, when readable, still counts as taken. */
 export type SourceItem =
-  | { readonly item: DirectoryUser; readonly uid: string }
+  | { readonly item: DirectoryUser; readonly uid: string; readonly warning?: DirectoryWarning }
   | { readonly item: DirectoryProblem | DirectoryWarning; readonly uid: string | null };

@@ -41,7 +41,8 @@ export async function* uniqueUsers(
     const packed = blocks[index] as Buffer;
     // Each block is needed once.
     blocks[index] = EMPTY;
-    for (const { uid, item } of JSON.parse(inflateRawSync(packed).toString('utf8')) as SourceItem[]) {
+    for (const found of JSON.parse(inflateRawSync(packed).toString('utf8')) as SourceItem[]) {
+      const { uid, item } = found;
       if (item.kind === 'user' && uid !== null && seen.isRepeated(uid)) {
         yield problem(
           uid,
@@ -51,6 +52,7 @@ export async function* uniqueUsers(
         ).item;
       } else {
         yield item;
+        if ('warning' in found) yield found.warning;
       }
     }
   }

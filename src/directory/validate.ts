@@ -4,7 +4,8 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { escapeLogText } from '../log/log.js';
-import type { DirectoryProblemCode, DirectoryWarning, RawEntry, SourceItem } from './types.js';
+import { LARGEST_QUOTA, parseQuotaBytes, QUOTA_TEXT_LIMIT } from '../store/quota.js';
+import type { DirectoryProblemCode, DirectoryWarning, DirectoryWarningCode, RawEntry, SourceItem } from './types.js';
 
 /** What is asked of a directory for each user, as the schema spells it. */
 export const USER_ATTRIBUTES = ['uid', 'mailMessageStore', 'mailQuota', 'mail', 'cn'] as const;
@@ -69,7 +70,13 @@ export function validateEntry(entry: RawEntry): SourceItem {
   const mail = firstText(values('mail'));
   const cn = firstText(values('cn'));
   const shownDn = dn.slice(0, TEXT_LIMIT);
-  return { uid, item: { kind: 'user', uid, storePath: storePath.path, quota: quota.bytes, mail, cn, dn: shownDn } };
+  const item = { kind: 'user', uid, storePath: storePath.path, quota: quota.bytes, mail, cn, dn: shownDn } as const;
+  return quota.isReduced ? { uid, item, warning: quotaWarning(shown, dn) } : { uid, item };
+}
+
+function quotaWarning(uid: string, dn: string): DirectoryWarning {
+  const message = `The mailQuota of ${uid} is more than 4.x can hold and becomes ${LARGEST_QUOTA}.`;
+  return directoryWarning('DIR_QUOTA_LARGE', dn, message);
 }
 
 /** A problem as sources yield it. `uid` when one could be read: it still counts as taken. */
@@ -77,8 +84,12 @@ export function problem(uid: string | null, code: DirectoryProblemCode, dn: stri
   return { uid, item: { kind: 'problem', code, dn: dn.slice(0, TEXT_LIMIT), message } };
 }
 
-export function warning(code: DirectoryWarning['code'], dn: string, message: string): SourceItem {
-  return { uid: null, item: { kind: 'warning', code, dn: dn.slice(0, TEXT_LIMIT), message } };
+export function warning(code: DirectoryWarningCode, dn: string, message: string): SourceItem {
+  return { uid: null, item: directoryWarning(code, dn, message) };
+}
+
+function directoryWarning(code: DirectoryWarningCode, dn: string, message: string): DirectoryWarning {
+  return { kind: 'warning', code, dn: dn.slice(0, TEXT_LIMIT), message };
 }
 
 /**
@@ -121,16 +132,16 @@ export function parseStorePath(values: readonly Uint8Array[]): StorePath {
   return { path: `/${parts.join('/')}` };
 }
 
-type Quota = { readonly bytes: number | null; readonly fault?: undefined } | { readonly fault: string };
+type Quota =
+  | { readonly bytes: number | null; readonly isReduced: boolean; readonly fault?: undefined }
+  | { readonly fault: string };
 
-/** Decimal bytes, exact (up to 2^53 - 1). */
+/** Decimal bytes, LARGEST_QUOTA at most. */
 export function parseQuota(values: readonly Uint8Array[]): Quota {
   const [first] = values;
-  if (first === undefined) return { bytes: null };
-  const digits = first.length > 64 ? '' : text(first).replace(/^ +| +$/g, '');
-  if (!/^[0-9]+$/.test(digits)) return { fault: 'is not a decimal number of bytes' };
-  const bytes = Number(digits);
-  return Number.isSafeInteger(bytes) ? { bytes } : { fault: 'is too large a number' };
+  if (first === undefined) return { bytes: null, isReduced: false };
+  const read = first.length > QUOTA_TEXT_LIMIT ? undefined : parseQuotaBytes(text(first).replace(/^ +| +$/g, ''));
+  return read ?? { fault: 'is not a decimal number of bytes' };
 }
 
 function text(bytes: Uint8Array): string {

@@ -29,7 +29,7 @@ export interface Dir {
 export type Name = string | Uint8Array;
 
 /** Of a directory that is made, unless somebody says otherwise. */
-const DIRECTORY_MODE = 0o700;
+export const DIRECTORY_MODE = 0o700;
 
 const throughProc = process.platform === 'linux' && fs.existsSync('/proc/self/fd');
 
@@ -160,12 +160,15 @@ export function mustChown(owner: Ownership | undefined): owner is { uid: number;
 
 /** Sets owner and mode of an open file or directory. */
 export function own(fd: number, mode: number, owner?: Ownership): void {
-  if (mustChown(owner)) {
-    effect('chown');
-    onDescriptor(fd, () => fs.fchownSync(fd, owner.uid, owner.gid));
-  }
+  if (mustChown(owner)) giveTo(fd, owner);
   effect('chmod');
   onDescriptor(fd, () => fs.fchmodSync(fd, mode));
+}
+
+/** Gives an open file or directory away. */
+export function giveTo(fd: number, { uid, gid }: Required<Ownership>): void {
+  effect('chown');
+  onDescriptor(fd, () => fs.fchownSync(fd, uid, gid));
 }
 
 /**

@@ -6,7 +6,7 @@
  * what says why something could not be opened.
  */
 import { constants } from 'node:os';
-import { hasErrno } from '../errors.js';
+import { hasErrno, isNotThere } from '../errors.js';
 import { loadAddon } from './addon.js';
 import {
   checkName,
@@ -66,12 +66,12 @@ export function walk(dir: Dir, names: readonly Name[]): Dir {
   return current ?? reopen(dir);
 }
 
-/** The same; undefined when it is not there, which is ENOENT and whatever else is named. */
+/** The same; undefined when it is not there (`isNotThere`), or for whatever else is named. */
 export function walkIfThere(dir: Dir, names: readonly Name[], ...others: readonly string[]): Dir | undefined {
   try {
     return walk(dir, names);
   } catch (error) {
-    if (hasErrno(error, 'ENOENT', ...others)) return undefined;
+    if (isNotThere(error) || hasErrno(error, ...others)) return undefined;
     throw error;
   }
 }

@@ -12,6 +12,7 @@
 
 import type { Dir, Ownership } from '../fs/dir.js';
 import type { SmallFiles } from '../fs/glance.js';
+import type { LogLevel } from '../log/log.js';
 import type { AclEntry } from '../store/types.js';
 
 /** Something a person should know that loses nothing; it never changes an exit code. */
@@ -42,7 +43,7 @@ export interface SourceSettings {
   readonly quotaDefault: number | null;
   /** As written; the unit was never documented. */
   readonly maxQueueTime: string | null;
-  readonly logLevel: string | null;
+  readonly logLevel: LogLevel | null;
   readonly allowBareLf: boolean | null;
   readonly singleCopy: boolean | null;
 }
@@ -60,7 +61,7 @@ export interface SourceConfiguration {
   readonly serverUser: string;
   readonly serverGroup: string;
   readonly settings: SourceSettings;
-  /** Keys that this program does not know, in file order, spelled as found. */
+  /** Keys that this program does not know, in file order, spelled as found; one may come several times. */
   readonly unknown: readonly { readonly key: string; readonly value: string; readonly line: number }[];
   readonly warnings: readonly SourceWarning[];
 }
@@ -183,8 +184,9 @@ export interface MailSource {
    * for a format that no engine knows; undefined when the folder has no index. Throws as readIndex.
    */
   withPlainIndex?<T>(folder: Dir, accountUid: number, read: (fd: number) => T): T | undefined;
+  /** Throws MailhaulError ACL_UNREADABLE (permission, I/O); EMFILE and its like. */
   readAcl(folder: Dir, files?: SmallFiles): SourceAcl;
-  /** `mailbox` is the user's mailbox directory. */
+  /** `mailbox` is the user's mailbox directory. Throws MailhaulError SUBSCRIPTIONS_UNREADABLE; EMFILE and its like. */
   readSubscriptions(mailbox: Dir): SourceSubscriptions;
   /**
    * Tries once, never waits; when `busy`, close `folder`. Throws MailhaulError FOLDER_LOCK when the lock cannot be used at

@@ -141,8 +141,8 @@ function* listNameChanges(tables: Tables): Generator<NameChange> {
   }
 }
 
-function* listKeys(table: Table): Generator<string> {
-  for (const { key } of table.scan(Buffer.alloc(0))) yield key.toString();
+function* listKeys(table: Table): Generator<Buffer> {
+  for (const { key } of table.scan(Buffer.alloc(0))) yield key;
 }
 
 function getQuota(tables: Tables, uid: string): QuotaRecord | undefined {

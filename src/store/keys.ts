@@ -18,6 +18,12 @@ export function nameKey(name: string): Buffer {
   return Buffer.concat([bytes.subarray(0, PLAIN_KEY_BYTES), CUT_MARK, createHash('sha256').update(bytes).digest()]);
 }
 
+/** The name of a key, for messages; of one that was cut its beginning. */
+export function shownKey(key: Buffer): string {
+  const cut = key.indexOf(CUT_MARK);
+  return cut < 0 ? key.toString() : `${key.toString('utf8', 0, cut)}…`;
+}
+
 /** The bytes with which the key of every name that begins with `prefix` begins. */
 export function prefixKey(prefix: string): Buffer {
   return Buffer.from(prefix).subarray(0, PLAIN_KEY_BYTES);

@@ -94,8 +94,8 @@ export interface MailboxDatabase {
   highestUidvalidity(owner: string): number;
   /** Deletes and renames whose directories may not have followed. */
   nameChanges(): Iterable<NameChange>;
-  /** Keys of a table, ascending: uids, or of a very long uid its name key (docs/formats/mboxlist.md). */
-  keys(table: 'quota' | 'subscr' | 'peruser'): Iterable<string>;
+  /** Keys of a table, ascending: name keys of uids (keys.ts). */
+  keys(table: 'quota' | 'subscr' | 'peruser'): Iterable<Buffer>;
   /** Runs `change` in one transaction; resolves when it is durable (LMDB `flushed`). */
   update<T>(change: (writes: MailboxWrites) => T): Promise<T>;
   close(): Promise<void>;

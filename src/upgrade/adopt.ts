@@ -5,7 +5,7 @@
  * still is root, over the folders it is about to do. The note stays: another such run may be killed later.
  */
 import { closeSync } from 'node:fs';
-import { hasErrno } from '../errors.js';
+import { hasErrno, isNotThere } from '../errors.js';
 import { statOpen } from '../fs/descriptor.js';
 import { adoptDir, closeDir, type Dir, list, type Name, openDir, own, stat } from '../fs/dir.js';
 import { openFile } from '../fs/file.js';
@@ -83,7 +83,7 @@ function descend(root: Dir, names: readonly Name[], owner?: Owner): Dir | undefi
       if (owner !== undefined) adoptDir(current, owner);
     } catch (error) {
       // What is in the way is reported by the run itself.
-      if (!hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) throw error;
+      if (!isNotThere(error) && !hasErrno(error, 'ENOTDIR', 'ELOOP')) throw error;
       return undefined;
     } finally {
       if (parent !== root) closeDir(parent);

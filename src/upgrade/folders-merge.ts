@@ -197,7 +197,7 @@ class UserMerge {
       const message = `Another folder has the 4.x name already; this one is ${mailbox}.`;
       this.warnings.push({ user: this.user.uid, folder: found.legacyName, code: 'FOLDER_RENAMED', message });
     }
-    this.put(folder, old, found.header?.uidnext ?? 1, found.acl);
+    this.put(folder, old, found.header?.uidnext ?? 1, found.acl ?? this.aclOnRecord(mailbox));
   }
 
   /** The mapping has it as migrated, the mailbox database does not: nothing of it is written. */
@@ -259,8 +259,13 @@ class UserMerge {
       const what = lost ? 'a mailbox that was made in 4.x has its name' : 'it will be empty';
       this.warnings.push({ ...folder, message: `The folder is gone from 3.x since the last \`upgrade -s\`; ${what}.` });
       if (lost) this.changes.push({ folder: gone, putFolder: true, mailbox: null });
-      else this.put(gone, old, 1, this.earlier.mailboxes.get(old.mailbox)?.acl ?? []);
+      else this.put(gone, old, 1, this.aclOnRecord(old.mailbox));
     }
+  }
+
+  /** Access rights that an earlier run read. */
+  private aclOnRecord(mailbox: string): MailboxRecord['acl'] {
+    return this.earlier.mailboxes.get(mailbox)?.acl ?? [];
   }
 
   private fresh(

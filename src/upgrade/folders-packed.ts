@@ -13,8 +13,8 @@ import { pathBytes, pathKey } from './folders-names.js';
 import type { FolderProblem } from './folders-report.js';
 import type { SourceFolder, UserMailbox } from './folders-user.js';
 
-/** key, inode, indexBytes, uidvalidity and uidnext (0: the header is lost), acl. */
-type PackedFolder = readonly [string, string, number, number, number, readonly AclEntry[]];
+/** key, inode, indexBytes, uidvalidity and uidnext (0: the header is lost), acl (undefined: could not be read). */
+type PackedFolder = readonly [string, string, number, number, number, readonly AclEntry[] | undefined];
 
 export type PackedMailbox =
   | Exclude<UserMailbox, { kind: 'read' }>
@@ -58,7 +58,7 @@ function sizeOf({ folders, unread, subscriptions, errors, warnings }: Extract<Us
   for (const { folder, message } of [...errors, ...warnings]) size += OF_ENTRY + folder.length + message.length;
   for (const { path, acl } of folders) {
     size += pathBytes(path);
-    for (const { identifier, rights } of acl) size += OF_ENTRY + identifier.length + rights.length;
+    for (const { identifier, rights } of acl ?? []) size += OF_ENTRY + identifier.length + rights.length;
   }
   for (const path of unread) size += pathBytes(path);
   for (const path of subscriptions ?? []) size += pathBytes(path);

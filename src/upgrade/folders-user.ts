@@ -2,7 +2,7 @@
  * Reads the folders of one user from the 3.x store: what is there, and what could not be read. Nothing is
  * decided here but what a folder is; nothing is written.
  */
-import { hasErrno, isOutOfResources, MailhaulError, messageOf } from '../errors.js';
+import { hasErrno, isNotThere, isOutOfResources, MailhaulError, messageOf } from '../errors.js';
 import { closeDir, type Dir, fstat, openDir } from '../fs/dir.js';
 import type { FolderItem, MailSource } from '../source/types.js';
 import { legacyPath } from '../store/names.js';
@@ -20,7 +20,8 @@ export interface SourceFolder {
   readonly indexBytes: number;
   /** undefined: the header is lost. */
   readonly header: { readonly uidvalidity: number; readonly uidnext: number } | undefined;
-  readonly acl: readonly AclEntry[];
+  /** undefined: could not be read, which is among the errors. */
+  readonly acl: readonly AclEntry[] | undefined;
 }
 
 /**
@@ -61,7 +62,7 @@ export function readUserMailbox(
   try {
     mailbox = openDir(store, uid);
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return { kind: 'missing' };
+    if (isNotThere(error)) return { kind: 'missing' };
     if (hasErrno(error, 'ENOTDIR', 'ELOOP')) {
       const message = 'The mailbox directory is a symbolic link or no directory; it was not opened.';
       return { kind: 'unusable', code: 'USER_DIRECTORY', message };
@@ -106,7 +107,7 @@ function readFolders(source: MailSource, mailbox: Dir, uid: string): UserMailbox
       continue;
     }
     try {
-      folders.push(readFolder(source, item, uid, warnings));
+      folders.push(readFolder(source, item, uid, errors, warnings));
     } catch (error) {
       if (isOutOfResources(error)) throw error;
       const code = codeOf(error, 'FOLDER_UNREADABLE');
@@ -126,14 +127,11 @@ function readFolder(
   source: MailSource,
   item: Extract<FolderItem, { kind: 'folder' }>,
   uid: string,
+  errors: FolderProblem[],
   warnings: FolderProblem[],
 ): SourceFolder {
   const legacyName = legacyPath(item.path);
   const index = source.lookAtIndex(item.dir, item.files);
-  const acl = source.readAcl(item.dir, item.files);
-  for (const { code, message, where } of acl.warnings) {
-    warnings.push({ user: uid, folder: legacyName, code, message: where === '' ? message : `${message} (${where})` });
-  }
   return {
     // The generator may reuse its array while it walks on.
     path: [...item.path],
@@ -142,9 +140,35 @@ function readFolder(
     inode: String(item.inode),
     indexBytes: index.bytes,
     header: index.header,
-    acl: acl.entries,
+    acl: readAcl(source, item, { user: uid, folder: legacyName }, errors, warnings),
   };
 }
+
+/** Mail does not wait for its access rights: the folder goes on, and what is on record of them stays (folders-merge.ts). */
+function readAcl(
+  source: MailSource,
+  { dir, files }: Extract<FolderItem, { kind: 'folder' }>,
+  about: Pick<FolderProblem, 'user' | 'folder'>,
+  errors: FolderProblem[],
+  warnings: FolderProblem[],
+): readonly AclEntry[] | undefined {
+  try {
+    const acl = source.readAcl(dir, files);
+    for (const { code, message, where } of acl.warnings) {
+      warnings.push({ ...about, code, message: where === '' ? message : `${message} (${where})` });
+    }
+    return acl.entries;
+  } catch (error) {
+    if (isOutOfResources(error)) throw error;
+    errors.push({ ...about, code: codeOf(error, 'ACL_UNREADABLE'), message: `${messageOf(error)} ${KEPT}` });
+    return undefined;
+  }
+}
+
+/** Of rights and subscriptions that cannot be read. */
+const KEPT =
+  'What an earlier `upgrade -s` read stays. Correct its owner and mode, or repair the disk, and run `upgrade -s` again ' +
+  'before messages are upgraded.';
 
 function readSubscriptions(
   source: MailSource,
@@ -161,7 +185,8 @@ function readSubscriptions(
     return read.folders;
   } catch (error) {
     if (isOutOfResources(error)) throw error;
-    errors.push({ user: uid, folder: '', code: codeOf(error, 'SUBSCRIPTIONS_UNREADABLE'), message: messageOf(error) });
+    const code = codeOf(error, 'SUBSCRIPTIONS_UNREADABLE');
+    errors.push({ user: uid, folder: '', code, message: `${messageOf(error)} ${KEPT}` });
     return undefined;
   }
 }

@@ -10,7 +10,7 @@
  * Invariants: nothing is written before everything that can refuse the run was checked; `-m` and `-u` refuse
  * until the finished mark is there; every step can be repeated, so a killed run is simply run again.
  */
-import { createInstance, type Instance, OPTION, partitionPathOption } from '../config/instance.js';
+import { addMissingOptions, createInstance, type Instance, OPTION, partitionPathOption } from '../config/instance.js';
 import { becomeAccount, enterAccount } from '../config/privileges.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
 import { describeError, EXIT, hasErrno, isOutOfResources, MailhaulError, messageOf } from '../errors.js';
@@ -39,7 +39,7 @@ import { checkWorkDir, openSite, type Site } from './folders-site.js';
 import type { StorePlan } from './folders-users.js';
 import { createChangeWriter } from './folders-write.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
-import { settingsFrom, warningsOf } from './setup.js';
+import { carriedOptions, settingsFrom, warningsOf } from './setup.js';
 import type { MappingDatabase, MappingMeta } from './types.js';
 
 export type { FoldersOptions } from './folders-options.js';
@@ -174,7 +174,7 @@ async function write(
     const log = instance.openLog('upgrade', options.logLevel);
     closers.push(() => log.close());
     begin(log, recorder, site);
-    await recordSource(instance, site);
+    await recordSource(instance, site, recorder);
     makePartitions(site, work);
     // With the users of before: if the run is killed ahead of the next step, the mapping is finished, and theirs.
     writeUpgradeConf(
@@ -244,12 +244,17 @@ function begin(log: Log, recorder: Recorder, site: Site): void {
   recorder.attach(log);
 }
 
-/** Before the first folder is: a run that is killed has said whose folders the databases hold. */
-async function recordSource(instance: Instance, { from, configuration }: Site): Promise<void> {
+/**
+ * Before the first folder is: a run that is killed has said whose folders the databases hold. An instance that was made
+ * without this 3.x installation (`msg-setup` without --from) gets its settings now.
+ */
+async function recordSource(instance: Instance, { from, configuration }: Site, recorder: Recorder): Promise<void> {
   await instance.config.update([
     { option: OPTION.from, language: null, value: from },
     { option: OPTION.mailboxDirectory, language: null, value: configuration.mailboxDirectory },
   ]);
+  const added = await addMissingOptions(instance.config, carriedOptions(configuration));
+  if (added.length > 0) recorder.notice(`options of 3.x that configdb had not: ${added.join(', ')}`);
 }
 
 function makePartitions(site: Site, work: CheckedWork): void {

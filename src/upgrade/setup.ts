@@ -3,7 +3,7 @@
  */
 import { resolve } from 'node:path';
 import { lookupAccount } from '../config/account.js';
-import { checkValue, isOptionName } from '../config/configdb.js';
+import { checkValue, isOptionName, VALUE_LIMIT } from '../config/configdb.js';
 import {
   createInstance,
   detectInstallation,
@@ -18,7 +18,6 @@ import { checkIdentity } from '../config/privileges.js';
 import { withoutPassword } from '../directory/url.js';
 import { MailhaulError } from '../errors.js';
 import { closeDir, type Dir, openRootOr } from '../fs/dir.js';
-import { LOG_LEVELS } from '../log/log.js';
 import { nsms3 } from '../source/nsms3/source.js';
 import type { MailSource, SourceConfiguration } from '../source/types.js';
 
@@ -33,6 +32,9 @@ export const DIRECTORY_OPTION = {
 /** Prefix of options that hold 3.x keys this package does not know. */
 const UNKNOWN_PREFIX = 'local.upgrade.unknown.';
 
+/** Between the values of one: none begins or ends with it (docs/formats/instance.md). */
+const VALUE_SEPARATOR = '\t';
+
 /** Lines that one message lists. */
 const LINES_LISTED = 20;
 
@@ -43,7 +45,6 @@ const NOT_SHOWN = '…';
 export function carriedOptions(configuration: SourceConfiguration): Map<string, string> {
   const { settings, directory } = configuration;
   const yesNo = (flag: boolean | null): string | null => (flag === null ? null : flag ? 'yes' : 'no');
-  const level = LOG_LEVELS.find((name) => name.toLowerCase() === settings.logLevel?.toLowerCase());
   const wanted: [string, string | number | null][] = [
     [DIRECTORY_OPTION.url, directory.url],
     [DIRECTORY_OPTION.baseDn, directory.baseDn],
@@ -59,19 +60,47 @@ export function carriedOptions(configuration: SourceConfiguration): Map<string, 
     ['service.smtp.maxqueuetime', settings.maxQueueTime],
     ['service.smtp.allowbarelf', yesNo(settings.allowBareLf)],
     ['store.singlecopy', yesNo(settings.singleCopy)],
-    ['logfile.default.loglevel', level ?? null],
+    ['logfile.default.loglevel', settings.logLevel],
     ['local.upgrade.postofficedirectory', configuration.postOfficeDirectory],
-    ...configuration.unknown.map(({ key, value }): [string, string] => [unknownOption(key), value]),
   ];
   const options = new Map<string, string>();
   for (const [option, value] of wanted) {
-    if (value !== null && isOptionName(option) && isValue(option, String(value))) options.set(option, String(value));
+    if (value !== null && isOption(option, String(value))) options.set(option, String(value));
   }
+  for (const [option, value] of unknownOptions(configuration).kept) options.set(option, value);
   return options;
 }
 
+interface UnknownOptions {
+  readonly kept: ReadonlyMap<string, string>;
+  /** Lines that no option can hold. */
+  readonly lost: readonly number[];
+}
+
+/** The values of a key that comes several times are one option, in the order of the file, as far as one can hold them. */
+function unknownOptions({ unknown }: SourceConfiguration): UnknownOptions {
+  const found = new Map<string, { readonly values: string[]; bytes: number }>();
+  const lost: number[] = [];
+  for (const { key, value, line } of unknown) {
+    const option = unknownOption(key);
+    const entry = found.get(option) ?? { values: [], bytes: -VALUE_SEPARATOR.length };
+    // Counted, not joined for each line: a file may have hundreds of thousands of one key.
+    const bytes = entry.bytes + VALUE_SEPARATOR.length + Buffer.byteLength(value);
+    if (bytes > VALUE_LIMIT || !isOption(option, value)) {
+      lost.push(line);
+      continue;
+    }
+    entry.values.push(value);
+    entry.bytes = bytes;
+    found.set(option, entry);
+  }
+  const kept = new Map(Array.from(found, ([option, { values }]) => [option, values.join(VALUE_SEPARATOR)]));
+  return { kept, lost };
+}
+
 /** 3.x text that a line of configdb cannot hold is not carried; it was no setting of 3.x either. */
-function isValue(option: string, value: string): boolean {
+function isOption(option: string, value: string): boolean {
+  if (!isOptionName(option)) return false;
   try {
     checkValue(option, value);
     return value !== '';
@@ -166,7 +195,7 @@ export async function setUpInstance(options: SetupOptions): Promise<SetupReport>
       ? existingSettings(instance, configuration, from, options)
       : newSettings(configuration, from, options);
   const account = lookupAccount(settings.serverUser, settings.serverGroup);
-  checkIdentity(account, settings.serverUser);
+  checkIdentity(account);
   const before = optionsOf(found === '4.x' ? instance : undefined);
   const dryRun = options.dryRun === true;
   if (!dryRun) (await createInstance(instance, settings)).close();
@@ -216,13 +245,12 @@ function unknownOption(key: string): string {
  */
 export function warningsOf(configuration: SourceConfiguration | undefined): string[] {
   if (configuration === undefined) return [];
-  const carried = carriedOptions(configuration);
+  const { lost } = unknownOptions(configuration);
   const told = configuration.warnings.map(({ where, message }) =>
     where === '' ? `NscpMail.conf: ${message}` : `NscpMail.conf, ${where}: ${message}`,
   );
-  const lost = configuration.unknown.filter(({ key }) => !carried.has(unknownOption(key)));
   if (lost.length === 0) return told;
-  const lines = lost.slice(0, LINES_LISTED).map(({ line }) => line);
+  const lines = lost.slice(0, LINES_LISTED);
   const more = lost.length > lines.length ? ' and more' : '';
   return [
     ...told,

@@ -9,7 +9,7 @@ import {
   type FolderEngine,
   OUTPUT_BYTES,
 } from '../engine/types.js';
-import { describeError, hasErrno, MailhaulError, systemCause } from '../errors.js';
+import { describeError, hasErrno, isNotThere, MailhaulError, systemCause } from '../errors.js';
 import { closeDir, type Dir, fstat, stat } from '../fs/dir.js';
 import { tryFlock } from '../fs/flock.js';
 import { flockPids } from '../fs/holders.js';
@@ -189,7 +189,7 @@ export function openSource(task: { id: number; source: Place }): Dir | 'missing'
   try {
     return walk(rootOf(task.source), task.source.components);
   } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return 'missing';
+    if (isNotThere(error)) return 'missing';
     const link = hasErrno(error, 'ELOOP', 'ENOTDIR');
     const what = link
       ? 'A link or another file stands in place of the 3.x folder; it was not followed.'

@@ -6,6 +6,7 @@
  * partition is a generous estimate to plan with.
  */
 import { partitionPaths } from '../config/partition-paths.js';
+import { checkIdentity } from '../config/privileges.js';
 import { selectEngine } from '../engine/engines.js';
 import { MESSAGE_ERRORS } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
@@ -65,8 +66,9 @@ export interface SurveyReport {
 
 const PROBLEMS_KEPT = 10_000;
 
+/** As the run itself would end: with SPACE_NEEDED (space.ts) where the messages cannot fit. */
 export function surveyExitCode(report: SurveyReport): ExitCode {
-  if (report.devices.some(isShort)) return EXIT.refused;
+  if (report.devices.some(isShort)) return EXIT.halted;
   return report.problems.length > 0 ? EXIT.partial : EXIT.ok;
 }
 
@@ -90,6 +92,7 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
   };
   try {
     const { mapping, mailboxes, instance } = session;
+    checkIdentity(instance.account);
     const pathOf = partitionPaths(instance);
     refuseOldMapping(mapping, mailboxes, session.workDir);
     const selection = selectFolders(mapping, session.workDir, options);

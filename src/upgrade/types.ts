@@ -121,6 +121,8 @@ export interface MappingDatabase {
   /** A run with `--take-foreign` was once started as root. */
   takesForeign(): boolean;
   user(uid: string): MappingUser | undefined;
+  /** There is a user whose uid has this name key (store/keys.ts). */
+  hasUserKey(key: Buffer): boolean;
   users(): Iterable<MappingUser>;
   folder(id: number): MappingFolder | undefined;
   folderByMailbox(name: string): MappingFolder | undefined;

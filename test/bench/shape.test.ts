@@ -145,3 +145,12 @@ it('keeps a giant folder giant', () => {
   const counts = scaledDown(giant, 'seed', 10_000).counts!;
   expect(Math.max(...counts) / counts.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0.9);
 });
+
+it('takes the store path of an instance as the reader of NscpMail.conf does: blanks are those of ASCII', () => {
+  const instance = path.join(work, 'msg-other');
+  const mail = path.join(work, 'citt\u00e0\u00a0');
+  fs.mkdirSync(path.join(instance, 'config'), { recursive: true });
+  fs.mkdirSync(mail);
+  fs.writeFileSync(path.join(instance, 'config/NscpMail.conf'), `Version: 3.6\r\n mailboxdirectory : ${mail} \r\n`);
+  expect(readShape([instance]).storePaths).toEqual([mail]);
+});

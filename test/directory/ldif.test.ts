@@ -50,6 +50,17 @@ describe('LDIF that RFC 2849 allows', () => {
     },
   );
 
+  it('gives the warning of an entry right behind its user, and none of one that is skipped', async () => {
+    const large = 'mailQuota: 9223372036854775807';
+    const items = await readText(`${record('bob', large)}${record('eve', large)}${record('EVE')}`);
+    expect(items.map((item) => (item.kind === 'user' ? item.uid : item.code))).toEqual([
+      'bob',
+      'DIR_QUOTA_LARGE',
+      'DIR_DUPLICATE_UID',
+      'DIR_DUPLICATE_UID',
+    ]);
+  });
+
   it('may fold lines anywhere, also within a name, a value and base64', async () => {
     const store = base64('/disk2/mail');
     const items = await readText(

@@ -96,14 +96,21 @@ describe('a quota', () => {
   const quota = (text: string) => parseQuota([Buffer.from(text)]);
 
   it('is decimal bytes; 0 is no limit, absent the default', () => {
-    expect(parseQuota([])).toEqual({ bytes: null });
-    expect(quota('0')).toEqual({ bytes: 0 });
-    expect(quota('20971520')).toEqual({ bytes: 20971520 });
-    expect(quota(' 7 ')).toEqual({ bytes: 7 });
-    expect(quota('9007199254740991')).toEqual({ bytes: 2 ** 53 - 1 });
+    expect(parseQuota([])).toEqual({ bytes: null, isReduced: false });
+    expect(quota('0')).toEqual({ bytes: 0, isReduced: false });
+    expect(quota('20971520')).toEqual({ bytes: 20971520, isReduced: false });
+    expect(quota(' 7 ')).toEqual({ bytes: 7, isReduced: false });
+    expect(quota('9007199254740991')).toEqual({ bytes: 2 ** 53 - 1, isReduced: false });
   });
 
-  it.each(['', '-1', '1k', '0x10', '1e3', '1.5', '9007199254740992', '9'.repeat(100), '٣'])('is never %j', (text) => {
+  it.each(['9007199254740992', '9223372036854775807', '9'.repeat(64)])(
+    'of %s is the most that 4.x can hold',
+    (text) => {
+      expect(quota(text)).toEqual({ bytes: 2 ** 53 - 1, isReduced: true });
+    },
+  );
+
+  it.each(['', '-1', '1k', '0x10', '1e3', '1.5', '9'.repeat(65), '٣'])('is never %j', (text) => {
     expect(quota(text)).toHaveProperty('fault');
   });
 });
@@ -151,6 +158,14 @@ describe('an entry', () => {
     ['DIR_QUOTA', { uid: ['bob'], mailquota: ['much'] }],
   ])('that breaks a rule becomes %s', (code, attributes) => {
     expect(validateEntry(entry(attributes)).item).toMatchObject({ kind: 'problem', code });
+  });
+
+  it('with a quota that 4.x cannot hold becomes a user, with a warning', () => {
+    const found = validateEntry(entry({ uid: ['bob'], mailquota: ['9223372036854775807'] }));
+    expect(found).toMatchObject({
+      item: { kind: 'user', uid: 'bob', quota: 2 ** 53 - 1 },
+      warning: { kind: 'warning', code: 'DIR_QUOTA_LARGE', dn: 'uid=x,o=airius.com' },
+    });
   });
 
   it('shows a hostile uid without its control characters', () => {

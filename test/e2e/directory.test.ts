@@ -126,21 +126,24 @@ describe('entries', () => {
     expect(users(site).sort()).toEqual(['Anna', 'primary-uid']);
   });
 
-  it('have a quota: bytes, 0 no limit, absent the default; one that is no number is reported', async () => {
+  it('have a quota: bytes, 0 no limit, absent the default; one that is no number, or too large, is reported', async () => {
     site = handSite();
     const result = withEntries(site, [
       entry('absent'),
       entry('none', { mailQuota: '0' }),
       entry('some', { mailQuota: '20971520' }),
       entry('large', { mailQuota: '5000000000' }),
+      entry('unlimited', { mailQuota: '9223372036854775807' }),
       entry('bad', { mailQuota: '20M' }),
     ]);
     expect(result.status).toBe(1);
-    expect(foldersResult(result).errors).toMatchObject([{ code: 'DIR_QUOTA' }]);
+    const { errors, warnings } = foldersResult(result);
+    expect(errors).toMatchObject([{ code: 'DIR_QUOTA' }]);
+    expect(warnings.filter(({ code }) => code.startsWith('DIR_'))).toMatchObject([{ code: 'DIR_QUOTA_LARGE' }]);
     const limits = await databases(site.store, (_, mailboxes) =>
-      ['absent', 'none', 'some', 'large', 'bad'].map((uid) => mailboxes.quota(uid)?.limit),
+      ['absent', 'none', 'some', 'large', 'unlimited', 'bad'].map((uid) => mailboxes.quota(uid)?.limit),
     );
-    expect(limits).toEqual([null, 0, 20971520, 5_000_000_000, undefined]);
+    expect(limits).toEqual([null, 0, 20971520, 5_000_000_000, 2 ** 53 - 1, undefined]);
   });
 
   it('without a mailbox directory get an empty INBOX, with a warning; exit 0', () => {
@@ -156,6 +159,33 @@ describe('entries', () => {
     });
     expect(site.mailbox('user/fred/INBOX').uidvalidity).toBeGreaterThan(800_000_000);
     expect(fs.existsSync(path.join(site.store.mailbox, 'fred'))).toBe(false);
+  });
+
+  it('with a uid that no directory can have for a name are such users, for every command', () => {
+    site = handSite();
+    const { store } = site;
+    store.folder(store.mailbox, 'fred', 'INBOX', INDEX(5));
+    const result = withEntries(
+      site,
+      ['fred', 'u'.repeat(256), 'v'.repeat(4096)].map((uid) => entry(uid)),
+    );
+    expect([result.status, foldersResult(result).users]).toMatchObject([0, { skipped: 0, withoutMailbox: 2 }]);
+    const fred = path.join(store.root, 'fred.txt');
+    const head = fs.readFileSync(path.join(store.mailbox, '__up.primary.txt'), 'utf8').split('\n').slice(0, 3);
+    fs.writeFileSync(fred, [...head, 'fred', ''].join('\n'));
+    for (const args of [
+      ['-s', '--dry-run', '--directory', store.ldif],
+      ['-u', fred, '--take-foreign'],
+      ['-m', '--dry-run'],
+      // The second run with --take-foreign looks for what a killed one left root's.
+      ['-m', '--take-foreign'],
+      ['--verify'],
+      ['-m', '-r'],
+      ['--reset', '--yes'],
+    ]) {
+      const { status, stdout, stderr } = site.run('upgrade', ...args);
+      expect(status, `${args.join(' ')}: ${stdout}${stderr}`).toBe(0);
+    }
   });
 });
 

@@ -112,7 +112,8 @@ describe('pack', () => {
   const none = { unread: [], subscriptions: undefined, errors: [], warnings: [] };
 
   it('gives what unpack makes the same of, with one array for a level of all paths', () => {
-    const folders = [folder('a'), folder('a', 'b'), folder('a', 'b', 'c'), { ...folder('a', 'd'), header: undefined }];
+    const unread = { ...folder('a', 'd'), header: undefined, acl: undefined };
+    const folders = [folder('a'), folder('a', 'b'), folder('a', 'b', 'c'), unread];
     const found: UserMailbox = { kind: 'read', folders, ...none, unread: [folder('\xfc', 'x').path] };
     const back = unpack(pack(found)!) as typeof found;
     expect(back).toEqual(found);

@@ -85,8 +85,10 @@ describe('wrong usage', () => {
   it.each([
     [['-m', '-s'], /Exactly one/],
     [[], /Exactly one/],
-    [['-m', '-t', '257'], /256 at most/],
-    [['-m', '-t', '0'], /at least 1/],
+    [['-m', '-t', '257'], /whole number from 1 to 256\./],
+    [['-m', '-t', '0'], /whole number from 1 to 256\./],
+    [['-m', '-q', '1000000'], /whole number from 1 to 999999\./],
+    [['-m', '--lock-wait', '1000000'], /whole number of seconds from 0 to 999999\./],
     [['-m', '--store-path', '/x'], /--store-path does not go with -m/],
     [['-m', '--folder', 'x'], /--folder does not go with -m/],
     [['-m', '--native', '--no-native'], /--native does not go with --no-native/],

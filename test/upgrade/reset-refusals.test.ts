@@ -10,7 +10,7 @@ import { asService } from '../campaign/support/service.js';
 import { simpleMessage } from '../support/migrated-store.js';
 import { ask, changeMailboxes, mailboxOf, refused, refusedAfter, site } from './reset-refusals-support.js';
 import { refusalsOf } from './reset-support.js';
-import { databases } from './small-store.js';
+import { databases, makeReadable, makeUnreadable, needRoot } from './small-store.js';
 
 it('nothing of a store as -m and -r left it', async () => {
   const report = await ask();
@@ -96,6 +96,28 @@ describe('what services did', () => {
       () => changeMailboxes((writes) => writes.put({ ...writes.get('user/joe/Box')!, acl: before })),
     );
     expect(refusalsOf(report)).toEqual(['RESET_ACL']);
+  });
+
+  it('rights and subscriptions that cannot be compared: those of 3.x cannot be read', async (ctx) => {
+    needRoot(ctx);
+    const files = ['Box/.acl', '.subscriptions'].map((name) => `${site().mailbox}/joe/${name}`);
+    let before: readonly { identifier: string; rights: string }[] = [];
+    const report = await refused(
+      async () => {
+        files.forEach(makeUnreadable);
+        await changeMailboxes((writes) => {
+          const record = writes.get('user/joe/Box')!;
+          before = record.acl;
+          writes.put({ ...record, acl: [{ identifier: 'joe', rights: 'l' }] });
+        });
+      },
+      async () => {
+        files.forEach(makeReadable);
+        await changeMailboxes((writes) => writes.put({ ...writes.get('user/joe/Box')!, acl: before }));
+      },
+    );
+    expect(refusalsOf(report)).toEqual(['RESET_UNREADABLE']);
+    expect(report.refusals.map(({ where }) => where).sort()).toEqual(files.sort());
   });
 
   it('another quota', async () => {

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { detectInstallation, openInstance } from '../../src/config/instance.js';
 import { setUpInstance } from '../../src/upgrade/setup.js';
 import { runCli } from '../support/process.js';
-import { ACCOUNT, codeOf, codeOfAsync, HOST, type SmallStore, smallStore, snapshot } from './small-store.js';
+import { ACCOUNT, codeOf, codeOfAsync, HOST, run, type SmallStore, smallStore, snapshot } from './small-store.js';
 
 describe('set-up', () => {
   let store: SmallStore;
@@ -63,6 +63,26 @@ describe('set-up', () => {
     ]);
   });
 
+  it('keeps all values of an unknown key that comes several times, and says which no option can keep', async () => {
+    fs.appendFileSync(join(store.from, 'config/NscpMail.conf'), 'Site: a b\nOther: 1\nSITE: c\nsite: \nSite: \x07\n');
+    const { warnings } = await setUpInstance({ instance: store.instance, from: store.from });
+    const instance = openInstance(store.instance);
+    expect(instance.config.get('local.upgrade.unknown.site')).toBe('a b\tc');
+    instance.close();
+    const text = fs.readFileSync(join(store.from, 'config/NscpMail.conf'), 'utf8');
+    const lines = text.split('\n').flatMap((line, i) => (/^site: $|\x07/.test(line) ? [i + 1] : []));
+    expect(warnings.filter((warning) => warning.includes('cannot be kept'))).toEqual([
+      expect.stringMatching(`lines ${lines.join(', ')}: `),
+    ]);
+  });
+
+  it('joins the values of an unknown key as far as one option can hold them; the rest is told', async () => {
+    fs.appendFileSync(join(store.from, 'config/NscpMail.conf'), 'X: a\n'.repeat(150_000));
+    const { options, warnings } = await setUpInstance({ instance: store.instance, from: store.from, dryRun: true });
+    expect(options).toMatchObject({ 'local.upgrade.unknown.x': '…' });
+    expect(warnings.some((warning) => warning.includes('cannot be kept'))).toBe(true);
+  });
+
   it('shows the names of unknown 3.x keys, not what may be secrets in them or in the URL', async () => {
     store.configure({ LdapBindPassword: 'hush1', LdapUrl: 'ldap://cn=a:hu/sh2@x@ldap.example.com/' });
     store.finish();
@@ -77,6 +97,20 @@ describe('set-up', () => {
     const instance = openInstance(store.instance);
     expect(instance.config.get('local.upgrade.unknown.ldapbindpassword')).toBe('hush1');
     instance.close();
+  });
+
+  it('gives an instance that was made without 3.x its settings with upgrade -s; what is set or cleared stays', async () => {
+    await setUpInstance({ instance: store.instance, hostName: HOST, ...account });
+    const instance = openInstance(store.instance);
+    await instance.config.set('local.ugldapbinddn', 'cn=mine');
+    await instance.config.set('service.smtp.allowbarelf', null);
+    await run(store);
+    const value = (option: string) => instance.config.get(option);
+    expect([value('service.smtp.port'), value('local.ugldapbasedn')]).toEqual(['2525', 'o=example']);
+    expect([value('local.ugldapbinddn'), value('service.smtp.allowbarelf')]).toEqual(['cn=mine', undefined]);
+    instance.close();
+    const log = fs.readFileSync(join(store.instance, 'log/default/default'), 'utf8');
+    expect(log).toMatch(/options of 3\.x that configdb had not: local\.ugldapurl, .*service\.smtp\.port/);
   });
 
   it('run again changes nothing, and keeps options that somebody changed or cleared', async () => {

@@ -133,6 +133,18 @@ function errorCode(error: unknown): string {
   throw error;
 }
 
+/** Takes a file of a 3.x folder away from whoever reads it: from root too, which opens none that its owner could not. */
+export function makeUnreadable(file: string): void {
+  fs.chmodSync(file, 0);
+  if (process.getuid?.() === 0) fs.chownSync(file, 12_345, 12_345);
+}
+
+/** Gives it back to the server account. */
+export function makeReadable(file: string): void {
+  if (process.getuid?.() === 0) fs.chownSync(file, ACCOUNT.uid, ACCOUNT.gid);
+  fs.chmodSync(file, 0o600);
+}
+
 /** Skips a test that needs root, and says so. */
 export function needRoot(ctx: TestContext): void {
   if (process.getuid?.() === 0) return;

@@ -112,7 +112,7 @@ describe('how messages get to a partition', () => {
     const result = made.run('upgrade', '-m', '--dry-run', '--json');
     const { partitions } = JSON.parse(result.stdout) as { partitions: { name: string; method: string }[] };
     const method = partitions.find(({ name }) => name === 'mail')?.method;
-    expect([result.status, method]).toEqual(by === 'disk' ? [0, 'link'] : [3, 'copy']);
+    expect([result.status, method]).toEqual(by === 'disk' ? [0, 'link'] : [4, 'copy']);
   });
 });
 

@@ -9,7 +9,7 @@ import { changeMailbox } from '../../src/store/mailbox/change.js';
 import { deleteMailbox, renameMailbox } from '../../src/store/mailbox/names.js';
 import { verifyStore } from '../../src/upgrade/verify.js';
 import { fillFolder, migrate, simpleMessage, smallStore } from '../support/migrated-store.js';
-import { ACCOUNT } from './small-store.js';
+import { ACCOUNT, makeReadable, makeUnreadable } from './small-store.js';
 import { codes, factsFor, makeVerifiedStore, owned, TWINS, type VerifiedStore } from './verify-support.js';
 
 let verified: VerifiedStore;
@@ -106,6 +106,16 @@ describe('3.x', () => {
     const report = await verified.verifyWithContent(verified.original('Box/.acl'), () => 'ann lrswi\n');
     expect(codes(report)).toEqual(['VERIFY_ACL']);
     expect(report.findings[0]!.message).toContain('ann lrs; in 3.x it gave ann lrswi');
+  });
+
+  it('with access rights and subscriptions that cannot be read: they are not taken for none', async () => {
+    const files = [verified.original('Box/.acl'), verified.original('.subscriptions')];
+    const report = await verified.verifyWith(
+      () => files.forEach(makeUnreadable),
+      () => files.forEach(makeReadable),
+    );
+    expect(report.byCode).toEqual({ VERIFY_SOURCE_UNREADABLE: 2 });
+    expect(report.findings.map(({ where }) => where).sort()).toEqual(files.sort());
   });
 
   it('with another subscription: missing in 4.x is an error, one more there is not', async () => {

@@ -4,22 +4,32 @@ import type { SmallFiles } from '../../fs/glance.js';
 import type { AclEntry } from '../../store/types.js';
 import type { SourceAcl } from '../types.js';
 import { quoteBytes, warningList } from '../warnings.js';
-import { readTextLines } from './textlist.js';
+import { trimBlanks } from './blanks.js';
+import { readTextLines, type TextFile } from './textlist.js';
 
-const LIMITS = { fileBytes: 1 << 20, lineBytes: 4096, lines: 10_000 };
+const FILE: TextFile = {
+  name: '.acl',
+  fileBytes: 1 << 20,
+  lineBytes: 4096,
+  lines: 10_000,
+  warning: 'ACL_FILE',
+  unreadable: 'ACL_UNREADABLE',
+};
 
 /** RFC 2086: lookup, read, seen, write, insert, post, create, delete, administer; digits are the server's own. */
 const RIGHTS = 'lrswipcda0123456789';
 
 /**
  * A folder's ACL in file order; empty when there is none. A line that cannot be used, letters that are no
- * rights and an identifier's later lines are left out with a warning. Never throws for content.
+ * rights and an identifier's later lines are left out with a warning.
+ *
+ * @throws MailhaulError ACL_UNREADABLE; EMFILE and its like. Never for content
  */
 export function readAcl(folder: Dir, files?: SmallFiles): SourceAcl {
   const warnings = warningList();
   const entries: AclEntry[] = [];
   const seen = new Set<string>();
-  for (const { bytes, number } of readTextLines(folder, '.acl', LIMITS, 'ACL_FILE', warnings, files)) {
+  for (const { bytes, number } of readTextLines(folder, FILE, warnings, files)) {
     const entry = parseEntry(decode(bytes));
     if (entry === undefined) {
       warnings.add('ACL_LINE', number, `The line of .acl cannot be used: ${quoteBytes(bytes)}`);
@@ -54,9 +64,9 @@ function decode(bytes: Buffer): string {
 
 /** The rights are what follows the last blank, so that an identifier may hold one. */
 function parseEntry(line: string): AclEntry | undefined {
-  const text = line.trim();
+  const text = trimBlanks(line);
   const blank = Math.max(text.lastIndexOf(' '), text.lastIndexOf('\t'));
   if (blank <= 0) return undefined;
-  const identifier = text.slice(0, blank).trimEnd();
+  const identifier = trimBlanks(text.slice(0, blank));
   return /[\x00-\x1f\x7f]/.test(identifier) ? undefined : { identifier, rights: text.slice(blank + 1) };
 }

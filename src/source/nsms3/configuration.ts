@@ -3,11 +3,15 @@
  * without case. What the migration rests on (version, host, directories, account) must be right or is refused;
  * a setting that is only carried along and cannot be read is left at its default with a warning.
  */
+import { isUtf8 } from 'node:buffer';
 import { MailhaulError, messageOf } from '../../errors.js';
 import { closeDir, type Dir, displayPath, openDir } from '../../fs/dir.js';
 import { readFile } from '../../fs/file.js';
+import { LOG_LEVELS } from '../../log/log.js';
+import { LARGEST_QUOTA, parseQuotaBytes } from '../../store/quota.js';
 import type { SourceConfiguration, SourceSettings } from '../types.js';
 import { quoteBytes, type WarningList, warningList } from '../warnings.js';
+import { trimBlanks } from './blanks.js';
 
 const DIRECTORY = 'config';
 const FILE = 'NscpMail.conf';
@@ -120,20 +124,20 @@ function parseLines(content: Uint8Array, path: string, warnings: WarningList): P
   for (const bytes of splitLines(content)) {
     number++;
     // Bytes are looked at as ISO-8859-1 first: a comment in any encoding does no harm.
-    const raw = Buffer.from(bytes).toString('latin1').trim();
+    const raw = trimBlanks(Buffer.from(bytes).toString('latin1'));
     if (raw === '' || raw.startsWith('#')) continue;
     const colon = raw.indexOf(':');
-    const key = raw.slice(0, Math.max(colon, 0)).trim();
+    const key = trimBlanks(raw.slice(0, Math.max(colon, 0)));
     if (!/^[A-Za-z0-9._-]+$/.test(key)) {
-      warnings.add('CONF_LINE', number, `The line is not "Key: value" and is ignored${aboutKey(raw)}.`);
+      warnings.add('CONF_LINE', number, `The line is not "Key: value": it is ignored and not kept${aboutKey(raw)}.`);
       continue;
     }
     const name = KEYS.find((candidate) => candidate === key.toLowerCase());
-    const valueBytes = Buffer.from(raw.slice(colon + 1).trim(), 'latin1');
+    const valueBytes = Buffer.from(trimBlanks(raw.slice(colon + 1)), 'latin1');
     if (name === undefined) {
-      const entry = { key, value: valueBytes.toString('utf8'), line: number };
-      unknown.push(entry);
-      const text = `The key ${quoteBytes(Buffer.from(key))} is not known and not used.`;
+      unknown.push({ key, value: valueBytes.toString('utf8'), line: number });
+      const lossy = isUtf8(valueBytes) ? '' : '; its value is not UTF-8: what is not is kept as U+FFFD';
+      const text = `The key ${quoteBytes(Buffer.from(key))} is not known and not used${lossy}.`;
       warnings.add('CONF_UNKNOWN_KEY', number, text);
       continue;
     }
@@ -226,30 +230,37 @@ function account(entry: Entry | undefined, standard: string, path: string): stri
 }
 
 function readSettings(file: ParsedFile, warnings: WarningList): SourceSettings {
-  const take = <T>(key: Key, read: (value: string) => T | undefined): T | null => {
+  const take = <T>(key: Key, read: (value: string, line: number) => T | undefined): T | null => {
     const entry = file.known.get(key);
     if (entry === undefined) return null;
-    const value = read(entry.value);
+    const value = read(entry.value, entry.line);
     if (value !== undefined) return value;
     const message = `${entry.key} cannot be read and stays at its default: ${quoteBytes(Buffer.from(entry.value))}`;
     warnings.add('CONF_SETTING', entry.line, message);
     return null;
   };
-  const whole = (low: number, high: number) => (value: string) =>
-    /^\d{1,16}$/.test(value) && Number(value) >= low && Number(value) <= high ? Number(value) : undefined;
-  const port = whole(1, 65535);
+  const port = (value: string) =>
+    /^\d{1,16}$/.test(value) && Number(value) >= 1 && Number(value) <= 65535 ? Number(value) : undefined;
   const yesNo = (value: string) =>
     /^(yes|true|on|1)$/i.test(value) ? true : /^(no|false|off|0)$/i.test(value) ? false : undefined;
   const asIs = (value: string) => value;
+  const level = (value: string) => LOG_LEVELS.find((name) => name.toLowerCase() === value.toLowerCase());
+  const quota = (value: string, line: number) => {
+    const read = parseQuotaBytes(value);
+    if (read?.isReduced) {
+      warnings.add('CONF_SETTING', line, `QuotaDefault is more than 4.x can hold and becomes ${LARGEST_QUOTA}.`);
+    }
+    return read?.bytes;
+  };
   return {
     postmaster: take('postmaster', asIs),
     smtpPort: take('smtpport', port),
     imapPort: take('imapport', port),
     popPort: take('popport', port),
     httpPort: take('httpport', port),
-    quotaDefault: take('quotadefault', whole(0, Number.MAX_SAFE_INTEGER)),
+    quotaDefault: take('quotadefault', quota),
     maxQueueTime: take('maxqueuetime', asIs),
-    logLevel: take('loglevel', asIs),
+    logLevel: take('loglevel', level),
     allowBareLf: take('allowbarelf', yesNo),
     singleCopy: take('singlecopy', yesNo),
   };

@@ -2,23 +2,32 @@
 import type { Dir } from '../../fs/dir.js';
 import type { SourceSubscriptions } from '../types.js';
 import { quoteBytes, warningList } from '../warnings.js';
-import { readTextLines } from './textlist.js';
+import { readTextLines, type TextFile } from './textlist.js';
 
-const LIMITS = { fileBytes: 8 << 20, lineBytes: 64 << 10, lines: 100_000 };
+const FILE: TextFile = {
+  name: '.subscriptions',
+  fileBytes: 8 << 20,
+  lineBytes: 64 << 10,
+  lines: 100_000,
+  warning: 'SUBSCRIPTIONS_FILE',
+  unreadable: 'SUBSCRIPTIONS_UNREADABLE',
+};
 
 /** Levels of all lines together: each becomes an array of its own, some hundred bytes for the two of its line. */
 const LEVELS = 500_000;
 
 /**
  * A user's subscriptions in file order, each once; empty when there is no file. Whether the folder exists is
- * for the caller to see. Names that no folder can have are left out with a warning. Never throws for content.
+ * for the caller to see. Names that no folder can have are left out with a warning.
+ *
+ * @throws MailhaulError SUBSCRIPTIONS_UNREADABLE; EMFILE and its like. Never for content
  */
 export function readSubscriptions(mailbox: Dir): SourceSubscriptions {
   const warnings = warningList();
   const folders: Uint8Array[][] = [];
   const seen = new Set<string>();
   let levels = 0;
-  for (const { bytes, number } of readTextLines(mailbox, '.subscriptions', LIMITS, 'SUBSCRIPTIONS_FILE', warnings)) {
+  for (const { bytes, number } of readTextLines(mailbox, FILE, warnings)) {
     const path = splitPath(bytes);
     if (path === undefined) {
       const message = `The line of .subscriptions names no folder: ${quoteBytes(bytes)}`;

@@ -3,8 +3,8 @@
  * line that is not blank ends in CR, the file came through another system and the CRs are not part of it.
  */
 import * as fs from 'node:fs';
-import { hasErrno, isOutOfResources, messageOf } from '../../errors.js';
-import { type Dir, stat } from '../../fs/dir.js';
+import { hasErrno, isOutOfResources, MailhaulError, messageOf } from '../../errors.js';
+import { type Dir, displayPath, stat } from '../../fs/dir.js';
 import { ASK, headOf, type SmallFile, type SmallFiles } from '../../fs/glance.js';
 import { openOwnedFile } from '../../fs/ownedFile.js';
 import type { WarningList } from '../warnings.js';
@@ -16,45 +16,49 @@ export interface TextLine {
   readonly number: number;
 }
 
-export interface TextLimits {
+/** One of these files, and how its trouble is called. */
+export interface TextFile {
+  readonly name: SmallFile;
   readonly fileBytes: number;
   readonly lineBytes: number;
   /** Lines that are not blank. */
   readonly lines: number;
+  /** Code of what is left out with a warning. */
+  readonly warning: string;
+  /** Code of the error when it is there and cannot be read. */
+  readonly unreadable: string;
 }
 
-/** Lines of `name` that are not blank. A file that cannot be read is a warning (`code`) and no lines. */
-export function readTextLines(
-  dir: Dir,
-  name: SmallFile,
-  limits: TextLimits,
-  code: string,
-  warnings: WarningList,
-  files?: SmallFiles,
-): TextLine[] {
-  const opened = openSource(dir, name, code, warnings, files);
+/**
+ * Lines that are not blank. A link, or another kind of file of that name, holds none, with a warning.
+ *
+ * @throws MailhaulError `file.unreadable`: rights and subscriptions that are there must not be taken for none; EMFILE and
+ *   its like as they are: what the process lacks says nothing of the file
+ */
+export function readTextLines(dir: Dir, file: TextFile, warnings: WarningList, files?: SmallFiles): TextLine[] {
+  const { name, warning } = file;
+  const opened = openSource(dir, file, warnings, files);
   if (opened === undefined) return [];
   const lines: TextLine[] = [];
   let allCr = true;
   try {
     const read = readLines(
       opened.source,
-      limits,
+      file,
       (bytes, start, end, number) => {
         if (end === start || (end === start + 1 && bytes[start] === CR)) return;
-        if (lines.length === limits.lines) {
-          warnings.add(code, number, `Only the first ${limits.lines} lines of ${name} are used.`);
+        if (lines.length === file.lines) {
+          warnings.add(warning, number, `Only the first ${file.lines} lines of ${name} are used.`);
           return;
         }
         if (bytes[end - 1] !== CR) allCr = false;
         lines.push({ bytes: Buffer.from(bytes.subarray(start, end)), number });
       },
-      (number) => warnings.add(code, number, `The line of ${name} is too long and is ignored.`),
+      (number) => warnings.add(warning, number, `The line of ${name} is too long and is ignored.`),
     );
-    if (read.cut) warnings.add(code, name, `Only the first ${limits.fileBytes} bytes of ${name} are used.`);
+    if (read.cut) warnings.add(warning, name, `Only the first ${file.fileBytes} bytes of ${name} are used.`);
   } catch (error) {
-    cannotBeRead(name, error, code, warnings);
-    return [];
+    throw cannotBeRead(dir, file, error);
   } finally {
     opened.close();
   }
@@ -74,29 +78,40 @@ interface OpenedSource {
 /** undefined where nothing of it is to be read. */
 function openSource(
   dir: Dir,
-  name: SmallFile,
-  code: string,
+  file: TextFile,
   warnings: WarningList,
   files: SmallFiles | undefined,
 ): OpenedSource | undefined {
+  const { name, warning } = file;
   const head = headOf(dir, name, SMALL_BYTES, files);
   if (head === undefined) return undefined;
   if (head !== ASK && head.size <= SMALL_BYTES) {
     return { source: bytesSource(Buffer.from(head.text, 'latin1')), close: () => {} };
   }
-  // Most folders have no such file; to ask first is cheaper than an exception.
-  if (stat(dir, name) === undefined) return undefined;
   try {
+    // Most folders have no such file; to ask first is cheaper than an exception.
+    if (stat(dir, name) === undefined) return undefined;
     const fd = openOwnedFile(dir, name);
     return { source: openFileSource(fd), close: () => fs.closeSync(fd) };
   } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) cannotBeRead(name, error, code, warnings);
+    if (hasErrno(error, 'ENOENT')) return undefined;
+    if (!isNoFile(error)) throw cannotBeRead(dir, file, error);
+    warnings.add(warning, name, `${name} is ignored: ${messageOf(error)}`);
     return undefined;
   }
 }
 
-/** What the process lacks says nothing of the file: to go on would take away rights and subscriptions that are there. */
-function cannotBeRead(name: string, error: unknown, code: string, warnings: WarningList): void {
-  if (isOutOfResources(error)) throw error;
-  warnings.add(code, name, `${name} cannot be read and is ignored: ${messageOf(error)}`);
+/** Something else has the name; ELOOP and ENXIO where a link, a fifo or a socket got it a moment ago. */
+function isNoFile(error: unknown): boolean {
+  return hasErrno(error, 'ELOOP', 'ENXIO') || (error instanceof MailhaulError && error.code === 'FS_NOT_REGULAR');
+}
+
+/** The error to throw. */
+function cannotBeRead(dir: Dir, { name, unreadable }: TextFile, cause: unknown): unknown {
+  if (isOutOfResources(cause)) return cause;
+  return new MailhaulError(unreadable, `${name} cannot be read: ${messageOf(cause)}.`, {
+    where: displayPath(dir, name),
+    hint: 'Correct its owner and mode, or repair the disk, then run the same command again.',
+    cause,
+  });
 }

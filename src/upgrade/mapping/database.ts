@@ -107,6 +107,7 @@ function mappingDatabase(environment: Environment): MappingDatabase {
       return value === undefined ? undefined : decodeMeta(value, `${tables.path}, meta`);
     },
     user: (uid) => tables.users.read(tables.user, nameKey(uid), uid),
+    hasUserKey: (key) => tables.user.has(key),
     users: () => listUsers(tables),
     folder: (id) => getFolder(tables, id),
     folderByMailbox(mailbox) {

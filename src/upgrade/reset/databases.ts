@@ -2,14 +2,15 @@
  * The mailbox databases against the mapping: mailboxes, quota limits, subscriptions and rights that `-s` did not
  * write are somebody's work in 4.x. What `-s` would write again is no loss.
  */
-import { hasErrno } from '../../errors.js';
+import { hasErrno, isNotThere, MailhaulError } from '../../errors.js';
 import { closeDir, openDir, stat } from '../../fs/dir.js';
+import { shownKey } from '../../store/keys.js';
 import type { AclEntry, MailboxDatabase, MailboxRecord } from '../../store/types.js';
 import { pathKey, subscriptionName } from '../folders-names.js';
 import type { MappingDatabase, MappingFolder, MappingUser } from '../types.js';
 import { heldRoot, isPublished, type ResetContext } from './context.js';
 import type { OpenFolder } from './opened.js';
-import { attempt, NOBODY, ofFolder, ofUser } from './refusals.js';
+import { attempt, NOBODY, ofFolder, ofUser, type Subject } from './refusals.js';
 
 /** Mailboxes and users that the mapping does not have. */
 export function checkMailboxes(context: ResetContext, mailboxes: MailboxDatabase): void {
@@ -44,17 +45,19 @@ export function checkMailboxes(context: ResetContext, mailboxes: MailboxDatabase
 function checkKeys({ refusals }: ResetContext, mailboxes: MailboxDatabase, mapping: MappingDatabase | undefined): void {
   for (const key of mailboxes.keys('peruser')) {
     const text = 'Services have stored per-user flags, which 3.x cannot hold.';
-    refusals.add(NOBODY, 'RESET_PER_USER', `per-user flags, ${key}`, text);
+    refusals.add(NOBODY, 'RESET_PER_USER', `per-user flags, ${shownKey(key)}`, text);
   }
   // Without a mapping nobody knows which users were migrated; what `-s` wrote for them it writes again.
   if (mapping === undefined) return;
-  for (const uid of mailboxes.keys('quota')) {
-    if (mapping.user(uid) !== undefined) continue;
+  for (const key of mailboxes.keys('quota')) {
+    if (mapping.hasUserKey(key)) continue;
+    const uid = shownKey(key);
     const text = 'The user came in 4.x and has a quota there: the mapping does not have the user.';
     refusals.add(ofUser(uid), 'RESET_QUOTA', `quota of ${uid}`, text);
   }
-  for (const uid of mailboxes.keys('subscr')) {
-    if (mapping.user(uid) !== undefined) continue;
+  for (const key of mailboxes.keys('subscr')) {
+    if (mapping.hasUserKey(key)) continue;
+    const uid = shownKey(key);
     const text = 'The user came in 4.x and has subscriptions there: the mapping does not have the user.';
     refusals.add(ofUser(uid), 'RESET_SUBSCRIPTIONS', `subscriptions of ${uid}`, text);
   }
@@ -93,6 +96,7 @@ function checkSubscriptions(
 ): void {
   const stored = new Set(mailboxes.subscriptions(user.uid));
   const found = sourceSubscriptions(context, user, folders);
+  if (found === undefined) return;
   const added = [...stored].filter((name) => !found.names.has(name));
   const removed = found.changed ? [] : [...found.names].filter((name) => !stored.has(name));
   if (added.length + removed.length === 0) return;
@@ -103,11 +107,12 @@ function checkSubscriptions(
   context.refusals.add(ofUser(user.uid), 'RESET_SUBSCRIPTIONS', `subscriptions of ${user.uid}`, text);
 }
 
+/** undefined: they cannot be read, which is refused. */
 function sourceSubscriptions(
   context: ResetContext,
   user: MappingUser,
   folders: readonly MappingFolder[],
-): { names: Set<string>; changed: boolean } {
+): { names: Set<string>; changed: boolean } | undefined {
   const nothing = { names: new Set<string>(), changed: false };
   const store = heldRoot(context.roots, user.storePath);
   if (store === null) return nothing;
@@ -115,7 +120,8 @@ function sourceSubscriptions(
     const mailbox = openDir(store, user.uid);
     try {
       const names = new Map(folders.map((folder) => [pathKey(folder.path), folder.mailbox]));
-      const { folders: paths } = context.source.readSubscriptions(mailbox);
+      const paths = orRefuse(context, ofUser(user.uid), () => context.source.readSubscriptions(mailbox).folders);
+      if (paths === undefined) return undefined;
       const finished = context.mapping?.meta()?.finished ?? null;
       const time = stat(mailbox, '.subscriptions')?.mtimeMs ?? 0n;
       return {
@@ -126,8 +132,19 @@ function sourceSubscriptions(
       closeDir(mailbox);
     }
   } catch (error) {
-    if (!hasErrno(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) throw error;
+    if (!isNotThere(error) && !hasErrno(error, 'ENOTDIR', 'ELOOP', 'EACCES')) throw error;
     return nothing;
+  }
+}
+
+/** What `read` finds in a 3.x file; undefined: it cannot be read, which is refused. */
+function orRefuse<T>({ refusals }: ResetContext, subject: Subject, read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof MailhaulError)) throw error;
+    refusals.add(subject, 'RESET_UNREADABLE', error.where ?? '', error.message);
+    return undefined;
   }
 }
 
@@ -138,7 +155,10 @@ export function checkAcl(context: ResetContext, open: OpenFolder): void {
   if (record === undefined || record.mappingId !== folder.id || index === undefined) return;
   const migrated = aclOf(index.reader.admin());
   if (migrated === undefined || sameAcl(record.acl, migrated)) return;
-  if (source !== undefined && sameAcl(record.acl, context.source.readAcl(source).entries)) return;
+  if (source !== undefined) {
+    const acl = orRefuse(context, ofFolder(folder), () => context.source.readAcl(source).entries);
+    if (acl === undefined || sameAcl(record.acl, acl)) return;
+  }
   const text = 'The rights of the mailbox were changed in 4.x. Write them into `.acl` of the 3.x folder first.';
   context.refusals.add(ofFolder(folder), 'RESET_ACL', folder.mailbox, text);
 }

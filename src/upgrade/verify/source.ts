@@ -2,7 +2,7 @@
  * One migrated folder against its 3.x original, as far as that is still there: uids, flags and dates by `.mailbox`,
  * access rights by `.acl`, content by digest.
  */
-import { describeError, hasErrno } from '../../errors.js';
+import { describeError, isNotThere, messageOf } from '../../errors.js';
 import { type Dir, displayPath, entries } from '../../fs/dir.js';
 import { walk } from '../../fs/walk.js';
 import { nsms3 } from '../../source/nsms3/source.js';
@@ -29,7 +29,7 @@ export function openSource(check: Check, origin: OriginTask): Dir | undefined {
     }
   } catch (error) {
     rethrowLack(error);
-    if (!hasErrno(error, 'ENOENT')) {
+    if (!isNotThere(error)) {
       const text = `The 3.x folder cannot be opened: ${describeError(error)}.`;
       report(check, 'VERIFY_SOURCE_UNREADABLE', where, text);
     } else if (!folder.missing) report(check, 'VERIFY_SOURCE_GONE', where, 'The 3.x folder is not there any more.');
@@ -173,7 +173,7 @@ function readAcl(check: Check, dir: Dir): readonly AclEntry[] | undefined {
     return nsms3.readAcl(dir).entries;
   } catch (error) {
     rethrowDefect(error);
-    report(check, 'VERIFY_SOURCE_UNREADABLE', `${dir.path}/.acl`, `It cannot be read: ${describeError(error)}.`);
+    report(check, 'VERIFY_SOURCE_UNREADABLE', `${dir.path}/.acl`, `The rights are not compared: ${messageOf(error)}`);
     return undefined;
   }
 }

@@ -1,5 +1,5 @@
 /** What of a user is no single mailbox: directories in the partitions, 3.x folders that came later, subscriptions. */
-import { describeError, hasErrno } from '../../errors.js';
+import { describeError, isNotThere, messageOf } from '../../errors.js';
 import { closeDir, type Dir, openDir } from '../../fs/dir.js';
 import { nsms3 } from '../../source/nsms3/source.js';
 import { changedSinceMigration } from '../../store/changed.js';
@@ -29,7 +29,7 @@ function verifyOrigin(check: Check, task: UserTask): void {
     mailbox = openDir(origin.store, uid);
   } catch (error) {
     rethrowLack(error);
-    if (!hasErrno(error, 'ENOENT')) {
+    if (!isNotThere(error)) {
       const text = `The 3.x mailbox directory cannot be opened: ${describeError(error)}.`;
       report(check, 'VERIFY_SOURCE_UNREADABLE', `${origin.storePath}/${uid}`, text);
     }
@@ -71,7 +71,7 @@ function verifySubscriptions(check: Check, task: UserTask, mailbox: Dir, folders
     }
   } catch (error) {
     rethrowLack(error);
-    const text = `The 3.x subscriptions cannot be read: ${describeError(error)}.`;
+    const text = `The subscriptions are not compared: ${messageOf(error)}`;
     report(check, 'VERIFY_SOURCE_UNREADABLE', `${mailbox.path}/.subscriptions`, text);
     return;
   }

@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readAcl } from '../../../src/source/nsms3/acl.js';
-import { mangle, random, type TestFolder, testFolder } from './folder.js';
+import { mangle, random, type TestFolder, testFolder, unprivileged } from './folder.js';
 
 let folder: TestFolder;
 beforeEach(() => {
@@ -39,6 +39,10 @@ test('identifiers are UTF-8, or ISO-8859-1 where they do not decode', () => {
   expect(read('J\xf6rg lr\n')[0]).toEqual(['Jörg=lr']);
 });
 
+test('a no-break space belongs to the identifier, as every byte that is no ASCII blank', () => {
+  expect(read('J\xf6rg\xa0 \tlr\n')[0]).toEqual(['Jörg\u00a0=lr']);
+});
+
 test('letters that are no rights, and repeated ones, are dropped with a warning', () => {
   expect(read('anna lrxsZl\n')).toEqual([['anna=lrs'], ['ACL_RIGHTS line 1']]);
 });
@@ -58,6 +62,12 @@ test('a link is not followed', () => {
   fs.symlinkSync('/etc/passwd', `${folder.path}/.acl`);
   const { entries, warnings } = readAcl(folder.dir);
   expect([entries, warnings.map((w) => w.code)]).toEqual([[], ['ACL_FILE']]);
+});
+
+test('one that is there and cannot be read is an error, not an empty list', () => {
+  folder.write('.acl', 'anna lr\n');
+  fs.chmodSync(`${folder.path}/.acl`, 0);
+  expect(() => unprivileged(() => readAcl(folder.dir))).toThrow(expect.objectContaining({ code: 'ACL_UNREADABLE' }));
 });
 
 test('a file of gigabytes is read only at its beginning', () => {

@@ -89,6 +89,31 @@ describe('a whole configuration', () => {
     ]);
   });
 
+  test('a value that ends with the byte A0 keeps it: blanks are those of ASCII', () => {
+    const { mailboxDirectory, directory, unknown } = parse(
+      REQUIRED[0]!,
+      REQUIRED[1]!,
+      'MailboxDirectory: /mail/citt\u00e0 \t',
+      'LdapBaseDN:o=Universit\u00e0',
+      'X-Place: citt\u00e0\r',
+    );
+    expect([mailboxDirectory, directory.baseDn, unknown[0]?.value]).toEqual([
+      '/mail/citt\u00e0',
+      'o=Universit\u00e0',
+      'citt\u00e0',
+    ]);
+  });
+
+  test('a no-break space beside a key is no blank', () => {
+    const text = Buffer.from(`${REQUIRED.join('\n')}\nServerUser\xa0: mail\n\xa0ServerGroup: staff\n`, 'latin1');
+    const { serverUser, serverGroup, warnings } = parseConfiguration(text, 'x');
+    expect([serverUser, serverGroup, warnings.map(({ code }) => code)]).toEqual([
+      'mailsrv',
+      'nobody',
+      ['CONF_LINE', 'CONF_LINE'],
+    ]);
+  });
+
   test('unknown keys are kept with their line and reported', () => {
     const configuration = parseMore('X-Site: a: b', '');
     expect(configuration.unknown).toEqual([{ key: 'X-Site', value: 'a: b', line: 4 }]);
@@ -117,7 +142,7 @@ describe('a whole configuration', () => {
     const { unknown, warnings } = parseMore(line);
     expect([unknown, warnings]).toEqual([
       [],
-      [{ code: 'CONF_LINE', where: 'line 4', message: 'The line is not "Key: value" and is ignored.' }],
+      [{ code: 'CONF_LINE', where: 'line 4', message: 'The line is not "Key: value": it is ignored and not kept.' }],
     ]);
   });
 
@@ -126,13 +151,18 @@ describe('a whole configuration', () => {
     ['hostName=a.b: c', 'hostName'],
   ])('of the line %j the key is shown, which is one of 3.x', (line, key) => {
     expect(parseMore(line).warnings.map(({ message }) => message)).toEqual([
-      `The line is not "Key: value" and is ignored; it begins with ${key}.`,
+      `The line is not "Key: value": it is ignored and not kept; it begins with ${key}.`,
     ]);
   });
 
-  test('comments and unknown values may be in any encoding', () => {
-    const latin1 = Buffer.from(`# caf\xe9\nX-Y: \xe9\n${REQUIRED.join('\n')}\n`, 'latin1');
-    expect(parseConfiguration(latin1, 'x').unknown).toEqual([{ key: 'X-Y', value: '\ufffd', line: 2 }]);
+  test('comments and unknown values may be in any encoding; what a value loses is told', () => {
+    const latin1 = Buffer.from(`# caf\xe9\nX-Y: \xe9\nX-Z: ok\n${REQUIRED.join('\n')}\n`, 'latin1');
+    const { unknown, warnings } = parseConfiguration(latin1, 'x');
+    expect(unknown).toEqual([
+      { key: 'X-Y', value: '\ufffd', line: 2 },
+      { key: 'X-Z', value: 'ok', line: 3 },
+    ]);
+    expect(warnings.map(({ message }) => message.includes('not UTF-8'))).toEqual([true, false]);
   });
 
   test('an empty value is the same as no line', () => {
@@ -143,14 +173,27 @@ describe('a whole configuration', () => {
     expect(parseMore('Version: 3.6').version).toBe('3.6');
   });
 
-  test.each(['SmtpPort: 0', 'SmtpPort: 65536', 'ImapPort: x', 'QuotaDefault: -1', 'AllowBareLF: maybe'])(
-    'the setting %j stays at its default, with a warning',
-    (line) => {
-      const configuration = parseMore(line);
-      expect(new Set(Object.values(configuration.settings))).toEqual(new Set([null]));
-      expect(configuration.warnings.map((w) => w.code)).toEqual(['CONF_SETTING']);
-    },
-  );
+  test.each([
+    ['9007199254740991', []],
+    ['9007199254740992', ['CONF_SETTING']],
+    ['9223372036854775807', ['CONF_SETTING']],
+  ])('QuotaDefault %s is not more than 4.x can hold', (text, codes) => {
+    const { settings, warnings } = parseMore(`QuotaDefault: ${text}`);
+    expect([settings.quotaDefault, warnings.map(({ code }) => code)]).toEqual([2 ** 53 - 1, codes]);
+  });
+
+  test.each([
+    'SmtpPort: 0',
+    'SmtpPort: 65536',
+    'ImapPort: x',
+    'QuotaDefault: -1',
+    'AllowBareLF: maybe',
+    'LogLevel: loud',
+  ])('the setting %j stays at its default, with a warning', (line) => {
+    const configuration = parseMore(line);
+    expect(new Set(Object.values(configuration.settings))).toEqual(new Set([null]));
+    expect(configuration.warnings.map((w) => w.code)).toEqual(['CONF_SETTING']);
+  });
 });
 
 describe('version', () => {

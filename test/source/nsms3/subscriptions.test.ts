@@ -1,7 +1,7 @@
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readSubscriptions } from '../../../src/source/nsms3/subscriptions.js';
-import { mangle, random, type TestFolder, testFolder } from './folder.js';
+import { mangle, random, type TestFolder, testFolder, unprivileged } from './folder.js';
 
 let mailbox: TestFolder;
 beforeEach(() => {
@@ -46,6 +46,13 @@ test('a link is not followed', () => {
   fs.symlinkSync('/etc/passwd', `${mailbox.path}/.subscriptions`);
   const { folders, warnings } = readSubscriptions(mailbox.dir);
   expect([folders, warnings.map((w) => w.code)]).toEqual([[], ['SUBSCRIPTIONS_FILE']]);
+});
+
+test('one that is there and cannot be read is an error, not an empty list', () => {
+  mailbox.write('.subscriptions', 'INBOX\n');
+  fs.chmodSync(`${mailbox.path}/.subscriptions`, 0);
+  const code = 'SUBSCRIPTIONS_UNREADABLE';
+  expect(() => unprivileged(() => readSubscriptions(mailbox.dir))).toThrow(expect.objectContaining({ code }));
 });
 
 test('of a huge file only the first lines are used', () => {
