@@ -9,15 +9,14 @@
  * `-r` can therefore trust the record whenever the process was killed (4x-store.md, promise 1).
  */
 import { METHOD } from '../engine/types.js';
-import { MailhaulError } from '../errors.js';
-import { statOpenExactly } from '../fs/descriptor.js';
+import { describeError, isOutOfResources, MailhaulError } from '../errors.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { removeRetry } from '../store/mailbox/retry.js';
 import type { MailboxWrites } from '../store/types.js';
 import { folderStops } from './batch.js';
 import type { Errand } from './dispatch.js';
 import { exceptFailed, messageFailures } from './failures.js';
-import { countRemoval, storeDevice } from './removal.js';
+import { countRemoval, removalFailed, storeDevice } from './removal.js';
 import { addError, addMethods, addTimes, partitionTotals, timed } from './report.js';
 import type { PartitionRoot } from './roots.js';
 import { failureOf, type MovedFolder, type Run, release } from './run.js';
@@ -281,20 +280,22 @@ async function inTurn<T, R>(
 async function finish(run: Run, first: readonly Outcome[]): Promise<void> {
   const results = await run.pool.run({
     kind: 'finish',
-    folders: first.map(({ folder, ready: { sourceFd, plan }, output: { methods }, failures }) => {
+    folders: first.map(({ folder, ready: { sourceFd, stamp, plan }, output: { methods }, failures }) => {
       const remove = exceptFailed(
         columnsOf(plan.messages).uids,
         Uint32Array.from(failures, ({ uid }) => uid),
       );
       for (let i = 0; i < remove.length; i++) if (methods[i] === METHOD.failed) remove[i] = 0;
-      const mountedBelow = statOpenExactly(sourceFd).dev !== storeDevice(run, folder.uid);
-      return { id: folder.id, sourceFd, mountedBelow, messages: plan.messages, remove };
+      const mountedBelow = stamp?.device !== storeDevice(run, folder.uid);
+      return { id: folder.id, sourceFd, legacyName: folder.legacyName, mountedBelow, messages: plan.messages, remove };
     }),
   });
   const byId = new Map(first.map((outcome) => [outcome.folder.id, outcome]));
-  for (const { id, output } of results) {
-    const outcome = byId.get(id);
-    if (outcome !== undefined) countRemoval(run, outcome.folder, output, 0, outcome.failures.length);
+  for (const result of results) {
+    const outcome = byId.get(result.id);
+    if (outcome === undefined) continue;
+    if (result.kind === 'failed') removalFailed(run, outcome.folder, result.failure);
+    else countRemoval(run, outcome.folder, result.output, 0, outcome.failures.length);
   }
 }
 
