@@ -54,7 +54,7 @@ export function sourceFailure(error: unknown): Error {
   return new MessageFailed('MSG_UNREADABLE', failed.errno);
 }
 
-/** A failed call on the target: a full, read-only or broken device ends the folder too. */
+/** A failed call on the target: a full, read-only, broken or lost device ends the folder too. */
 export function targetFailure(error: unknown): Error {
   if (error instanceof MailhaulError && error.code === 'FS_NOT_REGULAR') return new MessageFailed('MSG_TARGET');
   const failed = systemError(error);

@@ -125,14 +125,14 @@ export class TargetFolder {
   }
 
   /**
-   * Gives a file its final name. rename(2) moves whatever has the temporary name at that moment: MSG_TARGET, ESTALE,
+   * Gives a file its final name. rename(2) moves whatever has the temporary name at that moment: MSG_TARGET, EEXIST,
    * when that was another file.
    */
   giveName(temporary: Temporary, dir: Dir, name: string): void {
     onTarget(() => rename(this.dir, temporary.name, dir, name));
     const now = onTarget(() => stat(dir, name));
     if (now?.ino === temporary.ino && now.dev === temporary.dev) return;
-    throw new MessageFailed('MSG_TARGET', osConstants.errno.ESTALE);
+    throw new MessageFailed('MSG_TARGET', osConstants.errno.EEXIST);
   }
 
   /** Creates a file of the account in the folder; one that a killed run left under the name is replaced. */
