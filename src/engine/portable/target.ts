@@ -19,13 +19,16 @@ import {
   unlink,
   writeAll,
 } from '../../fs/dir.js';
+import { openFileLimit } from '../../fs/openFiles.js';
 import { effect } from '../../fs/seam.js';
 import { syncWritten } from '../../fs/syncfs.js';
 import { DIRECTORY_MODE, FILE_MODE, hashDirectory } from '../../store/layout.js';
+import { heldDirectories } from '../heldDirectories.js';
 import { MessageFailed, onTarget } from './outcome.js';
 
-/** Hash directories held open at once; uids that are far apart must not use up the descriptors. */
-const HELD_DIRECTORIES = 128;
+/** Hash directories held open at once, once it was asked for. */
+let mostHeld: number | undefined;
+
 /** Begins the name of a message file that is not complete yet. */
 export const TEMPORARY = '.new-';
 
@@ -74,7 +77,8 @@ export class TargetFolder {
     const name = hashDirectory(uid);
     const known = this.held.get(name);
     if (known !== undefined) return known;
-    if (this.held.size >= HELD_DIRECTORIES) this.close();
+    mostHeld ??= heldDirectories(openFileLimit());
+    if (this.held.size >= mostHeld) this.close();
     const made = onTarget(() => this.openHashDirectory(name));
     this.held.set(name, made);
     return made;
