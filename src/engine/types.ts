@@ -62,18 +62,11 @@ export function isDeviceError(errno: number): boolean {
   return DEVICE_ERRORS.includes(errno);
 }
 
-/** The target device is full, read-only or broken. */
-const TARGET_ERRORS: readonly number[] = [
-  osConstants.errno.ENOSPC,
-  osConstants.errno.EDQUOT,
-  osConstants.errno.EROFS,
-  osConstants.errno.EIO,
-  EUCLEAN,
-];
+const { ENOSPC, EDQUOT, EROFS } = osConstants.errno;
 
-/** Whether nothing more can be written to a target after this error. */
+/** Whether nothing more can be written to a target after this error: it is full, read-only, broken or gone. */
 export function isTargetError(errno: number): boolean {
-  return TARGET_ERRORS.includes(errno);
+  return errno === ENOSPC || errno === EDQUOT || errno === EROFS || isDeviceError(errno);
 }
 
 /** One folder's directory, statted. Columns in the order of inode numbers (the order that disks like). */
@@ -214,8 +207,8 @@ export interface EngineOutput {
   /** Bytes of the messages moved (CRLF form). */
   readonly bytes: number;
   /**
-   * The device or process cannot go on (ENOSPC, EDQUOT, EROFS, EIO, EUCLEAN on the target; EMFILE, ENFILE, ENOMEM; a source
-   * that cannot be read any more): nothing was published. `call` is the system call, `side` where it was made.
+   * The device or process cannot go on (isTargetError on the target; EMFILE, ENFILE, ENOMEM; a source that cannot be read
+   * any more): nothing was published. `call` is the system call, `side` where it was made.
    */
   readonly halt: { readonly errno: number; readonly call: string; readonly side: 'source' | 'target' } | null;
   /** `cancel` was set: nothing was published. */

@@ -3,7 +3,7 @@
  * (design.md, "One folder, in order", steps 1 to 4). Whatever happens, a folder ends in exactly one place:
  * handed to the committer, set aside, reported as failed, skipped, or let go because the run halts.
  */
-import { type EngineOutput, isDeviceError, isTargetError, METHOD } from '../engine/types.js';
+import { type EngineOutput, isDeviceError, isTargetError, MESSAGE_ERRORS, METHOD } from '../engine/types.js';
 import { errnoName } from '../errors.js';
 import { statOpenExactly } from '../fs/descriptor.js';
 import { encodeAdminRecord } from '../store/adminRecord.js';
@@ -375,13 +375,24 @@ function engineHalted(run: Run, folder: MappingFolder, rootPath: string, trouble
  * Whether the folder goes on to be published. One whose disk is dead does not: its messages are not failures of their
  * own. A first folder without one readable message counts as a strike against its disk, and goes on.
  */
-function isReadable(run: Run, { storePath, ready }: PreparedFolder, { methods, errnos }: EngineOutput): boolean {
-  if (!errnos.some((errno) => errno !== 0 && isDeviceError(errno))) {
+function isReadable(run: Run, { storePath, ready }: PreparedFolder, output: EngineOutput): boolean {
+  const { methods } = output;
+  const errno = deviceErrnoOf(output);
+  if (errno === 0) {
     if (methods.length > 0) messagesReadable(run, storePath);
     return true;
   }
   if (isPathStopped(run, 'source', storePath)) return false;
   if (ready.sourceFd < 0 || methods.some((method) => method !== METHOD.failed)) return true;
-  const errno = errnos.find(isDeviceError) ?? 0;
   return countUnreadable(run, storePath, { side: 'source', errno, call: 'read' });
+}
+
+const UNREADABLE = MESSAGE_ERRORS.indexOf('MSG_UNREADABLE');
+
+/** Of the first message that the 3.x disk could not read; 0: there is none. Other failures are those of 4.x. */
+function deviceErrnoOf({ errors, errnos }: EngineOutput): number {
+  for (let i = 0; i < errors.length; i++) {
+    if (errors[i] === UNREADABLE && isDeviceError(errnos[i]!)) return errnos[i]!;
+  }
+  return 0;
 }

@@ -6,12 +6,13 @@
  *
  *     a service has changed the mailbox, or a retry of it was stopped    MAILBOX_AHEAD
  *     no record, and messages: it is durable before the first link       MAILBOX_AHEAD
- *     a message on record that is not in 3.x, by name or as its inode:
+ *     a message on record that is not in 3.x, by name or as the very file:
  *       it is not in 4.x                                                 there is nothing to lose
- *       3.x has an index, without a line of it                           it was deleted in 3.x
+ *       the index of 3.x has given it up (givenUpBy)                     it was deleted in 3.x
  *       else                                                             FOLDER_EMPTIED
  *
- * Other names of the 4.x file do not count: they may be another user's, or of the registry of shared copies.
+ * Other names of the 4.x file do not count: they may be another user's, or of the registry of shared copies. Nor does
+ * the sweep of the engines ask for them: of a message that was deleted in 3.x, the 4.x name is the last one too.
  */
 import type { DirectoryScan } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
@@ -22,6 +23,7 @@ import { isChangedByServices } from '../store/changed.js';
 import { HashDirectories } from '../store/hashDirectories.js';
 import { hashDirectory, isHashDirectory, messageFile, parseMessageFile, RETRY_DIRECTORY } from '../store/layout.js';
 import { nameTable } from './plan-names.js';
+import { sameAs } from './plan-uids.js';
 import type { PrepareFolder } from './tasks.js';
 import type { MigrationRecord } from './types.js';
 
@@ -80,7 +82,7 @@ function hasMessages(mailbox: Dir, name: string): boolean {
   }
 }
 
-/** Rows of the record whose file is not in 3.x, and which no index of 3.x has given up. */
+/** Rows of the record whose file is not in 3.x, and which its index has not given up. */
 function goneFrom3x(record: MigrationRecord, index: FolderIndex | undefined, scan: DirectoryScan): readonly number[] {
   const { count, names, nameOffsets } = record;
   const files = nameTable(scan);
@@ -89,17 +91,42 @@ function goneFrom3x(record: MigrationRecord, index: FolderIndex | undefined, sca
     if (files.find(names, nameOffsets[row] ?? 0, nameOffsets[row + 1] ?? 0) < 0) unnamed.push(row);
   }
   if (unnamed.length === 0) return unnamed;
-  const inodes = new Set(scan.inodes);
-  const gone = unnamed.filter((row) => !inodes.has(record.inodes[row] ?? 0n));
-  // An index without header and lines is lost, and tells nothing (plan-vanished.ts).
-  if (gone.length === 0 || index === undefined || (index.header === undefined && index.count === 0)) return gone;
+  const fileOf = new Map(Array.from(scan.inodes, (inode, file) => [inode, file]));
+  const isSame = sameAs(scan, record);
+  const gone = unnamed.filter((row) => {
+    const file = fileOf.get(record.inodes[row] ?? 0n);
+    // The number alone may be that of a newer file.
+    return file === undefined || !isSame(file, row);
+  });
+  if (gone.length === 0 || index === undefined) return gone;
+  const isGivenUp = givenUpBy(index, record);
+  return gone.filter((row) => !isGivenUp(row));
+}
+
+/** Lines may be missing in it, or are there and cannot be told from those of other messages. */
+const NOT_WHOLE: readonly string[] = ['INDEX_CUT', 'INDEX_LINE'];
+
+/**
+ * Whether 3.x has deleted the message of a row: its index, which is whole, has given the uid, and has neither a line of
+ * the file nor one of the uid. Without a header nobody knows what it has given; under another uidvalidity its uids are
+ * not those of the record. A uid that it has not given is that of a file that never had a line, or the index is older
+ * than the record; so is one that another file has by now, since 3.x went on from there.
+ */
+function givenUpBy(index: FolderIndex, record: MigrationRecord): (row: number) => boolean {
+  const { header, highestUid, warnings } = index;
+  const isWhole = !warnings.some(({ code }) => NOT_WHOLE.includes(code));
+  if (header?.uidvalidity !== record.uidvalidity || !isWhole) return () => false;
+  const uidnext = Math.max(header.uidnext, highestUid + 1);
+  const listed = new Set(index.uids);
   const lines = nameTable(index);
-  return gone.filter((row) => {
-    const name = names.subarray(nameOffsets[row], nameOffsets[row + 1]);
+  return (row) => {
+    const uid = record.uids[row] ?? 0;
+    if (uid >= uidnext || listed.has(uid)) return false;
+    const name = record.names.subarray(record.nameOffsets[row], record.nameOffsets[row + 1]);
     // A copy through another system adds a CR to names (plan.ts, matchLines).
     const copied = Uint8Array.of(...name, 0x0d);
-    return lines.find(name, 0, name.length) >= 0 || lines.find(copied, 0, copied.length) >= 0;
-  });
+    return lines.find(name, 0, name.length) < 0 && lines.find(copied, 0, copied.length) < 0;
+  };
 }
 
 /** The first uid of these rows whose message file is in 4.x. */

@@ -2,6 +2,7 @@
  * How many folders a run may hold where few files may be open: each has three descriptors until it is published, its 3.x
  * directory, that one's lock file and its mailbox directory. With a limit of 16,384 nothing is held back.
  */
+import { heldDirectories } from '../engine/heldDirectories.js';
 import type { Run } from './run.js';
 
 export interface HeldFolders {
@@ -14,7 +15,7 @@ export interface HeldFolders {
 const DESCRIPTORS = 3;
 /** Databases, log, libraries, and what is opened for a moment. */
 const OTHER_FILES = 96;
-/** A thread has its event loop, and opens the directory, files and hash directories of the folder in hand. */
+/** A thread has its event loop, and opens the directory and files of the folder in hand, besides its hash directories. */
 const FILES_OF_THREAD = 24;
 /** Messages that a thread reads ahead at a time. */
 const BATCH = { least: 4, most: 64 };
@@ -34,8 +35,8 @@ export function heldFolders(
   limit: number,
   { options: { threads }, roots }: Pick<Run, 'options' | 'roots'>,
 ): HeldFolders {
-  const batch = readAheadBatch(limit, threads);
-  const others = OTHER_FILES + (FILES_OF_THREAD + 2 * batch) * threads + roots.stores.size + 2 * roots.partitions.size;
+  const ofThread = FILES_OF_THREAD + heldDirectories(limit) + 2 * readAheadBatch(limit, threads);
+  const others = OTHER_FILES + ofThread * threads + roots.stores.size + 2 * roots.partitions.size;
   const all = Math.floor((limit - others) / DESCRIPTORS);
   if (all >= HELD_AT_MOST.underWay + HELD_AT_MOST.moved) return HELD_AT_MOST;
   const underWay = Math.max(1, Math.floor(all / 3));

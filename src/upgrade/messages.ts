@@ -35,18 +35,28 @@ export type Postponed = Map<number, readonly number[]>;
 /** Migrates the folders of a list. Errors of folders are in the report; it throws only when halted. */
 export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
   const transactions = joinTransactions(run);
-  const records: RecordWriter = (items) =>
-    transactions.mapping((writes) => {
+  /** A folder that is published gets messages: not only of those that were when the run began. */
+  let adds = false;
+  const records: RecordWriter = (items) => {
+    adds ||= items.some(({ failures }) => failures !== null);
+    return transactions.mapping((writes) => {
       for (const { folder, record, failures } of items) {
         writes.putFolder(folder);
         writes.putRecord(folder.id, record);
         if (failures !== null) writes.setFailures(folder.id, failures);
       }
     });
+  };
   // Of the lanes under way: nothing comes to the committer but from them, and they end when it is empty.
   let turns!: Turns;
-  const begun = (now: Turns): void => {
-    turns = now;
+  const lanes: Lanes = {
+    begun(now) {
+      turns = now;
+    },
+    ended(postponed) {
+      // The last commit has tasks for the threads where originals go, and where journals get entries.
+      if (postponed.size === 0 && !run.options.remove && !adds) run.onMoved?.();
+    },
   };
   // At once: what is under way meanwhile would only be thrown away.
   const commit = (group: readonly MovedFolder[]): Promise<void> =>
@@ -65,7 +75,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
     messagesOf: ({ output }) => output.methods.length,
     heldFolders: held.moved,
   });
-  let postponed = await runLanes(run, list, records, committer, held, begun);
+  let postponed = await runLanes(run, list, records, committer, held, lanes);
   let waitedMs = 0;
   let told = false;
   for (let pauseMs = 20; postponed.size > 0 && !halted(run); pauseMs = Math.min(pauseMs * 2, 1_000)) {
@@ -78,7 +88,7 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
       tellWaiting(run, postponed);
     }
     await sleep(pauseMs);
-    const again = await runLanes(run, partOf(list, postponed), records, committer, held, begun);
+    const again = await runLanes(run, partOf(list, postponed), records, committer, held, lanes);
     if (again.size < postponed.size) told = false;
     waitedMs = again.size < postponed.size ? 0 : waitedMs + pauseMs;
     postponed = again;
@@ -89,6 +99,12 @@ export async function migrateFolders(run: Run, list: Worklist): Promise<void> {
 const TOLD_AFTER_MS = 5_000;
 const HOLDERS_TOLD = 10;
 
+interface Lanes {
+  begun(turns: Turns): void;
+  /** Those that are not postponed are with the committer. */
+  ended(postponed: Postponed): void;
+}
+
 /** Takes every folder of a list once, in the order of the schedule. */
 async function runLanes(
   run: Run,
@@ -96,7 +112,7 @@ async function runLanes(
   records: RecordWriter,
   committer: Committer<MovedFolder>,
   held: HeldFolders,
-  begun: (turns: Turns) => void,
+  lanes: Lanes,
 ): Promise<Postponed> {
   const postponed: Postponed = new Map();
   const routes = routesOf(run, run.troubles.work.values(), list);
@@ -126,10 +142,10 @@ async function runLanes(
       }
     },
     isStopped: () => halted(run),
-    begun: (errand) => begun({ deviceOf: routes.deviceOf, errand }),
+    begun: (errand) => lanes.begun({ deviceOf: routes.deviceOf, errand }),
     threadFree: () => gathered.flush(),
   });
-  if (postponed.size === 0) run.onMoved?.();
+  lanes.ended(postponed);
   await committer.drain().catch(halts);
   for (const use of schedule.devices(performance.now())) {
     if (use.device !== '') addDiskUse(run.report, routes.paths.get(use.device), use);

@@ -9,18 +9,18 @@
  * `-r` can therefore trust the record whenever the process was killed (4x-store.md, promise 1).
  */
 import { METHOD } from '../engine/types.js';
-import { MailhaulError } from '../errors.js';
-import { statOpenExactly } from '../fs/descriptor.js';
+import { describeError, isOutOfResources, MailhaulError } from '../errors.js';
 import { syncFileSystem } from '../fs/syncfs.js';
+import { RETRY_DIRECTORY } from '../store/layout.js';
 import { removeRetry } from '../store/mailbox/retry.js';
 import type { MailboxWrites } from '../store/types.js';
 import { folderStops } from './batch.js';
 import type { Errand } from './dispatch.js';
 import { exceptFailed, messageFailures } from './failures.js';
-import { countRemoval, storeDevice } from './removal.js';
+import { countRemoval, removalFailed, storeDevice } from './removal.js';
 import { addError, addMethods, addTimes, partitionTotals, timed } from './report.js';
 import type { PartitionRoot } from './roots.js';
-import { failureOf, type MovedFolder, type Run, release } from './run.js';
+import { failureOf, folderProblem, type MovedFolder, type Run, release } from './run.js';
 import { storePathOf } from './selection.js';
 import { columnsOf } from './shared.js';
 import { isSame, stampOf } from './stamp.js';
@@ -208,16 +208,28 @@ async function enterInJournals(run: Run, outcomes: readonly Outcome[], turns: Tu
  * after a power loss no `.retry` must be back that nobody looks for (4x-store.md, promise 2).
  */
 async function tidyUp(run: Run, outcomes: readonly Outcome[], transactions: Transactions): Promise<void> {
-  const retried = outcomes.filter(({ ready }) => ready.additions !== null);
-  if (retried.length === 0) return;
-  for (const { mailbox, ready } of retried) {
-    if (ready.additions !== null) removeRetry({ fd: ready.additions.mailboxFd, path: mailbox });
-  }
-  const gone = await syncTargets(run, retried);
+  const tidied = outcomes.filter((outcome) => outcome.ready.additions !== null && isTidied(run, outcome));
+  if (tidied.length === 0) return;
+  const gone = await syncTargets(run, tidied);
   if (gone.length === 0) return;
   await transactions.mapping((writes) => {
     for (const { folder } of gone) writes.putFolder({ ...folder, migrated: true, retrying: false });
   });
+}
+
+/** False: that is told, and the next run tries again, since a retry stays under way (selection.ts). */
+function isTidied(run: Run, { folder, mailbox, ready: { targetFd } }: Outcome): boolean {
+  try {
+    removeRetry({ fd: targetFd, path: mailbox });
+    return true;
+  } catch (error) {
+    if (isOutOfResources(error)) throw error;
+    const message =
+      `What the retry made in ${mailbox}/${RETRY_DIRECTORY} cannot be taken away: ${describeError(error)}. The messages ` +
+      'are migrated. Repair the disk, or take away what does not belong there, then run the same command again.';
+    folderProblem(run, folder, 'RETRY_NOT_REMOVED', message);
+    return false;
+  }
 }
 
 async function publish(outcomes: readonly Outcome[], transactions: Transactions): Promise<void> {
@@ -281,20 +293,22 @@ async function inTurn<T, R>(
 async function finish(run: Run, first: readonly Outcome[]): Promise<void> {
   const results = await run.pool.run({
     kind: 'finish',
-    folders: first.map(({ folder, ready: { sourceFd, plan }, output: { methods }, failures }) => {
+    folders: first.map(({ folder, ready: { sourceFd, stamp, plan }, output: { methods }, failures }) => {
       const remove = exceptFailed(
         columnsOf(plan.messages).uids,
         Uint32Array.from(failures, ({ uid }) => uid),
       );
       for (let i = 0; i < remove.length; i++) if (methods[i] === METHOD.failed) remove[i] = 0;
-      const mountedBelow = statOpenExactly(sourceFd).dev !== storeDevice(run, folder.uid);
-      return { id: folder.id, sourceFd, mountedBelow, messages: plan.messages, remove };
+      const mountedBelow = stamp?.device !== storeDevice(run, folder.uid);
+      return { id: folder.id, sourceFd, legacyName: folder.legacyName, mountedBelow, messages: plan.messages, remove };
     }),
   });
   const byId = new Map(first.map((outcome) => [outcome.folder.id, outcome]));
-  for (const { id, output } of results) {
-    const outcome = byId.get(id);
-    if (outcome !== undefined) countRemoval(run, outcome.folder, output, 0, outcome.failures.length);
+  for (const result of results) {
+    const outcome = byId.get(result.id);
+    if (outcome === undefined) continue;
+    if (result.kind === 'failed') removalFailed(run, outcome.folder, result.failure);
+    else countRemoval(run, outcome.folder, result.output, 0, outcome.failures.length);
   }
 }
 

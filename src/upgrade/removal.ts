@@ -17,7 +17,7 @@ import { hasOriginals } from './originals.js';
 import { routesOf } from './routes.js';
 import { failureOf, folderBusy, folderFailed, folderProblem, halted, type Run } from './run.js';
 import { mailboxOf, storePathOf } from './selection.js';
-import type { RemoveFolder } from './tasks.js';
+import type { FolderFailure, RemoveFolder } from './tasks.js';
 import { addWork, isStopped, removalRefused, stopDevice, type Workload } from './trouble.js';
 import { isProcessTrouble, syncTrouble } from './trouble-kinds.js';
 import type { MappingFolder } from './types.js';
@@ -171,6 +171,15 @@ export function storeDevice(run: Run, uid: string): bigint {
 
 function rootPathOf(run: Run, folder: MappingFolder): string {
   return folder.root ?? run.partitionPath(folder.partition);
+}
+
+/**
+ * Nobody knows which originals of a folder that was just published are gone for good: a later `-r` looks again. Not this
+ * run: a sync that failed is never made again.
+ */
+export function removalFailed(run: Run, folder: MappingFolder, { code, message }: FolderFailure): void {
+  run.swept.add(folder.id);
+  folderProblem(run, folder, code, message);
 }
 
 /**

@@ -148,8 +148,8 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
       troubles: noTroubles(scope.work),
       owner: instance.owner,
       partitionPath,
-      // While the disk is waited for: the last commit has no task for them, unless originals go or messages are added.
-      ...(options.remove || scope.additions ? {} : { onMoved: () => void pool.close().catch(() => {}) }),
+      // While the disk is waited for.
+      onMoved: () => void pool.close().catch(() => {}),
       onFolder: (folder) => shown?.folderDone(folder.partition),
     };
     options.onStart?.({

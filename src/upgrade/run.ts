@@ -55,7 +55,7 @@ export interface Run {
   partitionPath(name: string): string;
   /** One line for people, while the run goes on. */
   notice?: (line: string) => void;
-  /** Called when no folder is left for a thread; the last ones may still have to be committed. */
+  /** Called when nothing is left for a thread; the last folders may still have to be committed. */
   onMoved?: () => void;
   /** Called when a folder is done (published, failed or skipped). */
   onFolder?: (folder: MappingFolder) => void;

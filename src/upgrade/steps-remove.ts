@@ -18,10 +18,14 @@ import type { FinishFolder, FinishResult, RemoveFolder, RemoveResult, Trouble } 
  * are synced at the end of the run (removal.ts), which does not reach what is mounted below them.
  */
 export function finishFolder(tools: StepTools, task: FinishFolder): FinishResult {
-  const { sourceFd, mountedBelow, messages, remove } = task;
-  const output = tools.engine.removeSources({ sourceFd, messages: columnsOf(messages), remove });
-  if (mountedBelow) sync(sourceFd);
-  return { id: task.id, output };
+  const { id, sourceFd, legacyName, mountedBelow, messages, remove } = task;
+  try {
+    const output = tools.engine.removeSources({ sourceFd, messages: columnsOf(messages), remove });
+    if (mountedBelow) sync(sourceFd);
+    return { kind: 'removed', id, output };
+  } catch (error) {
+    return failed(id, error, 'ORIGINALS_NOT_REMOVED', legacyName, 'source');
+  }
 }
 
 /** Late `-r`: lock, see that every message that did not fail is in 4.x, remove, unlock. */

@@ -56,6 +56,7 @@ export function ownerOf(context: WorkerContext): { uid: number; gid: number } {
 const ADVICE: Readonly<Record<string, string>> = {
   FOLDER_UNREADABLE: ' Correct the permissions or repair the disk, then run the same command again.',
   FOLDER_TARGET: ' Correct owner and mode of the 4.x directory, then run the same command again.',
+  ORIGINALS_NOT_REMOVED: ' The folder is migrated. Repair its 3.x disk; a later -m -r looks at the files again.',
 };
 
 /** `error` as a folder's failure; `code` and `where` when it has none of its own. */

@@ -185,16 +185,17 @@ export type AppendResult =
 export interface FinishFolder {
   readonly id: number;
   readonly sourceFd: number;
+  /** For messages. */
+  readonly legacyName: string;
   /** The folder lies on a file system that is mounted below its store path. */
   readonly mountedBelow: boolean;
   readonly messages: SharedTable;
   readonly remove: Uint8Array;
 }
 
-export interface FinishResult {
-  readonly id: number;
-  readonly output: RemoveOutput;
-}
+export type FinishResult =
+  | { readonly kind: 'removed'; readonly id: number; readonly output: RemoveOutput }
+  | FailedFolder;
 
 /** Late removal: the folder was published without `-r`. */
 export interface RemoveFolder {

@@ -1,10 +1,12 @@
 /**
  * Trouble with a device, once per device: a full, read-only or broken target, or a 3.x disk that cannot be read any
- * more, stops the folders of that device; the others go on, and the run ends with exit 4.
+ * more, stops the folders of that device; the others go on, and the run ends with exit 4. So does a device that is lost:
+ * a network or FUSE file system whose server does not answer.
  *
  *     process   EMFILE, ENFILE, ENOMEM              halts the run (run.ts)
- *     target    ENOSPC, EDQUOT, EROFS, EIO, EUCLEAN stops what goes to this device
- *     source    EIO, ESTALE, ENOTCONN …             stops what comes from this device, after SOURCE_STRIKES folders in
+ *     target    ENOSPC, EDQUOT, EROFS, and those    stops what goes to this device
+ *               of a source
+ *     source    EIO, EUCLEAN, ESTALE, ENOTCONN …    stops what comes from this device, after SOURCE_STRIKES folders in
  *                                                   a row: one bad block or directory is the failure of one folder
  *
  * Invariants. A device that is stopped gets no new folder in this process. What was moved to it before may still be
@@ -344,7 +346,7 @@ function adviceFor(errno: string, noInodes: boolean, roomSaid: boolean): string 
   if (errno === 'EDQUOT') return 'Raise the quota of the server account';
   if (errno === 'EROFS') return 'Mount it for writing (a disk error may have made it read-only: see the kernel log)';
   if (errno === 'EUCLEAN') return 'The file system is damaged: unmount it and check it (e2fsck, xfs_repair)';
-  return 'Repair the device';
+  return 'Repair the device, or mount it again';
 }
 
 /** At the end of a run: what waited, and one entry a device. */

@@ -138,7 +138,7 @@ async function exchanged(
     expect(outcome).toMatchObject({
       summary: null,
       errors: [0],
-      halt: { errno: constants.errno.ESTALE, side: 'target' },
+      halt: { errno: constants.errno.EEXIST, side: 'target' },
     });
     return folder;
   } catch (error) {

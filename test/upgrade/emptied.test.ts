@@ -173,11 +173,49 @@ describe('a 3.x disk that has lost the name of one message of a folder that was 
     expect(messages()).toEqual(['2.msg', '3.msg']);
   });
 
+  it.each([
+    ['is older than the record', INDEX(9, 2) + LINES[0]],
+    ['is older, and 3.x went on from it', `${INDEX(9, 5) + LINES[0]}2 9 - 9 newer\n${LINES[2]}`],
+    ['has a line that cannot be read', `${INDEX(9, 4) + LINES[0]}\0\0\0\n${LINES[2]}`],
+    ['was cut', INDEX(9, 4) + LINES[0]?.trimEnd()],
+    ['has no header', LINES[0] ?? ''],
+    ['is another folder’s', INDEX(8, 4) + LINES[0]],
+  ])('it stays where the index, without a line of it, %s', async (_how, index) => {
+    await begin();
+    fs.unlinkSync(join(work, 'two'));
+    fs.writeFileSync(join(work, '.mailbox'), index);
+    expect(codesOf(await migrate())).toEqual(['FOLDER_EMPTIED']);
+    expect(messages()).toContain('2.msg');
+  });
+
+  it('it stays where the message never had a line', async () => {
+    fs.writeFileSync(join(work, '.mailbox'), INDEX(9));
+    for (const [i, name] of ['one', 'two', 'three'].entries()) fs.utimesSync(join(work, name), i + 1, i + 1);
+    await begin();
+    fs.unlinkSync(join(work, 'one'));
+    expect(codesOf(await migrate())).toEqual(['FOLDER_EMPTIED']);
+    expect(messages()).toContain('1.msg');
+  });
+
   it('it is not the only one where 3.x has it under another name', async () => {
     await begin();
     fs.renameSync(join(work, 'one'), join(work, 'renamed'));
     expect(await migrate()).toMatchObject({ folders: { done: 1 }, messages: { done: 3 } });
     expect(messages()).toEqual(['2.msg', '3.msg', '4.msg']);
+  });
+
+  it('it is where a newer file has the number of its inode', async () => {
+    await begin();
+    // As where messages are copied: the 4.x file has an inode of its own.
+    const copy = join(directory(), '00/1.msg');
+    const content = fs.readFileSync(copy);
+    fs.unlinkSync(copy);
+    fs.writeFileSync(copy, content, { mode: 0o600 });
+    fs.chownSync(copy, ACCOUNT.uid, ACCOUNT.gid);
+    fs.renameSync(join(work, 'one'), join(work, 'newer'));
+    fs.writeFileSync(join(work, 'newer'), MAIL('another message'));
+    expect(codesOf(await migrate())).toEqual(['FOLDER_EMPTIED']);
+    expect(fs.readFileSync(copy)).toEqual(content);
   });
 });
 

@@ -180,6 +180,27 @@ describe.each(engineOptions())('-r of a 3.x folder that is mounted below its sto
   });
 });
 
+describe.each(engineOptions())('-r of a 3.x folder on a disk of its own that cannot be synced, %s', (engine) => {
+  it('is told for that folder, and the others of the disk are counted', (ctx) => {
+    needStrace(ctx);
+    mountSource();
+    const injected = ['-f', '-qq', '-o', '/dev/null', '-P', `${mounted}/INBOX`, '-e', 'inject=fsync:error=EIO'];
+    const upgrade = [UPGRADE, '-m', '-r', '-t', '1', '--json', engine, '--instance', site.store.instance];
+    const result = spawnSync('strace', [...injected, process.execPath, ...upgrade], { encoding: 'utf8' });
+    expect([result.status, JSON.parse(result.stdout)]).toMatchObject([
+      1,
+      {
+        halted: null,
+        folders: { done: 2, failed: 0 },
+        removed: { messages: 1 },
+        errors: [{ user: 'anna', code: 'ORIGINALS_NOT_REMOVED', message: expect.stringContaining('EIO') }],
+      },
+    ]);
+    // What is not known to be gone is not noted as removed.
+    expect(site.messages('-r', engine).status).toBe(0);
+  });
+});
+
 it('--reset that goes on syncs a 3.x folder that is mounted below its store path, also when it puts nothing back', async (ctx) => {
   needStrace(ctx);
   const { store } = site;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadDigest } from '../../src/store/digest.js';
 import { openIndex } from '../../src/store/index/reader.js';
+import { changeMailbox } from '../../src/store/mailbox/change.js';
 import { migrateFolders } from '../../src/upgrade/messages.js';
 import { migrateMailbox } from '../../src/upgrade/onAccess.js';
 import { removePublishedOriginals, settleRemovals } from '../../src/upgrade/removal.js';
@@ -115,6 +116,46 @@ describe('a folder that another process has begun meanwhile', () => {
     await migrateFolders(again, worklistOf([folder?.id ?? 0]));
     closeRoots(again.roots);
     expect(again.report).toMatchObject({ folders: { done: 1, failed: 0 }, errors: [] });
+  });
+});
+
+describe('a folder that a service has published meanwhile, and uses', () => {
+  it('has its retry entered in the journal before the threads are closed', async () => {
+    const folder = session.mapping.folderByMailbox(MAILBOX);
+    if (folder === undefined) throw new Error('no such folder');
+    let [published, closed] = [false, false];
+    const ours = await runWith(
+      async () => {},
+      async (task) => {
+        if (closed) throw new Error('a task came after the threads were closed');
+        if (task.kind !== 'prepare' || published) return;
+        published = true;
+        fs.chmodSync(join(inbox, 'lineless'), 0o602);
+        expect((await migrateMailbox(session, MAILBOX, { acceptFailures: true })).messages.failed).toBe(1);
+        const { mailboxes, instance } = session;
+        await changeMailbox({ mailboxes, owner: instance.owner }, MAILBOX, (changes) => changes.setFlags(7, 0, []));
+        fs.chmodSync(join(inbox, 'lineless'), 0o600);
+      },
+    );
+    const onMoved = (): void => {
+      closed = true;
+    };
+    await migrateFolders({ ...ours, onMoved }, worklistOf([folder.id]));
+    closeRoots(ours.roots);
+    expect(ours.report).toMatchObject({ halted: null, folders: { done: 1, failed: 0 }, errors: [] });
+    expect(closed).toBe(false);
+  });
+
+  it('keeps no threads where nothing is added', async () => {
+    const folder = session.mapping.folderByMailbox(MAILBOX);
+    let closed = false;
+    const ours = await runWith(() => Promise.resolve());
+    const onMoved = (): void => {
+      closed = true;
+    };
+    await migrateFolders({ ...ours, onMoved }, worklistOf([folder?.id ?? 0]));
+    closeRoots(ours.roots);
+    expect([closed, ours.report.folders.done]).toEqual([true, 1]);
   });
 });
 

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, type TestContext } from 'vitest';
 import { type HandSite, handSite, putMail } from '../e2e/hand-site.js';
 import { run } from '../e2e/loop.js';
 import { commandFile } from '../support/process.js';
@@ -110,12 +110,30 @@ describe.each(engineOptions())('a target device that cannot go on, %s', (engine)
   });
 });
 
+function needStrace(ctx: TestContext): void {
+  if (spawnSync('strace', ['-V']).status === 0) return;
+  console.log(`skipped: ${ctx.task.name}: strace is not installed`);
+  ctx.skip('strace is not installed');
+}
+
+describe.each(engineOptions())('a partition on a network whose server is gone, %s', (engine) => {
+  it('is told as the 4.x disk, not as that of 3.x, nor message by message', (ctx) => {
+    needStrace(ctx);
+    const made = upgraded(3);
+    const upgrade = [commandFile('upgrade'), '--instance', made.store.instance, '-m', '-t', '1', '--json', engine];
+    const lost = ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=link,linkat', '-e', 'inject=link,linkat:error=ENOTCONN'];
+    const result = spawnSync('strace', [...lost, process.execPath, ...upgrade], { encoding: 'utf8' });
+    const report = JSON.parse(result.stdout) as Report;
+    expect(new Set(report.devices.map(({ side, errno }) => `${side} ${errno}`))).toEqual(new Set(['target ENOTCONN']));
+    expect([result.status, new Set(report.errors.map(({ code }) => code))]).toEqual([4, new Set(['DEVICE_HALT'])]);
+    expect(made.messages(engine).status).toBe(0);
+    expect(made.dump()).toHaveLength(9);
+  });
+});
+
 describe.each(engineOptions())('a 3.x disk that cannot be read any more, %s', (engine) => {
   it('is told once, not message by message', (ctx) => {
-    if (spawnSync('strace', ['-V']).status !== 0) {
-      console.log(`skipped: ${ctx.task.name}: strace is not installed`);
-      ctx.skip('strace is not installed');
-    }
+    needStrace(ctx);
     const made = upgraded(60);
     const folders = ['mail/default/fred/INBOX', 'mail/sales/anna/INBOX', 'mail/sales/bea/INBOX'].map((name) =>
       path.join(made.store.root, name),

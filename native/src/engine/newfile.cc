@@ -77,7 +77,7 @@ Outcome NewFile::replace(const char* name) {
   struct stat named {};
   if (const int error = sys::statFd(fd_.get(), mine); error != 0) return targetFailure(error, "fstat");
   if (const int error = sys::statAt(dir_, name, named); error != 0) return targetFailure(error, "fstatat");
-  return sys::isSameFile(mine, named) ? Outcome{} : targetFailure(ESTALE, "renameat");
+  return sys::isSameFile(mine, named) ? Outcome{} : targetFailure(EEXIST, "renameat");
 }
 
 void NewFile::discard() noexcept {

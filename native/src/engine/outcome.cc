@@ -3,19 +3,15 @@
 #include "engine/types.h"
 
 namespace mailhaul::engine {
-namespace {
 
-/// The process lacks something: the next message would meet it as well.
-bool lacking(int error) noexcept { return error == EMFILE || error == ENFILE || error == ENOMEM; }
-
-}  // namespace
+bool isLacking(int error) noexcept { return error == EMFILE || error == ENFILE || error == ENOMEM; }
 
 bool Outcome::lacksDescriptors() const noexcept {
   return halt != nullptr && (errorNumber == EMFILE || errorNumber == ENFILE);
 }
 
 Outcome sourceFailure(int error, const char* call) noexcept {
-  if (lacking(error)) return {MessageError::none, error, call};
+  if (isLacking(error)) return {MessageError::none, error, call};
   switch (error) {
     case ENOENT:
       return Outcome::fail(MessageError::vanished, error);
@@ -31,16 +27,9 @@ Outcome sourceFailure(int error, const char* call) noexcept {
 }
 
 Outcome targetFailure(int error, const char* call) noexcept {
-  switch (error) {
-    case ENOSPC:
-    case EDQUOT:
-    case EROFS:
-    case EIO:
-    case EUCLEAN:
-      return {MessageError::none, error, call};
-    default:
-      return lacking(error) ? Outcome{MessageError::none, error, call} : Outcome::fail(MessageError::target, error);
-  }
+  const bool isFull = error == ENOSPC || error == EDQUOT || error == EROFS;
+  if (isFull || isDeviceError(error) || isLacking(error)) return {MessageError::none, error, call};
+  return Outcome::fail(MessageError::target, error);
 }
 
 bool isDeviceError(int error) noexcept {

@@ -175,7 +175,7 @@ Outcome Placer::make(const Message& message, const Spot& spot, Method& method) {
   };
   if (canShare() && isShared()) {
     bool there = false;
-    made = shared_.place(message.source->st(), message.digest, message.content, fillFile, spot.dir, spot.name, there);
+    made = shared_.place(*message.source, message.digest, message.content, fillFile, spot.dir, spot.name, there);
     if (there) how = Method::shared;
   } else {
     NewFile file;

@@ -42,32 +42,30 @@ bool SingleCopies::isRegistered(const struct stat& source, const hash::Digest& d
   return sys::statAt(registryFd_, keyOf(source, digest).data(), st) == 0;
 }
 
-Outcome SingleCopies::place(const struct stat& source, const hash::Digest& digest,
-                            std::span<const std::uint8_t> content, const Fill& fill, int dir, const char* name,
-                            bool& there) {
+Outcome SingleCopies::place(Source& source, const hash::Digest& digest, std::span<const std::uint8_t> content,
+                            const Fill& fill, int dir, const char* name, bool& there) {
   there = false;
-  const Key key = keyOf(source, digest);
+  const Key key = keyOf(source.st(), digest);
   for (int round = 0; round < kRounds; ++round) {
     sys::Fd shared;
-    bool usable = false;
-    int error = openRegistered(key.data(), content, shared, usable);
-    if (error != 0 && error != ENOENT) return targetFailure(error, "openat");
-    if (error == 0 && usable) {
-      error = sys::linkFd(shared.get(), dir, name);
+    Registered found = Registered::none;
+    if (const Outcome looked = openRegistered(key.data(), source, content, shared, found); !looked.ok()) return looked;
+    if (found == Registered::usable) {
+      const int error = sys::linkFd(shared.get(), dir, name);
       there = error == 0;
       if (there) return {};
       if (error == ENOENT) continue;  // another thread took the copy away just now
       if (error != EMLINK) return targetFailure(error, "linkat");
     }
-    if (error != ENOENT) {
-      // Full, or left without its data by a power loss: later folders get a new one.
-      error = sys::unlinkAt(registryFd_, key.data());
+    if (found != Registered::none) {
+      // Full, lost on a bad block, or left without its data by a power loss: later folders get a new one.
+      const int error = sys::unlinkAt(registryFd_, key.data());
       if (error != 0 && error != ENOENT) return targetFailure(error, "unlinkat");
     }
     NewFile file;
     if (const Outcome made = file.create(registryFd_, uniqueTemporary().data(), owner_); !made.ok()) return made;
     if (const Outcome filled = fill(file); !filled.ok()) return filled;
-    error = file.link(registryFd_, key.data());
+    int error = file.link(registryFd_, key.data());
     if (error == EEXIST) continue;  // another thread was faster: share its copy
     if (error != 0) return targetFailure(error, "linkat");
     error = file.link(dir, name);
@@ -79,21 +77,42 @@ Outcome SingleCopies::place(const struct stat& source, const hash::Digest& diges
   return targetFailure(EAGAIN, "linkat");
 }
 
-int SingleCopies::openRegistered(const char* key, std::span<const std::uint8_t> content, sys::Fd& out, bool& usable) {
+// A copy that cannot be read is replaced, as one with another content: what it should hold is at hand.
+Outcome SingleCopies::openRegistered(const char* key, Source& source, std::span<const std::uint8_t> content,
+                                     sys::Fd& out, Registered& found) {
+  found = Registered::none;
   struct stat st {};
-  if (const int error = sys::statAt(registryFd_, key, st); error != 0) return error;
-  usable = false;
+  int error = sys::statAt(registryFd_, key, st);
+  if (error == ENOENT) return {};
+  if (error != 0) return targetFailure(error, "fstatat");
+  found = Registered::unusable;
   // Anything else under this name was not registered by us: it is not opened, and replaced.
-  if (!S_ISREG(st.st_mode)) return 0;
-  if (const int error = sys::openRead(registryFd_, key, out); error != 0) return error;
-  if (const int error = sys::statFd(out.get(), st); error != 0) return error;
-  if (!S_ISREG(st.st_mode) || st.st_uid != owner_.uid || (st.st_mode & 07777) != 0600) return 0;
-  if (const int error = sameContent(out.get(), content, compare_, usable); error != 0 || !usable) return error;
-  if (written_.has(st)) return 0;
-  // Of an earlier run, or of another thread or process, whose sync may fail.
-  const int error = writeAgain(out.get(), content, usable);
-  if (error == 0 && usable) written_.add(st);
-  return error;
+  if (!S_ISREG(st.st_mode)) return {};
+  error = sys::openRead(registryFd_, key, out);
+  if (error == ENOENT) found = Registered::none;  // another thread took it away just now
+  if (error != 0) return isLacking(error) ? targetFailure(error, "openat2") : Outcome{};
+  error = sys::statFd(out.get(), st);
+  if (error != 0) return targetFailure(error, "fstat");
+  if (!S_ISREG(st.st_mode) || st.st_uid != owner_.uid || (st.st_mode & 07777) != 0600) return {};
+  bool equal = false;
+  error = sameContent(out.get(), content, compare_, equal);
+  if (error != 0) return isLacking(error) ? targetFailure(error, "pread") : Outcome{};
+  if (!equal) return {};
+  // Pages that a mapped file lost while it was compared read as zeros, which may be all that the copy is; and other
+  // mailboxes have the copy, into which nothing but the message may be written.
+  if (source.isMapped()) {
+    if (const Outcome same = source.check(); !same.ok()) return same;
+  }
+  bool written = written_.has(st);
+  if (!written) {
+    // Of an earlier run, or of another thread or process, whose sync may fail.
+    error = writeAgain(out.get(), content, written);
+    if (error == EFAULT) return sourceFailure(EIO, "write");  // of a mapped source
+    if (error != 0) return targetFailure(error, "write");
+    if (written) written_.add(st);
+  }
+  if (written) found = Registered::usable;
+  return {};
 }
 
 }  // namespace mailhaul::engine

@@ -11,6 +11,7 @@
 
 #include "engine/buffer.h"
 #include "engine/newfile.h"
+#include "engine/source.h"
 #include "engine/target.h"
 #include "engine/types.h"
 #include "hash/xxh3.h"
@@ -31,12 +32,14 @@ class SingleCopies {
   /// Links the shared copy of `source` with exactly this content as `name` in `dir`, registering a new one (made by
   /// `fill`) when there is none or its link count is full; `there` tells which. EEXIST of `name` comes back as a
   /// target failure. Throws std::bad_alloc.
-  [[nodiscard]] Outcome place(const struct stat& source, const hash::Digest& digest,
-                              std::span<const std::uint8_t> content, const Fill& fill, int dir, const char* name,
-                              bool& there);
+  [[nodiscard]] Outcome place(Source& source, const hash::Digest& digest, std::span<const std::uint8_t> content,
+                              const Fill& fill, int dir, const char* name, bool& there);
 
  private:
-  [[nodiscard]] int openRegistered(const char* key, std::span<const std::uint8_t> content, sys::Fd& out, bool& usable);
+  enum class Registered { none, unusable, usable };
+
+  [[nodiscard]] Outcome openRegistered(const char* key, Source& source, std::span<const std::uint8_t> content,
+                                       sys::Fd& out, Registered& found);
 
   int registryFd_;
   Owner owner_;

@@ -17,6 +17,8 @@ constexpr std::uint32_t kMessagesPerDirectory = 100;
 constexpr mode_t kDirectoryMode = 0700;
 constexpr std::size_t kCompareBytes = std::size_t{256} << 10;
 constexpr std::size_t kWrittenKept = 65'536;
+/// A thread has this share of the files that may be open for its hash directories.
+constexpr std::size_t kShareOfFiles = 64;
 
 /// `before`, the number in decimal, `after`. Each message needs one, and snprintf takes hundreds of
 /// instructions.
@@ -43,18 +45,22 @@ Outcome HashDirectories::open(std::uint32_t uid, int& fd) noexcept {
   const std::uint32_t number = uid / kMessagesPerDirectory;
   Slot& slot = slots_[number % kOpen];
   if (!slot.fd.isOpen() || slot.number != number) {
-    const ShortName name = hashDirectoryName(uid);
-    slot.fd.reset();
-    const int error = openOrMake(name.data(), slot.fd);
-    if (error != 0) return targetFailure(error, "mkdirat");
-    slot.number = number;
-    if (const Outcome owned = own(slot.fd.get()); !owned.ok()) {
-      slot.fd.reset();
-      return owned;
-    }
+    if (const Outcome opened = fill(slot, uid); !opened.ok()) return opened;
   }
   fd = slot.fd.get();
   return {};
+}
+
+Outcome HashDirectories::fill(Slot& slot, std::uint32_t uid) noexcept {
+  close(slot);
+  if (isFull()) closeAll();
+  const ShortName name = hashDirectoryName(uid);
+  if (const int error = openOrMake(name.data(), slot.fd); error != 0) return targetFailure(error, "mkdirat");
+  ++open_;
+  slot.number = uid / kMessagesPerDirectory;
+  const Outcome owned = own(slot.fd.get());
+  if (!owned.ok()) close(slot);
+  return owned;
 }
 
 int HashDirectories::openOrMake(const char* name, sys::Fd& out) noexcept {
@@ -87,12 +93,26 @@ Outcome HashDirectories::own(int fd) noexcept {
   return {};
 }
 
+std::size_t HashDirectories::mostOpen(std::size_t files) noexcept {
+  return std::clamp(files / kShareOfFiles, kLeastOpen, kOpen);
+}
+
+// The limit is asked for only where it may matter: nearly all folders have fewer directories.
+bool HashDirectories::isFull() noexcept {
+  if (open_ < kLeastOpen) return false;
+  if (most_ == 0) most_ = mostOpen(sys::mostFiles());
+  return open_ >= most_;
+}
+
+void HashDirectories::close(Slot& slot) noexcept {
+  if (!slot.fd.isOpen()) return;
+  slot.fd.reset();
+  --open_;
+}
+
 bool HashDirectories::closeAll() noexcept {
-  bool any = false;
-  for (Slot& slot : slots_) {
-    any = any || slot.fd.isOpen();
-    slot.fd.reset();
-  }
+  const bool any = open_ > 0;
+  for (Slot& slot : slots_) close(slot);
   return any;
 }
 

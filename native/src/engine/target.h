@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <set>
@@ -39,15 +40,23 @@ class HashDirectories {
   /// Closes what is kept open; false when nothing was.
   bool closeAll() noexcept;
 
+  /// So many are kept open where the process may have `files` open: heldDirectories of src/engine/heldDirectories.ts,
+  /// by which a run reckons.
+  [[nodiscard]] static std::size_t mostOpen(std::size_t files) noexcept;
+
  private:
   // Messages come in inode order, so the directories of a slice of some 4,000 uids (41 when dense) are met in any
   // order. Twice the gaps still fit; a sparser folder opens its directories again.
   static constexpr std::size_t kOpen = 96;
+  static constexpr std::size_t kLeastOpen = 8;
   struct Slot {
     sys::Fd fd;
     std::uint32_t number = 0;
   };
 
+  [[nodiscard]] Outcome fill(Slot& slot, std::uint32_t uid) noexcept;
+  [[nodiscard]] bool isFull() noexcept;
+  void close(Slot& slot) noexcept;
   [[nodiscard]] int openOrMake(const char* name, sys::Fd& out) noexcept;
   [[nodiscard]] Outcome own(int fd) noexcept;
 
@@ -56,6 +65,8 @@ class HashDirectories {
   bool isNew_;
   std::optional<dev_t> device_;  ///< of the mailbox directory, once it was looked at
   std::array<Slot, kOpen> slots_;
+  std::size_t open_ = 0;  ///< of the slots
+  std::size_t most_ = 0;  ///< that may be open; 0: nobody has asked yet
 };
 
 /// True in `equal` when the open file has exactly this content. Returns 0 or the errno of reading it.

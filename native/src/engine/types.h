@@ -48,8 +48,10 @@ struct [[nodiscard]] Outcome {
 /// A failed call on a source file: only what the process lacks ends the folder, anything else is this message's
 /// failure.
 [[nodiscard]] Outcome sourceFailure(int error, const char* call) noexcept;
-/// A failed call on the target: a full, read-only or broken device ends the folder too.
+/// A failed call on the target: a full, read-only, broken or lost device ends the folder too.
 [[nodiscard]] Outcome targetFailure(int error, const char* call) noexcept;
+/// The process lacks descriptors or memory: the next message would meet it as well.
+[[nodiscard]] bool isLacking(int error) noexcept;
 /// errno of a disk or file server that does not answer any more, not of one file (the list of outcome.ts).
 [[nodiscard]] bool isDeviceError(int error) noexcept;
 

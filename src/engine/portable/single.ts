@@ -12,7 +12,7 @@ import { type Dir, link, stat, unlink, unlinkIfThere } from '../../fs/dir.js';
 import { openFile } from '../../fs/file.js';
 import { FILE_MODE } from '../../store/layout.js';
 import { hasContent, writeAgain } from './compare.js';
-import { MessageFailed, onTarget } from './outcome.js';
+import { isLacking, MessageFailed, onTarget } from './outcome.js';
 import type { TargetFolder } from './target.js';
 
 /** Other threads and processes register, fill up and replace the same copy meanwhile; each round one got further. */
@@ -61,8 +61,8 @@ export class SharedCopies {
   private linkRegistered(key: string, message: SharedPlacement): boolean {
     const seen = stat(this.registry, key);
     if (seen === undefined) return false;
-    if (seen.isFile()) {
-      const fd = openFile(this.registry, key);
+    const fd = seen.isFile() ? unlessUnreadable(() => openFile(this.registry, key)) : undefined;
+    if (fd !== undefined) {
       try {
         const opened = statOpenExactly(fd);
         if (this.isUsable(fd, opened, message.content) && this.tryLink(key, opened, message)) return true;
@@ -70,14 +70,15 @@ export class SharedCopies {
         fs.closeSync(fd);
       }
     }
-    // Full, left without its data by a power loss, or nothing that was registered: later folders get a new one.
+    // Full, lost on a bad block, left without its data by a power loss, or nothing that was registered: later folders
+    // get a new one.
     unlinkIfThere(this.registry, key);
     return false;
   }
 
   private isUsable(fd: number, opened: fs.BigIntStats, content: Uint8Array): boolean {
     const ours = Number(opened.uid) === this.target.account.uid && (opened.mode & 0o7777n) === BigInt(FILE_MODE);
-    if (!ours || !hasContent(fd, content)) return false;
+    if (!ours || unlessUnreadable(() => hasContent(fd, content)) !== true) return false;
     const inode = inodeOf(opened);
     if (written.has(inode)) return true;
     // Of an earlier run, or of another thread or process, whose sync may fail.
@@ -114,6 +115,16 @@ export class SharedCopies {
     const made = stat(message.dir, message.name);
     if (made !== undefined) noteWritten(inodeOf(made));
     return true;
+  }
+}
+
+/** A copy that cannot be read is replaced, as one with another content: what it should hold is at hand. */
+function unlessUnreadable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (isLacking(error)) throw error;
+    return undefined;
   }
 }
 

@@ -19,13 +19,16 @@ import {
   unlink,
   writeAll,
 } from '../../fs/dir.js';
+import { openFileLimit } from '../../fs/openFiles.js';
 import { effect } from '../../fs/seam.js';
 import { syncWritten } from '../../fs/syncfs.js';
 import { DIRECTORY_MODE, FILE_MODE, hashDirectory } from '../../store/layout.js';
+import { heldDirectories } from '../heldDirectories.js';
 import { MessageFailed, onTarget } from './outcome.js';
 
-/** Hash directories held open at once; uids that are far apart must not use up the descriptors. */
-const HELD_DIRECTORIES = 128;
+/** Hash directories held open at once, once it was asked for. */
+let mostHeld: number | undefined;
+
 /** Begins the name of a message file that is not complete yet. */
 export const TEMPORARY = '.new-';
 
@@ -74,7 +77,8 @@ export class TargetFolder {
     const name = hashDirectory(uid);
     const known = this.held.get(name);
     if (known !== undefined) return known;
-    if (this.held.size >= HELD_DIRECTORIES) this.close();
+    mostHeld ??= heldDirectories(openFileLimit());
+    if (this.held.size >= mostHeld) this.close();
     const made = onTarget(() => this.openHashDirectory(name));
     this.held.set(name, made);
     return made;
@@ -125,14 +129,14 @@ export class TargetFolder {
   }
 
   /**
-   * Gives a file its final name. rename(2) moves whatever has the temporary name at that moment: MSG_TARGET, ESTALE,
+   * Gives a file its final name. rename(2) moves whatever has the temporary name at that moment: MSG_TARGET, EEXIST,
    * when that was another file.
    */
   giveName(temporary: Temporary, dir: Dir, name: string): void {
     onTarget(() => rename(this.dir, temporary.name, dir, name));
     const now = onTarget(() => stat(dir, name));
     if (now?.ino === temporary.ino && now.dev === temporary.dev) return;
-    throw new MessageFailed('MSG_TARGET', osConstants.errno.ESTALE);
+    throw new MessageFailed('MSG_TARGET', osConstants.errno.EEXIST);
   }
 
   /** Creates a file of the account in the folder; one that a killed run left under the name is replaced. */

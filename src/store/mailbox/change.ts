@@ -8,16 +8,28 @@
  * The journal is the authority; counts and quota in the mailbox database are a copy, written when the mailbox is
  * closed and made right by the next change after a kill. Whoever is told that a change failed makes it again, so from
  * the journal's sync on nothing is a failure of the change: what is left to do is upkeep (upkeep.ts). A file without an
- * entry is what a kill left: its uid was never acknowledged, the next message of that uid replaces it.
+ * entry is what a kill left, or the last copy of a message that a stopped retry moved there (retry.ts): nobody can tell,
+ * so it stays, and no message gets its uid.
  */
 import { closeSync } from 'node:fs';
 import { crlfForm } from '../../engine/message/crlf.js';
 import { parseMessage } from '../../engine/message/entry.js';
 import type { IndexSummary } from '../../engine/types.js';
 import { MailhaulError } from '../../errors.js';
-import { closeDir, createOver, type Dir, ensureDir, rename, sync, unlinkIfThere, writeAll } from '../../fs/dir.js';
+import {
+  closeDir,
+  createOver,
+  type Dir,
+  ensureDir,
+  rename,
+  stat,
+  sync,
+  unlinkIfThere,
+  writeAll,
+} from '../../fs/dir.js';
 import { walk } from '../../fs/walk.js';
 import { digest, loadDigest } from '../digest.js';
+import { HashDirectories } from '../hashDirectories.js';
 import { foldJournal } from '../index/fold.js';
 import { mailboxClosed } from '../index/io.js';
 import { type JournalChange, journalIndexOf, refuseUnreadable } from '../index/journal.js';
@@ -102,10 +114,7 @@ class OpenChanges implements MailboxChanges {
 
   append({ content, flags = 0, keywords = [], internalDate = Math.floor(Date.now() / 1000) }: Delivery): number {
     this.mustBeOpen();
-    const uid = this.index.uidnext;
-    if (uid >= MAX_UID) {
-      throw new MailhaulError('UIDS_EXHAUSTED', 'The mailbox has no more uids.', { where: this.held.record.name });
-    }
+    const uid = this.freeUid();
     const stored = crlfForm(content);
     const { headerBytes, cache } = parseMessage(stored);
     const facts = { uid, flags, internalDate, size: stored.length, headerBytes, digest: digest(stored) };
@@ -131,6 +140,20 @@ class OpenChanges implements MailboxChanges {
     } catch (error) {
       upkeepFailed(this.store, 'MAILBOX_FILE', this.held.record.name, error);
     }
+  }
+
+  /** The lowest uid from uidnext on that no file has. Nobody else makes one: the mailbox is locked. */
+  private freeUid(): number {
+    const hashes = new HashDirectories(this.held.dir);
+    try {
+      for (let uid = this.index.uidnext; uid < MAX_UID; uid++) {
+        const directory = hashes.of(uid);
+        if (directory === undefined || stat(directory, messageFile(uid)) === undefined) return uid;
+      }
+    } finally {
+      hashes.close();
+    }
+    throw new MailhaulError('UIDS_EXHAUSTED', 'The mailbox has no more uids.', { where: this.held.record.name });
   }
 
   private removeFile(uid: number): void {

@@ -5,7 +5,7 @@ import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { nativeEngine } from '../../../src/engine/native/engine.js';
-import { PROGRESS } from '../../../src/engine/types.js';
+import { isTargetError, PROGRESS } from '../../../src/engine/types.js';
 import type { NativeAddon } from '../../../src/fs/addon.js';
 import { addonPath as builtAddon } from '../../../src/fs/addon.js';
 import { type TestFolder, withFolder } from '../portable/folder.js';
@@ -70,6 +70,23 @@ describe('native engine: failing calls', () => {
       }
     });
   }
+
+  it('ends the folder with the errnos that end it in the portable engine, and no others', (ctx) => {
+    const addon = needAddon(ctx);
+    const engine = nativeEngine(addon);
+    const lacking: readonly number[] = [constants.errno.EMFILE, constants.errno.ENFILE, constants.errno.ENOMEM];
+    withFolder((folder) => {
+      folder.write('m', CRLF);
+      const input = folder.input([{ uid: 1, name: 'm' }]);
+      // Those of Linux; the first call makes the hash directory.
+      for (let errno = 1; errno <= 133; errno++) {
+        withFault(addon, 1, errno, () => {
+          const halts = isTargetError(errno) || lacking.includes(errno);
+          expect([errno, engine.migrate(input).halt?.errno]).toEqual([errno, halts ? errno : undefined]);
+        });
+      }
+    });
+  });
 
   it('makes temporary names where there is no O_TMPFILE, and leaves none', (ctx) => {
     const addon = needAddon(ctx);

@@ -23,7 +23,7 @@ it.each(['another file', 'a link', 'a hard link'])('is refused when it is %s', a
     else if (what === 'a link') fs.symlinkSync(other, at);
     else fs.linkSync(other, at);
     expect(() => index.publish()).toThrow(
-      expect.objectContaining({ code: 'MSG_TARGET', errno: constants.errno.ESTALE }),
+      expect.objectContaining({ code: 'MSG_TARGET', errno: constants.errno.EEXIST }),
     );
     target.close();
   });
@@ -37,7 +37,7 @@ it('a message likewise', () =>
     fs.writeFileSync(`${folder.target}/${temporary.name}`, 'other');
     const directory = target.hashDirectory(7);
     expect(() => target.giveName(temporary, directory, '7.msg')).toThrow(
-      expect.objectContaining({ code: 'MSG_TARGET', errno: constants.errno.ESTALE }),
+      expect.objectContaining({ code: 'MSG_TARGET', errno: constants.errno.EEXIST }),
     );
     target.close();
   }));

@@ -7,9 +7,12 @@ import { EUCLEAN, errnoName } from '../../../src/errors.js';
 const failed = (errno: number): Error =>
   targetFailure(Object.assign(new Error('failed'), { errno: -errno, code: errnoName(errno), syscall: 'link' }));
 
-it.each(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO'] as const)('%s ends the folder', (name) => {
-  expect(failed(constants.errno[name])).toBeInstanceOf(Halted);
-});
+it.each(['ENOSPC', 'EDQUOT', 'EROFS', 'EIO', 'ESTALE', 'ENOTCONN', 'ETIMEDOUT'] as const)(
+  '%s ends the folder',
+  (name) => {
+    expect(failed(constants.errno[name])).toBeInstanceOf(Halted);
+  },
+);
 
 it('so does a file system that says that it is damaged, and the report names the errno', () => {
   expect(failed(EUCLEAN)).toBeInstanceOf(Halted);

@@ -53,8 +53,16 @@ describe('changeMailbox', () => {
     closeDir(dir);
   });
 
-  it('puts a message in place of the file of one that was never acknowledged', async () => {
-    fs.writeFileSync(path.join(store.directory(A), '00/4.msg'), 'left over', { mode: 0o600 });
+  it('gives no message the uid of a file that is there: it may be the last copy of another', async () => {
+    const left = [4, 5].map((uid) => path.join(store.directory(A), `00/${uid}.msg`));
+    for (const file of left) fs.writeFileSync(file, 'left over', { mode: 0o600 });
+    expect(await append('six')).toBe(6);
+    expect(await append('seven')).toBe(7);
+    expect(store.content()[A]?.slice(3)).toEqual(['6 six', '7 seven']);
+    for (const file of left) expect(fs.readFileSync(file, 'latin1')).toBe('left over');
+  });
+
+  it('replaces what a kill left of a message before it had its name', async () => {
     fs.writeFileSync(path.join(store.directory(A), '.new-4'), 'half', { mode: 0o600 });
     expect(await append('four')).toBe(4);
     expect(store.content()[A]?.[3]).toBe('4 four');
