@@ -6,7 +6,6 @@
  * is in use until the path is written. The first folders would else go to the old path and all others to the new one.
  */
 import { type ConfigDb, type ConfigEntry, checkValue } from '../config/configdb.js';
-import { checkIdentity } from '../config/privileges.js';
 import { checkOptionChange, partitionOfOption } from '../config/rules.js';
 import { lockStore, type StoreLock } from '../config/store-lock.js';
 import { closeDir, type Dir, fstat, stat } from '../fs/dir.js';
@@ -21,7 +20,7 @@ export interface ChangeSet {
   add(entry: ConfigEntry): Promise<void>;
   /** What was taken in. */
   readonly entries: readonly ConfigEntry[];
-  /** @throws MailhaulError CONF_ACCOUNT_*, RESET_UNFINISHED, CONF_LOCKED */
+  /** @throws MailhaulError RESET_UNFINISHED, CONF_LOCKED */
   commit(): Promise<void>;
   release(): void;
 }
@@ -47,10 +46,7 @@ export function changeSet(db: ConfigDb, instance: Dir | undefined): ChangeSet {
     },
     async commit() {
       if (entries.length === 0) return;
-      if (instance !== undefined) {
-        await refuseOtherAccount(instance, db);
-        await refuseUnfinishedReset(instance);
-      }
+      if (instance !== undefined) await refuseUnfinishedReset(instance);
       // A path that stays needs no lock. It is not written either: whoever has the lock may be changing it.
       const stays = (entry: ConfigEntry): boolean =>
         partitionOfOption(entry.option) !== undefined && entry.value !== '' && isSame(entry);
@@ -86,14 +82,6 @@ function lockForPaths(instance: Dir): StoreLock | undefined {
   } finally {
     closeDir(lockDir);
   }
-}
-
-/** A configdb that another account or group replaces would be its own (CONF_ACCOUNT_*, exit 3). */
-async function refuseOtherAccount(instance: Dir, db: ConfigDb): Promise<void> {
-  const { OPTION } = await import('../config/instance.js');
-  const user = db.get(OPTION.serverUser) ?? 'the server account';
-  const group = db.get(OPTION.serverGroup) ?? 'the group of the server account';
-  checkIdentity({ ...ownerOf(instance), user, group });
 }
 
 /** Partition paths, and where 3.x is, are what a reset that was stopped goes on with: RESET_UNFINISHED (exit 3). */

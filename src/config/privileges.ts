@@ -16,32 +16,17 @@ function isRoot(): boolean {
   return process.geteuid?.() === 0;
 }
 
-/** The server account with its names. */
-export interface NamedIdentity extends Identity {
-  readonly user: string;
-  readonly group: string;
-}
-
 /**
- * Refuses an account that this process can neither be nor become. Only root gives files away: what another process makes
- * has the group that the process has, so it must run with the account's.
+ * Refuses an account that this process can neither be nor become.
  *
- * @throws MailhaulError CONF_ACCOUNT_OTHER, CONF_ACCOUNT_GROUP (exit 3)
+ * @throws MailhaulError CONF_ACCOUNT_OTHER (exit 3)
  */
-export function checkIdentity({ uid, gid, user, group }: NamedIdentity): void {
+export function checkIdentity(account: Identity, name: string): void {
   const self = process.geteuid?.();
-  if (self === undefined || self === 0) return;
-  if (self !== uid) {
-    throw new MailhaulError('CONF_ACCOUNT_OTHER', `This process runs as uid ${self}, not as the server account.`, {
-      where: user,
-      hint: `Run the command as root or as ${user}.`,
-    });
-  }
-  const own = process.getegid?.();
-  if (own === gid) return;
-  throw new MailhaulError('CONF_ACCOUNT_GROUP', `This process runs with group ${own}, not with the server account's.`, {
-    where: group,
-    hint: `Run the command as root, or with that group: \`sg ${group} -c '<command>'\`, or \`newgrp ${group}\` before it.`,
+  if (self === undefined || self === 0 || self === account.uid) return;
+  throw new MailhaulError('CONF_ACCOUNT_OTHER', `This process runs as uid ${self}, not as the server account.`, {
+    where: name,
+    hint: `Run the command as root or as ${name}.`,
   });
 }
 

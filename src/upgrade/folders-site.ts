@@ -77,7 +77,7 @@ async function open(
 
   const sourceAccount = accountOf(configuration, instance);
   const account = instance?.account ?? sourceAccount;
-  checkIdentity(account);
+  checkIdentity(account, account.user);
   const owner = { uid: account.uid, gid: account.gid };
 
   const workDir = openWorkDir(options, instance, configuration);

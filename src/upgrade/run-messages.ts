@@ -4,7 +4,7 @@
  */
 
 import { partitionPaths } from '../config/partition-paths.js';
-import { becomeAccount, becomesOther } from '../config/privileges.js';
+import { becomeAccount, becomesOther, checkIdentity } from '../config/privileges.js';
 import { selectEngine } from '../engine/engines.js';
 import { PROGRESS } from '../engine/types.js';
 import { describeError, EXIT, MailhaulError, messageOf } from '../errors.js';
@@ -72,6 +72,7 @@ export async function runMessages(options: MessagesOptions, pool: StartedPool): 
   let begun = false;
   let shown: Progress | undefined;
   try {
+    checkIdentity(instance.account, instance.account.user);
     const selection = selectFolders(session.mapping, session.workDir, options);
     reportSelection(session, report, selection);
     const pathOf = partitionPaths(instance);

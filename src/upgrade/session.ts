@@ -5,7 +5,6 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type BareInstance, type Instance, OPTION, openInstance } from '../config/instance.js';
-import { checkIdentity } from '../config/privileges.js';
 import { lockDirectory, lockStore, type StoreLock } from '../config/store-lock.js';
 import { describeError, EXIT, hasErrno, MailhaulError } from '../errors.js';
 import { closeDir, type Dir, openRootOr } from '../fs/dir.js';
@@ -52,8 +51,8 @@ export interface Session {
  * Opens a finished `-s` for work. `purpose` is the command, for whoever finds the store locked. `before` is
  * called before the databases are opened, `beforeLock` before others can see that the store is in use.
  *
- * @throws MailhaulError INSTANCE_*, CONF_ACCOUNT_*, SOURCE_RUNNING, UPGRADE_RUNNING, STORE_LOCKED, FOLDERS_FIRST,
- * MAPPING_*, DB_* (exit 3; DB_BUSY: 4)
+ * @throws MailhaulError INSTANCE_*, SOURCE_RUNNING, UPGRADE_RUNNING, STORE_LOCKED, FOLDERS_FIRST, MAPPING_*,
+ * DB_* (exit 3; DB_BUSY: 4)
  */
 export async function openSession(
   options: SessionOptions,
@@ -67,9 +66,8 @@ export async function openSession(
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
-    const readOnly = options.readOnly === true;
-    if (!readOnly) checkIdentity(instance.account);
     checkFrom(instance, options.from);
+    const readOnly = options.readOnly === true;
     const log = readOnly ? nullLog : tellingLog(instance.openLog('upgrade', options.logLevel), instance.path);
     undo.push(() => log.close());
     if (options.pidIsStale !== true) refuseRunningServer(instance);

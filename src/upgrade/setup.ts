@@ -195,7 +195,7 @@ export async function setUpInstance(options: SetupOptions): Promise<SetupReport>
       ? existingSettings(instance, configuration, from, options)
       : newSettings(configuration, from, options);
   const account = lookupAccount(settings.serverUser, settings.serverGroup);
-  checkIdentity(account);
+  checkIdentity(account, settings.serverUser);
   const before = optionsOf(found === '4.x' ? instance : undefined);
   const dryRun = options.dryRun === true;
   if (!dryRun) (await createInstance(instance, settings)).close();

@@ -6,7 +6,6 @@
  * partition is a generous estimate to plan with.
  */
 import { partitionPaths } from '../config/partition-paths.js';
-import { checkIdentity } from '../config/privileges.js';
 import { selectEngine } from '../engine/engines.js';
 import { MESSAGE_ERRORS } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
@@ -92,7 +91,6 @@ export async function surveyMessages(options: MessagesOptions): Promise<SurveyRe
   };
   try {
     const { mapping, mailboxes, instance } = session;
-    checkIdentity(instance.account);
     const pathOf = partitionPaths(instance);
     refuseOldMapping(mapping, mailboxes, session.workDir);
     const selection = selectFolders(mapping, session.workDir, options);

@@ -3,7 +3,6 @@
  * (control.ts). Nothing is signalled: a process that does not listen would be ended by it.
  */
 import { openInstance } from '../config/instance.js';
-import { checkIdentity } from '../config/privileges.js';
 import { storeHolders } from '../config/store-lock.js';
 import { MailhaulError } from '../errors.js';
 import { displayPath } from '../fs/dir.js';
@@ -19,11 +18,10 @@ export interface ThrottleChangeReport {
   readonly running: readonly LockHolder[];
 }
 
-/** @throws MailhaulError THROTTLE_NO_RUN, INSTANCE_*, CONF_ACCOUNT_* (exit 3) */
+/** @throws MailhaulError THROTTLE_NO_RUN, INSTANCE_* (exit 3) */
 export function throttleRunning(instancePath: string, change: LimitsChange): ThrottleChangeReport {
   const instance = openInstance(instancePath);
   try {
-    checkIdentity(instance.account);
     const { lockDir, owner } = instance;
     const running = storeHolders(lockDir);
     if (running.length === 0) {

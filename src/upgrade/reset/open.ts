@@ -71,7 +71,7 @@ async function open(
 ): Promise<Omit<ResetSite, 'close'>> {
   const instance = openBareInstance(options.instance);
   defer(() => instance.close());
-  checkIdentity(instance.account);
+  checkIdentity(instance.account, instance.account.user);
   checkFrom(instance, options.from);
   if (options.pidIsStale !== true) {
     refuseRunningServer(instance);

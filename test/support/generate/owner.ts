@@ -8,12 +8,11 @@ export function accountOf(name: string | null): Owner {
   const root = process.geteuid?.() === 0;
   const user = name ?? (root ? 'mail' : currentUser());
   const uid = Number(id('-u', user));
+  const gid = Number(id('-g', user));
   if (!root && uid !== process.geteuid?.()) throw new Error(`only root can give files to ${user}`);
-  // What another process makes has its own group, which `newgrp` may have changed.
-  const whose = root ? [user] : [];
-  return { user, group: id('-gn', ...whose), uid, gid: Number(id('-g', ...whose)), chown: root };
+  return { user, group: id('-gn', user), uid, gid, chown: root };
 }
 
-function id(...args: string[]): string {
-  return execFileSync('id', args, { encoding: 'utf8' }).trim();
+function id(option: string, user: string): string {
+  return execFileSync('id', [option, user], { encoding: 'utf8' }).trim();
 }
