@@ -55,8 +55,8 @@ export function hasErrno(error: unknown, ...codes: readonly string[]): boolean {
 }
 
 /**
- * There is nothing of that name. A uid may be longer than the names of the file system are: then nothing can have it for a
- * name, and ENAMETOOLONG says no more than ENOENT.
+ * There is nothing of that name. A uid may be longer than the names of the file system are: then nothing can have it
+ * for a name, and ENAMETOOLONG says no more than ENOENT.
  */
 export function isNotThere(error: unknown): boolean {
   return hasErrno(error, 'ENOENT', 'ENAMETOOLONG');

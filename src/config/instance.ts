@@ -252,9 +252,9 @@ function makeOwned(dir: Dir, names: readonly string[], owner: Owner, settle: typ
 }
 
 /**
- * While the instance is being made a directory may be there that somebody made beforehand, with any mode and group, or a
- * killed run as root: it is the account's alone after this. One of another account than root and the server account is
- * left as it is: nobody gave it to us.
+ * While the instance is being made a directory may be there that somebody made beforehand, with any mode and group, or
+ * a killed run as root: it is the account's alone after this. One of another account than root and the server account
+ * is left as it is: nobody gave it to us.
  */
 function takeOver(dir: Dir, owner: Owner): void {
   const { uid, gid, mode } = fstat(dir);

@@ -144,7 +144,7 @@ function readFolder(
   };
 }
 
-/** Mail does not wait for its access rights: the folder goes on, and what is on record of them stays (folders-merge.ts). */
+/** Mail does not wait for its access rights: the folder goes on, and those on record stay (folders-merge.ts). */
 function readAcl(
   source: MailSource,
   { dir, files }: Extract<FolderItem, { kind: 'folder' }>,
@@ -167,8 +167,8 @@ function readAcl(
 
 /** Of rights and subscriptions that cannot be read. */
 const KEPT =
-  'What an earlier `upgrade -s` read stays. Correct its owner and mode, or repair the disk, and run `upgrade -s` again ' +
-  'before messages are upgraded.';
+  'What an earlier `upgrade -s` read stays. Correct its owner and mode, or repair the disk, and run `upgrade -s` ' +
+  'again before messages are upgraded.';
 
 function readSubscriptions(
   source: MailSource,

@@ -77,7 +77,7 @@ interface UnknownOptions {
   readonly lost: readonly number[];
 }
 
-/** The values of a key that comes several times are one option, in the order of the file, as far as one can hold them. */
+/** The values of a key that comes several times are one option, in the order of the file, as far as it holds them. */
 function unknownOptions({ unknown }: SourceConfiguration): UnknownOptions {
   const found = new Map<string, { readonly values: string[]; bytes: number }>();
   const lost: number[] = [];

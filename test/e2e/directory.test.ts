@@ -126,7 +126,7 @@ describe('entries', () => {
     expect(users(site).sort()).toEqual(['Anna', 'primary-uid']);
   });
 
-  it('have a quota: bytes, 0 no limit, absent the default; one that is no number, or too large, is reported', async () => {
+  it('have a quota: bytes, 0 no limit, absent the default; one that is none, or too large, is reported', async () => {
     site = handSite();
     const result = withEntries(site, [
       entry('absent'),

@@ -131,7 +131,7 @@ describe.each(engineOptions())('%s', (engine) => {
 });
 
 describe('without an engine', () => {
-  it('whatever stands in place of .acl or .subscriptions is a warning, a file of root an error; mail is migrated', () => {
+  it('whatever stands in place of .acl or .subscriptions is a warning, a file of root an error; mail comes', () => {
     for (const [name, inHome] of [
       ['.acl', false],
       ['.subscriptions', true],

@@ -1,4 +1,4 @@
-/** `upgrade -s` where `.acl` or `.subscriptions` is there and cannot be read: nobody loses rights by it without a word. */
+/** `upgrade -s` where `.acl` or `.subscriptions` is there and cannot be read: nobody loses rights without a word. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';

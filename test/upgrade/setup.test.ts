@@ -99,7 +99,7 @@ describe('set-up', () => {
     instance.close();
   });
 
-  it('gives an instance that was made without 3.x its settings with upgrade -s; what is set or cleared stays', async () => {
+  it('gives an instance that was made without 3.x its settings by upgrade -s; what is set stays', async () => {
     await setUpInstance({ instance: store.instance, hostName: HOST, ...account });
     const instance = openInstance(store.instance);
     await instance.config.set('local.ugldapbinddn', 'cn=mine');

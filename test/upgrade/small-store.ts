@@ -133,7 +133,7 @@ function errorCode(error: unknown): string {
   throw error;
 }
 
-/** Takes a file of a 3.x folder away from whoever reads it: from root too, which opens none that its owner could not. */
+/** Takes a file of a 3.x folder away from whoever reads it; from root too, which opens none that its owner cannot. */
 export function makeUnreadable(file: string): void {
   fs.chmodSync(file, 0);
   if (process.getuid?.() === 0) fs.chownSync(file, 12_345, 12_345);

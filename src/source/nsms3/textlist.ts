@@ -32,8 +32,8 @@ export interface TextFile {
 /**
  * Lines that are not blank. A link, or another kind of file of that name, holds none, with a warning.
  *
- * @throws MailhaulError `file.unreadable`: rights and subscriptions that are there must not be taken for none; EMFILE and
- *   its like as they are: what the process lacks says nothing of the file
+ * @throws MailhaulError `file.unreadable`: rights and subscriptions that are there must not be taken for none; EMFILE
+ *   and its like as they are: what the process lacks says nothing of the file
  */
 export function readTextLines(dir: Dir, file: TextFile, warnings: WarningList, files?: SmallFiles): TextLine[] {
   const { name, warning } = file;

@@ -1,4 +1,4 @@
-/** What the file system says while a small file is opened or read: of a file that is there nothing is taken for empty. */
+/** What the file system says while a small file is opened or read: what is there is not taken for empty. */
 import * as fs from 'node:fs';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { openError } from '../../../src/fs/links.js';
