@@ -102,7 +102,7 @@ for (const engine of engineOptions()) {
         expect(made.run('configutil', '-o', 'store.partition.primary.path', '-v', partition).status).toBe(0);
         const survey = made.messages(engine, '--dry-run');
         const [planned] = JSON.parse(survey.stdout).partitions;
-        expect([survey.status, planned.method]).toEqual([3, 'copy']);
+        expect([survey.status, planned.method]).toEqual([4, 'copy']);
         expect(planned.spaceNeeded).toBeGreaterThan(planned.spaceFree);
         const halted = made.messages(engine);
         expect(halted.status).toBe(4);
