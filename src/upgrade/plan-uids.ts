@@ -210,7 +210,10 @@ export function wholeSeconds(nanoseconds: bigint): number {
   return Number(nanoseconds < seconds * 1_000_000_000n ? seconds - 1n : seconds);
 }
 
-/** Whether a file is that of a row: compares inode, size and modification time; 64-bit numbers as pairs of 32 bits, which costs no BigInt each. */
+/**
+ * Whether a file is that of a row: compares inode, size and modification time; 64-bit numbers as pairs of 32 bits, which
+ * costs no BigInt each.
+ */
 export function sameAs(scan: DirectoryScan, record: MigrationRecord): (file: number, i: number) => boolean {
   const [inodes, recordInodes] = [pairs(scan.inodes), pairs(record.inodes)];
   const [mtimes, recordMtimes] = [pairs(scan.mtimes), pairs(record.mtimes)];
