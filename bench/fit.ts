@@ -39,7 +39,7 @@ export interface Prediction {
   readonly parts: Costs;
   /** Largest relative error of the fit at a measured run. */
   readonly error: number;
-  /** So many times the largest measured messages, bytes or folders, whichever is most. */
+  /** So many times the messages of the largest measured run. */
   readonly extrapolation: number;
 }
 
@@ -62,14 +62,8 @@ export function predict(rounds: readonly (readonly Observation[])[], target: Qua
       folder: costs.folder * target.folders,
     },
     error,
-    extrapolation: Math.max(...QUANTITIES.map((one) => beyond(one, medians, target))),
+    extrapolation: target.messages / Math.max(...medians.map(({ messages }) => messages)),
   };
-}
-
-const QUANTITIES = ['messages', 'bytes', 'folders'] as const;
-
-function beyond(one: keyof Quantities, measured: readonly Quantities[], target: Quantities): number {
-  return target[one] === 0 ? 0 : target[one] / Math.max(...measured.map((run) => run[one]));
 }
 
 export function secondsFor({ fixed, message, byte, folder }: Costs, { messages, bytes, folders }: Quantities): number {

@@ -81,7 +81,7 @@ function likeLines({ shape, windows }: NonNullable<Report['like']>): string[] {
     ...leftOut(shape),
     ...windows.flatMap(({ migration, cold, seconds, low, high, folders, messages }) => [
       `predicted window, ${migration}, ${cold ? 'cold' : 'warm'}: ${duration(seconds)} (${duration(low)} to ${duration(high)})`,
-      `  upgrade -s ${duration(folders.seconds)}, upgrade -m ${duration(messages.seconds)}; up to ${messages.extrapolation.toFixed(1)} × the messages, bytes or folders of the largest store measured, fit within ${(messages.error * 100).toFixed(0)} %`,
+      `  upgrade -s ${duration(folders.seconds)}, upgrade -m ${duration(messages.seconds)}; ${messages.extrapolation.toFixed(1)} × the messages of the largest store measured, fit within ${(messages.error * 100).toFixed(0)} %`,
     ]),
   ];
 }

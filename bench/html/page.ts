@@ -98,7 +98,7 @@ function windowSection({ migration, cold, seconds, low, high, folders, messages 
 <p class="soft">Five small stores of this shape were measured (${cold ? 'cold: nothing of them in memory' : 'warm: all of them in memory'}),
 and a fixed cost, a cost a message, a byte and a folder fitted to them. The range: each round fitted for itself, lowest to
 highest prediction, widened by the fit's largest error (${(messages.error * 100).toFixed(0)} %). The store has
-up to ${figure(messages.extrapolation)} × the messages, bytes or folders of the largest one measured.${messages.extrapolation > 100 ? ' That is far: measure larger ones with --like-messages.' : ''}
+${figure(messages.extrapolation)} × the messages of the largest one measured.${messages.extrapolation > 100 ? ' That is far: measure larger ones with --like-messages.' : ''}
 ${cold ? '' : 'A store that does not fit into memory is read from disk: measure with --cold.'}</p>`;
 }
 
