@@ -7,8 +7,8 @@
  *       <nn>/<uid>.msg                        nn = floor(uid / 100), at least two digits
  */
 
-import type { Dir, Ownership } from '../fs/dir.js';
-import { ensureDirs, walkIfThere } from '../fs/walk.js';
+import type { Dir } from '../fs/dir.js';
+import { walkIfThere } from '../fs/walk.js';
 import { mailboxPathComponents } from './names.js';
 
 export const INDEX_FILE = 'store.idx';
@@ -51,9 +51,4 @@ export function parseMessageFile(directory: string, file: string): number | unde
 /** Opens the directory of a mailbox below its partition; undefined when there is none. */
 export function openMailboxDirectory(partition: Dir, uid: string, mailbox: string): Dir | undefined {
   return walkIfThere(partition, mailboxPathComponents(uid, mailbox));
-}
-
-/** Opens the directory of a mailbox, making what is missing of its path with mode 0700. */
-export function createMailboxDirectory(partition: Dir, uid: string, mailbox: string, owner?: Ownership): Dir {
-  return ensureDirs(partition, mailboxPathComponents(uid, mailbox), owner);
 }
