@@ -1,28 +1,36 @@
 /**
  * The library: everything that the commands use, for programs that migrate, inspect or serve a store.
  * What is exported here is the public surface; other modules may change between minor versions.
+ *
+ * (The line after each heading keeps the formatter from sorting across it.)
  */
 
 // Instance, configuration, log, errors.
+
 export { lookupAccount } from './config/account.js';
 export { type ConfigDb, openConfigDb } from './config/configdb.js';
 export { createInstance, type Instance, openInstance } from './config/instance.js';
 export { checkOptionChange } from './config/rules.js';
+export { describeError, EXIT, type ExitCode, MailhaulError } from './errors.js';
+export { type Log, type LogLevel, memoryLog, nullLog, openLog } from './log/log.js';
+
 // The directory of users, and the 3.x source.
+
 export { openDirectory } from './directory/open.js';
 export type { UserDirectory } from './directory/types.js';
+export { nsms3 } from './source/nsms3/source.js';
+export type { MailSource } from './source/types.js';
+
 // Engines and messages.
+
 export { type EngineChoice, selectEngine } from './engine/engines.js';
 export { crlfForm } from './engine/message/crlf.js';
 export { parseMessage } from './engine/message/parse.js';
 export type { EngineInput, EngineOutput, FolderEngine } from './engine/types.js';
-export { describeError, EXIT, type ExitCode, MailhaulError } from './errors.js';
 export { loadAddon, type NativeAddon } from './fs/addon.js';
-export { type Log, type LogLevel, memoryLog, nullLog, openLog } from './log/log.js';
-export { nsms3 } from './source/nsms3/source.js';
-export type { MailSource } from './source/types.js';
 
 // The 4.x store.
+
 export { openMailboxDatabase } from './store/database.js';
 export { changeMailbox, type Delivery, type MailboxChanges } from './store/mailbox/change.js';
 export type { MailStore } from './store/mailbox/held.js';
@@ -31,6 +39,7 @@ export { mailboxPathComponents, userHash } from './store/names.js';
 export type { AclEntry, FolderState, MailboxDatabase, MailboxRecord, QuotaRecord } from './store/types.js';
 
 // Migration.
+
 export { type FoldersOptions, upgradeFolders } from './upgrade/folders.js';
 export type { FolderProblem, FoldersReport, PartitionReport } from './upgrade/folders-report.js';
 export type { LimitsChange, RunLimits } from './upgrade/limits.js';

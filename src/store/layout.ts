@@ -22,7 +22,6 @@ export const USER_DIRECTORY = '=user';
 /** Message uids a hash directory holds. */
 const MESSAGES_PER_DIRECTORY = 100;
 
-export const DIRECTORY_MODE = 0o700;
 export const FILE_MODE = 0o600;
 
 /** `<nn>` of a message uid. */

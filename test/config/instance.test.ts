@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createInstance, type InstanceSettings } from '../../src/config/instance.js';
+import { INSTANCE_DIRECTORIES } from '../support/instance-directories.js';
 import { ACCOUNT, codeOfAsync, HOST, needRoot } from '../upgrade/small-store.js';
 
 const SETTINGS: InstanceSettings = {
@@ -13,22 +14,8 @@ const SETTINGS: InstanceSettings = {
   from: null,
 };
 
-/** Every directory of an instance, the instance itself first. */
-const DIRECTORIES = [
-  '',
-  'config',
-  'log',
-  'log/default',
-  'lock',
-  'queue',
-  'queue/active',
-  'queue/deferred',
-  'store',
-  'store/mboxlist',
-  'store/user',
-  'store/partition',
-  'store/partition/primary',
-];
+/** Those of the default partition besides. */
+const DIRECTORIES = [...INSTANCE_DIRECTORIES, 'store/partition/primary'];
 
 let root: string;
 let instance: string;

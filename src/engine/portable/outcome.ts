@@ -43,12 +43,6 @@ const { EISDIR, ELOOP, EMFILE, ENFILE, ENOENT, ENOMEM, ENOTDIR, ENXIO, ENODEV } 
 /** The process lacks something: the next message would meet it as well. */
 const LACKING: readonly number[] = [EMFILE, ENFILE, ENOMEM];
 
-/** Whether the process lacks descriptors or memory. */
-export function isLacking(error: unknown): boolean {
-  const failed = systemError(error);
-  return failed !== undefined && LACKING.includes(failed.errno);
-}
-
 /** A failed call on a source file: only what the process lacks ends the folder, anything else is this message's failure. */
 export function sourceFailure(error: unknown): Error {
   if (error instanceof MailhaulError && error.code === 'FS_NOT_REGULAR') return new MessageFailed('MSG_NOT_REGULAR');

@@ -10,6 +10,7 @@ import { statOpenExactly } from '../../fs/descriptor.js';
 import {
   closeDir,
   createOver,
+  DIRECTORY_MODE,
   type Dir,
   ensureDir,
   fstat,
@@ -22,7 +23,7 @@ import {
 import { openFileLimit } from '../../fs/openFiles.js';
 import { effect } from '../../fs/seam.js';
 import { syncWritten } from '../../fs/syncfs.js';
-import { DIRECTORY_MODE, FILE_MODE, hashDirectory } from '../../store/layout.js';
+import { FILE_MODE, hashDirectory } from '../../store/layout.js';
 import { heldDirectories } from '../heldDirectories.js';
 import { MessageFailed, onTarget } from './outcome.js';
 

@@ -2,8 +2,8 @@
 import type { BigIntStats } from 'node:fs';
 import { PROGRESS } from '../../engine/types.js';
 import { describeError, EXIT, isOutOfResources, MailhaulError } from '../../errors.js';
-import { type Dir, displayPath, fstat, stat } from '../../fs/dir.js';
-import { DIRECTORY_MODE, FILE_MODE } from '../../store/layout.js';
+import { DIRECTORY_MODE, type Dir, displayPath, fstat, stat } from '../../fs/dir.js';
+import { FILE_MODE } from '../../store/layout.js';
 import type { VerifyCode } from './codes.js';
 import type { Findings, Subject } from './findings.js';
 import { type Implementation, implementations } from './implementations.js';

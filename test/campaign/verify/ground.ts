@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import type { Random } from '../../support/generate/random.js';
+import { INSTANCE_DIRECTORIES } from '../../support/instance-directories.js';
 import { messageFiles } from '../../support/site.js';
 import type { Site } from '../support/kept-site.js';
 
@@ -35,17 +36,6 @@ export interface Database {
   readonly file: string;
   readonly tables: readonly string[];
 }
-
-const INSTANCE_DIRECTORIES = [
-  '',
-  'config',
-  'log',
-  'log/default',
-  'lock',
-  'queue',
-  'queue/active',
-  'queue/deferred',
-].concat(['store', 'store/mboxlist', 'store/user', 'store/partition']);
 
 export function groundOf(site: Site): Ground {
   const all = site.partitions.flatMap((partition) => [partition, ...below(partition)]);
