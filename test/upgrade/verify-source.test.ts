@@ -312,17 +312,20 @@ describe('mailboxes that services have used', () => {
     ]);
   });
 
-  it('a file that a stopped service left is a note', async () => {
-    const path = used.fileOf('user/joe/Box', 99);
-    const report = await used.verifyWith(
-      () => {
-        fs.writeFileSync(path, 'x', { mode: 0o600 });
-        owned(path);
-      },
-      () => fs.unlinkSync(path),
-    );
-    expect(report).toMatchObject({ exitCode: 0, byCode: { VERIFY_STALE_FILE: 1 } });
-  });
+  it.each(['00/99.msg', '.new-99', 'store.idx.new'])(
+    'a file that a stopped service left is a note: %s',
+    async (name) => {
+      const path = `${used.directoryOf('user/joe/Box')}/${name}`;
+      const report = await used.verifyWith(
+        () => {
+          fs.writeFileSync(path, 'x', { mode: 0o600 });
+          owned(path);
+        },
+        () => fs.unlinkSync(path),
+      );
+      expect(report).toMatchObject({ exitCode: 0, byCode: { VERIFY_STALE_FILE: 1 } });
+    },
+  );
 
   it('access rights that differ from 3.x are a note there', async () => {
     const record = await used.readMailboxes((database) => database.get('user/joe/Box')!);

@@ -3,12 +3,24 @@
  * the place as the way to a sub-mailbox, and a createMailbox that was refused may have left an empty index there.
  * The entries move one by one:
  *
- *     lock both places ─▶ store.idx, both directories synced ─▶ every other entry, synced ─▶ the old directory goes
+ *     lock both places ─▶ half an index goes ─▶ store.idx, both directories synced ─▶ every other entry, synced ─▶
+ *     the old directory goes
  *
  * The index goes first, so that a journal found beside another index was never ours. Killed anywhere, it is done again.
  */
 import { MailhaulError } from '../../errors.js';
-import { closeDir, type Dir, displayPath, list, openDir, removeDir, rename, stat, sync } from '../../fs/dir.js';
+import {
+  closeDir,
+  type Dir,
+  displayPath,
+  list,
+  openDir,
+  removeDir,
+  rename,
+  stat,
+  sync,
+  unlinkIfThere,
+} from '../../fs/dir.js';
 import { tryFlock } from '../../fs/flock.js';
 import { flockPids } from '../../fs/holders.js';
 import { openMailboxIndex } from '../index/mailboxIndex.js';
@@ -40,6 +52,8 @@ function merge(from: Place, to: Place, renamed: boolean): readonly number[] | un
       if (!renamed && !tryFlock(source.fd, 'exclusive')) return flockPids(source.fd);
       if (stat(source, INDEX_FILE) !== undefined) {
         checkIndexFree(source, target, renamed);
+        // Of a createMailbox that was killed. Below the renamed mailbox, a mailbox may be folding its journal.
+        if (renamed) unlinkIfThere(target, `${INDEX_FILE}.new`);
         rename(source, INDEX_FILE, target, INDEX_FILE);
         sync(target.fd);
         sync(source.fd);

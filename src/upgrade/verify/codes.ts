@@ -90,7 +90,10 @@ export const VERIFY_CODES = {
   VERIFY_SOURCE_REPLACED: note('another 3.x file than the one that was migrated, with the same content', NOTHING),
   VERIFY_SOURCE_GONE: note('a 3.x folder or store path is not there any more', NOTHING),
   VERIFY_CHANGED_SINCE: note('4.x differs from 3.x where services or users have changed it since', NOTHING),
-  VERIFY_STALE_FILE: note('a message file that a stopped service left; it is in no index', NOTHING),
+  VERIFY_STALE_FILE: note(
+    'a message file or a half-written file that a stopped service left; it is in no index',
+    NOTHING,
+  ),
   VERIFY_MAILBOX_GONE: note('a mailbox was deleted or renamed in 4.x since it was migrated', NOTHING),
   VERIFY_SINGLE_LEFT: note('the registry of shared copies was not emptied', REGISTRY),
   VERIFY_LINKS: note('message files have names outside both stores', OUTSIDE),

@@ -266,6 +266,8 @@ function differingPart(fresh: Uint8Array, stored: Uint8Array): string {
 
 /** What a run that was killed leaves in a mailbox directory (docs/formats/partition.md, docs/operations.md). */
 const LEFTOVER = /^(?:\.retry|\.new-.*|store\.idx\.new)$/s;
+/** What a service leaves that is killed: a message on its way in, an index that was not whole yet (src/store/mailbox). */
+const HALF_WRITTEN = /^(?:\.new-\d+|store\.idx\.new)$/;
 
 /**
  * Names in the mailbox directory that are not the store's. Directories with `=` are tree.ts's.
@@ -290,7 +292,9 @@ function verifyNames(check: Check, dir: Dir, index: MailboxIndex, used: boolean)
   for (const entry of entries(dir)) {
     const name = entry.name.toString('latin1');
     if (name === INDEX_FILE || name === JOURNAL_FILE || name.startsWith('=')) continue;
-    if (LEFTOVER.test(name)) {
+    if (used && HALF_WRITTEN.test(name)) {
+      report(check, 'VERIFY_STALE_FILE', displayPath(dir, entry.name), 'A service was stopped while it wrote this.');
+    } else if (LEFTOVER.test(name)) {
       const text = 'A migration made it for a moment and should have taken it away.';
       report(check, 'VERIFY_LEFTOVER', displayPath(dir, entry.name), text);
     } else if (!isHashDirectory(name) || !verifyHashDirectory(check, dir, name, index, used)) {

@@ -223,6 +223,15 @@ describe('a rename that was killed, and whose new place is there', () => {
     expect(calls).toBeGreaterThan(10);
   });
 
+  it('leaves nothing there of a createMailbox that was killed while it wrote its index', async () => {
+    await killedRename(A, B);
+    await emptyIndex(B);
+    fs.writeFileSync(path.join(store.directory(B), 'store.idx.new'), 'half', { mode: 0o600 });
+    expect(await finishNameChanges(store)).toBeUndefined();
+    expect(fs.existsSync(path.join(store.directory(B), 'store.idx.new'))).toBe(false);
+    expect(store.content()).toMatchObject(whole);
+  });
+
   it('waits for who makes a mailbox there: its index would replace that of the renamed one', async () => {
     await killedRename(A, B);
     await emptyIndex(B);
