@@ -32,7 +32,7 @@ export interface Way {
 
 /** True when links of other accounts must not be followed. */
 export function mindsLinks(): boolean {
-  return process.platform === 'linux' && process.geteuid?.() === 0;
+  return process.platform === 'linux' && (process.geteuid?.() === 0 || process.getuid?.() === 0);
 }
 
 /**
