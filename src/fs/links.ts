@@ -30,9 +30,12 @@ export interface Way {
   readonly file: string | undefined;
 }
 
-/** True when links of other accounts must not be followed. */
+/**
+ * True when links of other accounts must not be followed. A process of root that has taken the rights of an account for
+ * a while (config/privileges.ts) answers as before: what it finds then, it works on as root later.
+ */
 export function mindsLinks(): boolean {
-  return process.platform === 'linux' && (process.geteuid?.() === 0 || process.getuid?.() === 0);
+  return process.platform === 'linux' && [process.geteuid?.(), process.getuid?.()].includes(0);
 }
 
 /**

@@ -3,6 +3,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { asAccount } from '../../src/config/privileges.js';
 import { hasErrno, MailhaulError } from '../../src/errors.js';
 import { closeDir, openRoot, stat } from '../../src/fs/dir.js';
 import { readRootLink } from '../../src/fs/links.js';
@@ -65,6 +66,15 @@ describe('root, on the way to a root,', () => {
     }
     fs.lchownSync(itself, 0, 0);
     expect(isStore(itself)).toBe(true);
+  });
+
+  it('refuses it as well while it has the rights of that account, as `--reset` has when it looks at the store', () => {
+    fs.chownSync(root, SOMEBODY, SOMEBODY);
+    const itself = link('real/store', 'itself', SOMEBODY);
+    asAccount({ uid: SOMEBODY, gid: SOMEBODY }, () => {
+      expect(failure(() => openRoot(itself))).toMatchObject({ code: 'FS_FOREIGN_LINK' });
+      expect(isStore(join(root, 'real/store'))).toBe(true);
+    });
   });
 
   it('gets the errors of the file system for the path that it asked for', () => {
