@@ -129,9 +129,13 @@ function checkRoots(context: ResetContext): string[] {
   return there;
 }
 
-function partitionProblem(context: ResetContext, name: string, path: string): string | undefined {
+/** What keeps the partition from being emptied. What was looked at is what is held: its name may lead elsewhere later. */
+function partitionProblem({ roots, owner }: ResetContext, name: string, path: string): string | undefined {
   try {
-    closeDir(openPartition(name, path, context.owner));
+    const root = openPartition(name, path, owner);
+    const before = roots.get(path);
+    if (before !== undefined && before !== null) closeDir(before);
+    roots.set(path, root);
     return undefined;
   } catch (error) {
     if (!(error instanceof Error)) throw error;
