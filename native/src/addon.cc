@@ -35,7 +35,7 @@ namespace mailhaul {
 namespace {
 
 /// ADDON_ABI of src/fs/addon.ts.
-constexpr double kAbi = 18;
+constexpr double kAbi = 19;
 
 /// What one environment (a thread) holds; it goes when the environment ends.
 struct Instance {
@@ -70,6 +70,13 @@ Napi::Value flock(const Napi::CallbackInfo& info) {
   const int error = sys::lockFile(fd, info[1].ToBoolean());
   if (error != 0 && error != EWOULDBLOCK) throw js::systemError(info.Env(), error, "flock");
   return Napi::Boolean::New(info.Env(), error == 0);
+}
+
+Napi::Value firstByteWriter(const Napi::CallbackInfo& info) {
+  pid_t holder = 0;
+  const int error = sys::firstByteWriter(js::descriptor(info[0], "fd"), holder);
+  if (error != 0) throw js::systemError(info.Env(), error, "fcntl");
+  return Napi::Number::New(info.Env(), holder);
 }
 
 Napi::Value unlock(const Napi::CallbackInfo& info) {
@@ -342,6 +349,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(std::make_unique<Instance>().release());
   exports.Set("abi", Napi::Number::New(env, kAbi));
   exports.Set("openBelow", Napi::Function::New<guarded<openBelow>>(env, "openBelow"));
+  exports.Set("firstByteWriter", Napi::Function::New<guarded<firstByteWriter>>(env, "firstByteWriter"));
   exports.Set("flock", Napi::Function::New<guarded<flock>>(env, "flock"));
   exports.Set("unlock", Napi::Function::New<guarded<unlock>>(env, "unlock"));
   exports.Set("syncfsAsync", Napi::Function::New<guarded<syncfsAsync>>(env, "syncfsAsync"));

@@ -25,6 +25,8 @@ export interface NativeAddon {
   flock(fd: number, exclusive: boolean): boolean;
   /** flock(2) LOCK_UN. */
   unlock(fd: number): void;
+  /** The other process that has a POSIX write lock on the first byte of the file (F_GETLK); 0 when none has. */
+  firstByteWriter(fd: number): number;
   /** syncfs(2) of the file system of an open descriptor, on a thread of Node's pool. */
   syncfsAsync(fd: number): Promise<void>;
   /**
@@ -115,7 +117,7 @@ export interface AccountIds {
   readonly groups: readonly number[];
 }
 
-export const ADDON_ABI = 18;
+export const ADDON_ABI = 19;
 
 let loaded: NativeAddon | null | undefined;
 

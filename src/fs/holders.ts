@@ -5,9 +5,13 @@
  * Two sources, both of Linux. /proc/locks is one small file that every account may read, but names the process
  * that called flock: without the addon that is flock(1), which has ended by then. /proc/<pid>/fdinfo names whoever
  * has the descriptor, but takes a walk over all processes, and shows other accounts' only to root.
+ *
+ * To read /proc/locks the kernel has all processors wait for each other: 2 ms and more, however few locks there are. What
+ * is asked whenever a database is opened is asked by fcntl(2) where there is the addon.
  */
 import * as fs from 'node:fs';
 import { hasErrno } from '../errors.js';
+import { loadAddon } from './addon.js';
 import { descriptorInfo, statOpenExactly } from './descriptor.js';
 
 /** A process that is in the way. */
@@ -31,9 +35,20 @@ export function flockPids(fd: number): number[] {
   return othersFirst(named.length > 0 ? named : pidsOfDescriptors(statOpenExactly(fd)));
 }
 
-/** Other processes that hold a POSIX lock on the first byte of the file behind `fd`, or only those that write-lock it. */
-export function firstByteLockers(fd: number, access?: 'WRITE'): number[] {
-  return pidsOfTable('POSIX', fd, access, '0').filter((pid) => pid !== process.pid);
+/** Other processes that hold a POSIX lock on the first byte of the file behind `fd`. */
+export function firstByteLockers(fd: number): number[] {
+  return pidsOfTable('POSIX', fd, undefined, '0').filter((pid) => pid !== process.pid);
+}
+
+/** The one that write-locks it, if there is one. */
+export function firstByteWriters(fd: number): number[] {
+  try {
+    const pid = loadAddon()?.firstByteWriter(fd);
+    if (pid !== undefined) return pid === 0 ? [] : [pid];
+  } catch {
+    // A file system without such locks, say: LMDB has more to say of that.
+  }
+  return pidsOfTable('POSIX', fd, 'WRITE', '0').filter((pid) => pid !== process.pid);
 }
 
 export function describeHolder(pid: number): LockHolder {

@@ -41,7 +41,7 @@ import { open, type RootDatabase } from 'lmdb';
 import { asAccount } from '../config/privileges.js';
 import { EXIT, MailhaulError, messageOf } from '../errors.js';
 import { at, type Dir, displayPath, type Ownership } from '../fs/dir.js';
-import { firstByteLockers } from '../fs/holders.js';
+import { firstByteLockers, firstByteWriters } from '../fs/holders.js';
 import {
   checkAccess,
   checkDatabase,
@@ -131,7 +131,7 @@ function openGates(dir: Dir, name: string, path: string, options: EnvironmentOpt
   const gate = { fd: lockFd, waitMs, where: path };
   const opening = makeGate({
     ...gate,
-    others: () => firstByteLockers(lockFd, 'WRITE'),
+    others: () => firstByteWriters(lockFd),
     what: 'The database could not be opened',
   });
   const closing = makeGate({ ...gate, waitMs: CLOSE_WAIT_MS, what: 'The database could not be closed' });
@@ -162,7 +162,7 @@ async function openTables(
   try {
     if (options.readOnly !== true) leave.push(await writing.enter());
     checkDatabase(dir, name, path, options.readOnly !== true);
-    if (lockFd >= 0) checkLockFile(lockFd, firstByteLockers(lockFd), path);
+    if (lockFd >= 0) checkLockFile(lockFd, () => firstByteLockers(lockFd), path);
     const root = openRootDatabase(dir, name, path, options);
     try {
       const tables = new Map(options.tables.map((table) => [table, openTable(root, table, path)]));

@@ -31,16 +31,18 @@ export function lmdbWriter(lockFd: number): number | undefined {
 
 /**
  * LMDB ends the process when it finds a lock file of another format that somebody uses; one that nobody uses it
- * makes anew. `users`: other processes that have it open.
+ * makes anew. `users`: other processes that have it open; asked where it is of another format, as one that is being made
+ * seems to be, too.
  *
  * @throws MailhaulError DB_LOCK_FORMAT
  */
-export function checkLockFile(lockFd: number, users: readonly number[], where: string): void {
-  const header = readHeader(lockFd);
-  if (users.length === 0 || (header !== undefined && isKnown(header))) return;
+export function checkLockFile(lockFd: number, users: () => readonly number[], where: string): void {
+  if (isOurs(lockFd)) return;
+  const pids = users();
+  if (pids.length === 0 || isOurs(lockFd)) return;
   throw new MailhaulError(
     'DB_LOCK_FORMAT',
-    `Another version of LMDB has the database open: ${holdersText(users.map(describeHolder))}.`,
+    `Another version of LMDB has the database open: ${holdersText(pids.map(describeHolder))}.`,
     { where, hint: 'End that process, then run the command again.' },
   );
 }
@@ -49,6 +51,11 @@ function readHeader(lockFd: number): Buffer | undefined {
   if (!LOCK_FILE_KNOWN) return undefined;
   const header = Buffer.alloc(HEADER_BYTES);
   return readOpen(lockFd, header, 0) === HEADER_BYTES ? header : undefined;
+}
+
+function isOurs(lockFd: number): boolean {
+  const header = readHeader(lockFd);
+  return header !== undefined && isKnown(header);
 }
 
 function isKnown(header: Buffer): boolean {

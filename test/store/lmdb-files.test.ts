@@ -131,7 +131,7 @@ describe.runIf(LOCK_FILE_KNOWN)('the lock file of the lmdb that is installed', (
     await fill(1);
     const root = open({ path, noSubdir: true, overlappingSync: false });
     const fd = fs.openSync(`${path}-lock`, 'r');
-    expect(() => checkLockFile(fd, [1], path)).not.toThrow();
+    expect(() => checkLockFile(fd, () => [1], path)).not.toThrow();
     expect(lmdbWriter(fd)).toBeUndefined();
     let within: number | undefined;
     root.transactionSync(() => {
@@ -162,6 +162,31 @@ f=open(sys.argv[1],'r+b'); fcntl.lockf(f,fcntl.LOCK_SH,1,0); print('held',flush=
     user.stdin.end();
     await over;
     await (await openMailboxDatabase(directory)).close();
+  });
+
+  it('that somebody makes at this moment is no other format', async () => {
+    await (await openMailboxDatabase(directory, { create: true })).close();
+    const bytes = fs.readFileSync(`${path}-lock`);
+    const half = Buffer.from(bytes);
+    half.fill(0, 0, 8);
+    fs.writeFileSync(`${path}-lock`, half);
+    const fd = fs.openSync(`${path}-lock`, 'r');
+    const made = (): number[] => {
+      fs.writeFileSync(`${path}-lock`, bytes);
+      return [1];
+    };
+    expect(() => checkLockFile(fd, made, path)).not.toThrow();
+    fs.closeSync(fd);
+  });
+
+  it('is asked for before its users are: that is dear', async () => {
+    await (await openMailboxDatabase(directory, { create: true })).close();
+    const fd = fs.openSync(`${path}-lock`, 'r');
+    const asked = (): never => {
+      throw new Error('asked');
+    };
+    expect(() => checkLockFile(fd, asked, path)).not.toThrow();
+    fs.closeSync(fd);
   });
 
   it('that is empty, cut or noise is made anew', async () => {

@@ -332,6 +332,17 @@ int unlockFile(int fd) noexcept {
   return retry([&] { return ::flock(fd, LOCK_UN); });
 }
 
+int firstByteWriter(int fd, pid_t& holder) noexcept {
+  struct flock wanted {};
+  wanted.l_type = F_RDLCK;  // in the way of which is a write lock only
+  wanted.l_whence = SEEK_SET;
+  wanted.l_len = 1;
+  const int error = retry([&] { return ::fcntl(fd, F_GETLK, &wanted); });
+  // Without a process that we know: a lock of a descriptor (-1), or of a process that our /proc does not show (0).
+  holder = error == 0 && wanted.l_type != F_UNLCK && wanted.l_pid > 0 ? wanted.l_pid : 0;
+  return error;
+}
+
 int setIoIdle(pid_t tid, bool idle) noexcept {
   // From linux/ioprio.h, which older systems do not have.
   constexpr int kWhoProcess = 1, kClassShift = 13, kClassNone = 0, kClassIdle = 3;

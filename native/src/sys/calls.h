@@ -85,6 +85,9 @@ void willNeed(int fd) noexcept;
 [[nodiscard]] int lockFile(int fd, bool exclusive) noexcept;
 [[nodiscard]] int unlockFile(int fd) noexcept;
 
+/// The other process that has a POSIX write lock on the first byte of a file (F_GETLK); 0 when none has.
+[[nodiscard]] int firstByteWriter(int fd, pid_t& holder) noexcept;
+
 /// ioprio_set(2) of the thread `tid` of this process: the idle class, or none, which goes by the niceness.
 [[nodiscard]] int setIoIdle(pid_t tid, bool idle) noexcept;
 

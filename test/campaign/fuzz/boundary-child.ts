@@ -151,7 +151,7 @@ function call(chance: Chance): unknown {
     case 5:
       return addon[chance.pick(['parseMessage', 'digest', 'crlfForm'])]!(hostile(chance, new Uint8Array(50)));
     case 6:
-      return addon.flock!(hostile(chance, 0), hostile(chance, 0));
+      return addon[chance.pick(['flock', 'firstByteWriter'])]!(hostile(chance, 0), hostile(chance, 0));
     case 9: {
       const opened = addon.openBelow!(hostile(chance, targetFd), hostile(chance, new Uint8Array(Buffer.from('a/b\0'))));
       if (typeof opened === 'number' && opened >= 0) fs.closeSync(opened);
