@@ -26,7 +26,7 @@ export function inPackage(path: string): string {
   return join(TOP, path);
 }
 
-/** Path of an entry of bundle.mjs as built, for a thread or a process: they run compiled code, in tests too. */
-export function builtFile(entry: string): string {
-  return inPackage(`dist/${entry}.js`);
+/** Path of a file that bundle.mjs makes, for a thread or a process: they run compiled code, in tests too. */
+export function builtFile(name: string): string {
+  return inPackage(`dist/${name}`);
 }

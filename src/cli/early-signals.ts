@@ -28,6 +28,11 @@ export function answerEarlySignals(command: string): void {
   };
 }
 
+/** In a script of its own (upgrade-main.ts) this module is there once more: told what that of the entry would do. */
+export function answeredBy(entry: () => void): void {
+  handOver = entry;
+}
+
 /** Called when other handlers are in place, so that there is no moment without any. */
 export function signalsAreAnswered(): void {
   handOver();

@@ -75,7 +75,7 @@ export async function startReaders(
 
 async function startReadingThreads(count: number): Promise<ReadingThreads> {
   const stop = new Int32Array(new SharedArrayBuffer(4));
-  const pool = startThreads(builtFile('upgrade/folders-reader'), count, { stop } satisfies ReaderStart);
+  const pool = startThreads(builtFile('upgrade/folders-reader.cjs'), count, { stop } satisfies ReaderStart);
   const run = (task: ReaderTask) => pool.run(task) as Promise<ReadResult>;
   const underWay = new Set<Promise<unknown>>();
   const loaded = () => meetLoaded(count, (barrier) => run({ kind: 'warm', ...barrier }));

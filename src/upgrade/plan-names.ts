@@ -17,12 +17,20 @@ export interface NameTable {
   find(bytes: Uint8Array, start: number, end: number): number;
 }
 
-const KEY = randomBytes(8);
-const KEY0 = KEY.readInt32LE(0);
-const KEY1 = KEY.readInt32LE(4);
+/** Made for the first table: a thread or command without one need not load what makes it. */
+let keyed = false;
+let key0 = 0;
+let key1 = 0;
+
+function makeKey(): void {
+  if (keyed) return;
+  const key = randomBytes(8);
+  [key0, key1, keyed] = [key.readInt32LE(0), key.readInt32LE(4), true];
+}
 
 /** A table of all names; of equal names, which a directory cannot hold, the first counts. */
 export function nameTable(packed: PackedNames): NameTable {
+  makeKey();
   const { count, names, nameOffsets } = packed;
   const slots = 2 ** Math.ceil(Math.log2(Math.max(count, 4) * 2));
   const mask = slots - 1;
@@ -79,10 +87,10 @@ export function compareNames({ names, nameOffsets }: PackedNames, a: number, b: 
 
 /** HalfSipHash with one round a word and three at the end; 32 bits. */
 function hashBytes(bytes: Uint8Array, start: number, end: number): number {
-  let v0 = KEY0;
-  let v1 = KEY1;
-  let v2 = 0x6c796765 ^ KEY0;
-  let v3 = 0x74656462 ^ KEY1;
+  let v0 = key0;
+  let v1 = key1;
+  let v2 = 0x6c796765 ^ key0;
+  let v3 = 0x74656462 ^ key1;
   const length = end - start;
   const whole = start + (length & ~3);
   // Words of four bytes, then the rest with the length, then three rounds of nothing.

@@ -89,7 +89,7 @@ export function startPool(threads: number, start: ThreadStart): StartedPool {
   let closed: Promise<void> | undefined;
 
   const startTeam = (size: number): Team => ({
-    threads: startThreads(builtFile('upgrade/worker'), size, start),
+    threads: startThreads(builtFile('upgrade/worker.cjs'), size, start),
     size,
     busy: 0,
   });

@@ -4,7 +4,6 @@
  * that cannot read the code.
  */
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { workerData } from 'node:worker_threads';
 import { selectEngine } from '../engine/engines.js';
 import { armPace } from '../fs/pace.js';
@@ -18,18 +17,22 @@ import type { BeginTask, ThreadStart, ThreadTask } from './tasks.js';
 const start = workerData as ThreadStart;
 // The addon asks for them when it is loaded.
 if (start.faults !== null) armFaults(start.faults.plan, start.faults.counter);
-// While the main thread loads. Where the engine is missing, that one says so.
-await selectEngine(start.engine).catch(() => undefined);
 
 let tools: StepTools | undefined;
 
-export default function work(task: ThreadTask): unknown {
+// The engine is loaded while the main thread loads. Where it is missing, that one says so.
+export default selectEngine(start.engine).then(
+  () => work,
+  () => work,
+);
+
+function work(task: ThreadTask): unknown {
   if (task.kind === 'begin') return begin(task);
   if (tools === undefined) throw new Error('a task came before the first one');
   return perform(tools, task);
 }
 
-/** Returns the files of code that this thread has loaded: this one, those of piscina, the addon. */
+/** Returns the files of code that this thread has loaded: this one, its cache, those of piscina, the addon. */
 async function begin({ context, additions, arrived, threads }: BeginTask): Promise<readonly string[]> {
   if (context !== null) {
     armPace(context.pace, context.progress);
@@ -39,5 +42,5 @@ async function begin({ context, additions, arrived, threads }: BeginTask): Promi
     await Promise.all([import('./additions.js'), import('./additions-open.js'), import('./additions-append.js')]);
   }
   waitForAll(arrived, threads);
-  return [fileURLToPath(import.meta.url), ...Object.keys(createRequire(import.meta.url).cache)];
+  return Object.keys(createRequire(import.meta.url).cache);
 }

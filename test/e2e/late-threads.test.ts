@@ -23,7 +23,7 @@ let top: string;
 beforeEach(() => {
   top = fs.mkdtempSync(join(tmpdir(), 'mailhaul-late-'));
   fs.chmodSync(top, 0o755);
-  for (const file of ['package.json', 'dist/cli/upgrade.js', 'dist/upgrade'])
+  for (const file of ['package.json', 'dist/cli', 'dist/upgrade'])
     fs.cpSync(join(project, file), join(top, file), { recursive: true });
   fs.cpSync(join(project, 'node_modules/piscina'), join(top, 'node_modules/piscina'), { recursive: true });
   for (const name of fs.readdirSync(join(project, 'node_modules'))) {
@@ -42,14 +42,14 @@ afterEach(() => {
 /** From now on each task takes as if a slow disk had been asked. */
 function slowDisks(): void {
   const directory = join(top, 'dist/upgrade');
-  fs.renameSync(join(directory, 'worker.js'), join(directory, 'worker-itself.js'));
+  for (const end of ['cjs', 'code.cjs', 'code.cache'])
+    fs.renameSync(join(directory, `worker.${end}`), join(directory, `worker-itself.${end}`));
   fs.writeFileSync(
-    join(directory, 'worker.js'),
-    `import work from './worker-itself.js';
-     export default (task) => {
+    join(directory, 'worker.cjs'),
+    `module.exports = require('./worker-itself.cjs').default.then((work) => (task) => {
        if (task.kind !== 'begin') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ${TASK_MS});
        return work(task);
-     };`,
+     });`,
   );
 }
 
@@ -145,15 +145,18 @@ describe.each(engineOptions())('threads beyond the processors (%s)', (engine) =>
     expect(fs.readFileSync(loaded, 'utf8')).toBe('1\n');
   });
 
-  it('are all there at first where the server account cannot read their code', (ctx) => {
-    needRoot(ctx);
-    fill(FOLDERS);
-    fs.chmodSync(join(top, 'dist/upgrade'), 0o700);
-    const report = reportOf(upgrade({}, ...command, '-t', '3'), FOLDERS);
-    expect(report.threads).toBe(3);
-    expect(log()).toMatch(new RegExp(`${FOLDERS} folders, 3 threads`));
-    expect(ACCOUNT.uid).not.toBe(0);
-  });
+  it.for(['', 'worker.cjs', 'worker.code.cjs', 'worker.code.cache'])(
+    'are all there at first where the server account cannot read their code (%s)',
+    (name, ctx) => {
+      needRoot(ctx);
+      fill(FOLDERS);
+      fs.chmodSync(join(top, 'dist/upgrade', name), name === '' ? 0o700 : 0o600);
+      const report = reportOf(upgrade({}, ...command, '-t', '3'), FOLDERS);
+      expect(report.threads).toBe(3);
+      expect(log()).toMatch(new RegExp(`${FOLDERS} folders, 3 threads`));
+      expect(ACCOUNT.uid).not.toBe(0);
+    },
+  );
 
   it('are given up when one cannot be started: the others do all, and the log says so once', () => {
     fill(FOLDERS);

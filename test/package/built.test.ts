@@ -4,26 +4,36 @@
  */
 import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as source from '../../src/index.js';
-import { project } from '../support/process.js';
+import { INSIDE, project } from '../support/process.js';
 import { INDEX, smallStore } from '../upgrade/small-store.js';
 
+/** Scripts and what loads them. */
+const SCRIPTS = ['cli/upgrade', 'upgrade/folders-reader', 'upgrade/verify/worker', 'upgrade/worker'].map(
+  (name) => `${name}.code.cjs`,
+);
 /** What Node is started with; in the package these are all files of code but the compiled msg-bench. */
 const PROGRAMS = [
-  'cli/configutil',
-  'cli/hashdir',
-  'cli/mboxutil',
-  'cli/msg-setup',
-  'cli/upgrade',
-  'upgrade/folders-reader',
-  'upgrade/verify/probeMain',
-  'upgrade/verify/worker',
-  'upgrade/worker',
+  'cli/configutil.js',
+  'cli/hashdir.js',
+  'cli/mboxutil.js',
+  'cli/msg-setup.js',
+  'cli/upgrade.js',
+  'upgrade/folders-reader.cjs',
+  'upgrade/verify/probeMain.js',
+  'upgrade/verify/worker.cjs',
+  'upgrade/worker.cjs',
+  ...SCRIPTS,
 ];
-const ALL = [...PROGRAMS, 'index', 'test/inside'];
+const ALL = [...PROGRAMS, 'index.js', 'test/inside.js'];
+const CACHES = SCRIPTS.map((name) => name.replace('.cjs', '.cache'));
+
+/** What msgpackr, which comes with lmdb, would load if that were not switched off. */
+const UNREACHED = ['msgpackr-extract'];
 
 const text = (file: string): string => fs.readFileSync(path.join(project, file), 'utf8');
 const manifest = JSON.parse(text('package.json')) as {
@@ -37,8 +47,8 @@ const manifest = JSON.parse(text('package.json')) as {
 describe('a file of dist', () => {
   it('is one of these, and those that package.json names are there', () => {
     const files = fs.readdirSync(`${project}/dist`, { recursive: true, encoding: 'utf8' });
-    const code = files.filter((file) => file.endsWith('.js') && !file.startsWith('msg-bench/'));
-    expect(code.sort()).toEqual(ALL.map((name) => `${name}.js`).sort());
+    const code = files.filter((file) => /\.(c?js|cache)$/.test(file) && !file.startsWith('msg-bench/'));
+    expect(code.sort()).toEqual([...ALL, ...CACHES].sort());
     const named = [
       manifest.main,
       manifest.types,
@@ -51,27 +61,29 @@ describe('a file of dist', () => {
   it('is ASCII, of which V8 keeps a byte a character and not two', () => {
     for (const name of ALL)
       expect(
-        fs.readFileSync(`${project}/dist/${name}.js`).findIndex((byte) => byte > 127),
+        fs.readFileSync(`${project}/dist/${name}`).findIndex((byte) => byte > 127),
         name,
       ).toBe(-1);
   });
 
   it('imports no other file of ours, and no package that is not installed with it', () => {
     for (const name of ALL) {
-      const code = text(`dist/${name}.js`);
+      const code = text(`dist/${name}`);
       const imported = [
         ...code.matchAll(/(?:^import .*|^\} ?from|\bimport\(|\brequire\(|__require\() ?["']([^"'\n]+)["']/gm),
       ];
       const names = imported.map(([, wanted]) => wanted!);
       expect(names, name).toContain('node:fs');
-      const others = names.filter((wanted) => !wanted.startsWith('node:') && !(wanted in manifest.dependencies));
-      expect(others, name).toEqual([]);
+      const others = names.filter((wanted) => !isBuiltin(wanted) && !(wanted in manifest.dependencies));
+      expect(others, name).toEqual(name === 'cli/upgrade.code.cjs' ? UNREACHED : []);
     }
   });
 
   it('that holds code of packages comes with their licences', () => {
-    const maps = ALL.map((name) => JSON.parse(text(`dist/${name}.js.map`)) as { sources: string[] });
-    const places = maps.flatMap(({ sources }) => sources.map((file) => /\/node_modules\/([^/]+)\//.exec(file)?.[1]));
+    const maps = ALL.map((name) => JSON.parse(text(`dist/${name}.map`)) as { sources: string[] });
+    const places = maps.flatMap(({ sources }) =>
+      sources.map((file) => /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(file)?.[1]),
+    );
     const packages = new Set(places.filter((name) => name !== undefined));
     expect(packages).toContain('commander');
     for (const name of packages) expect(text('dist/licenses.txt')).toMatch(new RegExp(`^${name} \\d`, 'm'));
@@ -85,9 +97,7 @@ describe('a package of these files alone', () => {
     // The server account starts the process that reads databases.
     fs.chmodSync(top, 0o755);
     fs.writeFileSync(`${top}/package.json`, text('package.json').replace(/"version": ".*?"/, '"version": "9.8.7"'));
-    for (const name of [...PROGRAMS, 'index']) {
-      fs.cpSync(`${project}/dist/${name}.js`, `${top}/dist/${name}.js`);
-    }
+    for (const name of [...PROGRAMS, 'index.js']) fs.cpSync(`${project}/dist/${name}`, `${top}/dist/${name}`);
     fs.symlinkSync(`${project}/node_modules`, `${top}/node_modules`);
     fs.symlinkSync(`${project}/build`, `${top}/build`);
   });
@@ -100,7 +110,10 @@ describe('a package of these files alone', () => {
     return stdout;
   };
 
-  it('migrates with threads, verifies with threads, lists', () => {
+  const filesOf = (directory: string) => fs.readdirSync(directory, { recursive: true, encoding: 'utf8' }).sort();
+
+  it('migrates with threads, verifies with threads, lists; without caches it makes none', () => {
+    const before = filesOf(`${top}/dist`);
     const store = smallStore();
     try {
       store.user('alice');
@@ -120,9 +133,35 @@ describe('a package of these files alone', () => {
       expect(command('mboxutil', '-l', ...at).match(/alice/g)?.length).toBe(2);
       expect(command('configutil', ...at)).toContain('store.');
       expect(command('hashdir', 'alice')).not.toBe('');
+      expect(filesOf(`${top}/dist`)).toEqual(before);
     } finally {
       store.remove();
     }
+  });
+
+  it('names file and line of an internal error, from a cache and without, and of the source with its map', () => {
+    const file = `${top}/dist/cli/upgrade.code.cjs`;
+    const code = fs.readFileSync(file, 'utf8').replace('async function perform(flags) {', "$& null.planted = '';");
+    expect(code).toContain('null.planted');
+    fs.writeFileSync(file, code);
+    fs.copyFileSync(`${project}/dist/cli/upgrade.code.cjs.map`, `${file}.map`);
+    const program = `
+      import { cacheOf, compile, sealed } from ${INSIDE};
+      import { readFileSync, writeFileSync } from 'node:fs';
+      const [, file] = process.argv;
+      const script = readFileSync(file);
+      writeFileSync(cacheOf(file), sealed(script, compile(file, script).createCachedData()));`;
+    for (const from of ['script', 'cache']) {
+      if (from === 'cache') expect(node('--input-type=module', '-e', program, file).stderr).toBe('');
+      const { status, stderr } = node(`${top}/dist/cli/upgrade.js`, '-m', '--instance', '/nowhere');
+      const line = code.slice(0, code.indexOf('null.planted')).split('\n').length;
+      const place = from === 'cache' ? 'dist/cli/upgrade.code.cjs' : file;
+      expect(status).toBe(4);
+      expect(stderr).toMatch(/INTERNAL: TypeError: Cannot set properties of null/);
+      expect(stderr).toContain(`(${place}:${line}:`);
+    }
+    const traced = node('--enable-source-maps', `${top}/dist/cli/upgrade.js`, '-m', '--instance', '/nowhere');
+    expect(traced.stderr).toContain('/src/cli/upgrade-command.ts:');
   });
 
   it('loads no package before it is needed, and says which version it is', () => {

@@ -18,6 +18,7 @@ export { armPace, settle, spent } from '../../src/fs/pace.js';
 export { armFaults, parseFaultPlan } from '../../src/fs/seam.js';
 export { syncFileSystem } from '../../src/fs/syncfs.js';
 export { openLog } from '../../src/log/log.js';
+export { cacheOf, compile, sealed } from '../../src/script.js';
 export { openMailboxDatabase } from '../../src/store/database.js';
 export { changeMailbox } from '../../src/store/mailbox/change.js';
 export { createMailbox, deleteMailbox, renameMailbox } from '../../src/store/mailbox/names.js';

@@ -130,7 +130,7 @@ const dying =
 
 function changeReader(top: string, change: (code: string) => string): void {
   fs.chmodSync(top, 0o755);
-  const file = `${top}/dist/upgrade/folders-reader.js`;
+  const file = `${top}/dist/upgrade/folders-reader.code.cjs`;
   const code = fs.readFileSync(file, 'utf8');
   expect(change(code)).not.toBe(code);
   fs.writeFileSync(file, change(code));
@@ -149,7 +149,7 @@ it.each([
   async (_, change) => {
     const { warnings } = await runFromCopy((top) => {
       fs.chmodSync(top, 0o755);
-      const file = `${top}/dist/upgrade/folders-reader.js`;
+      const file = `${top}/dist/upgrade/folders-reader.code.cjs`;
       const code = fs.readFileSync(file, 'utf8');
       expect(change(code)).not.toBe(code);
       fs.writeFileSync(file, change(code));

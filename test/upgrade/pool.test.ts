@@ -130,7 +130,8 @@ it('a thread tells which files of code it has loaded', async () => {
   await pool.close();
   for (const file of files) expect(fs.existsSync(file), file).toBe(true);
   const names = files.map((file) => basename(file));
-  expect(files.filter((file) => file.endsWith('dist/upgrade/worker.js'))).toHaveLength(2);
+  for (const name of ['worker.cjs', 'worker.code.cjs', 'worker.code.cache'])
+    expect(files.filter((file) => file.endsWith(`dist/upgrade/${name}`))).toHaveLength(2);
   expect(files.filter((file) => file.endsWith('piscina/dist/worker.js'))).toHaveLength(2);
   expect(names.includes('mailhaul.node')).toBe(loadAddon() !== undefined);
 });

@@ -6,7 +6,12 @@ import { outputOf } from './output.js';
 
 /** `FolderEngine` over a loaded addon. The addon's errors carry `code`, `errno` and `syscall` like Node's own. */
 export function nativeEngine(addon: NativeAddon): FolderEngine {
-  const key = randomBytes(16);
+  /** Made when it is needed: a run with nothing to do need not load what makes it. */
+  let made: Buffer | undefined;
+  const key = (): Buffer => {
+    made ??= randomBytes(16);
+    return made;
+  };
   let run: Int32Array | undefined;
   /** A sync of an earlier run may have failed. */
   const begin = (progress: Int32Array): void => {
@@ -16,9 +21,9 @@ export function nativeEngine(addon: NativeAddon): FolderEngine {
   return {
     name: 'native',
     scan: (directoryFd, job = 0) => addon.scan(directoryFd, job),
-    planPlain: (scan, indexFd, rules) => addon.planPlain(scan, indexFd, rules, key),
+    planPlain: (scan, indexFd, rules) => addon.planPlain(scan, indexFd, rules, key()),
     makeReady: (sourceFd, source, targetFd, target, rules, columns, wide, numbers) =>
-      addon.makeReady(sourceFd, source, targetFd, target, rules, key, columns, wide, numbers),
+      addon.makeReady(sourceFd, source, targetFd, target, rules, key(), columns, wide, numbers),
     jobs: {
       announce: () => addon.announceJob(),
       forget: (job) => addon.forgetJob(job),

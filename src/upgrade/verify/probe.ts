@@ -16,7 +16,7 @@ export async function probeDatabases(
   workDir: string,
   owner: { readonly uid: number; readonly gid: number },
 ): Promise<void> {
-  const words = [builtFile('upgrade/verify/probeMain'), mboxlist, workDir, String(owner.uid), String(owner.gid)];
+  const words = [builtFile('upgrade/verify/probeMain.js'), mboxlist, workDir, String(owner.uid), String(owner.gid)];
   const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'ignore'] });
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -33,7 +33,7 @@ export async function inlineRunner(thread: ThreadContext): Promise<Runner> {
 
 /** Resolves when every thread has loaded its code: nothing has to be read from disk for it any more. */
 export async function threadRunner(threads: number, thread: ThreadContext): Promise<Runner> {
-  const pool = startThreads(builtFile('upgrade/verify/worker'), threads, thread);
+  const pool = startThreads(builtFile('upgrade/verify/worker.cjs'), threads, thread);
   const runner: Runner = {
     threads,
     implementations: (await implementations()).map(({ name }) => name),

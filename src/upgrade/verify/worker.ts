@@ -5,10 +5,8 @@ import { makeContext } from './context.js';
 import { performItems } from './perform.js';
 import type { ThreadContext, VerifyResult, VerifyTask } from './tasks.js';
 
-const context = await makeContext(workerData as ThreadContext);
-
-export default function work(task: VerifyTask): VerifyResult[] {
+export default makeContext(workerData as ThreadContext).then((context) => (task: VerifyTask): VerifyResult[] => {
   if (task.kind === 'verify') return performItems(context, task.items);
   waitForAll(task.arrived, task.threads);
   return [];
-}
+});
