@@ -2,8 +2,8 @@
  * Makes the caches of the scripts in dist/ (script.ts): what V8 has compiled of each when commands have really been run,
  * on a small 3.x installation in a temporary directory. A function that nobody calls at a start is not in them.
  *
- * Each run begins with what the runs before it have left, and adds to it. Without caches everything works, and a build
- * where they cannot be made, since the account `mail` is missing say, has none and says so in one line.
+ * Each run begins with what the runs before it have left, and adds to it. Without caches everything works: a build where
+ * they cannot be made (an account or the addon of lmdb is missing, say) has none, and says so in one line.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -23,32 +23,43 @@ const RUN_MS = 60_000;
 
 /** @param scripts files in dist/ */
 export async function makeCaches(top, scripts) {
-  const { cacheOf, compile, sealed } = await import('../dist/test/inside.js');
-  const put = (script, data) => {
-    const file = cacheOf(script);
-    writeFileSync(`${file}.new`, sealed(readFileSync(script), data), { mode: 0o644 });
-    renameSync(`${file}.new`, file);
-  };
   const place = mkdtempSync(join(tmpdir(), 'mailhaul-cache-'));
   try {
-    // The server account goes through it; what is recorded becomes code, and is for nobody else to write.
-    chmodSync(place, 0o755);
-    const records = join(place, 'records');
-    for (const script of scripts) put(script, compile(script, readFileSync(script)).createCachedData());
-    for (const words of commands(top, place)) {
-      rmSync(records, { recursive: true, force: true });
-      mkdirSync(records, { mode: 0o700 });
-      runRecorded(top, records, words);
-      for (const script of scripts) {
-        const data = largest(records, relative(top, script).replaceAll('/', '+'));
-        if (data !== undefined) put(script, data);
-      }
-    }
+    await makeAll(top, scripts, place);
   } catch (error) {
-    for (const script of scripts) rmSync(cacheOf(script), { force: true });
-    console.error(`No caches of compiled code were made, commands start slower without: ${error.message}`);
+    for (const script of scripts) for (const file of cacheFiles(script)) rmSync(file, { force: true });
+    console.error(`No caches of compiled code: commands work, and start slower. ${String(error.message).replace(/\s+/g, ' ')}`);
   } finally {
     rmSync(place, { recursive: true, force: true });
+  }
+}
+
+/** The cache of a script (cacheOf in script.ts, which may not have been built), and what it is while it is written. */
+function cacheFiles(script) {
+  const file = script.replace(/\.cjs$/, '.cache');
+  return [file, `${file}.new`];
+}
+
+async function makeAll(top, scripts, place) {
+  // The server account goes through it.
+  chmodSync(place, 0o755);
+  // What is recorded becomes code, and is for nobody else to write.
+  const records = join(place, 'records');
+  const { compile, sealed } = await import(join(top, 'dist/test/inside.js'));
+  const put = (script, data) => {
+    const [file, unfinished] = cacheFiles(script);
+    writeFileSync(unfinished, sealed(readFileSync(script), data), { mode: 0o644 });
+    renameSync(unfinished, file);
+  };
+  for (const script of scripts) put(script, compile(script, readFileSync(script)).createCachedData());
+  for (const words of commands(top, place)) {
+    rmSync(records, { recursive: true, force: true });
+    mkdirSync(records, { mode: 0o700 });
+    run(top, ['--require', join(top, 'src/bundle-record.cjs'), ...words], { MAILHAUL_RECORD: records });
+    for (const script of scripts) {
+      const data = largest(records, relative(top, script).replaceAll('/', '+'));
+      if (data !== undefined) put(script, data);
+    }
   }
 }
 
@@ -67,10 +78,6 @@ function* commands(top, place) {
   yield [...upgrade, '--verify', '-t', '2'];
 }
 
-function runRecorded(top, records, words) {
-  run(top, ['--require', join(top, 'src/bundle-record.cjs'), ...words], { MAILHAUL_RECORD: records });
-}
-
 /** Throws when it fails. */
 function run(top, words, more) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(NODE_|MAILHAUL_|MSG_)/.test(name)));
@@ -82,8 +89,9 @@ function run(top, words, more) {
     killSignal: 'SIGKILL',
   });
   if (error !== undefined) throw error;
-  const said = stderr.trim().split('\n').at(-1);
-  if (status !== 0) throw new Error(`${basename(words.at(-1))} ended with ${signal ?? status} (${said})`);
+  if (status === 0) return;
+  const command = words.map((word) => basename(word)).join(' ');
+  throw new Error(`${command}: ended with ${signal ?? status}: ${stderr.trim().replace(/\s+/g, ' ').slice(0, 300)}`);
 }
 
 /** What the thread that has compiled most of a script has recorded. */
