@@ -28,7 +28,9 @@ export async function makeCaches(top, scripts) {
     await makeAll(top, scripts, place);
   } catch (error) {
     for (const script of scripts) for (const file of cacheFiles(script)) rmSync(file, { force: true });
-    console.error(`No caches of compiled code: commands work, and start slower. ${String(error.message).replace(/\s+/g, ' ')}`);
+    console.error(
+      `No caches of compiled code: commands work, and start slower. ${String(error.message).replace(/\s+/g, ' ')}`,
+    );
   } finally {
     rmSync(place, { recursive: true, force: true });
   }

@@ -6,6 +6,9 @@
  * (docs/architecture.md). What is imported with `import()` is text in the same file, evaluated when it is asked for.
  * There are no chunks that entries share: loading eighty of them costs what was won.
  *
+ * What is large, or loaded by many threads, is a script: CommonJS, which a small entry loads with what V8 has made of it
+ * (src/script.ts, src/bundle-cache.mjs). A script has no `import()` and no `import.meta` of its own.
+ *
  * dist/ holds afterwards what was built now and nothing of an earlier build.
  */
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

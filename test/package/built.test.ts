@@ -79,6 +79,10 @@ describe('a file of dist', () => {
     }
   });
 
+  it('that is a script has no import(), which V8 refuses where it knows of no module', () => {
+    for (const name of SCRIPTS) expect(text(`dist/${name}`), name).not.toMatch(/\bimport\(/);
+  });
+
   it('that holds code of packages comes with their licences', () => {
     const maps = ALL.map((name) => JSON.parse(text(`dist/${name}.map`)) as { sources: string[] });
     const places = maps.flatMap(({ sources }) =>
