@@ -1,8 +1,18 @@
 // What was found out about 3.x inodes with several links (single-copy mode), kept for their further links in other
 // folders: a message that was read, parsed and digested once needs only a link the next time.
 //
-// One for the process, shared by all threads, bounded in memory: the oldest entry makes room. An inode is known by
+// One for the process, shared by all threads, bounded in memory: the oldest entries make room. An inode is known by
 // device, number, size and modification time, as in the migration record (its change time moves with every link).
+//
+// A store whose files have names elsewhere too (a copy by `cp -al`, a backup) has nothing but inodes with several
+// links, none of which comes again. So to remember one, and to find that one is not known, costs no allocation and one
+// look at a line of the processor's cache. Each shard:
+//
+//     buckets   of 8 words, one cache line: tag of the key (16 bits) | position + 1, in words (48 bits); 0: free
+//     ring      entries back to back, each Header and cache bytes, padded to 8
+//     end_      position after the youngest entry, counted on for ever; position p lies at p % ring
+//
+// What lies more than a ring before `end_` is overwritten: such words of buckets are free as well.
 #pragma once
 
 #include <sys/stat.h>
@@ -11,10 +21,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <mutex>
-#include <unordered_map>
+#include <span>
 #include <vector>
 
 #include "hash/xxh3.h"
@@ -45,33 +54,48 @@ class KnownInodes {
   };
 
   [[nodiscard]] static Key keyOf(const struct stat& st) noexcept;
-  /// The one of this process.
-  [[nodiscard]] static KnownInodes& ofProcess() noexcept;
+  /// The one of this process. Its memory goes with the process.
+  [[nodiscard]] static KnownInodes& ofProcess();
 
   /// Something was remembered.
   [[nodiscard]] bool hasAny() const noexcept { return hasAny_.load(std::memory_order_relaxed); }
-  /// Null when it is not known.
-  [[nodiscard]] std::shared_ptr<const Entry> find(const Key& key);
-  /// Throws std::bad_alloc.
-  void remember(const Key& key, Entry entry);
+  /// Copies what is known into `entry`; false when it is not known. Throws std::bad_alloc.
+  [[nodiscard]] bool find(const Key& key, Entry& entry);
+  /// What is known already stays as it is. Throws std::bad_alloc.
+  void remember(const Key& key, const Facts& facts, std::span<const std::uint8_t> cache);
 
  private:
   static constexpr std::size_t kShards = 16;
-  static constexpr std::size_t kShardBytes = (std::size_t{32} << 20) / kShards;
-  /// What an entry costs beside its cache bytes, roughly.
-  static constexpr std::size_t kOverhead = 256;
+  static constexpr std::size_t kWord = sizeof(std::uint64_t);
+  static constexpr std::size_t kRingBytes = (std::size_t{32} << 20) / kShards;
+  static constexpr std::size_t kBuckets = 2048;
 
-  struct Hash {
-    std::size_t operator()(const Key& key) const noexcept;
-  };
-  struct Shard {
-    std::mutex mutex;
-    std::unordered_map<Key, std::shared_ptr<const Entry>, Hash> entries;
-    std::deque<Key> order;  ///< oldest first
-    std::size_t bytes = 0;
+  using Bucket = std::array<std::uint64_t, 8>;
+
+  struct Header {
+    Key key;
+    Facts facts;
+    std::uint64_t cacheBytes = 0;
   };
 
-  [[nodiscard]] Shard& shardOf(const Key& key) noexcept { return shards_[Hash{}(key) % kShards]; }
+  class alignas(64) Shard {
+   public:
+    [[nodiscard]] bool find(const Key& key, std::uint64_t hash, Entry& entry);
+    void remember(const Header& header, std::uint64_t hash, std::span<const std::uint8_t> cache);
+
+   private:
+    [[nodiscard]] static std::uint64_t positionOf(std::uint64_t word) noexcept;
+    [[nodiscard]] bool isAlive(std::uint64_t word) const noexcept;
+    [[nodiscard]] const std::uint8_t* entryOf(const Key& key, std::uint64_t hash, Header& header) const noexcept;
+    [[nodiscard]] std::uint64_t& freeWord(std::uint64_t hash) noexcept;
+
+    std::mutex mutex_;
+    std::unique_ptr<Bucket[]> buckets_;
+    std::unique_ptr<std::uint8_t[]> ring_;
+    std::uint64_t end_ = 0;
+  };
+
+  [[nodiscard]] static std::uint64_t hashOf(const Key& key) noexcept;
 
   std::array<Shard, kShards> shards_;
   std::atomic<bool> hasAny_{false};

@@ -8,6 +8,7 @@
 #include "hash/xxh3.h"
 #include "mime/crlf.h"
 #include "mime/parse.h"
+#include "sys/calls.h"
 #include "sys/pace.h"
 
 namespace mailhaul::engine {
@@ -24,7 +25,10 @@ Mover::Mover(const Folder& folder, Scratch& scratch, Shared shared) noexcept
       scratch_(scratch),
       shared_(shared),
       placer_(folder, scratch.compare, scratch.written),
-      progress_(folder.progress) {}
+      progress_(folder.progress) {
+  struct stat st {};
+  if (sys::statFd(folder.sourceFd, st) == 0) device_ = st.st_dev;
+}
 
 bool Mover::publishes() const noexcept { return shared_.publishes(folder_); }
 
@@ -94,7 +98,7 @@ Outcome Mover::reopen(std::uint32_t i, const Outcome& vanished, Source& source) 
 Outcome Mover::moveOne(std::uint32_t i, Source& source, Slice& slice, SampledClock& clock) {
   Parsed& parsed = slice.parsed[i - slice.first];
   parsed.cacheAt = slice.cache.size();
-  Known known;
+  Known known = nullptr;
   Method method = Method::failed;
   if (const Outcome linked = moveKnown(i, source, known, method); !linked.ok()) return linked;
   if (method == Method::failed) {
@@ -114,9 +118,10 @@ Outcome Mover::moveOne(std::uint32_t i, Source& source, Slice& slice, SampledClo
   slice.bytes += parsed.facts.size;
   if (!publishes()) return {};
   parsed.cacheBytes = slice.cache.size() - parsed.cacheAt;
-  if (isShared(source) && (!known || known->facts.digest != parsed.facts.digest)) {
+  device_ = source.st().st_dev;
+  if (isShared(source) && (known == nullptr || known->facts.digest != parsed.facts.digest)) {
     const std::span<const std::uint8_t> cache = std::span(slice.cache).subspan(parsed.cacheAt);
-    KnownInodes::ofProcess().remember(KnownInodes::keyOf(source.st()), {parsed.facts, {cache.begin(), cache.end()}});
+    KnownInodes::ofProcess().remember(KnownInodes::keyOf(source.st()), parsed.facts, cache);
   }
   return {};
 }
@@ -124,19 +129,25 @@ Outcome Mover::moveOne(std::uint32_t i, Source& source, Slice& slice, SampledClo
 /// In a repeated attempt every message has two links; what is shared cannot be told from that.
 bool Mover::isShared(const Source& source) const noexcept { return source.st().st_nlink > 1 && !folder_.resumed; }
 
+/// What is known of the inode on record. The file is not looked at for that: most are not known.
+Mover::Known Mover::findKnown(std::uint32_t i) {
+  if (folder_.resumed || !KnownInodes::ofProcess().hasAny()) return nullptr;
+  const KnownInodes::Key key{device_, table_.inodes[i], static_cast<std::uint64_t>(table_.sizes[i]), table_.mtimes[i]};
+  return KnownInodes::ofProcess().find(key, scratch_.known) ? &scratch_.known : nullptr;
+}
+
 /// Links a further name of an inode that was read before; `method` stays `failed` when that cannot be.
 Outcome Mover::moveKnown(std::uint32_t i, Source& source, Known& known, Method& method) {
-  // A store without shared messages is spared the look before the read.
-  if (folder_.resumed || !KnownInodes::ofProcess().hasAny()) return {};
+  known = findKnown(i);
+  if (known == nullptr) return {};
   if (const Outcome same = source.check(); !same.ok()) return same;
-  if (!isShared(source)) return {};
-  known = KnownInodes::ofProcess().find(KnownInodes::keyOf(source.st()));
-  if (!known || known->facts.rewritten) return {};
+  if (!isShared(source) || source.st().st_dev != device_) known = nullptr;
+  if (known == nullptr || known->facts.rewritten) return {};
   return placer_.placeLink({table_.uids[i], &source, {}, false, known->facts.digest}, method);
 }
 
 /// Reads a message, adds its cache entry, and gives it its 4.x file.
-Outcome Mover::moveRead(std::uint32_t i, Source& source, const Known& known, Parsed& parsed, Method& method,
+Outcome Mover::moveRead(std::uint32_t i, Source& source, Known known, Parsed& parsed, Method& method,
                         SampledClock& clock) {
   if (const Outcome read = source.read(scratch_.message); !read.ok()) return read;
   clock.lap(slice_->times.read);
@@ -165,9 +176,9 @@ Outcome Mover::moveRead(std::uint32_t i, Source& source, const Known& known, Par
   return placer_.place({table_.uids[i], &source, content, facts.rewritten, facts.digest}, method);
 }
 
-void Mover::describe(std::span<const std::uint8_t> content, const mime::KnownLines& lines, const Known& known,
+void Mover::describe(std::span<const std::uint8_t> content, const mime::KnownLines& lines, Known known,
                      Parsed& parsed) {
-  if (known && known->facts.digest == parsed.facts.digest) {
+  if (known != nullptr && known->facts.digest == parsed.facts.digest) {
     takeEntry(*known, parsed);
   } else {
     parsed.facts.headerBytes = mime::parseMessage(content, slice_->cache, lines);

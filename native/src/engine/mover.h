@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
@@ -45,7 +44,8 @@ class Mover {
   [[nodiscard]] bool sourceIsDead() const noexcept { return sourceDead_; }
 
  private:
-  using Known = std::shared_ptr<const KnownInodes::Entry>;
+  /// What is known of an inode, in the scratch memory until the next message; null: nothing.
+  using Known = const KnownInodes::Entry*;
 
   void takeOrder(const Slice& slice);
   [[nodiscard]] bool publishes() const noexcept;
@@ -53,11 +53,11 @@ class Mover {
   [[nodiscard]] Outcome reopen(std::uint32_t i, const Outcome& vanished, Source& source);
   [[nodiscard]] Outcome moveOne(std::uint32_t i, Source& source, Slice& slice, SampledClock& clock);
   [[nodiscard]] bool isShared(const Source& source) const noexcept;
+  [[nodiscard]] Known findKnown(std::uint32_t i);
   [[nodiscard]] Outcome moveKnown(std::uint32_t i, Source& source, Known& known, Method& method);
-  [[nodiscard]] Outcome moveRead(std::uint32_t i, Source& source, const Known& known, Parsed& parsed, Method& method,
+  [[nodiscard]] Outcome moveRead(std::uint32_t i, Source& source, Known known, Parsed& parsed, Method& method,
                                  SampledClock& clock);
-  void describe(std::span<const std::uint8_t> content, const mime::KnownLines& lines, const Known& known,
-                Parsed& parsed);
+  void describe(std::span<const std::uint8_t> content, const mime::KnownLines& lines, Known known, Parsed& parsed);
   void takeEntry(const KnownInodes::Entry& known, Parsed& parsed);
   void fail(std::uint32_t i, const Outcome& outcome) noexcept;
 
@@ -69,6 +69,7 @@ class Mover {
   Progress progress_;
   Slice* slice_ = nullptr;
   std::vector<std::uint32_t> order_;
+  std::uint64_t device_ = 0;      ///< that 3.x messages of the folder lie on, as far as they were looked at
   std::uint32_t unreadable_ = 0;  ///< in a row, because of the device
   bool sourceDead_ = false;
 };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/buffer.h"
+#include "engine/knowninodes.h"
 #include "engine/overview.h"
 #include "engine/readahead.h"
 #include "engine/slice.h"
@@ -19,6 +20,7 @@ struct Scratch {
   WrittenInodes written;
   Overview overview;
   AheadMemory ahead;
+  KnownInodes::Entry known;
   std::vector<std::uint8_t> crlf;
   std::uint32_t messages = 0;  ///< moved by the thread so far; wraps
 
