@@ -6,7 +6,6 @@ import { scan } from '../../src/engine/portable/scan.js';
 import type { DirectoryScan } from '../../src/engine/types.js';
 import { closeDir, openRoot } from '../../src/fs/dir.js';
 import { digest } from '../../src/store/digest.js';
-import { MemorySink } from '../../src/store/index/io.js';
 import {
   encodeChange,
   encodeJournalHeader,
@@ -17,6 +16,7 @@ import { openIndex } from '../../src/store/index/reader.js';
 import { IndexBuilder } from '../../src/store/index/writer.js';
 import type { MappingFolder, MigrationRecord } from '../../src/upgrade/types.js';
 import { generateInstallation } from '../../test/support/generate/index.js';
+import { MemorySink } from '../../test/support/memory-sink.js';
 
 export const MESSAGES = 500;
 export const MESSAGE_BYTES = 8192;

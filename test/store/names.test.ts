@@ -13,7 +13,8 @@ import {
   unescapeComponent,
   userHash,
 } from '../../src/store/names.js';
-import { decodeUtf7, encodeUtf7 } from '../../src/store/utf7.js';
+import { encodeUtf7 } from '../../src/store/utf7.js';
+import { decodeUtf7 } from '../support/utf7.js';
 
 const latin1 = (text: string) => Buffer.from(text, 'latin1');
 

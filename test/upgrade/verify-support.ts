@@ -6,7 +6,6 @@ import { parseMessage } from '../../src/engine/message/parse.js';
 import { openRoot } from '../../src/fs/dir.js';
 import { openMailboxDatabase } from '../../src/store/database.js';
 import { digest, loadDigest } from '../../src/store/digest.js';
-import { MemorySink } from '../../src/store/index/io.js';
 import { openIndex } from '../../src/store/index/reader.js';
 import type { MessageFacts } from '../../src/store/index/record.js';
 import { IndexBuilder } from '../../src/store/index/writer.js';
@@ -15,6 +14,7 @@ import type { MailboxDatabase, MailboxWrites } from '../../src/store/types.js';
 import { openMappingDatabase } from '../../src/upgrade/mapping/database.js';
 import type { MappingDatabase, MappingWrites } from '../../src/upgrade/types.js';
 import { type VerifyOptions, type VerifyReport, verifyStore } from '../../src/upgrade/verify.js';
+import { MemorySink } from '../support/memory-sink.js';
 import {
   fillFolder,
   type MigrateOptions,

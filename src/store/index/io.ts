@@ -1,4 +1,4 @@
-/** Where the bytes of store.idx and store.jnl come from and go to: an open descriptor, or memory. */
+/** Where the bytes of store.idx and store.jnl come from (an open descriptor, or memory) and go to (an open file). */
 import * as fs from 'node:fs';
 import { MailhaulError } from '../../errors.js';
 import { closeSynced, onDescriptor, readOpen, statOpen } from '../../fs/descriptor.js';
@@ -110,26 +110,4 @@ export function fileSink(fd: number): ByteSink {
       });
     },
   };
-}
-
-/** Bytes that grow by doubling; `position` may lie behind the end, the gap holds zeros. */
-export class MemorySink implements ByteSink {
-  private buffer = new Uint8Array(4096);
-  private length = 0;
-
-  write(data: Uint8Array, position: number): void {
-    const end = position + data.length;
-    if (end > this.buffer.length) {
-      const larger = new Uint8Array(Math.max(end, this.buffer.length * 2));
-      larger.set(this.buffer.subarray(0, this.length));
-      this.buffer = larger;
-    }
-    this.buffer.set(data, position);
-    this.length = Math.max(this.length, end);
-  }
-
-  /** What was written so far; a view that later writes may change. */
-  bytes(): Uint8Array {
-    return this.buffer.subarray(0, this.length);
-  }
 }

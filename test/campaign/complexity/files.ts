@@ -7,7 +7,7 @@ import { selectEngine } from '../../../src/engine/engines.js';
 import { closeDir, type Dir, openRoot } from '../../../src/fs/dir.js';
 import { nsms3 } from '../../../src/source/nsms3/source.js';
 import { check64, loadDigest } from '../../../src/store/digest.js';
-import { bytesSource, fileSource, MemorySink } from '../../../src/store/index/io.js';
+import { bytesSource, fileSource } from '../../../src/store/index/io.js';
 import { encodeChange, encodeJournalHeader, journalIndexOf } from '../../../src/store/index/journal.js';
 import { MailboxIndex } from '../../../src/store/index/mailboxIndex.js';
 import { IndexReader, openIndex } from '../../../src/store/index/reader.js';
@@ -15,6 +15,7 @@ import { IndexBuilder } from '../../../src/store/index/writer.js';
 import { planFolder } from '../../../src/upgrade/plan.js';
 import { parseUserList, userListHeader } from '../../../src/upgrade/userlists.js';
 import { cacheEntry } from '../../store/index/support.js';
+import { MemorySink } from '../../support/memory-sink.js';
 import { HOST, type SmallStore, smallStore, run as upgradeFolders } from '../../upgrade/small-store.js';
 import { type Case, MB, sizes } from './case.js';
 

@@ -3,9 +3,9 @@ import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
 import { closeDir, type Dir, openRoot } from '../../../src/fs/dir.js';
-import { MemorySink } from '../../../src/store/index/io.js';
 import type { MessageFacts } from '../../../src/store/index/record.js';
 import { IndexBuilder, type IndexFrame } from '../../../src/store/index/writer.js';
+import { MemorySink } from '../../support/memory-sink.js';
 
 /** Numbers 0 … below 1, the same for the same seed (xorshift32). */
 export function chance(seed: number): () => number {

@@ -10,7 +10,8 @@ import {
   unescapeComponent,
   userPathComponents,
 } from '../../../../src/store/names.js';
-import { decodeUtf7, encodeUtf7 } from '../../../../src/store/utf7.js';
+import { encodeUtf7 } from '../../../../src/store/utf7.js';
+import { decodeUtf7 } from '../../../support/utf7.js';
 import { type FuzzTarget, promise, sure } from '../types.js';
 import { bytes } from './scratch.js';
 

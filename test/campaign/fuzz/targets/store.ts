@@ -7,7 +7,7 @@ import { MailhaulError } from '../../../../src/errors.js';
 import { check32, check64, loadDigest } from '../../../../src/store/digest.js';
 import { checkIndex } from '../../../../src/store/index/check.js';
 import { foldJournal } from '../../../../src/store/index/fold.js';
-import { bytesSource, MemorySink } from '../../../../src/store/index/io.js';
+import { bytesSource } from '../../../../src/store/index/io.js';
 import {
   encodeBatch,
   encodeChange,
@@ -19,6 +19,7 @@ import {
 import { type IndexedMessage, MailboxIndex, openMailboxIndex } from '../../../../src/store/index/mailboxIndex.js';
 import { type IndexReader, openIndex } from '../../../../src/store/index/reader.js';
 import { IndexBuilder } from '../../../../src/store/index/writer.js';
+import { MemorySink } from '../../../support/memory-sink.js';
 import { type FuzzTarget, promise, sure } from '../types.js';
 import { sameShape, scratch } from './scratch.js';
 
