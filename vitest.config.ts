@@ -9,7 +9,6 @@ const LONG = [
   'e2e/hostile-store',
   'upgrade/in-use',
   'upgrade/messages',
-  'upgrade/reset',
   'upgrade/lifecycle',
   'upgrade/removal-failures',
   'e2e/single-copy',
@@ -22,6 +21,8 @@ const LONG = [
   'e2e/profile',
   'bench/run',
   'upgrade/additions',
+  'upgrade/reset-ends',
+  'upgrade/reset-restores',
 ];
 
 /** Vitest's own order goes by times of earlier runs, and a fresh clone has none. */
