@@ -132,6 +132,9 @@ function json<T>(result: Result): T {
   }
 }
 
+/** The uids of all mailboxes. */
+export const usersOf = (site: HandSite): string[] => site.mailboxes().map(({ name }) => name.split('/')[1] ?? '');
+
 /** A short message with CRLF line ends, the same for the same subject. */
 export const MAIL = (subject: string): string =>
   `From: Fred <fred@${HOST}>\r\nTo: anna@${HOST}\r\nSubject: ${subject}\r\n\r\nText of ${subject}.\r\n`;
