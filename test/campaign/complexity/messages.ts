@@ -4,6 +4,7 @@ import { selectEngine } from '../../../src/engine/engines.js';
 import { MESSAGE_ERRORS } from '../../../src/engine/types.js';
 import { TestFolder } from '../../engine/portable/folder.js';
 import { type Case, type EngineName, MB, sizes } from './case.js';
+import { writeTokens } from './inputs.js';
 
 /** Writes `head`, `n` times the token, `tail`, without holding it. */
 function write(file: string, head: string, token: Text, n: number, tail: string): void {
@@ -13,13 +14,7 @@ function write(file: string, head: string, token: Text, n: number, tail: string)
     const many = Math.max(1, Math.floor(MB / token.length));
     const piece = Buffer.from(token.repeat(many), 'latin1');
     for (let left = n; left > 0; left -= many) fs.writeSync(fd, piece, 0, Math.min(left, many) * token.length);
-  } else {
-    for (let i = 0; i < n; ) {
-      let piece = '';
-      for (; i < n && piece.length < MB; i++) piece += token(i);
-      fs.writeSync(fd, piece, null, 'latin1');
-    }
-  }
+  } else writeTokens(fd, token, n);
   fs.writeSync(fd, tail, null, 'latin1');
   fs.closeSync(fd);
 }
