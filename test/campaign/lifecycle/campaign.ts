@@ -8,8 +8,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { randomOf } from '../../support/generate/random.js';
 import { engines } from '../support/engines.js';
 import type { Campaign } from '../types.js';
+import { live } from './life.js';
 import { links } from './links.js';
-import { LIVES, live } from './lives.js';
+import { LIVES } from './lives.js';
 
 /** All lives are tests as well (test/upgrade/lifecycle.test.ts): a sample is every so many-th. */
 const SAMPLE = 4;
