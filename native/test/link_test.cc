@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -13,6 +12,7 @@
 #include "test.h"
 
 using mailhaul::sys::Fd;
+using mailhaul::test::resultOfChild;
 using mailhaul::test::TestFolder;
 
 namespace {
@@ -22,14 +22,10 @@ constexpr uid_t kOrdinary = 65534;
 /// Runs `body` in a child process as an ordinary account; its result.
 template <typename Body>
 int asOrdinaryAccount(Body&& body) {
-  const pid_t child = ::fork();
-  if (child == 0) {
+  return resultOfChild([&] {
     const bool ready = ::setgroups(0, nullptr) == 0 && ::setgid(kOrdinary) == 0 && ::setuid(kOrdinary) == 0;
-    ::_exit(ready ? body() : 255);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+    return ready ? body() : 255;
+  });
 }
 
 }  // namespace

@@ -18,11 +18,13 @@
 
 #include "mime/crlf.h"
 #include "mime/parse.h"
+#include "support.h"
 #include "sys/fd.h"
 #include "test.h"
 
 using mailhaul::sys::Fd;
 using mailhaul::sys::Mapping;
+using mailhaul::test::childStatus;
 
 namespace {
 
@@ -48,19 +50,6 @@ void (*handlerOfBusErrors())(int, siginfo_t*, void*) {
   struct sigaction now {};
   ::sigaction(SIGBUS, nullptr, &now);
   return now.sa_sigaction;
-}
-
-/// How a child process ends that does `action`.
-template <typename Action>
-int childStatus(Action&& action) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    action();
-    ::_exit(0);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return status;
 }
 
 /// A message of many parts and long headers.

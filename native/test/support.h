@@ -3,6 +3,8 @@
 #pragma once
 
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -112,6 +114,26 @@ class FewDescriptors {
  private:
   rlimit before_{};
 };
+
+/// How a child process ends that does `action`: as waitpid(2) tells it.
+template <typename Action>
+int childStatus(Action&& action) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    action();
+    ::_exit(0);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return status;
+}
+
+/// What `body`, 0 … 254, returns in a child process; 255 when that dies.
+template <typename Body>
+int resultOfChild(Body&& body) {
+  const int status = childStatus([&] { ::_exit(body()); });
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
 
 [[nodiscard]] std::string readFile(const std::filesystem::path& path);
 void writeFile(const std::filesystem::path& path, std::string_view content);

@@ -109,15 +109,19 @@ Outcome Placer::adopt(const Message& message, const Spot& spot, bool& adopted) {
 Outcome Placer::adoptEqual(const Message& message, const Spot& spot, bool& adopted) {
   sys::Fd fd;
   struct stat st {};
-  // A file that cannot be read is replaced: what it should hold is at hand.
+  // A file that cannot be read is replaced: what it should hold is at hand. What the process lacks says nothing of it.
   if (const int error = sys::openRead(spot.dir, spot.name, fd); error != 0) {
-    return error == EMFILE || error == ENFILE ? targetFailure(error, "openat2") : Outcome{};
+    return isLacking(error) ? targetFailure(error, "openat2") : Outcome{};
   }
   if (sys::statFd(fd.get(), st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) return {};
   // Root's own: a run that was killed before it gave the file away.
   const bool ours = !folder_.owner.set || st.st_uid == folder_.owner.uid || st.st_uid == 0;
+  if (!ours) return {};
   bool equal = false;
-  if (!ours || sameContent(fd.get(), message.content, compare_, equal) != 0 || !equal) return {};
+  if (const int error = sameContent(fd.get(), message.content, compare_, equal); error != 0) {
+    return isLacking(error) ? targetFailure(error, "pread") : Outcome{};
+  }
+  if (!equal) return {};
   // Pages that a mapped file lost while it was compared read as zeros, which may be all that the other one is.
   if (const Outcome same = message.source->check(); !same.ok()) return same;
   const Outcome claimed = claim(fd.get(), st, folder_.owner);

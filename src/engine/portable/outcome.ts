@@ -74,6 +74,20 @@ export function onTarget<T>(calls: () => T): T {
   }
 }
 
+/**
+ * Reads a file of the target. Undefined where it cannot be read: it is replaced, as one with another content, since what
+ * it should hold is at hand. Throws what the process lacks, which says nothing about the file.
+ */
+export function unlessUnreadable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    const failed = systemError(error);
+    if (failed !== undefined && LACKING.includes(failed.errno)) throw error;
+    return undefined;
+  }
+}
+
 /** Positive errno and call of an error of Node's file system calls, ENOMEM for memory; undefined for others. */
 export function systemError(error: unknown): { errno: number; call: string } | undefined {
   if (!(error instanceof Error) || error instanceof MessageFailed || error instanceof Halted) return undefined;

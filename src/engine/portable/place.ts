@@ -14,7 +14,7 @@ import { openFile } from '../../fs/file.js';
 import { FILE_MODE, messageFile } from '../../store/layout.js';
 import { METHOD, type MessageTable } from '../types.js';
 import { hasContent, writeAgain } from './compare.js';
-import { MessageFailed, onTarget, systemError, targetFailure } from './outcome.js';
+import { MessageFailed, onTarget, systemError, targetFailure, unlessUnreadable } from './outcome.js';
 import { SharedCopies } from './single.js';
 import { checkUnchanged, isUnchanged, openSource, type Source } from './source.js';
 import { fixOwner, type TargetFolder } from './target.js';
@@ -99,9 +99,10 @@ export class Placer {
    * names is not written to: it may be another 3.x file. A shared copy is found again in its registry.
    */
   private adoptEqual(message: Placement, spot: Spot): boolean {
-    const fd = this.openEqual(message, spot);
+    const fd = unlessUnreadable(() => openFile(spot.dir, spot.name));
     if (fd === undefined) return false;
     try {
+      if (unlessUnreadable(() => this.isOurs(fd) && hasContent(fd, message.content)) !== true) return false;
       this.claim(fd, statOpenExactly(fd));
       return writeAgain(fd, message.content);
     } catch (error) {
@@ -113,21 +114,11 @@ export class Placer {
     }
   }
 
-  /** A file of ours that cannot be read counts as different: what it should hold is at hand. */
-  private openEqual(message: Placement, spot: Spot): number | undefined {
-    let fd: number | undefined;
-    try {
-      fd = openFile(spot.dir, spot.name);
-      const { uid: owner, nlink } = statOpen(fd);
-      const { set, uid } = this.target.account;
-      // Root's own: a run that was killed before it gave the file away.
-      const ours = nlink === 1 && (!set || owner === uid || owner === 0);
-      if (ours && hasContent(fd, message.content)) return fd;
-    } catch {
-      // Replaced by the caller.
-    }
-    if (fd !== undefined) fs.closeSync(fd);
-    return undefined;
+  private isOurs(fd: number): boolean {
+    const { uid: owner, nlink } = statOpen(fd);
+    const { set, uid } = this.target.account;
+    // Root's own: a run that was killed before it gave the file away.
+    return nlink === 1 && (!set || owner === uid || owner === 0);
   }
 
   /** Links the source; METHOD.failed when a new file has to be made instead. */

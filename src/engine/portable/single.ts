@@ -6,13 +6,13 @@
  */
 import * as fs from 'node:fs';
 import { constants as osConstants } from 'node:os';
-import { hasErrno, isOutOfResources } from '../../errors.js';
+import { hasErrno } from '../../errors.js';
 import { statOpenExactly } from '../../fs/descriptor.js';
 import { type Dir, link, stat, unlink, unlinkIfThere } from '../../fs/dir.js';
 import { openFile } from '../../fs/file.js';
 import { FILE_MODE } from '../../store/layout.js';
 import { hasContent, writeAgain } from './compare.js';
-import { MessageFailed, onTarget } from './outcome.js';
+import { MessageFailed, onTarget, unlessUnreadable } from './outcome.js';
 import type { TargetFolder } from './target.js';
 
 /** Other threads and processes register, fill up and replace the same copy meanwhile; each round one got further. */
@@ -115,16 +115,6 @@ export class SharedCopies {
     const made = stat(message.dir, message.name);
     if (made !== undefined) noteWritten(inodeOf(made));
     return true;
-  }
-}
-
-/** A copy that cannot be read is replaced, as one with another content: what it should hold is at hand. */
-function unlessUnreadable<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (isOutOfResources(error)) throw error;
-    return undefined;
   }
 }
 

@@ -1,4 +1,5 @@
 import * as fs from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { constants } from 'node:os';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PROGRESS } from '../../../src/engine/types.js';
@@ -153,6 +154,36 @@ describe('resuming', () => {
     }),
   );
 
+  it.each([
+    ['openSync', 'EMFILE'],
+    ['openSync', 'ENFILE'],
+    ['openSync', 'ENOMEM'],
+    ['readSync', 'ENOMEM'],
+  ] as const)('halts where %s of what an earlier attempt made fails with %s, and leaves it', (call, code) =>
+    withFolder((folder) => {
+      fill(folder);
+      const copy = `${folder.target}/02/250.msg`;
+      engine.migrate(folder.input(ROWS));
+      const before = inode(copy);
+      const input = folder.input(ROWS, { resumed: true });
+      const output = withFailing(call, copy, code, () => engine.migrate(input));
+      expect(output.halt).toMatchObject({ errno: constants.errno[code], side: 'target' });
+      expect(inode(copy)).toBe(before);
+      expect(methodsOf(engine.migrate(input))).toEqual(['adopted', 'adopted']);
+    }),
+  );
+
+  it.each(['openSync', 'readSync'] as const)('replaces it where %s fails otherwise', (call) =>
+    withFolder((folder) => {
+      fill(folder);
+      const copy = `${folder.target}/02/250.msg`;
+      engine.migrate(folder.input(ROWS));
+      const input = folder.input(ROWS, { resumed: true });
+      const output = withFailing(call, copy, 'EIO', () => engine.migrate(input));
+      expect(methodsOf(output)).toEqual(['adopted', 'rewrite']);
+    }),
+  );
+
   it('loses nothing at whatever call fails, and the next attempt gives the same result', () => {
     const expected = withFolder((folder) => {
       fillShared(folder);
@@ -167,6 +198,38 @@ describe('resuming', () => {
     }
   });
 });
+
+/** Runs `calls` while Node cannot open or read `file`. */
+function withFailing<T>(
+  call: 'openSync' | 'readSync',
+  file: string,
+  code: keyof typeof constants.errno,
+  calls: () => T,
+): T {
+  const node = createRequire(import.meta.url)('node:fs') as typeof import('node:fs');
+  const { openSync, readSync } = node;
+  const { ino } = fs.statSync(file);
+  const fail = (syscall: string): never => {
+    throw Object.assign(new Error(`${code}: ${syscall}`), { code, errno: -constants.errno[code], syscall });
+  };
+  if (call === 'openSync') {
+    node.openSync = (path, ...rest) => {
+      const isFile = node.lstatSync(path, { throwIfNoEntry: false })?.ino === ino;
+      return isFile ? fail('open') : openSync(path, ...rest);
+    };
+  } else {
+    const failing = (fd: number, ...rest: readonly unknown[]): number =>
+      node.fstatSync(fd).ino === ino ? fail('read') : Reflect.apply(readSync, node, [fd, ...rest]);
+    node.readSync = failing;
+  }
+  syncBuiltinESMExports();
+  try {
+    return calls();
+  } finally {
+    Object.assign(node, { openSync, readSync });
+    syncBuiltinESMExports();
+  }
+}
 
 const SHARED_ROWS = [
   { uid: 1, name: 'a' },
