@@ -12,9 +12,9 @@
  */
 import type { IndexSummary } from '../engine/types.js';
 import { MailhaulError } from '../errors.js';
-import { closeDir, type Dir, type Ownership, openRoot } from '../fs/dir.js';
+import { closeDir, type Dir, openRoot } from '../fs/dir.js';
 import { DecodedValues } from './decoded.js';
-import { type Environment, openEnvironment } from './environment.js';
+import { type DatabaseOptions, type Environment, openEnvironment } from './environment.js';
 import { idKey, nameKey, prefixKey } from './keys.js';
 import {
   decodeMailbox,
@@ -37,16 +37,6 @@ export const MAILBOX_TABLES = ['folder', 'quota', 'subscr', 'published', 'pendin
 /** 64 GiB of address space: ten million mailboxes take about 5. */
 const MAP_SIZE = 64 * 2 ** 30;
 
-export interface MailboxDatabaseOptions {
-  /** The server account, owner of the files. */
-  readonly owner?: Ownership;
-  readonly readOnly?: boolean;
-  /** Make the database when it is missing (`upgrade -s`, `msg-setup`); without this DB_MISSING. */
-  readonly create?: boolean;
-  /** How long another process that is in the way is waited for, milliseconds. */
-  readonly lockWaitMs?: number;
-}
-
 interface Tables {
   readonly path: string;
   readonly folder: Table;
@@ -66,7 +56,7 @@ interface Tables {
  */
 export async function openMailboxDatabase(
   directory: Dir | string,
-  options: MailboxDatabaseOptions = {},
+  options: DatabaseOptions = {},
 ): Promise<MailboxDatabase> {
   const dir = typeof directory === 'string' ? openRoot(directory) : directory;
   try {

@@ -56,18 +56,22 @@ import { checkLockFile, lmdbWriter } from './lmdbLock.js';
 import { openTable, readOnlyDatabase, type Table } from './tables.js';
 import { refuseFullDisk, runUpdate } from './transaction.js';
 
-export interface EnvironmentOptions {
+/** What whoever opens one of the databases may choose. */
+export interface DatabaseOptions {
   /** The server account; owner that the files get and must have. Undefined: whoever runs this. */
   readonly owner?: Ownership;
   readonly readOnly?: boolean;
-  /** Make it when it is missing; without this a missing one is DB_MISSING. */
+  /** Make it when it is missing (`upgrade -s`, `msg-setup`); without this a missing one is DB_MISSING. */
   readonly create?: boolean;
+  /** How long another process that is in the way is waited for, milliseconds. */
+  readonly lockWaitMs?: number;
+}
+
+export interface EnvironmentOptions extends DatabaseOptions {
   /** Bytes of address space, which bounds the file's size; costs nothing until used. */
   readonly mapSize: number;
   /** Names of the tables, all of which are opened at once. */
   readonly tables: readonly string[];
-  /** How long another process that is in the way is waited for, milliseconds. */
-  readonly lockWaitMs?: number;
 }
 
 export interface Environment {

@@ -6,7 +6,8 @@ import { promisify } from 'node:util';
 import { open } from 'lmdb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MailhaulError } from '../../src/errors.js';
-import { MAILBOX_DATABASE_FILE, type MailboxDatabaseOptions, openMailboxDatabase } from '../../src/store/database.js';
+import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../src/store/database.js';
+import type { DatabaseOptions } from '../../src/store/environment.js';
 import type { MailboxDatabase, MailboxRecord } from '../../src/store/types.js';
 
 const run = promisify(execFile);
@@ -26,7 +27,7 @@ afterEach(async () => {
   fs.rmSync(directory, { recursive: true });
 });
 
-async function openIt(options: MailboxDatabaseOptions = { create: true }): Promise<MailboxDatabase> {
+async function openIt(options: DatabaseOptions = { create: true }): Promise<MailboxDatabase> {
   database = await openMailboxDatabase(directory, options);
   return database;
 }

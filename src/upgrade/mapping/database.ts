@@ -14,9 +14,9 @@
  * symbolic link, another kind of file or another owner in its place before LMDB opens anything.
  */
 import { MailhaulError } from '../../errors.js';
-import type { Dir, Ownership } from '../../fs/dir.js';
+import type { Dir } from '../../fs/dir.js';
 import { DecodedValues } from '../../store/decoded.js';
-import { type Environment, openEnvironment } from '../../store/environment.js';
+import { type DatabaseOptions, type Environment, openEnvironment } from '../../store/environment.js';
 import { ID_BYTES, idKey, nameKey, readId, writeId } from '../../store/keys.js';
 import type { Table } from '../../store/tables.js';
 import { asFields, countField, decodeValue, encodeValue } from '../../store/values.js';
@@ -45,16 +45,6 @@ const NEXT_ID_KEY = Buffer.from('nextId');
 const FOREIGN_KEY = Buffer.from('foreign');
 const NOTHING = Buffer.of(1);
 
-export interface MappingDatabaseOptions {
-  /** The server account, owner of the files. */
-  readonly owner?: Ownership;
-  readonly readOnly?: boolean;
-  /** Make the database when it is missing (`upgrade -s`); without this DB_MISSING. */
-  readonly create?: boolean;
-  /** How long another process that is in the way is waited for, milliseconds. */
-  readonly lockWaitMs?: number;
-}
-
 interface Tables {
   readonly path: string;
   readonly meta: Table;
@@ -80,7 +70,7 @@ export const MAPPING_TABLES = ['meta', 'user', 'folder', 'mailbox', 'owned', 're
 export async function openMappingDatabase(
   directory: Dir,
   name: string = MAPPING_DATABASE_FILE,
-  options: MappingDatabaseOptions = {},
+  options: DatabaseOptions = {},
 ): Promise<MappingDatabase> {
   const environment = { ...options, mapSize: MAP_SIZE, tables: MAPPING_TABLES };
   return mappingDatabase(await openEnvironment(directory, name, environment));

@@ -4,11 +4,8 @@ import { open } from 'lmdb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MailhaulError } from '../../../src/errors.js';
 import { closeDir, type Dir, openRoot } from '../../../src/fs/dir.js';
-import {
-  MAPPING_DATABASE_FILE,
-  type MappingDatabaseOptions,
-  openMappingDatabase,
-} from '../../../src/upgrade/mapping/database.js';
+import type { DatabaseOptions } from '../../../src/store/environment.js';
+import { MAPPING_DATABASE_FILE, openMappingDatabase } from '../../../src/upgrade/mapping/database.js';
 import { CHUNK_MESSAGES } from '../../../src/upgrade/mapping/record.js';
 import type { MappingDatabase, MappingFolder, MigrationRecord } from '../../../src/upgrade/types.js';
 
@@ -28,7 +25,7 @@ afterEach(async () => {
   fs.rmSync(path, { recursive: true });
 });
 
-async function openIt(options: MappingDatabaseOptions = { create: true }): Promise<MappingDatabase> {
+async function openIt(options: DatabaseOptions = { create: true }): Promise<MappingDatabase> {
   database = await openMappingDatabase(directory, MAPPING_DATABASE_FILE, options);
   return database;
 }
