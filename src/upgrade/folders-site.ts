@@ -20,6 +20,7 @@ import { refuseOldMapping } from './disagree.js';
 import { readUpgradeConf } from './folders-files.js';
 import type { FoldersOptions } from './folders-options.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
+import { type Defer, openInSteps } from './open-in-steps.js';
 import { compareInstances, refuseUnfinishedReset } from './session.js';
 import { openSourceInstance } from './setup.js';
 import type { MappingDatabase, MappingFolder } from './types.js';
@@ -47,23 +48,11 @@ export interface Site {
 }
 
 /** @throws MailhaulError (exit 3): every refusal, with its own code */
-export async function openSite(options: FoldersOptions): Promise<Site> {
-  const cleanups: (() => void | Promise<void>)[] = [];
-  const close = async (): Promise<void> => {
-    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  };
-  try {
-    return { ...(await open(options, (cleanup) => cleanups.push(cleanup))), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+export function openSite(options: FoldersOptions): Promise<Site> {
+  return openInSteps((defer) => open(options, defer));
 }
 
-async function open(
-  options: FoldersOptions,
-  defer: (cleanup: () => void | Promise<void>) => void,
-): Promise<Omit<Site, 'close'>> {
+async function open(options: FoldersOptions, defer: Defer): Promise<Omit<Site, 'close'>> {
   const source = options.source ?? nsms3;
   const instancePath = resolve(options.instance);
   const instance = openExisting(instancePath, options.from === undefined);

@@ -17,6 +17,7 @@ import type { MailboxDatabase } from '../store/types.js';
 import { refuseOldMapping } from './disagree.js';
 import { readUpgradeConf } from './folders-files.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from './mapping/database.js';
+import { type Defer, openInSteps } from './open-in-steps.js';
 import { openSourceInstance } from './setup.js';
 import type { MappingDatabase, MappingMeta } from './types.js';
 
@@ -54,22 +55,19 @@ export interface Session {
  * @throws MailhaulError INSTANCE_*, SOURCE_RUNNING, UPGRADE_RUNNING, STORE_LOCKED, FOLDERS_FIRST, MAPPING_*,
  * DB_* (exit 3; DB_BUSY: 4)
  */
-export async function openSession(
+export function openSession(
   options: SessionOptions,
   purpose: string,
   before?: (opened: { readonly instance: Instance; readonly workDir: string }) => Promise<void>,
   beforeLock?: (instance: Instance) => void,
 ): Promise<Session> {
-  const instance = openInstance(options.instance);
-  const undo: (() => void | Promise<void>)[] = [() => instance.close()];
-  const close = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step();
-  };
-  try {
+  return openInSteps(async (defer) => {
+    const instance = openInstance(options.instance);
+    defer(() => instance.close());
     checkFrom(instance, options.from);
     const readOnly = options.readOnly === true;
     const log = readOnly ? nullLog : tellingLog(instance.openLog('upgrade', options.logLevel), instance.path);
-    undo.push(() => log.close());
+    defer(() => log.close());
     if (options.pidIsStale !== true) refuseRunningServer(instance);
     const database = {
       owner: instance.owner,
@@ -80,7 +78,7 @@ export async function openSession(
     let mapping: MappingDatabase;
     try {
       beforeLock?.(instance);
-      if (!readOnly) lockForUse(instance, dir, purpose, (release) => undo.push(release));
+      if (!readOnly) lockForUse(instance, dir, purpose, defer);
       checkMappingIsOurs(instance, dir);
       await before?.({ instance, workDir: path });
       mapping = await openMappingDatabase(dir, MAPPING_DATABASE_FILE, database);
@@ -89,20 +87,17 @@ export async function openSession(
     } finally {
       closeDir(dir);
     }
-    undo.push(() => mapping.close());
+    defer(() => mapping.close());
     const meta = mapping.meta();
     refuseUnfinishedReset(meta, path);
     if (meta === undefined || meta.finished === null) throw foldersFirst(path);
     const mailboxes = await openMailboxDatabase(instance.mboxlist, database);
-    undo.push(() => mailboxes.close());
+    defer(() => mailboxes.close());
     // `--status` and `--verify` are what tells what is wrong.
     if (!readOnly) refuseOldMapping(mapping, mailboxes, path);
     if (!readOnly) await followNames(instance, mailboxes, log);
-    return { instance, log, mapping, mailboxes, meta, workDir: path, close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+    return { instance, log, mapping, mailboxes, meta, workDir: path };
+  });
 }
 
 /**
@@ -110,7 +105,7 @@ export async function openSession(
  * one goes on. The store's lock alone does not meet a `-s` for another instance: it reads its directory of users for
  * minutes before it writes, and would take over folders that are migrated to this one meanwhile.
  */
-function lockForUse(instance: Instance, workDir: Dir, purpose: string, defer: (release: () => void) => void): void {
+function lockForUse(instance: Instance, workDir: Dir, purpose: string, defer: Defer): void {
   const take = (lock: StoreLock): void => defer(() => lock.release());
   take(lockDirectory(workDir, 'The mapping database', 'shared'));
   take(lockStore(instance.lockDir, 'shared', purpose, instance.owner));

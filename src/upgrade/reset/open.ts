@@ -18,6 +18,7 @@ import { MAILBOX_DATABASE_FILE, openMailboxDatabase } from '../../store/database
 import { isZeroFile } from '../../store/lmdbHeader.js';
 import type { MailboxDatabase } from '../../store/types.js';
 import { MAPPING_DATABASE_FILE, openMappingDatabase } from '../mapping/database.js';
+import { type Defer, openInSteps } from '../open-in-steps.js';
 import { checkFrom, checkMappingIsOurs, openWorkDir, refuseRunningServer, type SessionOptions } from '../session.js';
 import { openSourceInstance } from '../setup.js';
 import type { MappingDatabase } from '../types.js';
@@ -52,23 +53,11 @@ export interface ResetSiteOptions extends SessionOptions {
  * @throws MailhaulError INSTANCE_*, FROM_*, SOURCE_RUNNING, UPGRADE_RUNNING, STORE_LOCKED, MAPPING_OTHER_INSTANCE,
  * WORK_DIR, DB_* (exit 2 or 3)
  */
-export async function openResetSite(options: ResetSiteOptions): Promise<ResetSite> {
-  const undo: (() => void | Promise<void>)[] = [];
-  const close = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step();
-  };
-  try {
-    return { ...(await open(options, (step) => void undo.push(step))), close };
-  } catch (error) {
-    await close();
-    throw error;
-  }
+export function openResetSite(options: ResetSiteOptions): Promise<ResetSite> {
+  return openInSteps((defer) => open(options, defer));
 }
 
-async function open(
-  options: ResetSiteOptions,
-  defer: (step: () => void | Promise<void>) => void,
-): Promise<Omit<ResetSite, 'close'>> {
+async function open(options: ResetSiteOptions, defer: Defer): Promise<Omit<ResetSite, 'close'>> {
   const instance = openBareInstance(options.instance);
   defer(() => instance.close());
   checkIdentity(instance.account, instance.account.user);
