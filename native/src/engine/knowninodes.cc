@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <type_traits>
 
 #include "sys/calls.h"
@@ -58,7 +59,7 @@ const std::uint8_t* KnownInodes::Shard::entryOf(const Key& key, std::uint64_t ha
   if (buckets_ == nullptr) return nullptr;
   for (const std::uint64_t word : buckets_[(hash >> kBucketShift) % kBuckets]) {
     if ((word ^ hash) >> kTagShift != 0 || !isAlive(word)) continue;
-    const std::uint8_t* at = ring_.get() + positionOf(word) % kRingBytes;
+    const std::uint8_t* at = ring_ + positionOf(word) % kRingBytes;
     std::memcpy(&header, at, sizeof header);
     if (header.key == key) return at + sizeof header;
   }
@@ -82,20 +83,27 @@ std::uint64_t& KnownInodes::Shard::freeWord(std::uint64_t hash) noexcept {
   return *std::min_element(bucket.begin(), bucket.end(), [&](auto a, auto b) { return age(a) < age(b); });
 }
 
+// Zeros that the kernel gives when they are looked at: few stores share so much that all is used.
+void KnownInodes::Shard::allocate() {
+  memory_.reset(static_cast<std::uint8_t*>(std::calloc(1, kLine + kBuckets * sizeof(Bucket) + kRingBytes)));
+  if (memory_ == nullptr) throw std::bad_alloc();
+  const std::size_t unaligned = reinterpret_cast<std::uintptr_t>(memory_.get()) % kLine;
+  std::uint8_t* const start = memory_.get() + (kLine - unaligned) % kLine;
+  buckets_ = reinterpret_cast<Bucket*>(start);
+  ring_ = start + kBuckets * sizeof(Bucket);
+}
+
 void KnownInodes::Shard::remember(const Header& header, std::uint64_t hash, std::span<const std::uint8_t> cache) {
   static_assert(std::is_trivially_copyable_v<Header> && sizeof(Header) % kWord == 0);
   const std::lock_guard lock(mutex_);
-  if (buckets_ == nullptr) {
-    ring_ = std::make_unique_for_overwrite<std::uint8_t[]>(kRingBytes);
-    buckets_ = std::make_unique<Bucket[]>(kBuckets);
-  }
+  if (buckets_ == nullptr) allocate();
   Header known;
   if (entryOf(header.key, hash, known) != nullptr) return;
   const std::size_t bytes = (sizeof header + cache.size() + kWord - 1) / kWord * kWord;
   std::uint64_t at = end_;
   if (at % kRingBytes + bytes > kRingBytes) at += kRingBytes - at % kRingBytes;  // it would not lie in one piece
   end_ = at + bytes;
-  std::uint8_t* const into = ring_.get() + at % kRingBytes;
+  std::uint8_t* const into = ring_ + at % kRingBytes;
   std::memcpy(into, &header, sizeof header);
   if (!cache.empty()) std::memcpy(into + sizeof header, cache.data(), cache.size());
   freeWord(hash) = (hash >> kTagShift << kTagShift) | (at / kWord + 1);

@@ -21,6 +21,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -66,11 +67,12 @@ class KnownInodes {
 
  private:
   static constexpr std::size_t kShards = 16;
+  static constexpr std::size_t kLine = 64;
   static constexpr std::size_t kWord = sizeof(std::uint64_t);
   static constexpr std::size_t kRingBytes = (std::size_t{32} << 20) / kShards;
   static constexpr std::size_t kBuckets = 2048;
 
-  using Bucket = std::array<std::uint64_t, 8>;
+  using Bucket = std::array<std::uint64_t, kLine / kWord>;
 
   struct Header {
     Key key;
@@ -78,20 +80,26 @@ class KnownInodes {
     std::uint64_t cacheBytes = 0;
   };
 
-  class alignas(64) Shard {
+  struct Free {
+    void operator()(void* memory) const noexcept { std::free(memory); }
+  };
+
+  class alignas(kLine) Shard {
    public:
     [[nodiscard]] bool find(const Key& key, std::uint64_t hash, Entry& entry);
     void remember(const Header& header, std::uint64_t hash, std::span<const std::uint8_t> cache);
 
    private:
+    void allocate();
     [[nodiscard]] static std::uint64_t positionOf(std::uint64_t word) noexcept;
     [[nodiscard]] bool isAlive(std::uint64_t word) const noexcept;
     [[nodiscard]] const std::uint8_t* entryOf(const Key& key, std::uint64_t hash, Header& header) const noexcept;
     [[nodiscard]] std::uint64_t& freeWord(std::uint64_t hash) noexcept;
 
     std::mutex mutex_;
-    std::unique_ptr<Bucket[]> buckets_;
-    std::unique_ptr<std::uint8_t[]> ring_;
+    std::unique_ptr<std::uint8_t, Free> memory_;  ///< of both; null until something is remembered
+    Bucket* buckets_ = nullptr;
+    std::uint8_t* ring_ = nullptr;
     std::uint64_t end_ = 0;
   };
 

@@ -25,10 +25,7 @@ Mover::Mover(const Folder& folder, Scratch& scratch, Shared shared) noexcept
       scratch_(scratch),
       shared_(shared),
       placer_(folder, scratch.compare, scratch.written),
-      progress_(folder.progress) {
-  struct stat st {};
-  if (sys::statFd(folder.sourceFd, st) == 0) device_ = st.st_dev;
-}
+      progress_(folder.progress) {}
 
 bool Mover::publishes() const noexcept { return shared_.publishes(folder_); }
 
@@ -132,7 +129,12 @@ bool Mover::isShared(const Source& source) const noexcept { return source.st().s
 /// What is known of the inode on record. The file is not looked at for that: most are not known.
 Mover::Known Mover::findKnown(std::uint32_t i) {
   if (folder_.resumed || !KnownInodes::ofProcess().hasAny()) return nullptr;
-  const KnownInodes::Key key{device_, table_.inodes[i], static_cast<std::uint64_t>(table_.sizes[i]), table_.mtimes[i]};
+  if (!device_) {
+    struct stat st {};
+    if (sys::statFd(folder_.sourceFd, st) != 0) return nullptr;
+    device_ = st.st_dev;
+  }
+  const KnownInodes::Key key{*device_, table_.inodes[i], static_cast<std::uint64_t>(table_.sizes[i]), table_.mtimes[i]};
   return KnownInodes::ofProcess().find(key, scratch_.known) ? &scratch_.known : nullptr;
 }
 
@@ -141,7 +143,7 @@ Outcome Mover::moveKnown(std::uint32_t i, Source& source, Known& known, Method& 
   known = findKnown(i);
   if (known == nullptr) return {};
   if (const Outcome same = source.check(); !same.ok()) return same;
-  if (!isShared(source) || source.st().st_dev != device_) known = nullptr;
+  if (!isShared(source) || source.st().st_dev != *device_) known = nullptr;
   if (known == nullptr || known->facts.rewritten) return {};
   return placer_.placeLink({table_.uids[i], &source, {}, false, known->facts.digest}, method);
 }

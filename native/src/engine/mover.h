@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -69,8 +70,8 @@ class Mover {
   Progress progress_;
   Slice* slice_ = nullptr;
   std::vector<std::uint32_t> order_;
-  std::uint64_t device_ = 0;      ///< that 3.x messages of the folder lie on, as far as they were looked at
-  std::uint32_t unreadable_ = 0;  ///< in a row, because of the device
+  std::optional<std::uint64_t> device_;  ///< of the 3.x message before, else of the folder
+  std::uint32_t unreadable_ = 0;         ///< in a row, because of the device
   bool sourceDead_ = false;
 };
 
