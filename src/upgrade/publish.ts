@@ -328,7 +328,7 @@ function count(run: Run, outcome: Outcome): void {
   run.report.messages.done += moved;
   run.report.messages.failed += failures.length;
   run.report.bytes += output.bytes;
-  addTimes(run.report.times, { ...outcome.ready.times, ...output.times });
+  addTimes(run.report.times, outcome.ready.times, output.times);
   // A published folder that still lacks messages is not done unless the failures were accepted.
   const done = published && (failures.length === 0 || run.options.acceptFailures);
   run.report.folders[done ? 'done' : 'failed'] += 1;

@@ -2,10 +2,11 @@
  * What a run of `-m` or `-u` did, counted as it goes: the final `--json` object (commands.md) and the exit
  * code. Errors beyond `ERRORS_KEPT` are counted and logged, not held in memory.
  */
-import { METHOD } from '../engine/types.js';
+import { type EngineTimes, METHOD } from '../engine/types.js';
 import { EXIT, type ExitCode } from '../errors.js';
 import { deviceName } from './device-name.js';
 import type { DeviceUse } from './schedule-types.js';
+import type { PrepareTimes } from './tasks.js';
 import type { ThrottleReport } from './throttle.js';
 
 export interface RunError {
@@ -170,8 +171,13 @@ export async function timed<T>(times: RunTimes, on: keyof RunTimes, work: () => 
 }
 
 /** Counts where a folder's time went, milliseconds. */
-export function addTimes(times: RunTimes, folder: Partial<RunTimes>): void {
-  for (const [step, milliseconds] of Object.entries(folder)) times[step as keyof RunTimes] += milliseconds / 1000;
+export function addTimes(times: RunTimes, { scan, plan }: PrepareTimes, moved: EngineTimes): void {
+  times.scan += scan / 1000;
+  times.plan += plan / 1000;
+  times.read += moved.read / 1000;
+  times.parse += moved.parse / 1000;
+  times.place += moved.place / 1000;
+  times.index += moved.index / 1000;
 }
 
 export function addError(report: MessagesReport, error: RunError): void {
@@ -195,10 +201,11 @@ export function addMethods(
 ): number {
   const route = source === undefined ? undefined : routeMethods(report, deviceName(source), deviceName(target));
   // By number: each element that `for of` takes leaves an object behind (bytesOf of plan.ts).
-  const counts = new Uint32Array(MOST_METHODS);
+  counts.fill(0);
   for (let i = 0; i < methods.length; i++) counts[methods[i]!]! += 1;
   let done = 0;
-  for (const [method, count] of counts.entries()) {
+  for (let method = 0; method < counts.length; method++) {
+    const count = counts[method]!;
     if (method === METHOD.failed || count === 0) continue;
     done += count;
     const name = methodName(method, removing, source === target);
@@ -208,8 +215,8 @@ export function addMethods(
   return done;
 }
 
-/** Methods are bytes. */
-const MOST_METHODS = 256;
+/** Of the folder that is counted, by method, which is a byte. A run may have a hundred thousand folders of a few. */
+const counts = new Uint32Array(256);
 
 /** @param oneFileSystem tells how a message got there that an earlier attempt left */
 function methodName(method: number, removing: boolean, oneFileSystem: boolean): keyof Methods {
