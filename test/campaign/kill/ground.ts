@@ -61,7 +61,7 @@ export function makeGround(seed: string): Ground {
     users: 4,
     folders: 4,
     nested: 0.5,
-    messages: 170,
+    messages: 200,
     size: 1_500,
     storePaths: 3,
     singleCopy: 0.3,

@@ -104,13 +104,24 @@ function messages(engine: Engine, remove: boolean): Scenario {
 /** Every third message failed, its folder was published all the same; by now all of them are repaired. */
 async function publishedWithFailures(ground: Ground, engine: Engine, ...args: string[]): Promise<void> {
   await foldersDone(ground);
-  const broken = originals(ground).filter((_file, i) => i % 3 === 0);
+  const broken = originals(ground).filter((file, i) => i % 3 === 0 && hasLine(file));
   for (const file of broken) {
     fs.renameSync(Buffer.from(file, 'latin1'), asideOf(file));
     fs.symlinkSync('elsewhere', Buffer.from(file, 'latin1'));
   }
   await must(ground, upgrade(engine, '--accept-failures', ...args), 1);
   for (const file of broken) fs.renameSync(asideOf(file), Buffer.from(file, 'latin1'));
+}
+
+/**
+ * One without a line gets the next uid when it is seen to be a message (3x-profile.md): repaired, another one than that
+ * which the manifest has for it.
+ */
+function hasLine(file: string): boolean {
+  const index = Buffer.from(path.join(path.dirname(file), '.mailbox'), 'latin1');
+  if (!fs.existsSync(index)) return false;
+  const lines = fs.readFileSync(index, 'latin1').split('\n');
+  return lines.some((line) => line.endsWith(` ${path.basename(file)}`));
 }
 
 export function asideOf(file: string): Buffer {

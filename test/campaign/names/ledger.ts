@@ -46,6 +46,8 @@ const SECOND: Readonly<Partial<Record<Line['k'], Line['k']>>> = {
 export class Ledger {
   private readonly accounts = new Map<number, Account>();
   private readonly mail = new Map<number, Map<number, Message[]>>();
+  /** Appends that nobody acknowledged, by mailbox: each may have left a file, and its uid is given to nobody then. */
+  private readonly unacknowledged = new Map<number, number>();
 
   /**
    * @param found what is there after a migration that nobody disturbed
@@ -65,11 +67,13 @@ export class Ledger {
   read(diaries: readonly (readonly Line[])[]): string[] {
     const steps = diaries.flatMap((lines) => {
       const committed = new Set(lines.flatMap((line) => (line.k === 'named' ? [line.n] : [])));
-      return lines.map((line, i) => ({
-        line,
+      return lines.map((line, i) => {
         // The line after the first of a pair is the second, or nothing came of it.
-        certain: line.k === 'names' ? committed.has(line.n) : lines[i + 1]?.k === SECOND[line.k],
-      }));
+        const second = lines[i + 1];
+        const certain = line.k === 'names' ? committed.has(line.n) : second?.k === SECOND[line.k];
+        // Of an append the first says the lowest uid that it may get, the second the one that it got.
+        return { line: line.k === 'append' && second?.k === 'appended' ? { ...line, uid: second.uid } : line, certain };
+      });
     });
     return steps.sort((a, b) => a.line.t - b.line.t).flatMap(({ line, certain }) => this.enterStep(line, certain));
   }
@@ -84,7 +88,10 @@ export class Ledger {
     } else if (line.k === 'append') {
       const { v, uid, sha256, flags, t } = line;
       const twice = certain && this.candidates(v, uid).some((message) => message.certain);
-      this.enter(v, uid, sha256, [certainly(t, flags)], certain);
+      const before = this.unacknowledged.get(v) ?? 0;
+      const most = certain ? uid : uid + before;
+      for (let may = uid; may <= most; may++) this.enter(v, may, sha256, [certainly(t, flags)], certain);
+      if (!certain) this.unacknowledged.set(v, before + 1);
       if (twice) return [`uid ${uid} of mailbox ${v} was given twice`];
     } else if (line.k === 'flag') {
       const event = { t: line.t, certain, value: line.flags };
