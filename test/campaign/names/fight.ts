@@ -139,7 +139,7 @@ function unexpected({ killed, code, fate, output }: End): string[] {
   if (code === EXIT.ok || (code === EXIT.halted && output.includes('FOLDER_NAME_TAKEN'))) return [];
   const codes = [...output.matchAll(/"code":"([A-Z_]+)"/g)].map(([, found]) => found);
   if (code === 1 && codes.length > 0 && codes.every((found) => found === 'FOLDER_BUSY')) return [];
-  return [`upgrade ended with ${code}: ${output.slice(0, 2_000)}`];
+  return [`upgrade ended with ${code}: ${output.slice(0, 2_000)} ${codes.join(' ')}`];
 }
 
 async function run(args: readonly string[], fate: Fate | undefined): Promise<End> {
