@@ -8,7 +8,7 @@
  * A message that is not in the published index is on record as failed before the index is published: a late
  * `-r` can therefore trust the record whenever the process was killed (4x-store.md, promise 1).
  */
-import { METHOD } from '../engine/types.js';
+import { type EngineOutput, METHOD } from '../engine/types.js';
 import { describeError, isOutOfResources, MailhaulError } from '../errors.js';
 import { syncFileSystem } from '../fs/syncfs.js';
 import { RETRY_DIRECTORY } from '../store/layout.js';
@@ -83,9 +83,10 @@ function failuresOf({ ready: { plan }, output }: MovedFolder): MessageFailure[] 
 /** As in its index: a retry that adds nothing writes none, and one that appends has it later. */
 function uidnextOf({ ready: { plan, additions }, output }: MovedFolder): number {
   if (additions === null) return plan.uidnext;
-  const added = output.methods.some((method) => method !== METHOD.failed);
-  return added && !additions.append ? Math.max(additions.uidnext, plan.uidnext) : additions.uidnext;
+  return !additions.append && addsAny(output) ? Math.max(additions.uidnext, plan.uidnext) : additions.uidnext;
 }
+
+const addsAny = ({ methods }: EngineOutput): boolean => methods.some((method) => method !== METHOD.failed);
 
 /** What one sync makes durable. */
 interface SyncTarget<Folder extends MovedFolder> {
@@ -166,14 +167,15 @@ function isSourceUnchanged({ folder, ready }: MovedFolder): boolean {
  * nothing before its outcome: till then `.retry` tells what came in.
  */
 async function recordFailures(run: Run, outcomes: readonly Outcome[], transactions: Transactions): Promise<void> {
-  const changes = outcomes.flatMap(({ folder, ready, output, failures }) => {
+  const changes: { readonly id: number; readonly failures: readonly MessageFailure[] }[] = [];
+  for (const { folder, ready, output, failures } of outcomes) {
     const recorded = run.mapping.failures(folder.id);
     const isFirst = ready.additions === null && output.summary !== null;
+    if (failures.length === 0 && (recorded.length === 0 || !isFirst)) continue;
     const uids = new Set(failures.map(({ uid }) => uid));
     const earlier = isFirst ? [] : recorded.filter(({ uid }) => !uids.has(uid));
-    const isSame = failures.length === 0 && (recorded.length === 0 || !isFirst);
-    return isSame ? [] : [{ id: folder.id, failures: [...failures, ...earlier] }];
-  });
+    changes.push({ id: folder.id, failures: [...failures, ...earlier] });
+  }
   if (changes.length === 0) return;
   await transactions.mapping((writes) => {
     for (const { id, failures } of changes) writes.setFailures(id, failures);
@@ -184,8 +186,7 @@ async function recordFailures(run: Run, outcomes: readonly Outcome[], transactio
 async function enterInJournals(run: Run, outcomes: readonly Outcome[], turns: Turns): Promise<Outcome[]> {
   const byDevice = new Map<string, AppendFolder[]>();
   for (const { folder, mailbox, rootPath, ready, output } of outcomes) {
-    const added = output.summary !== null && output.methods.some((method) => method !== METHOD.failed);
-    if (ready.additions?.append !== true || !added) continue;
+    if (ready.additions?.append !== true || output.summary === null || !addsAny(output)) continue;
     const appended = { id: folder.id, mailboxFd: ready.additions.mailboxFd, mailbox };
     addTo(byDevice, turns.deviceOf(rootPath), appended);
   }
