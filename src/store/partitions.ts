@@ -172,10 +172,9 @@ export function makePartitionDirectory(storePath: Dir, name: string, owner: Owne
 }
 
 /**
- * Opens the directory of a partition for use. It must be there with the server account's ownership and mode
- * 0700; it is never made here.
+ * Opens the directory of a partition for use; it is never made here.
  *
- * @throws MailhaulError PARTITION_MISSING, PARTITION_OWNER, PARTITION_MODE (exit 3), naming the partition
+ * @throws MailhaulError PARTITION_MISSING, and what `checkPartitionRights` refuses (exit 3), naming the partition
  */
 export function openPartition(name: string, path: string, owner: Ownership): Dir {
   const dir = openRootOr(path, (error) => {
@@ -183,19 +182,30 @@ export function openPartition(name: string, path: string, owner: Ownership): Dir
     const hint = 'Is its disk mounted? If it is new, make it for the server account with mode 0700.';
     throw partitionError('PARTITION_MISSING', name, what, path, hint, error);
   });
+  try {
+    checkPartitionRights(name, dir, owner);
+    return dir;
+  } catch (error) {
+    closeDir(dir);
+    throw error;
+  }
+}
+
+/**
+ * The directory of a partition must have the server account's ownership and mode 0700.
+ *
+ * @throws MailhaulError PARTITION_OWNER, PARTITION_MODE (exit 3)
+ */
+export function checkPartitionRights(name: string, dir: Dir, owner: Ownership): void {
   const status = fstat(dir);
   const mode = Number(status.mode & 0o777n);
   if (owner.uid !== undefined && Number(status.uid) !== owner.uid) {
-    closeDir(dir);
     const what = `belongs to uid ${status.uid}, not to the server account (uid ${owner.uid})`;
-    throw partitionError('PARTITION_OWNER', name, what, path, `chown it to uid ${owner.uid}.`);
+    throw partitionError('PARTITION_OWNER', name, what, dir.path, `chown it to uid ${owner.uid}.`);
   }
-  if (mode !== PARTITION_MODE) {
-    closeDir(dir);
-    const what = `has mode ${mode.toString(8).padStart(4, '0')}, not 0700`;
-    throw partitionError('PARTITION_MODE', name, what, path, 'chmod it to 0700.');
-  }
-  return dir;
+  if (mode === PARTITION_MODE) return;
+  const what = `has mode ${mode.toString(8).padStart(4, '0')}, not 0700`;
+  throw partitionError('PARTITION_MODE', name, what, dir.path, 'chmod it to 0700.');
 }
 
 function partitionError(

@@ -1,5 +1,5 @@
 /** What changes in the stores while a reset is under way: between its survey, the question and the removal. */
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -8,10 +8,12 @@ import { armFaults } from '../../src/fs/seam.js';
 import type { ResetReport } from '../../src/upgrade/reset.js';
 import { migrate, type SmallStore, simpleMessage } from '../support/migrated-store.js';
 import {
+  filesBelow,
   haltedBy,
   joeInbox,
   joeStore,
   namedAsStopped,
+  primaryOf,
   refusalsOf,
   reset,
   stoppedHolder,
@@ -163,3 +165,30 @@ function tryLock(file: string): boolean {
     fs.closeSync(fd);
   }
 }
+
+describe('the name of a partition', () => {
+  const away = (): string => `${primaryOf(store)}.away`;
+  beforeEach(() => void migrate(store));
+
+  it('that leads elsewhere since the start: what was opened then is emptied, nothing else', async () => {
+    const outside = `${store.root}/outside`;
+    const asked = reset(store, {
+      onStart() {
+        fs.cpSync(primaryOf(store), outside, { recursive: true });
+        spawnSync('chown', ['-R', `${ACCOUNT.uid}:${ACCOUNT.gid}`, outside]);
+        fs.renameSync(primaryOf(store), away());
+        fs.symlinkSync(outside, primaryOf(store));
+      },
+    });
+    expect(await asked).toMatchObject({ outcome: 'done' });
+    expect(Object.keys(filesBelow(outside))).toHaveLength(2);
+    expect(fs.readdirSync(away())).toEqual([]);
+  });
+
+  it('that led nowhere when the reset began, and does now: refused, and nothing is forgotten', async () => {
+    fs.renameSync(primaryOf(store), away());
+    const asked = reset(store, { onStart: () => fs.renameSync(away(), primaryOf(store)) });
+    expect(refusalsOf(await asked)).toContain('RESET_PARTITION');
+    expect(await reset(store)).toMatchObject({ outcome: 'done', done: { removed: 1 } });
+  });
+});

@@ -9,7 +9,7 @@ import { openFile } from '../../fs/file.js';
 import { tryFlock } from '../../fs/flock.js';
 import { walk } from '../../fs/walk.js';
 import { escapeComponent, userPathComponents } from '../../store/names.js';
-import { openPartition } from '../../store/partitions.js';
+import { checkPartitionRights, openPartition } from '../../store/partitions.js';
 import type { MappingFolder, MappingUser } from '../types.js';
 import { beginStep, heldRoot, isAttempted, lockHoldersText, type ResetContext, rootPathOf } from './context.js';
 import { checkAcl, checkMailboxes, checkUserData } from './databases.js';
@@ -129,14 +129,19 @@ function checkRoots(context: ResetContext): string[] {
   return there;
 }
 
-/** What keeps the partition from being emptied. What was looked at is what is held: its name may lead elsewhere later. */
+/**
+ * What keeps the partition from being emptied. Looked at is the directory that has been held since before this process
+ * took the rights of the server account, as that is what will be emptied: its name may lead elsewhere by now.
+ */
 function partitionProblem({ roots, owner }: ResetContext, name: string, path: string): string | undefined {
+  const root = heldRoot(roots, path);
   try {
-    const root = openPartition(name, path, owner);
-    const before = roots.get(path);
-    if (before !== undefined && before !== null) closeDir(before);
-    roots.set(path, root);
-    return undefined;
+    if (root !== null) {
+      checkPartitionRights(name, root, owner);
+      return undefined;
+    }
+    closeDir(openPartition(name, path, owner));
+    return `The directory of partition ${name} could not be opened, and can be now. Run the command again.`;
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     return `${error.message} If its disk is gone for good, make the directory again, for the server account with mode 0700.`;
