@@ -128,6 +128,21 @@ describe('the only copy of a message, in 4.x', () => {
       expect(fs.readFileSync(original(), 'latin1')).toBe(CONTENT);
     });
 
+    it('while something else is in the place of the 4.x file: that gets no 3.x name', async () => {
+      const away = `${migrated()}.away`;
+      beforeLink(() => {
+        fs.renameSync(migrated(), away);
+        fs.symlinkSync('/etc/passwd', migrated());
+      });
+      expect(await reset(store)).toMatchObject(haltedBy('RESET_FOLDER_CHANGED'));
+      expect(fs.lstatSync(original(), { throwIfNoEntry: false })).toBeUndefined();
+      fs.renameSync(away, migrated());
+      builtin.linkSync = linkSync;
+      syncBuiltinESMExports();
+      expect(await reset(store)).toMatchObject({ outcome: 'done' });
+      expect(fs.readFileSync(original(), 'latin1')).toBe(CONTENT);
+    });
+
     it('to another message: nothing is replaced, nothing taken', async () => {
       beforeLink(() => fs.writeFileSync(original(), simpleMessage('other')));
       expect(await reset(store)).toMatchObject(haltedBy('RESET_HALTED'));

@@ -155,7 +155,7 @@ function restoreMessage(
   if (linkable) setOwner(context, file);
   const original = linkable && isOnRecord(record, row, file.stats);
   const digest = index?.byUid(record.uids[row] ?? 0)?.digest;
-  if (original && tryLink(file, source, name, digest)) return undefined;
+  if (original && tryLink(open, file, name, digest)) return undefined;
   const shared = file.stats.nlink > 1n && registry !== undefined;
   if (shared && registry.use(inode, digest, source, name)) return undefined;
   if (!original && linkable) {
@@ -165,7 +165,7 @@ function restoreMessage(
     } finally {
       fs.closeSync(fd);
     }
-    if (tryLink(file, source, name, digest)) {
+    if (tryLink(open, file, name, digest)) {
       if (shared) registry.add(inode, source, name);
       return undefined;
     }
@@ -179,14 +179,27 @@ function setOwner({ owner }: ResetContext, { dir, name, stats }: Located): void 
   withFile(dir, name, (fd) => own(fd, 0o600, owner));
 }
 
-function tryLink(file: Located, source: Dir, name: Uint8Array, digest: Uint8Array | undefined): boolean {
+/**
+ * Links the message, and not what somebody has put in its place since it was looked at.
+ *
+ * @throws MailhaulError RESET_FOLDER_CHANGED: it was something else, which has no 3.x name now
+ */
+function tryLink(open: FolderWithSource, file: Located, name: Uint8Array, digest: Uint8Array | undefined): boolean {
+  const { source } = open;
   try {
-    linkUnlessThere(file.dir, file.name, source, name, digest);
+    if (linkUnlessThere(file.dir, file.name, source, name, digest)) mustBe(open, name, file.stats.ino);
     return true;
   } catch (error) {
     if (hasErrno(error, ...NO_LINK)) return false;
     throw error;
   }
+}
+
+/** Takes the name of a link that was just made where it leads to another inode. */
+function mustBe(open: FolderWithSource, name: Uint8Array, inode: bigint): void {
+  if (stat(open.source, name)?.ino === inode) return;
+  unlinkIfThere(open.source, name);
+  throw changed(open);
 }
 
 /** Links the message as `name`; false: it was given to it, or to the same content, since it was looked at. */
@@ -256,11 +269,7 @@ function placeCopy(open: FolderWithSource, copy: Copy, registry: SharedOriginals
   // Registered first: killed in between, the next name still finds this copy.
   if (copy.shared) registry?.add(record.inodes[copy.row] ?? 0n, source, copy.temporary);
   const digest = index?.byUid(record.uids[copy.row] ?? 0)?.digest;
-  const linked = linkUnlessThere(source, copy.temporary, source, name, digest);
-  if (linked && stat(source, name)?.ino !== copy.inode) {
-    unlinkIfThere(source, name);
-    throw changed(open);
-  }
+  if (linkUnlessThere(source, copy.temporary, source, name, digest)) mustBe(open, name, copy.inode);
   unlink(source, copy.temporary);
 }
 

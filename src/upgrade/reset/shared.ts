@@ -47,7 +47,11 @@ export function openRegistry(store: Dir, owner: Ownership): SharedOriginals {
       const found = stat(registry, key);
       if (found === undefined || digest === undefined || !found.isFile()) return false;
       if (!sameDigest(fileDigest(registry, key, 'crlf'), digest)) return false;
-      return tryLink(registry, key, folder, name);
+      if (!tryLink(registry, key, folder, name)) return false;
+      if (stat(folder, name)?.ino === found.ino) return true;
+      // Somebody has put something else in its place since it was read.
+      unlinkIfThere(folder, name);
+      return false;
     },
     add(inode, folder, name) {
       const key = String(inode);

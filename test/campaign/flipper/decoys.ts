@@ -90,9 +90,8 @@ export function newDecoys(ground: Ground, owner: { uid: number; gid: number }): 
         fs.writeFileSync(decoy, '', { mode: 0o600 });
         break;
     }
-    if (!['link', 'link-to-secret', 'secret'].includes(kind)) {
-      fs.lchownSync(decoy, owner.uid, owner.gid);
-    }
+    // The secret stays root's, whatever name it has. Links are the account's: those of root lead root on.
+    if (kind !== 'secret' || fs.lstatSync(decoy).isSymbolicLink()) fs.lchownSync(decoy, owner.uid, owner.gid);
   };
   const directoryAt = (parent: Buffer, name: Buffer, outsideOwner?: string): void => {
     const outside = alike();
