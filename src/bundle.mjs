@@ -134,8 +134,11 @@ function whenCalled(modules) {
       onLoad({ filter, namespace: 'builtin' }, async ({ path }) => {
         const names = Object.keys(await import(`node:${path}`)).filter((name) => name !== 'default');
         return {
-          contents: `for (const name of ${JSON.stringify(names)})
-            Object.defineProperty(exports, name, { enumerable: true, get: () => require('node:${path}')[name] });`,
+          contents: `let loaded;
+            for (const name of ${JSON.stringify(names)}) {
+              const get = () => (loaded ??= require('node:${path}'))[name];
+              Object.defineProperty(exports, name, { enumerable: true, get });
+            }`,
         };
       });
     },
