@@ -33,6 +33,7 @@ import { fileDigest, pieces, sameDigest } from './content.js';
 import { lockHoldersText, type ResetContext } from './context.js';
 import { examineFolder } from './folder.js';
 import { missingLines, writeLines } from './lines.js';
+import { cannotBeLinked, keepIfOf } from './links.js';
 import { isLinkable, isOnRecord, type Located, MessageFinder, nameOf, type OpenFolder } from './opened.js';
 import type { SharedOriginals } from './shared.js';
 import { isTurnDue, takeTurn } from './turns.js';
@@ -45,9 +46,6 @@ const LEFT_BEHIND = /^\.__up\.(reset-\d{1,10}|mailbox)$/;
 
 /** Messages and bytes that one sync makes durable. */
 const GROUP = { messages: 256, bytes: 64 << 20 } as const;
-
-/** Links that cannot be made here: the message is copied. */
-const NO_LINK = ['EXDEV', 'EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP'] as const;
 
 /** A copy that has no message's name yet. */
 interface Copy {
@@ -190,16 +188,13 @@ function tryLink(open: FolderWithSource, file: Located, name: Uint8Array, digest
     if (linkUnlessThere(file.dir, file.name, source, name, digest)) mustBe(open, name, file.stats.ino);
     return true;
   } catch (error) {
-    if (hasErrno(error, ...NO_LINK)) return false;
+    if (cannotBeLinked(error)) return false;
     throw error;
   }
 }
 
-/** Takes the name of a link that was just made where it leads to another inode. */
 function mustBe(open: FolderWithSource, name: Uint8Array, inode: bigint): void {
-  if (stat(open.source, name)?.ino === inode) return;
-  unlinkIfThere(open.source, name);
-  throw changed(open);
+  if (!keepIfOf(inode, open.source, name)) throw changed(open);
 }
 
 /** Links the message as `name`; false: it was given to it, or to the same content, since it was looked at. */

@@ -8,7 +8,6 @@
  * Nothing registered is trusted: its content is compared before it is linked. A leading dot: no folder, no message.
  */
 import type { BigIntStats } from 'node:fs';
-import { hasErrno } from '../../errors.js';
 import {
   closeDir,
   type Dir,
@@ -24,6 +23,7 @@ import {
   unlinkIfThere,
 } from '../../fs/dir.js';
 import { fileDigest, sameDigest } from './content.js';
+import { cannotBeLinked, keepIfOf } from './links.js';
 
 export const REGISTRY = '.__up.reset';
 
@@ -36,9 +36,6 @@ export interface SharedOriginals {
   close(): void;
 }
 
-/** Errors with which a link cannot be made here at all: the message is not shared then. */
-const NO_LINK = ['EXDEV', 'EMLINK', 'EPERM', 'ENOTSUP', 'EOPNOTSUPP'] as const;
-
 export function openRegistry(store: Dir, owner: Ownership): SharedOriginals {
   const registry = ensureDir(store, REGISTRY, owner);
   return {
@@ -47,11 +44,7 @@ export function openRegistry(store: Dir, owner: Ownership): SharedOriginals {
       const found = stat(registry, key);
       if (found === undefined || digest === undefined || !found.isFile()) return false;
       if (!sameDigest(fileDigest(registry, key, 'crlf'), digest)) return false;
-      if (!tryLink(registry, key, folder, name)) return false;
-      if (stat(folder, name)?.ino === found.ino) return true;
-      // Somebody has put something else in its place since it was read.
-      unlinkIfThere(folder, name);
-      return false;
+      return tryLink(registry, key, folder, name) && keepIfOf(found.ino, folder, name);
     },
     add(inode, folder, name) {
       const key = String(inode);
@@ -68,7 +61,7 @@ function tryLink(from: Dir, name: Name, to: Dir, newName: Name): boolean {
     link(from, name, to, newName);
     return true;
   } catch (error) {
-    if (hasErrno(error, ...NO_LINK)) return false;
+    if (cannotBeLinked(error)) return false;
     throw error;
   }
 }
