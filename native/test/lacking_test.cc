@@ -19,7 +19,7 @@
 using mailhaul::engine::Folder;
 using mailhaul::engine::Method;
 using mailhaul::engine::Result;
-using mailhaul::engine::Scratch;
+using mailhaul::test::migrate;
 using mailhaul::test::TestFolder;
 
 namespace {
@@ -44,11 +44,6 @@ bool failCalls(long number, int error, const std::vector<int>& spared) {
   const sock_fprog program{static_cast<unsigned short>(code.size()), code.data()};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
          ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0;
-}
-
-Result migrate(const Folder& folder) {
-  Scratch scratch;
-  return mailhaul::engine::migrate(folder, scratch);
 }
 
 /// A message that an earlier attempt has copied. What is below the hash directories cannot be opened, or nothing be

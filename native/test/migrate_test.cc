@@ -15,9 +15,9 @@ using mailhaul::engine::Folder;
 using mailhaul::engine::MessageError;
 using mailhaul::engine::Method;
 using mailhaul::engine::Result;
-using mailhaul::engine::Scratch;
 using mailhaul::test::ArmedFault;
 using mailhaul::test::FewDescriptors;
+using mailhaul::test::migrate;
 using mailhaul::test::openDescriptors;
 using mailhaul::test::TestFolder;
 
@@ -33,11 +33,6 @@ void fill(TestFolder& folder) {
   folder.add(198, "rewritten", kBareLf);
   folder.add(297, "shared", std::string(kBareLf) + "more\n");
   folder.addLink(396, "shared again", "shared");
-}
-
-Result migrate(const Folder& folder) {
-  Scratch scratch;
-  return mailhaul::engine::migrate(folder, scratch);
 }
 
 /// Lets each call fail once, then repeats the attempt; the end is always that of an undisturbed run.

@@ -102,6 +102,11 @@ std::map<std::string, std::string> TestFolder::target() const {
   return files;
 }
 
+engine::Result migrate(const engine::Folder& folder) {
+  engine::Scratch scratch;
+  return engine::migrate(folder, scratch);
+}
+
 std::ptrdiff_t openDescriptors() { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); }
 
 FewDescriptors::FewDescriptors(int spare) {

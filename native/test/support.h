@@ -100,6 +100,9 @@ class TestFolder {
   alignas(std::int64_t) std::array<std::int32_t, 16> progress_{};
 };
 
+/// Moves the folder in this thread, with memory of its own.
+[[nodiscard]] engine::Result migrate(const engine::Folder& folder);
+
 /// Of this process; one of them is of the look itself.
 [[nodiscard]] std::ptrdiff_t openDescriptors();
 
